@@ -1,0 +1,115 @@
+# `make help` lists what can be made. Everything lives in three ignored folders: .venv (tools and the installed
+# package), target (what cargo builds) and .models (the real models, fetched once).
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # cargo and pytest use the cores themselves
+
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+PY := .venv/Scripts/python.exe
+else
+PYTHON ?= python3
+PY := .venv/bin/python
+endif
+
+# The extension is checked and built for the Python of .venv, whichever others there are.
+export PYO3_PYTHON := $(CURDIR)/$(PY)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where the tests look for the real models.
+RUSHLIGHT_TEST_MODELS ?= $(CURDIR)/.models
+export RUSHLIGHT_TEST_MODELS
+
+# All files and folders below the folder $1 (a folder's time tells of files that went away).
+below = $(foreach path,$(wildcard $1/*),$(path) $(call below,$(path)))
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
+	$(filter-out %.pyc %/__pycache__,$(call below,src) $(call below,python))
+
+# Stamps: the tools are in .venv; the package, as built from SOURCES, is in .venv.
+TOOLS := .venv/.tools
+PACKAGE := .venv/.package
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: $(PACKAGE) ## Embed real sentences with the real all-MiniLM-L6-v2
+	@$(PY) scripts/fetch_models.py all-MiniLM-L6-v2
+	@$(PY) examples/demo.py
+
+.PHONY: test
+test: lint test-rust test-python ## Everything that must pass: lint, Rust tests, Python tests
+	@$(PY) scripts/fetch_models.py --check all-MiniLM-L6-v2 all-mpnet-base-v2
+
+.PHONY: test-rust
+test-rust: models-for-tests ## Rust tests, doctests, and the Rust example on the real model
+	cargo test --locked
+	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -x; \
+		cargo run --locked --quiet --profile test --example embed -- .models/all-MiniLM-L6-v2; fi
+
+.PHONY: test-python
+test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed release wheel
+	$(PY) -m pytest
+
+.PHONY: lint
+lint: lint-rust lint-python lint-stubs lint-workflows ## All checks that run no tests
+
+.PHONY: lint-rust
+lint-rust: $(TOOLS) ## rustfmt and clippy
+	@cargo fmt --version >/dev/null && cargo clippy --version >/dev/null || rustup component add clippy rustfmt
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features python -- -D warnings
+
+.PHONY: lint-python
+lint-python: $(TOOLS) ## ruff and mypy
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+.PHONY: lint-stubs
+lint-stubs: $(PACKAGE) ## Hold the type stubs against the built module
+	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml rushlight
+
+.PHONY: lint-workflows
+lint-workflows: $(TOOLS) ## Hold the workflow files against their schema
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+.PHONY: format
+format: $(TOOLS) ## Format all code, and mend what the linters can mend
+	cargo fmt
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+.PHONY: build
+build: $(PACKAGE) ## Build the release wheel and install it into .venv
+
+.PHONY: models
+models: $(TOOLS) ## Fetch the real models into .models
+	@$(PY) scripts/fetch_models.py all-MiniLM-L6-v2 all-mpnet-base-v2
+
+# As `models`, but what can't be fetched is said, and the tests that need it are skipped.
+.PHONY: models-for-tests
+models-for-tests: $(TOOLS)
+	@$(PY) scripts/fetch_models.py --optional all-MiniLM-L6-v2 all-mpnet-base-v2
+
+.PHONY: clean
+clean: ## Remove what was built; keep the fetched models
+	rm -rf .venv target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(TOOLS): pyproject.toml scripts/make_venv.py
+	$(PYTHON) scripts/make_venv.py .venv
+	$(PY) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PY) -m pip install --quiet --group dev
+	@touch $@
+
+$(PACKAGE): $(TOOLS) $(SOURCES)
+	rm -rf target/wheels
+	$(PY) -m maturin build --release --locked --interpreter $(PY) --out target/wheels
+	$(PY) -m pip uninstall -qq --yes rushlight
+	$(PY) -m pip install --quiet target/wheels/rushlight-*.whl
+	@touch $@
