@@ -1,0 +1,194 @@
+//! The files that speak of the whole model: `modules.json`, `config_sentence_transformers.json`, and
+//! `sentence_bert_config.json` with its older names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{JsonFile, inside};
+use crate::error::{Error, Result};
+
+/// A kind of module that rushlight has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ModuleKind {
+    Transformer,
+    Pooling,
+    Dense,
+    LayerNorm,
+    Normalize,
+}
+
+impl ModuleKind {
+    const ALL: [(&str, Self); 5] = [
+        ("Transformer", Self::Transformer),
+        ("Pooling", Self::Pooling),
+        ("Dense", Self::Dense),
+        ("LayerNorm", Self::LayerNorm),
+        ("Normalize", Self::Normalize),
+    ];
+
+    /// The class's name.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    /// By a class's dotted name, in any of the three spellings that sentence-transformers has had.
+    fn from_class(name: &str) -> Option<Self> {
+        let class = match name.split('.').collect::<Vec<_>>()[..] {
+            ["sentence_transformers", "models", class] => class,
+            ["sentence_transformers", "models", _, class] => class,
+            ["sentence_transformers", "base" | "sentence_transformer", "modules", _, class] => class,
+            _ => return None,
+        };
+        Self::ALL.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind)
+    }
+}
+
+/// A module of the model: its kind, and the folder with its files.
+#[derive(Clone, Debug)]
+pub(crate) struct ModuleEntry {
+    pub(crate) kind: ModuleKind,
+    pub(crate) folder: PathBuf,
+}
+
+/// The modules in their order, by `modules.json`; where that is absent, a transformer with mean pooling is meant:
+/// `None`.
+pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
+    #[derive(Deserialize)]
+    struct Entry {
+        path: String,
+        r#type: String,
+    }
+    let Some(file) = JsonFile::read_if_there(folder.join("modules.json"))? else { return Ok(None) };
+    let entries: Vec<Entry> = file.parse()?;
+    let read = |(i, entry): (usize, Entry)| {
+        let folder = inside(folder, &entry.path, &file.path, &format!("[{i}].path"))?;
+        let Some(kind) = ModuleKind::from_class(&entry.r#type) else {
+            let what = format!("{}: [{i}].type", file.path.display());
+            let supported: Vec<_> = ModuleKind::ALL.iter().map(|(name, _)| *name).collect();
+            return Err(Error::unsupported(what, entry.r#type, supported.join(", ")));
+        };
+        Ok(ModuleEntry { kind, folder })
+    };
+    entries.into_iter().enumerate().map(read).collect::<Result<_>>().map(Some)
+}
+
+/// `config_sentence_transformers.json`: what the model's author chose for `encode`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Settings {
+    #[serde(default)]
+    pub(crate) prompts: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub(crate) default_prompt_name: Option<String>,
+    #[serde(default)]
+    pub(crate) similarity_fn_name: Option<String>,
+    #[serde(default)]
+    pub(crate) truncate_dim: Option<usize>,
+    #[serde(default)]
+    pub(crate) model_type: Option<String>,
+}
+
+impl Settings {
+    /// The folder's, with the file they are from; none where the file is absent.
+    pub(crate) fn read(folder: &Path) -> Result<(Self, PathBuf)> {
+        let path = folder.join("config_sentence_transformers.json");
+        let Some(file) = JsonFile::read_if_there(path.clone())? else { return Ok((Self::default(), path)) };
+        let settings: Self = file.parse()?;
+        if let Some(kind) = settings.model_type.as_deref().filter(|kind| *kind != "SentenceTransformer") {
+            let what = format!("{}: model_type", path.display());
+            return Err(Error::unsupported(what, kind, "SentenceTransformer"));
+        }
+        if settings.truncate_dim == Some(0) {
+            return Err(file.error("truncate_dim", "must be at least 1, got 0"));
+        }
+        Ok((settings, path))
+    }
+}
+
+/// `sentence_bert_config.json`: how the transformer is used.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TransformerSettings {
+    #[serde(default)]
+    pub(crate) max_seq_length: Option<usize>,
+    #[serde(default)]
+    pub(crate) do_lower_case: bool,
+    #[serde(default)]
+    transformer_task: Option<String>,
+    #[serde(default)]
+    modality_config: Option<Value>,
+    #[serde(default)]
+    module_output_name: Option<String>,
+    #[serde(default)]
+    processing_kwargs: Option<Value>,
+    #[serde(default, rename = "unpad_inputs")]
+    _unpad_inputs: Option<bool>,
+    #[serde(default)]
+    query_length: Option<Value>,
+    #[serde(default)]
+    document_length: Option<Value>,
+    #[serde(default)]
+    query_expansion: Option<Value>,
+    #[serde(default)]
+    model_args: Option<Value>,
+    #[serde(default)]
+    tokenizer_args: Option<Value>,
+    #[serde(default)]
+    config_args: Option<Value>,
+}
+
+/// The transformer's settings: of the first file that is there and says anything.
+pub(crate) fn transformer_settings(folder: &Path) -> Result<TransformerSettings> {
+    const KINDS: [&str; 7] = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
+    for kind in KINDS {
+        let Some(file) = JsonFile::read_if_there(folder.join(format!("sentence_{kind}_config.json")))? else {
+            continue;
+        };
+        if file.value.as_object().is_some_and(serde_json::Map::is_empty) {
+            continue;
+        }
+        let settings: TransformerSettings = file.parse()?;
+        settings.check(&file)?;
+        return Ok(settings);
+    }
+    Ok(TransformerSettings::default())
+}
+
+impl TransformerSettings {
+    /// Refuses what would change the numbers and isn't built.
+    fn check(&self, file: &JsonFile) -> Result<()> {
+        let refuse = |key: &str, got: &str, supported: &str| {
+            Err(Error::unsupported(format!("{}: {key}", file.path.display()), got, supported))
+        };
+        if let Some(task) = self.transformer_task.as_deref().filter(|task| *task != "feature-extraction") {
+            return refuse("transformer_task", task, "feature-extraction");
+        }
+        if let Some(output) = self.module_output_name.as_deref().filter(|output| *output != "token_embeddings") {
+            return refuse("module_output_name", output, "token_embeddings");
+        }
+        if let Some(modalities) = &self.modality_config {
+            let text = modalities.as_object().is_some_and(|modalities| modalities.keys().all(|key| key == "text"));
+            let output = modalities.pointer("/text/method_output_name").and_then(Value::as_str);
+            if !text || output.is_some_and(|output| output != "last_hidden_state") {
+                return refuse("modality_config", &modalities.to_string(), "text with last_hidden_state");
+            }
+        }
+        let unused = [
+            ("processing_kwargs", &self.processing_kwargs),
+            ("query_length", &self.query_length),
+            ("document_length", &self.document_length),
+            ("query_expansion", &self.query_expansion),
+            ("model_args", &self.model_args),
+            ("tokenizer_args", &self.tokenizer_args),
+            ("config_args", &self.config_args),
+        ];
+        let says = |value: &Value| !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty());
+        match unused.iter().find_map(|(key, value)| value.as_ref().filter(|v| says(v)).map(|v| (*key, v))) {
+            Some((key, value)) => refuse(key, &value.to_string(), "null"),
+            None if self.max_seq_length == Some(0) => Err(file.error("max_seq_length", "must be at least 1, got 0")),
+            None => Ok(()),
+        }
+    }
+}

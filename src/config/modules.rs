@@ -1,0 +1,241 @@
+//! The `config.json` of the modules that follow a transformer.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Activation, JsonFile};
+use crate::error::{Error, Result};
+
+/// A way to make one vector of a text's token embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum PoolingMode {
+    #[serde(rename = "cls")]
+    Cls,
+    #[serde(rename = "max")]
+    Max,
+    #[serde(rename = "mean")]
+    Mean,
+    #[serde(rename = "mean_sqrt_len_tokens")]
+    MeanSqrtLen,
+    #[serde(rename = "weightedmean")]
+    WeightedMean,
+    #[serde(rename = "lasttoken")]
+    LastToken,
+}
+
+impl PoolingMode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Max => "max",
+            Self::Mean => "mean",
+            Self::MeanSqrtLen => "mean_sqrt_len_tokens",
+            Self::WeightedMean => "weightedmean",
+            Self::LastToken => "lasttoken",
+        }
+    }
+}
+
+/// The modes in the order in which old configs' flags concatenate, with the name of the flag.
+const FLAGS: [(&str, PoolingMode); 6] = [
+    ("pooling_mode_cls_token", PoolingMode::Cls),
+    ("pooling_mode_max_tokens", PoolingMode::Max),
+    ("pooling_mode_mean_tokens", PoolingMode::Mean),
+    ("pooling_mode_mean_sqrt_len_tokens", PoolingMode::MeanSqrtLen),
+    ("pooling_mode_weightedmean_tokens", PoolingMode::WeightedMean),
+    ("pooling_mode_lasttoken", PoolingMode::LastToken),
+];
+
+/// How token embeddings become one vector: the modes' vectors, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolingConfig {
+    pub(crate) modes: Vec<PoolingMode>,
+    /// Whether the prompt's tokens count.
+    pub(crate) include_prompt: bool,
+}
+
+impl PoolingConfig {
+    pub(crate) fn mean() -> Self {
+        Self { modes: vec![PoolingMode::Mean], include_prompt: true }
+    }
+
+    /// Reads `config.json` in the module's folder, in its new or its old form.
+    pub(crate) fn read(folder: &Path, hidden_size: usize) -> Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Modes {
+            One(PoolingMode),
+            Several(Vec<PoolingMode>),
+        }
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(alias = "word_embedding_dimension")]
+            embedding_dimension: usize,
+            #[serde(default)]
+            pooling_mode: Option<serde_json::Value>,
+            #[serde(default = "yes")]
+            include_prompt: bool,
+        }
+        let file = JsonFile::read(folder.join("config.json"), "a Pooling module needs it")?;
+        let raw: Raw = file.parse()?;
+        if raw.embedding_dimension != hidden_size {
+            let problem =
+                format!("must be the transformer's hidden size, {hidden_size}, got {}", raw.embedding_dimension);
+            return Err(file.error("embedding_dimension", problem));
+        }
+        let modes = match &raw.pooling_mode {
+            Some(modes) => match serde_json::from_value(modes.clone()) {
+                Ok(Modes::One(mode)) => vec![mode],
+                Ok(Modes::Several(modes)) if !modes.is_empty() => modes,
+                _ => {
+                    let what = format!("{}: pooling_mode", file.path.display());
+                    let supported = "cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken, or a list of them";
+                    return Err(Error::unsupported(what, modes.to_string(), supported));
+                }
+            },
+            None => Self::by_flags(&file)?,
+        };
+        Ok(Self { modes, include_prompt: raw.include_prompt })
+    }
+
+    /// In the old form, unless that can't say it: the flags have an order of their own.
+    pub(crate) fn to_json(&self, hidden_size: usize) -> serde_json::Value {
+        let mut settings = serde_json::Map::new();
+        settings.insert("word_embedding_dimension".to_owned(), hidden_size.into());
+        settings.insert("include_prompt".to_owned(), self.include_prompt.into());
+        let set = FLAGS.map(|(flag, mode)| (flag, self.modes.contains(&mode)));
+        if FLAGS.iter().filter(|(_, mode)| self.modes.contains(mode)).map(|(_, mode)| mode).eq(&self.modes) {
+            settings.extend(set.map(|(flag, on)| (flag.to_owned(), on.into())));
+        } else {
+            settings.remove("word_embedding_dimension");
+            settings.insert("embedding_dimension".to_owned(), hidden_size.into());
+            let names: Vec<_> = self.modes.iter().map(|mode| mode.name()).collect();
+            settings.insert("pooling_mode".to_owned(), names.into());
+        }
+        settings.into()
+    }
+
+    fn by_flags(file: &JsonFile) -> Result<Vec<PoolingMode>> {
+        for key in file.value.as_object().into_iter().flat_map(|object| object.keys()) {
+            if key.starts_with("pooling_mode_") && FLAGS.iter().all(|(flag, _)| flag != key) {
+                let supported: Vec<_> = FLAGS.iter().map(|(flag, _)| *flag).collect();
+                let what = format!("{}: pooling mode", file.path.display());
+                return Err(Error::unsupported(what, key, supported.join(", ")));
+            }
+        }
+        let mut modes = Vec::new();
+        for (flag, mode) in FLAGS {
+            match file.value.get(flag) {
+                None => {}
+                Some(value) => match value.as_bool() {
+                    Some(true) => modes.push(mode),
+                    Some(false) => {}
+                    None => return Err(file.error(flag, format!("must be true or false, got {value}"))),
+                },
+            }
+        }
+        Ok(if modes.is_empty() { vec![PoolingMode::Mean] } else { modes })
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A module's input and output, which for us are always the sentence embedding.
+fn check_names(file: &JsonFile, input: Option<&str>, output: Option<&str>) -> Result<()> {
+    for (key, name) in [("module_input_name", input), ("module_output_name", output)] {
+        if let Some(name) = name.filter(|name| *name != "sentence_embedding") {
+            return Err(Error::unsupported(format!("{}: {key}", file.path.display()), name, "sentence_embedding"));
+        }
+    }
+    Ok(())
+}
+
+/// A linear layer with an activation on the sentence embedding.
+#[derive(Clone, Debug)]
+pub(crate) struct DenseConfig {
+    pub(crate) in_features: usize,
+    pub(crate) out_features: usize,
+    pub(crate) bias: bool,
+    pub(crate) activation: Activation,
+    pub(crate) residual: bool,
+}
+
+impl DenseConfig {
+    /// Reads `config.json` in the module's folder; `width` is that of the module's input.
+    pub(crate) fn read(folder: &Path, width: usize) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Raw {
+            in_features: usize,
+            out_features: usize,
+            #[serde(default = "yes")]
+            bias: bool,
+            #[serde(default)]
+            activation_function: Option<String>,
+            #[serde(default)]
+            use_residual: bool,
+            #[serde(default)]
+            module_input_name: Option<String>,
+            #[serde(default)]
+            module_output_name: Option<String>,
+        }
+        let file = JsonFile::read(folder.join("config.json"), "a Dense module needs it")?;
+        let raw: Raw = file.parse()?;
+        check_names(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())?;
+        if raw.in_features != width {
+            let problem = format!("must be the width of the module's input, {width}, got {}", raw.in_features);
+            return Err(file.error("in_features", problem));
+        }
+        let name = raw.activation_function.as_deref().unwrap_or("torch.nn.modules.activation.Tanh");
+        Ok(Self {
+            in_features: raw.in_features,
+            out_features: file.positive("out_features", raw.out_features)?,
+            bias: raw.bias,
+            activation: Activation::from_torch(name, &file.path, "activation_function")?,
+            residual: raw.use_residual,
+        })
+    }
+}
+
+/// A layer norm on the sentence embedding.
+pub(crate) struct LayerNormConfig;
+
+impl LayerNormConfig {
+    /// torch's default, which the module always uses.
+    pub(crate) const EPS: f32 = 1e-5;
+
+    /// Checks `config.json` in the module's folder; `width` is that of the module's input.
+    pub(crate) fn check(folder: &Path, width: usize) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Raw {
+            dimension: usize,
+        }
+        let file = JsonFile::read(folder.join("config.json"), "a LayerNorm module needs it")?;
+        let raw: Raw = file.parse()?;
+        if raw.dimension == width {
+            return Ok(());
+        }
+        Err(file.error("dimension", format!("must be the width of the module's input, {width}, got {}", raw.dimension)))
+    }
+}
+
+/// L2 normalization of the sentence embedding.
+pub(crate) struct NormalizeConfig;
+
+impl NormalizeConfig {
+    /// Checks `config.json` in the module's folder, which is often absent.
+    pub(crate) fn check(folder: &Path) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(default)]
+            module_input_name: Option<String>,
+            #[serde(default)]
+            module_output_name: Option<String>,
+        }
+        let Some(file) = JsonFile::read_if_there(folder.join("config.json"))? else { return Ok(()) };
+        let raw: Raw = file.parse()?;
+        check_names(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())
+    }
+}
