@@ -1,0 +1,249 @@
+//! The weights of a module: named tensors, from safetensors, from shards of it, or from torch's `.bin`.
+
+mod pickle;
+mod torch_file;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+use crate::config::{JsonFile, inside};
+use crate::error::{Error, Result};
+
+#[cfg(target_endian = "big")]
+compile_error!("weights are little endian and are used as they lie in the file");
+
+/// A float32 tensor in row-major order; in the file's map where it lies there as such.
+#[derive(Clone)]
+pub(crate) struct Array {
+    pub(crate) shape: Vec<usize>,
+    data: Data,
+}
+
+#[derive(Clone)]
+enum Data {
+    Owned(Arc<[f32]>),
+    Mapped(Arc<Mmap>, Range<usize>),
+}
+
+impl Array {
+    pub(crate) fn new(shape: Vec<usize>, data: Vec<f32>) -> Self {
+        debug_assert_eq!(shape.iter().product::<usize>(), data.len());
+        Self { shape, data: Data::Owned(data.into()) }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        match &self.data {
+            Data::Owned(data) => data,
+            // Its alignment was checked when it was made.
+            Data::Mapped(map, range) => bytemuck::cast_slice(&map[range.clone()]),
+        }
+    }
+
+    /// The arrays' rows, one array's after the other's; all as wide as the first.
+    pub(crate) fn stack(arrays: &[Self]) -> Self {
+        let rows = arrays.iter().map(|array| array.shape[0]).sum();
+        let shape = std::iter::once(rows).chain(arrays[0].shape[1..].iter().copied()).collect();
+        Self::new(shape, arrays.iter().flat_map(|array| array.as_slice().iter().copied()).collect())
+    }
+}
+
+/// Where a tensor's bytes are.
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Bytes,
+    file: Arc<Path>,
+}
+
+#[derive(Clone)]
+enum Bytes {
+    Mapped(Arc<Mmap>, Range<usize>),
+    Owned(Arc<[u8]>),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map, range) => &map[range.clone()],
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// The named tensors of a module's folder.
+pub(crate) struct Weights {
+    file: Arc<Path>,
+    entries: HashMap<String, Entry>,
+    prefix: String,
+}
+
+/// The files in which weights may be, in the order in which they are looked for.
+const SAFETENSORS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+const TORCH: &str = "pytorch_model.bin";
+
+impl Weights {
+    /// Opens the weights in a folder: `model.safetensors`, else its shards, else `pytorch_model.bin`.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let single = folder.join(SAFETENSORS);
+        let torch = folder.join(TORCH);
+        let mut entries = HashMap::new();
+        let file = if single.exists() {
+            read_safetensors(&single, &mut entries)?;
+            single
+        } else if let Some(index) = JsonFile::read_if_there(folder.join(INDEX))? {
+            read_shards(folder, &index, &mut entries)?;
+            index.path
+        } else if torch.exists() {
+            read_torch(&torch, &mut entries)?;
+            torch
+        } else {
+            let needed = format!("the module's weights; {INDEX} with its shards or {TORCH} would do too");
+            return Err(Error::FileNotFound { path: single, needed });
+        };
+        Ok(Self { file: file.into(), entries, prefix: String::new() })
+    }
+
+    /// Files of weights that are in a folder, by name.
+    pub(crate) fn files(folder: &Path) -> Result<Vec<String>> {
+        if folder.join(SAFETENSORS).exists() {
+            return Ok(vec![SAFETENSORS.to_owned()]);
+        }
+        match JsonFile::read_if_there(folder.join(INDEX))? {
+            Some(index) => {
+                let shards = shard_names(&index)?;
+                Ok(std::iter::once(INDEX.to_owned()).chain(shards).collect())
+            }
+            None => Ok(vec![TORCH.to_owned()]),
+        }
+    }
+
+    /// The same tensors under shorter names, where `anchor` is found behind `prefix`: checkpoints of a backbone with a
+    /// head have it.
+    pub(crate) fn behind(mut self, prefix: &str, anchor: &str) -> Self {
+        if !self.entries.contains_key(anchor) && self.entries.contains_key(&format!("{prefix}.{anchor}")) {
+            self.prefix = format!("{prefix}.");
+        }
+        self
+    }
+
+    /// The file of the weights, for messages.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Names of the tensors that are none of `known`.
+    pub(crate) fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        self.entries.keys().map(String::as_str).filter(|name| !known.contains(name))
+    }
+
+    /// The tensor of that name and shape, as float32.
+    ///
+    /// Old checkpoints call a norm's weight and bias gamma and beta.
+    pub(crate) fn array(&self, name: &str, shape: &[usize]) -> Result<Array> {
+        let full = format!("{}{name}", self.prefix);
+        let old = full.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+        let Some(entry) = self.entries.get(&full).or_else(|| self.entries.get(&old)) else {
+            return Err(Error::MissingWeight { file: self.file.to_path_buf(), name: full });
+        };
+        if entry.shape != shape {
+            return Err(Error::WeightShape {
+                file: entry.file.to_path_buf(),
+                name: full,
+                expected: shape.to_vec(),
+                got: entry.shape.clone(),
+            });
+        }
+        Ok(Array { shape: shape.to_vec(), data: entry.float32(&full)? })
+    }
+}
+
+impl Entry {
+    fn float32(&self, name: &str) -> Result<Data> {
+        let bytes = self.data.as_slice();
+        let aligned = bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok();
+        if let (Dtype::F32, true, Bytes::Mapped(map, range)) = (self.dtype, aligned, &self.data) {
+            return Ok(Data::Mapped(Arc::clone(map), range.clone()));
+        }
+        let numbers: Arc<[f32]> = match self.dtype {
+            Dtype::F32 => each(bytes, f32::from_le_bytes),
+            Dtype::F64 => each(bytes, |x| f64::from_le_bytes(x) as f32),
+            Dtype::F16 => each(bytes, |x| half::f16::from_le_bytes(x).to_f32()),
+            Dtype::BF16 => each(bytes, |x| half::bf16::from_le_bytes(x).to_f32()),
+            other => {
+                let what = format!("{}: dtype of tensor {name:?}", self.file.display());
+                return Err(Error::unsupported(what, format!("{other:?}"), "F32, F16, BF16, F64"));
+            }
+        };
+        Ok(Data::Owned(numbers))
+    }
+}
+
+fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Arc<[f32]> {
+    bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()
+}
+
+/// Maps a file into memory.
+#[expect(unsafe_code, reason = "a memory map")]
+fn map(path: &Path) -> Result<Arc<Mmap>> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    // SAFETY: the map is only read. Were another process to truncate or rewrite the file meanwhile, reads would fault or
+    // change; like every loader of mapped weights we rely on model files being replaced, not written over, and we
+    // ourselves save by writing beside and renaming.
+    let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(path, error))?;
+    Ok(Arc::new(map))
+}
+
+fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<()> {
+    let map = map(path)?;
+    let file: Arc<Path> = path.into();
+    let tensors = SafeTensors::deserialize(&map)
+        .map_err(|error| Error::weights(path, format!("not a whole safetensors file: {error}")))?;
+    for (name, view) in tensors.tensors() {
+        let start = view.data().as_ptr() as usize - map.as_ptr() as usize;
+        let data = Bytes::Mapped(Arc::clone(&map), start..start + view.data().len());
+        let entry = Entry { dtype: view.dtype(), shape: view.shape().to_vec(), data, file: Arc::clone(&file) };
+        entries.insert(name, entry);
+    }
+    Ok(())
+}
+
+/// The names of the shards that an index lists, each once.
+fn shard_names(index: &JsonFile) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let mut shards: Vec<String> = index.parse::<Index>()?.weight_map.into_values().collect();
+    shards.sort_unstable();
+    shards.dedup();
+    Ok(shards)
+}
+
+fn read_shards(folder: &Path, index: &JsonFile, entries: &mut HashMap<String, Entry>) -> Result<()> {
+    for shard in shard_names(index)? {
+        let path = inside(folder, &shard, &index.path, "weight_map")?;
+        if !path.exists() {
+            let needed = format!("{} names it as a shard", index.path.display());
+            return Err(Error::FileNotFound { path, needed });
+        }
+        read_safetensors(&path, entries)?;
+    }
+    Ok(())
+}
+
+fn read_torch(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<()> {
+    let file: Arc<Path> = path.into();
+    for (name, tensor) in torch_file::read(path)? {
+        let data = Bytes::Owned(tensor.data.into());
+        entries.insert(name, Entry { dtype: tensor.dtype, shape: tensor.shape, data, file: Arc::clone(&file) });
+    }
+    Ok(())
+}
