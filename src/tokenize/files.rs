@@ -1,0 +1,206 @@
+//! The JSON files that say how a folder tokenizes, read so that an error names file and key.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
+use tokenizers::{PaddingParams, TruncationParams};
+
+use super::guard::caught;
+use super::special::{Numbered, Special};
+use crate::error::{Error, Result};
+
+/// A file that holds one JSON object.
+pub(super) struct Settings {
+    path: PathBuf,
+    map: Map<String, Value>,
+}
+
+impl Settings {
+    /// Reads `path`, or gives an empty object where there is no such file.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => b"{}".to_vec(),
+            Err(error) => return Err(Error::io(path, error)),
+        };
+        let value = serde_json::from_slice(&bytes).map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            Error::config(path, place, format!("not JSON: {error}"))
+        })?;
+        match value {
+            Value::Object(map) => Ok(Self { path: path.to_owned(), map }),
+            other => Err(Error::config(path, "the whole file", format!("must be an object, not {}", kind(&other)))),
+        }
+    }
+
+    /// The value of `key`; absent and null differ.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.map.get(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.map.iter()
+    }
+
+    pub(super) fn error(&self, key: impl Into<String>, problem: impl Into<String>) -> Error {
+        Error::config(&self.path, key, problem)
+    }
+
+    /// An error that says what `key` must be and what it is.
+    pub(super) fn mismatch(&self, key: impl Into<String>, wanted: &str, got: &Value) -> Error {
+        self.error(key, format!("must be {wanted}, not {}", kind(got)))
+    }
+
+    /// A boolean, `default` where the key is absent.
+    pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => Err(self.mismatch(key, "true or false", other)),
+        }
+    }
+
+    /// A boolean that may be null.
+    pub(super) fn flag_or_null(&self, key: &str) -> Result<Option<bool>> {
+        match self.get(key) {
+            Some(Value::Null) => Ok(None),
+            given => given.map(|_| self.flag(key, false)).transpose(),
+        }
+    }
+
+    /// A text; absent and null are `None`.
+    pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
+        match self.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.mismatch(key, "a text", other)),
+        }
+    }
+
+    /// Whether the side that `key` names is the left one; absent is `None`.
+    pub(super) fn left(&self, key: &str) -> Result<Option<bool>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(side)) if side == "left" => Ok(Some(true)),
+            Some(Value::String(side)) if side == "right" => Ok(Some(false)),
+            Some(other) => Err(self.error(key, format!("must be \"left\" or \"right\", not {other}"))),
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<Value> {
+        self.map.remove(key).filter(|value| !value.is_null())
+    }
+
+    /// One of the tokenizers crate's own parts.
+    fn part<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let part = caught(|| Ok(serde_json::from_value(value)?));
+        part.map(Some).map_err(|problem| self.error(key, problem))
+    }
+}
+
+/// The parts of a tokenizer.json.
+pub(super) struct TokenizerFile {
+    pub(super) path: PathBuf,
+    pub(super) added_tokens: Numbered,
+    pub(super) normalizer: Option<NormalizerWrapper>,
+    pub(super) pre_tokenizer: Option<PreTokenizerWrapper>,
+    pub(super) post_processor: Option<PostProcessorWrapper>,
+    pub(super) decoder: Option<DecoderWrapper>,
+    pub(super) padding: Option<PaddingParams>,
+    pub(super) truncation: Option<TruncationParams>,
+    /// Still JSON: a class takes no more of it than its vocabulary.
+    pub(super) model: Map<String, Value>,
+}
+
+impl TokenizerFile {
+    /// Reads `path`, which must be there.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        if !path.is_file() {
+            let needed = "it holds the vocabulary and how texts are split (a vocab.txt alone is not enough)";
+            return Err(Error::FileNotFound { path: path.to_owned(), needed: needed.to_owned() });
+        }
+        let mut file = Settings::read(path)?;
+        if let Some(version) = file.text("version")?.filter(|version| *version != "1.0") {
+            return Err(file.error("version", format!("must be \"1.0\", not {version:?}")));
+        }
+        file.get("normalizer").map_or(Ok(()), |normalizer| check_charsmaps(&file, normalizer))?;
+        let model = match file.take("model") {
+            Some(Value::Object(model)) => model,
+            Some(other) => return Err(file.mismatch("model", "an object", &other)),
+            None => return Err(file.error("model", "must be there: it holds the vocabulary")),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            added_tokens: Special::list_with_ids(&file, "added_tokens")?,
+            normalizer: file.part("normalizer")?,
+            pre_tokenizer: file.part("pre_tokenizer")?,
+            post_processor: file.part("post_processor")?,
+            decoder: file.part("decoder")?,
+            padding: file.part("padding")?,
+            truncation: file.part("truncation")?,
+            model,
+        })
+    }
+}
+
+/// Refuses a SentencePiece charsmap whose header promises more than follows: its reader would reserve room for it first.
+fn check_charsmaps(file: &Settings, normalizer: &Value) -> Result<()> {
+    let inner = normalizer.get("normalizers").and_then(Value::as_array);
+    for part in inner.into_iter().flatten() {
+        check_charsmaps(file, part)?;
+    }
+    match normalizer.get("precompiled_charsmap") {
+        Some(Value::String(base64)) if leading_u32(base64).is_none_or(|size| size as usize > base64.len()) => {
+            let problem = "must be the base64 of a SentencePiece charsmap: its trie's size and the trie are no match";
+            Err(file.error("normalizer.precompiled_charsmap", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The little-endian number in the first four bytes of what `base64` holds.
+fn leading_u32(base64: &str) -> Option<u32> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits = base64.as_bytes().get(..6)?;
+    let bits = digits.iter().try_fold(0_u64, |bits, &byte| Some(bits << 6 | u64::from(digit(byte)?)))?;
+    // 36 bits: four bytes, first one first, and four bits of the fifth.
+    u32::try_from(bits >> 4).ok().map(u32::swap_bytes)
+}
+
+/// What a JSON value is, for messages.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leading_u32;
+
+    #[test]
+    fn the_header_of_a_charsmap_is_read() {
+        assert_eq!(leading_u32("AQIDBAUG"), Some(0x0403_0201)); // bytes 1 2 3 4 5 6
+        assert_eq!(leading_u32("/////w=="), Some(u32::MAX));
+        assert_eq!(leading_u32("ALQCAACE"), Some(177_152));
+        assert_eq!(leading_u32("AQID"), None);
+        assert_eq!(leading_u32("!!!!!!!!"), None);
+    }
+}

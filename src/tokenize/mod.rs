@@ -1,0 +1,277 @@
+//! Text to ids, exactly as the reference: transformers' tokenizer classes over the tokenizers crate.
+//!
+//! - [`files`]: the JSON files, read with errors that name file and key.
+//! - [`class`]: which tokenizer class a folder asks for; [`rebuild`]: what that class makes of tokenizer.json.
+//! - [`special`]: the special and added tokens, from up to four files.
+//! - [`layout`]: where special tokens go, and what is cut.
+
+mod class;
+mod files;
+mod guard;
+mod layout;
+mod rebuild;
+mod special;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde_json::Value;
+use tokenizers::normalizers::{Lowercase, Sequence};
+use tokenizers::{ModelWrapper, NormalizerWrapper};
+use tokenizers::{PaddingDirection, PostProcessorWrapper, TruncationDirection};
+
+use self::class::Class;
+use self::files::{Settings, TokenizerFile};
+use self::guard::caught;
+use self::layout::{Layouts, longest_first};
+use self::special::SpecialTokens;
+use crate::error::{Error, Result};
+
+/// One input: a text, or a pair of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Input<'a> {
+    /// A text.
+    Text(&'a str),
+    /// Two texts that the model sees as one sequence, with its separator in between.
+    Pair(&'a str, &'a str),
+}
+
+impl<'a> From<&'a str> for Input<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for Input<'a> {
+    fn from((first, second): (&'a str, &'a str)) -> Self {
+        Self::Pair(first, second)
+    }
+}
+
+/// The tokens of one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Token ids, special ones included.
+    pub ids: Vec<u32>,
+    /// To which of two texts each token belongs; `None` where the model is not told.
+    pub type_ids: Option<Vec<u32>>,
+    /// How many tokens there are before the cut, special ones included.
+    pub full_length: usize,
+}
+
+/// Text to ids and back. Nothing about it changes after loading, so threads share it.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    layouts: Layouts,
+    special_ids: HashSet<u32>,
+    token_type_ids: bool,
+    max_id: u32,
+    pad_id: Option<u32>,
+    pad_left: bool,
+    cut_left: bool,
+    model_max_length: Option<usize>,
+    cleans_up: bool,
+}
+
+impl Tokenizer {
+    /// Loads the tokenizer of a transformer's folder. `model_type` is config.json's; `do_lower_case` is
+    /// sentence_bert_config.json's, and lowercases before all else.
+    pub(crate) fn load(folder: &Path, model_type: &str, do_lower_case: bool) -> Result<Self> {
+        let config = Settings::read(&folder.join("tokenizer_config.json"))?;
+        refuse_unknown_ways(&config)?;
+        let class = Class::of(folder, &config, model_type)?;
+        let file = TokenizerFile::read(&folder.join("tokenizer.json"))?;
+        let special = SpecialTokens::collect(folder, &config, &file, class)?;
+        let padded_left = file.padding.as_ref().map(|padding| matches!(padding.direction, PaddingDirection::Left));
+        let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
+        let path = file.path.clone();
+
+        let mut inner = class.build(file, &config, &special)?;
+        special.register(&mut inner).map_err(|problem| Error::config(&path, "added_tokens", problem))?;
+        inner.set_encode_special_tokens(config.flag("split_special_tokens", false)?);
+        let layouts = class.layouts(&inner, &path, &config, &special)?;
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        if do_lower_case {
+            lowercase_first(&mut inner)?;
+        }
+        Ok(Self {
+            special_ids: special.ids(&inner),
+            token_type_ids: takes_token_type_ids(&config, class)?,
+            max_id: inner.get_vocab(true).into_values().max().unwrap_or(0).max(layouts.max_id()),
+            pad_id: special.get("pad_token").and_then(|token| inner.token_to_id(token)),
+            pad_left: config.left("padding_side")?.or(padded_left).unwrap_or(false),
+            cut_left: config.left("truncation_side")?.or(cut_left).unwrap_or(false),
+            model_max_length: model_max_length(&config)?,
+            cleans_up: config.flag("clean_up_tokenization_spaces", false)?
+                && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
+            inner,
+            layouts,
+        })
+    }
+
+    /// The tokens of `prompt` and `input`, at most `max_length` of them, special ones included.
+    ///
+    /// The prompt goes before the (first) text and is tokenized with it; `""` is none. Of a pair the longer text is cut
+    /// first. `usize::MAX` cuts nothing.
+    ///
+    /// # Errors
+    /// `max_length` is less than the number of special tokens, or the tokenizer fails on the text: it has no token for
+    /// what it does not know, or a file that loads but makes no sense.
+    pub fn encode(&self, input: Input<'_>, prompt: &str, max_length: usize) -> Result<Tokens> {
+        let (first, second) = match input {
+            Input::Text(text) => (text, None),
+            Input::Pair(first, second) => (first, Some(second)),
+        };
+        let first = match prompt {
+            "" => Cow::Borrowed(first),
+            _ => Cow::Owned([prompt, first].concat()),
+        };
+        let layout = if second.is_some() { &self.layouts.pair } else { &self.layouts.single };
+        let room = max_length.checked_sub(layout.added()).ok_or_else(|| {
+            let problem = format!("must be at least {}, the special tokens' number, not {max_length}", layout.added());
+            Error::argument("max_seq_length", problem)
+        })?;
+        let first = self.encode_plain(&first)?;
+        let second = second.map(|text| self.encode_plain(text)).transpose()?;
+        let (kept_first, kept_second) = longest_first(first.len(), second.as_ref().map(Vec::len), room);
+        let second = second.unwrap_or_default();
+        let full_length = layout.length(first.len(), second.len());
+        let (ids, type_ids) = layout.join(self.cut(&first, kept_first), self.cut(&second, kept_second));
+        Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length })
+    }
+
+    fn cut<'a>(&self, ids: &'a [u32], kept: usize) -> &'a [u32] {
+        let range = if self.cut_left { ids.len().saturating_sub(kept)..ids.len() } else { 0..kept };
+        ids.get(range).unwrap_or(ids)
+    }
+
+    /// How many tokens an input has, uncut, special ones included.
+    ///
+    /// # Errors
+    /// As for [`encode`](Self::encode).
+    pub fn count(&self, input: Input<'_>) -> Result<usize> {
+        let length = |text: &str| Ok::<_, Error>(self.encode_plain(text)?.len());
+        Ok(match input {
+            Input::Text(text) => self.layouts.single.length(length(text)?, 0),
+            Input::Pair(first, second) => self.layouts.pair.length(length(first)?, length(second)?),
+        })
+    }
+
+    /// How many of a text's first tokens are the prompt's, as pooling without the prompt counts them: the tokens of
+    /// the prompt alone, cut like a text, but for a special one at the end.
+    pub(crate) fn prompt_length(&self, prompt: &str, max_length: usize) -> Result<usize> {
+        let ids = self.encode(Input::Text(prompt), "", max_length)?.ids;
+        let ends_special = ids.last().is_some_and(|id| self.special_ids.contains(id));
+        Ok(ids.len() - usize::from(ends_special))
+    }
+
+    /// The ids of a text, uncut and without the special tokens around it.
+    ///
+    /// # Errors
+    /// As for [`encode`](Self::encode).
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = caught(|| self.inner.encode_fast(text, false)).map_err(Error::Tokenizer)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of ids, with or without its special tokens. Ids of no token are left out, as in the reference.
+    ///
+    /// # Errors
+    /// The tokenizer's decoder fails on these tokens.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        let text = caught(|| self.inner.decode(ids, skip_special)).map_err(Error::Tokenizer)?;
+        Ok(if self.cleans_up { cleaned_up(text) } else { text })
+    }
+
+    /// The size of the vocabulary without added tokens, as transformers counts it.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(false)
+    }
+
+    /// The largest id that a text can get. It may lie beyond the model's embedding table: then it is an added token
+    /// that the model never learned, and only a text with that token in it gets it.
+    pub fn max_id(&self) -> u32 {
+        self.max_id
+    }
+
+    /// The id to pad with, where there is a padding token.
+    pub fn pad_id(&self) -> Option<u32> {
+        self.pad_id
+    }
+
+    /// The type id to pad with.
+    pub fn pad_type_id(&self) -> u32 {
+        0
+    }
+
+    /// Whether padding goes before the tokens.
+    pub fn pad_left(&self) -> bool {
+        self.pad_left
+    }
+
+    /// Whether the model is told which token belongs to which text.
+    pub fn has_token_type_ids(&self) -> bool {
+        self.token_type_ids
+    }
+
+    /// The limit in tokenizer_config.json; `None` where there is none, or a number so large that it says "none".
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.model_max_length
+    }
+}
+
+/// Settings that change what is read, which nobody seems to use any more.
+fn refuse_unknown_ways(config: &Settings) -> Result<()> {
+    for key in ["fast_tokenizer_files", "init_inputs"] {
+        if config.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+            return Err(config.error(key, "is not supported; must be absent or empty"));
+        }
+    }
+    Ok(())
+}
+
+/// Lowercases before all else, unless the tokenizer has a step that does just that.
+fn lowercase_first(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
+    let mut steps = match tokenizer.get_normalizer().cloned() {
+        Some(NormalizerWrapper::Sequence(steps)) => steps.into_iter().collect(),
+        Some(step) => vec![step],
+        None => Vec::new(),
+    };
+    if !steps.iter().any(|step| matches!(step, NormalizerWrapper::Lowercase(_))) {
+        steps.insert(0, Lowercase.into());
+        caught(|| tokenizer.with_normalizer(Some(Sequence::new(steps))).map(drop)).map_err(Error::Tokenizer)?;
+    }
+    Ok(())
+}
+
+fn takes_token_type_ids(config: &Settings, class: &Class) -> Result<bool> {
+    match config.get("model_input_names") {
+        None => Ok(class.token_type_ids),
+        Some(Value::Array(names)) => Ok(names.iter().any(|name| name == "token_type_ids")),
+        Some(other) => Err(config.mismatch("model_input_names", "a list", other)),
+    }
+}
+
+/// `model_max_length`, or `max_len` as it was once called.
+fn model_max_length(config: &Settings) -> Result<Option<usize>> {
+    /// From here on a number says "no limit": transformers writes 1e30.
+    const NO_LIMIT: f64 = 1e20;
+    let key = if config.get("model_max_length").is_some() { "model_max_length" } else { "max_len" };
+    match config.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) if number.as_f64().is_some_and(|number| number >= NO_LIMIT) => Ok(None),
+        Some(value) => match value.as_u64().filter(|&length| length > 0) {
+            Some(length) => Ok(usize::try_from(length).ok()),
+            None => Err(config.error(key, format!("must be a whole number of at least 1, not {value}"))),
+        },
+    }
+}
+
+/// Takes out the spaces that decoding leaves before punctuation and English endings.
+fn cleaned_up(text: String) -> String {
+    let spaced = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
+    spaced.iter().fold(text, |text, ending| text.replace(ending, ending.trim()))
+}

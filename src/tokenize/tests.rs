@@ -1,0 +1,379 @@
+//! What transformers makes of small folders (tests/data/tokenizers, written by make.py), and what bad files make.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use super::{Input, Tokenizer};
+use crate::error::{Error, Result};
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tokenizers");
+
+#[derive(Deserialize)]
+struct Texts {
+    texts: Vec<String>,
+    pairs: Vec<(usize, usize)>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    model_type: String,
+    base: String,
+    replaced: Map<String, Value>,
+    files: BTreeMap<String, Value>,
+    do_lower_case: bool,
+    expected: Expected,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    token_type_ids: bool,
+    pad_id: Option<u32>,
+    pad_left: bool,
+    vocab_size: usize,
+    max_id: u32,
+    model_max_length: Option<usize>,
+    ids: Vec<Vec<u32>>,
+    cut: BTreeMap<usize, [Vec<u32>; 2]>,
+    pairs: Vec<Vec<u32>>,
+    pair_types: Option<Vec<String>>,
+    cut_pairs: BTreeMap<usize, Vec<Vec<u32>>>,
+    prompted: BTreeMap<String, Vec<u32>>,
+    prompt_lengths: BTreeMap<String, [usize; 2]>,
+    decodable: Vec<u32>,
+    decoded: [String; 2],
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: impl AsRef<Path>) -> T {
+    let path = path.as_ref();
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn base(name: &str) -> Map<String, Value> {
+    read(Path::new(DATA).join("base").join(name).with_extension("json"))
+}
+
+/// A folder with the given files.
+fn folder<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    folder
+}
+
+fn load(case: &Case) -> Tokenizer {
+    let mut tokenizer = base(&case.base);
+    tokenizer.extend(case.replaced.clone());
+    let tokenizer = ("tokenizer.json", Value::Object(tokenizer).to_string());
+    let folder = folder(case.files.iter().map(|(name, file)| (name.as_str(), file.to_string())).chain([tokenizer]));
+    Tokenizer::load(folder.path(), &case.model_type, case.do_lower_case).unwrap()
+}
+
+fn check(name: &str, case: &Case, Texts { texts, pairs }: &Texts) {
+    let (tokenizer, expected) = (load(case), &case.expected);
+    assert_eq!(tokenizer.has_token_type_ids(), expected.token_type_ids, "{name}");
+    assert_eq!(tokenizer.pad_id(), expected.pad_id, "{name}");
+    assert_eq!(tokenizer.pad_left(), expected.pad_left, "{name}");
+    assert_eq!(tokenizer.vocab_size(), expected.vocab_size, "{name}");
+    assert_eq!(tokenizer.max_id(), expected.max_id, "{name}");
+    assert_eq!(tokenizer.model_max_length(), expected.model_max_length, "{name}");
+
+    let ids = |input: Input<'_>, prompt: &str, length: usize| tokenizer.encode(input, prompt, length).unwrap().ids;
+    for (text, expected) in texts.iter().zip(&expected.ids) {
+        let tokens = tokenizer.encode(Input::Text(text), "", usize::MAX).unwrap();
+        assert_eq!(&tokens.ids, expected, "{name}: {text:?}");
+        assert_eq!(tokens.full_length, expected.len(), "{name}: {text:?}");
+        assert_eq!(tokens.type_ids.map(|ids| ids.len()), tokenizer.has_token_type_ids().then_some(expected.len()));
+        assert_eq!(tokenizer.count(Input::Text(text)).unwrap(), expected.len(), "{name}: {text:?}");
+    }
+    for (&length, expected) in &expected.cut {
+        for (text, expected) in [&texts[21], &texts[0]].into_iter().zip(expected) {
+            assert_eq!(&ids(Input::Text(text), "", length), expected, "{name}: {text:?} cut to {length}");
+        }
+    }
+    for (index, &(first, second)) in pairs.iter().enumerate() {
+        let input = Input::Pair(&texts[first], &texts[second]);
+        let tokens = tokenizer.encode(input, "", usize::MAX).unwrap();
+        let types = tokens.type_ids.map(|ids| ids.iter().map(u32::to_string).collect::<String>());
+        assert_eq!(tokens.ids, expected.pairs[index], "{name}: {input:?}");
+        assert_eq!(types.as_ref(), expected.pair_types.as_ref().map(|types| &types[index]), "{name}: {input:?}");
+        assert_eq!(tokenizer.count(input).unwrap(), tokens.full_length, "{name}: {input:?}");
+        for (&length, expected) in &expected.cut_pairs {
+            match tokenizer.encode(input, "", length) {
+                Ok(tokens) => {
+                    assert_eq!(tokens.ids, expected[index], "{name}: {input:?} cut to {length}");
+                    assert_eq!(tokens.full_length, tokenizer.count(input).unwrap());
+                }
+                Err(error) => panic!("{name}: {input:?} cut to {length}: {error}"),
+            }
+        }
+    }
+    for (prompt, expected) in &expected.prompted {
+        assert_eq!(&ids(Input::Text(&texts[0]), prompt, usize::MAX), expected, "{name}: {prompt:?}");
+    }
+    for (prompt, expected) in &expected.prompt_lengths {
+        let lengths = [4, 100].map(|length| tokenizer.prompt_length(prompt, length).unwrap());
+        assert_eq!(&lengths, expected, "{name}: {prompt:?}");
+    }
+    let decoded = [false, true].map(|skip| tokenizer.decode(&expected.decodable, skip).unwrap());
+    assert_eq!(decoded, expected.decoded, "{name}");
+}
+
+#[test]
+fn all_cases_are_as_in_transformers() {
+    let texts = read(Path::new(DATA).join("texts.json"));
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(Path::new(DATA).join("cases")).unwrap().map(|e| e.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() > 50, "{} cases", cases.len());
+    for case in cases {
+        check(&case.file_stem().unwrap().to_string_lossy(), &read(&case), &texts);
+    }
+}
+
+const CONFIG: &str = "tokenizer_config.json";
+
+/// Loads a BERT folder with these two files.
+fn load_bert(tokenizer: &Value, config: &Value) -> Result<Tokenizer> {
+    load_texts(&tokenizer.to_string(), &config.to_string())
+}
+
+fn load_texts(tokenizer: &str, config: &str) -> Result<Tokenizer> {
+    let folder = folder([("tokenizer.json", tokenizer.to_owned()), (CONFIG, config.to_owned())]);
+    Tokenizer::load(folder.path(), "bert", false)
+}
+
+/// The file's name and the key that an error names.
+fn place(result: Result<Tokenizer>) -> (String, String) {
+    match result.err() {
+        Some(Error::InvalidConfig { file, key, .. }) => (file.file_name().unwrap().to_string_lossy().into_owned(), key),
+        Some(other) => panic!("another error: {other:?}"),
+        None => panic!("no error"),
+    }
+}
+
+#[test]
+fn a_folder_without_tokenizer_json_says_so() {
+    let folder = folder([("vocab.txt", "[PAD]\n[UNK]\n".to_owned())]);
+    let error = Tokenizer::load(folder.path(), "bert", false).err().unwrap();
+    assert!(matches!(&error, Error::FileNotFound { path, .. } if path.ends_with("tokenizer.json")), "{error}");
+}
+
+#[test]
+fn classes_that_are_missing_are_refused_by_name() {
+    for (model_type, config) in [("bert", json!({"tokenizer_class": "BertJapaneseTokenizer"})), ("t5", json!({}))] {
+        let folder = folder([("tokenizer.json", "{}".to_owned()), (CONFIG, config.to_string())]);
+        let error = Tokenizer::load(folder.path(), model_type, false).err().unwrap();
+        assert!(matches!(&error, Error::Unsupported { got, .. } if got.ends_with("Tokenizer")), "{error}");
+    }
+    let folder = folder([("tokenizer.json", "{}".to_owned())]);
+    let result = Tokenizer::load(folder.path(), "new", false);
+    assert_eq!(place(result), (CONFIG.to_owned(), "tokenizer_class".to_owned()));
+}
+
+#[test]
+fn files_that_are_no_json_objects_are_refused() {
+    let deep = "[".repeat(100_000);
+    for bad in ["", "{", "nonsense", "\u{feff}{}", "{\"a\": NaN}", &deep] {
+        let good = json!({"tokenizer_class": "BertTokenizer"}).to_string();
+        assert_eq!(place(load_texts(bad, &good)).0, "tokenizer.json", "{bad:.20}");
+        let (file, key) = place(load_texts("{}", bad));
+        assert!(file == CONFIG && key.starts_with("line "), "{bad:.20}: {file} {key}");
+    }
+    for bad in ["[]", "null", "3", "\"text\""] {
+        assert_eq!(place(load_texts("{}", bad)), (CONFIG.to_owned(), "the whole file".to_owned()));
+        assert_eq!(place(load_texts(bad, "{}")), ("tokenizer.json".to_owned(), "the whole file".to_owned()));
+    }
+}
+
+#[test]
+fn bad_settings_are_refused_by_key() {
+    let tokenizer = Value::Object(base("bert"));
+    let bad = [
+        ("tokenizer_class", json!(3)),
+        ("do_lower_case", json!("yes")),
+        ("do_lower_case", json!(null)),
+        ("strip_accents", json!(1)),
+        ("tokenize_chinese_chars", json!([])),
+        ("split_special_tokens", json!("no")),
+        ("model_max_length", json!(-1)),
+        ("model_max_length", json!(0)),
+        ("model_max_length", json!(12.5)),
+        ("model_max_length", json!("512")),
+        ("max_len", json!(0)),
+        ("padding_side", json!("middle")),
+        ("truncation_side", json!(null)),
+        ("model_input_names", json!("input_ids")),
+        ("cls_token", json!(null)),
+        ("sep_token", json!(["[SEP]"])),
+        ("unk_token", json!(null)),
+        ("added_tokens_decoder", json!([])),
+        ("extra_special_tokens", json!(7)),
+        ("init_inputs", json!(["vocab.txt"])),
+        ("fast_tokenizer_files", json!(["tokenizer.4.0.0.json"])),
+    ];
+    for (key, value) in bad {
+        let mut config = json!({"tokenizer_class": "BertTokenizer"});
+        config[key] = value.clone();
+        assert_eq!(place(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), key.to_owned()), "{value}");
+    }
+    let nested = [
+        ("mask_token", json!({"content": 1}), "mask_token.content"),
+        ("mask_token", json!({"content": "x", "lstrip": 1}), "mask_token.lstrip"),
+        ("added_tokens_decoder", json!({"x": {"content": "x"}}), "added_tokens_decoder.x"),
+        ("added_tokens_decoder", json!({"-1": {"content": "x"}}), "added_tokens_decoder.-1"),
+        ("added_tokens_decoder", json!({"1": "x"}), "added_tokens_decoder.1"),
+        ("additional_special_tokens", json!([1]), "additional_special_tokens[0]"),
+    ];
+    for (key, value, expected) in nested {
+        let mut config = json!({"tokenizer_class": "BertTokenizer"});
+        config[key] = value.clone();
+        assert_eq!(place(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), expected.to_owned()), "{value}");
+    }
+}
+
+#[test]
+fn limits_are_read() {
+    let limit = |config: Value| load_bert(&Value::Object(base("bert")), &config).unwrap().model_max_length();
+    assert_eq!(limit(json!({"model_max_length": 512})), Some(512));
+    assert_eq!(limit(json!({"max_len": 128})), Some(128));
+    assert_eq!(limit(json!({"max_len": 128, "model_max_length": null})), None);
+    assert_eq!(limit(json!({"model_max_length": 1e30})), None);
+    assert_eq!(limit(json!({})), None);
+}
+
+/// The typed class's family, a key of tokenizer.json, what replaces it, and the key that the error must name for the
+/// generic class and for the typed one (`None`: that class does not look at it).
+type Bad = (&'static str, &'static str, Value, Option<&'static str>, Option<&'static str>);
+
+#[rustfmt::skip]
+fn bad_tokenizers() -> Vec<Bad> {
+    let charsmap = |text: &str| json!({"type": "Precompiled", "precompiled_charsmap": text});
+    let template = json!({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[X]", "type_id": 0}}], "pair": [], "special_tokens": {}});
+    let unigram = |vocab: Value, unk_id: u64| json!({"type": "Unigram", "vocab": vocab, "unk_id": unk_id});
+    let bpe = |vocab: Value, merges: Value| json!({"type": "BPE", "vocab": vocab, "merges": merges});
+    let in_model = Some("model");
+    let post = Some("post_processor");
+    vec![
+        ("bert", "version", json!("9"), Some("version"), Some("version")),
+        ("bert", "version", json!(1), Some("version"), Some("version")),
+        ("bert", "model", json!(null), in_model, in_model),
+        ("bert", "model", json!([]), in_model, in_model),
+        ("bert", "model", json!({"type": "Nonsense"}), in_model, Some("model.vocab")),
+        ("bert", "model", json!({"type": "WordPiece"}), in_model, Some("model.vocab")),
+        ("bert", "model", json!({"type": "WordPiece", "vocab": {"a": -1}}), in_model, Some("model.vocab")),
+        ("bert", "model", json!({"type": "WordPiece", "vocab": {"a": "b"}}), in_model, Some("model.vocab")),
+        ("bert", "model", json!({"type": "WordPiece", "vocab": {"a": 5_000_000_000_u64}}), in_model, Some("model.vocab")),
+        ("bert", "model", json!({"type": "WordPiece", "vocab": [1, 2]}), in_model, Some("model.vocab")),
+        ("bert", "normalizer", json!(3), Some("normalizer"), Some("normalizer")),
+        ("bert", "normalizer", json!({"type": "Nonsense"}), Some("normalizer"), Some("normalizer")),
+        ("bert", "normalizer", json!({"type": "Replace", "pattern": {"Regex": "(["}, "content": ""}), Some("normalizer"), Some("normalizer")),
+        ("bert", "normalizer", charsmap(""), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
+        ("bert", "normalizer", charsmap("/////w=="), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
+        ("bert", "normalizer", charsmap("AAAAAP//"), Some("normalizer"), Some("normalizer")),
+        ("bert", "normalizer", charsmap("AAAAAA!!"), Some("normalizer"), Some("normalizer")),
+        ("bert", "pre_tokenizer", json!({"type": "Split", "pattern": {"Regex": "(["}, "behavior": "Isolated", "invert": false}), Some("pre_tokenizer"), Some("pre_tokenizer")),
+        ("bert", "decoder", json!([]), Some("decoder"), Some("decoder")),
+        ("bert", "padding", json!({"strategy": "Nonsense"}), Some("padding"), Some("padding")),
+        ("bert", "truncation", json!(5), Some("truncation"), Some("truncation")),
+        ("bert", "post_processor", json!({"type": "Nonsense"}), Some("post_processor"), Some("post_processor")),
+        ("bert", "post_processor", template, post, None),
+        ("bert", "added_tokens", json!({}), Some("added_tokens"), Some("added_tokens")),
+        ("bert", "added_tokens", json!([1]), Some("added_tokens[0]"), Some("added_tokens[0]")),
+        ("bert", "added_tokens", json!([{"content": "x"}]), Some("added_tokens[0].id"), Some("added_tokens[0].id")),
+        ("bert", "added_tokens", json!([{"id": 1}]), Some("added_tokens[0].content"), Some("added_tokens[0].content")),
+        ("bert", "model", unigram(json!([]), 0), in_model, Some("model.vocab")),
+        ("bert", "model", unigram(json!([["a", 0.0]]), 1), in_model, None),
+        ("bert", "model", unigram(json!([["a"]]), 0), in_model, None),
+        ("xlm-roberta", "model", unigram(json!([]), 0), in_model, Some("model.vocab")),
+        ("xlm-roberta", "model", unigram(json!([["a", 0.0]]), 0), None, Some("model.vocab")),
+        ("xlm-roberta", "model", unigram(json!([["a", "b"]]), 0), in_model, Some("model.vocab")),
+        ("xlm-roberta", "model", json!({"type": "WordPiece", "vocab": {"a": 1}}), in_model, Some("model.vocab")),
+        ("roberta", "model", bpe(json!({"a": 0, "b": 1}), json!(["a b"])), in_model, Some("model.merges")),
+        ("roberta", "model", bpe(json!({"a": 0, "b": 1}), json!([["a", "c"]])), in_model, Some("model.merges")),
+        ("roberta", "model", bpe(json!({"a": 0, "b": 1}), json!(["ab"])), in_model, Some("model.merges[0]")),
+        ("roberta", "model", bpe(json!({"a": 0, "b": 1}), json!([["a", "b", "c"]])), in_model, Some("model.merges[0]")),
+        ("roberta", "model", bpe(json!({"a": 0, "b": 1}), json!([7])), in_model, Some("model.merges[0]")),
+        ("roberta", "model", bpe(json!({"a": 0, "b": 1}), json!(7)), in_model, Some("model.merges")),
+        ("roberta", "model", bpe(json!({}), json!([])), None, Some("model.vocab")),
+    ]
+}
+
+#[test]
+fn bad_tokenizers_are_refused_by_key() {
+    for (model_type, key, value, generic, typed) in bad_tokenizers() {
+        let mut tokenizer = Value::Object(base("bert"));
+        tokenizer[key] = value.clone();
+        let class = match model_type {
+            "bert" => "BertTokenizer",
+            "roberta" => "RobertaTokenizer",
+            _ => "XLMRobertaTokenizer",
+        };
+        for (class, expected) in [("TokenizersBackend", generic), (class, typed)] {
+            let result = load_bert(&tokenizer, &json!({"tokenizer_class": class}));
+            match expected {
+                Some(expected) => assert_eq!(place(result).1, expected, "{class}: {value}"),
+                None => drop(result.map_err(|error| panic!("{class}: {value}: {error}"))),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_fails_only_on_a_text_is_an_error_and_no_panic() {
+    let mut tokenizer = base("bert");
+    tokenizer["model"]["vocab"].as_object_mut().unwrap().remove("[UNK]");
+    tokenizer.insert("added_tokens".to_owned(), json!([]));
+    let loaded = load_bert(&Value::Object(tokenizer), &json!({"tokenizer_class": "TokenizersBackend"})).unwrap();
+    assert!(loaded.encode_plain("the").is_ok());
+    assert!(matches!(loaded.encode_plain("\u{10ffff}x日"), Err(Error::Tokenizer(_))));
+
+    // A charsmap whose trie points nowhere.
+    let mut tokenizer = Value::Object(base("unigram"));
+    tokenizer["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "BAAAAAH///8="});
+    let loaded = load_bert(&tokenizer, &json!({"tokenizer_class": "TokenizersBackend"})).unwrap();
+    assert!(matches!(loaded.encode_plain("a"), Err(Error::Tokenizer(_))));
+}
+
+#[test]
+fn a_limit_below_the_special_tokens_is_an_error() {
+    let tokenizer = load_bert(&Value::Object(base("bert")), &json!({"tokenizer_class": "BertTokenizer"})).unwrap();
+    let argument = |result: Result<_>| matches!(result, Err(Error::InvalidArgument { argument: "max_seq_length", .. }));
+    assert!(argument(tokenizer.encode(Input::Text("a"), "", 1).map(drop)));
+    assert!(argument(tokenizer.encode(Input::Pair("a", "b"), "", 2).map(drop)));
+    assert!(argument(tokenizer.prompt_length("a", 0).map(drop)));
+    assert_eq!(tokenizer.encode(Input::Text("a"), "", 2).unwrap().ids.len(), 2);
+    assert_eq!(tokenizer.encode(Input::Pair("a", "b"), "", 3).unwrap().full_length, 5);
+}
+
+#[test]
+fn long_texts_take_no_longer_than_their_length() {
+    let class =
+        |class: &str, name: &str| load_bert(&Value::Object(base(name)), &json!({"tokenizer_class": class})).unwrap();
+    let tokenizers =
+        [class("BertTokenizer", "bert"), class("RobertaTokenizer", "roberta"), class("XLMRobertaTokenizer", "unigram")];
+    for text in ["a", " ", "the cat ", "日", "[MASK]", "é", "\n"].map(|part| part.repeat(300_000 / part.len())) {
+        for tokenizer in &tokenizers {
+            let start = std::time::Instant::now();
+            let tokens = tokenizer.encode(Input::Text(&text), "", 64).unwrap();
+            assert!(tokens.ids.len() <= 64 && tokens.full_length >= 2);
+            assert!(start.elapsed().as_secs() < 30, "{:.10}", text);
+        }
+    }
+}
+
+#[test]
+fn threads_share_a_tokenizer() {
+    let tokenizer = load_bert(&Value::Object(base("bert")), &json!({"tokenizer_class": "BertTokenizer"})).unwrap();
+    let expected = tokenizer.encode_plain("The weather is lovely today.").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(tokenizer.encode_plain("The weather is lovely today.").unwrap(), expected));
+        }
+    });
+}

@@ -1,0 +1,301 @@
+"""Writes the cases of src/tokenize/tests.rs: what transformers makes of small tokenizer folders.
+
+    python make.py FOLDER
+
+FOLDER holds small reference models, each as NAME/model/tokenizer.json. Needs transformers 5.23; no torch.
+
+texts.json holds the texts, base/NAME.json a tokenizer.json, cases/NAME.json one case: which base, which top-level
+keys of it are replaced, the folder's other files, and what transformers answered.
+"""
+
+import base64
+import json
+import struct
+import sys
+import tempfile
+from pathlib import Path
+
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as NormalizerSequence
+from transformers import AutoTokenizer
+
+HERE = Path(__file__).parent
+TEXTS = [
+    "The weather is lovely today.",
+    "",
+    " ",
+    "\t\n",
+    "!?",
+    "  leading and trailing spaces   ",
+    "UPPER CASE text and MiXeD CaSe",
+    "naïve café résumé Ångström façade ÉCOLE",
+    "e\u0301 vs é, ﬁ vs fi, Å, Ａ™ ①",
+    "zero\u200bwidth and non\xa0breaking\u2009spaces\x00 \x01\x02 \ufffd",
+    "emoji 😀👩\u200d👩\u200d👧🇪🇺 in text",
+    "日本語の文章です。北京是中国的首都",
+    "Привет, как дела? İstanbul ẞ ǅ ﬀ Σίσυφος",
+    "مرحبا हिन्दी ภาษาไทย 한국어",
+    "https://example.org/a?b=c&d=%20#frag user@host.tld x**2 1,234.56 €99 ½",
+    "[CLS] [SEP] [PAD] [UNK] [MASK] x[MASK]y  [MASK]  z [mask] [Mask]",
+    "<s> </s> <pad> <unk> <mask> x<mask>y  <mask>  z <MASK> <s>NOTUSED <unk>NOTUSED",
+    "new-token NEW-TOKEN anew-tokens [unused0] <extra>",
+    "a" * 130,
+    "don't can't I'm you're they've it's o'clock",
+    "one\ntwo\r\nthree\n\nfour",
+    "The quick brown fox jumps over the lazy dog. " * 2,
+]
+PAIRS = [(0, 6), (21, 0), (0, 21), (21, 21), (1, 0), (0, 1), (1, 1)]
+PROMPTS = ["query: ", "Represent this sentence: [SEP]", "pré"]
+LENGTHS = [2, 3, 8]
+PAIR_LENGTHS = [4, 5, 12, 13]
+
+
+def charsmap(rules):
+    """A SentencePiece charsmap: u32 size of the trie, its double array, then the replacements, each ended by NUL."""
+    texts, root = b"", {}
+    for source, target in rules.items():
+        node = root
+        for byte in source.encode():
+            node = node.setdefault(byte, {})
+        node[0] = len(texts)
+        texts += target.encode() + b"\0"
+    units, free = [0] * 4096, [False] + [True] * 4095
+
+    def place(node, position):
+        labels = list(node)
+        base = next(b for b in range(1, 3840) if all(free[b ^ label] for label in labels))
+        units[position] |= ((position ^ base) << 10) | (0 in node) << 8
+        for label in labels:
+            free[base ^ label] = False
+        for label in labels:
+            units[base ^ label] = 1 << 31 | node[0] if label == 0 else label
+            if label:
+                place(node[label], base ^ label)
+
+    place(root, 0)
+    size = max(i for i, unit in enumerate(units) if unit) // 256 * 256 + 256
+    blob = struct.pack("<I", 4 * size) + struct.pack(f"<{size}I", *units[:size]) + texts
+    return base64.b64encode(blob).decode()
+
+
+CHARSMAP = {
+    "type": "Precompiled",
+    "precompiled_charsmap": charsmap({"ﬁ": "fi", "Ａ": "A", "™": "TM", "①": "1", "\t": " ", "\n": " ", "\x01": "", "e\u0301": "é"}),
+}
+BASES = {
+    "bert": "bert-cased-max",
+    "uncased": "bert-mean-normalize",
+    "mpnet": "mpnet-mean-normalize",
+    "roberta": "roberta-mean-normalize",
+    "unigram": "xlm-roberta-mean",
+}
+PADDING = {"strategy": {"Fixed": 16}, "direction": "Left", "pad_to_multiple_of": 8, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+TRUNCATION = {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0}
+
+
+def token(content, **flags):
+    usual = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"content": content, **usual, **flags}
+
+
+def listed(*tokens):
+    return [{"id": i, **t} for i, t in tokens]
+
+
+BERT_ADDED = {str(i): token(t) for i, t in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
+ROBERTA_ADDED = {str(i): token(t) for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>"])}
+ROBERTA_ADDED["4"] = token("<mask>", lstrip=True)
+
+# name: (model_type, base, replaced keys of tokenizer.json, tokenizer_config.json or None, more)
+CASES = {
+    "bert-class-lowercases-by-default": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer"}),
+    "bert-fast-cased": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizerFast", "do_lower_case": False}),
+    "bert-cased-strips-accents": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "strip_accents": True}),
+    "bert-keeps-accents": ("bert", "uncased", {}, {"tokenizer_class": "BertTokenizer", "strip_accents": False}),
+    "bert-null-accents": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "strip_accents": None, "do_lower_case": True}),
+    "bert-chinese-in-one-word": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": False}),
+    "bert-no-config": ("bert", "bert", {}, None),
+    "bert-config-without-class": ("bert", "bert", {}, {"model_max_length": 10**30, "do_lower_case": False}),
+    "bert-baked-padding": (
+        "bert", "uncased", {"padding": PADDING, "truncation": TRUNCATION},
+        {"tokenizer_class": "BertTokenizer", "model_max_length": 64}),
+    "bert-odd-model-settings": (
+        "bert", "bert",
+        {"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None},
+        {"tokenizer_class": "BertTokenizer"}),
+    "bert-tokens-decoder": (
+        "bert", "bert", {}, {
+            "tokenizer_class": "BertTokenizer", "do_lower_case": True, "cls_token": "[CLS]",
+            "added_tokens_decoder": {
+                **BERT_ADDED, "4": token("[MASK]", lstrip=True, rstrip=True), "500": token("new-token", normalized=True, special=False),
+                "501": token("<extra>", single_word=True)}}),
+    "bert-tokens-decoder-empty": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "added_tokens_decoder": {}}),
+    "bert-extra-tokens": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "additional_special_tokens": ["<extra>", "new-token"]}),
+    "bert-named-extra-tokens": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "extra_special_tokens": {"x_token": "<extra>"}, "y_token": "new-token"}),
+    "bert-special-tokens-map": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "mask_token": "[MASK]"}, {
+            "special_tokens_map.json": {"cls_token": "[SEP]", "sep_token": {"content": "[CLS]"}, "mask_token": token("<extra>", lstrip=True)},
+            "added_tokens.json": {"new-token": 430, "<extra>": 429}}),
+    "bert-splits-special-tokens": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "split_special_tokens": True}),
+    "bert-no-token-types": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids", "attention_mask"]}),
+    "bert-left": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "padding_side": "left", "truncation_side": "left", "max_len": 77}),
+    "bert-sentence-lowercase": (
+        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "do_lower_case": False}, {}, True),
+    "bert-auto-map": ("bert", "bert", {}, {"auto_map": {"AutoTokenizer": ["x.Y", None]}, "tokenizer_class": "DistilBertTokenizer"}),
+    "bert-with-unigram": (
+        "bert", "unigram", {}, {"unk_token": "<unk>", "sep_token": "</s>", "cls_token": "<s>", "pad_token": "<pad>", "mask_token": "<mask>"}),
+    "bert-with-xlm-roberta-class": ("bert", "unigram", {"normalizer": CHARSMAP}, {"tokenizer_class": "XLMRobertaTokenizerFast"}),
+    "bert-with-class-in-model-config": (
+        "bert", "unigram", {}, None, {"config.json": {"tokenizer_class": "XLMRobertaTokenizer"}}),
+    "distilbert-class": ("distilbert", "uncased", {}, {"tokenizer_class": "DistilBertTokenizer"}),
+    "distilbert-no-config": ("distilbert", "bert", {}, None),
+    "electra-class": ("electra", "uncased", {}, {"tokenizer_class": "ElectraTokenizerFast"}),
+    "electra-no-config": ("electra", "bert", {}, None),
+    "modernbert-overrules-class": ("modernbert", "bert", {}, {"tokenizer_class": "BertTokenizer"}),
+    "nomic-bert-no-config": ("nomic_bert", "bert", {}, None),
+    "unknown-class": ("bert", "bert", {}, {"tokenizer_class": "SomeTokenizer", "do_lower_case": True}),
+    "generic-ignores-flags": (
+        "bert", "bert", {}, {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True, "clean_up_tokenization_spaces": True}),
+    "generic-baked-padding": (
+        "bert", "uncased", {"padding": PADDING, "truncation": TRUNCATION}, {"tokenizer_class": "TokenizersBackend"}),
+    "generic-token-types": (
+        "bert", "uncased", {}, {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "model_input_names": ["input_ids", "token_type_ids"]}),
+    "generic-no-post-processor": (
+        "bert", "uncased", {"post_processor": None}, {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "model_input_names": ["token_type_ids"]}),
+    "generic-sequence-of-processors": (
+        "roberta", "roberta", {
+            "post_processor": {"type": "Sequence", "processors": [
+                {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+                {"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]}]}},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "<pad>", "model_input_names": ["token_type_ids"]}),
+    "generic-other-flags-for-known-tokens": (
+        "bert", "bert", {}, {
+            "tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "mask_token": "[MASK]",
+            "added_tokens_decoder": {**BERT_ADDED, "4": token("[MASK]", lstrip=True, normalized=True, special=False)}}),
+    "generic-new-tokens": (
+        "bert", "bert", {
+            "added_tokens": listed((0, token("[PAD]")), (700, token("new-token", special=False, normalized=True)), (600, token("<extra>")))},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "bos_token": "[unused0]", "eos_token": None}),
+    "generic-sentence-lowercase": (
+        "bert", "bert", {"added_tokens": listed((0, token("[PAD]")), (420, token("New-Token", special=False, normalized=True)))},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]"}, {}, True),
+    "generic-sentence-lowercase-sequence": (
+        "xlm-roberta", "unigram", {}, {"tokenizer_class": "TokenizersBackend", "pad_token": "<pad>"}, {}, True),
+    "generic-sentence-lowercase-twice": (
+        "bert", "bert", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}]}},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]"}, {}, True),
+    "mpnet-class": ("mpnet", "mpnet", {}, {"tokenizer_class": "MPNetTokenizer"}),
+    "mpnet-fast-cased": ("mpnet", "mpnet", {}, {"tokenizer_class": "MPNetTokenizerFast", "do_lower_case": False}),
+    "mpnet-no-config": ("mpnet", "mpnet", {}, None),
+    "mpnet-mask-takes-space": (
+        "mpnet", "mpnet", {"added_tokens": listed((0, token("<s>")), (2, token("</s>")))}, {"tokenizer_class": "MPNetTokenizer", "mask_token": "<mask>"}),
+    "roberta-class": ("roberta", "roberta", {}, {"tokenizer_class": "RobertaTokenizer"}),
+    "roberta-prefix-space": (
+        "roberta", "roberta", {"added_tokens": []}, {
+            "tokenizer_class": "RobertaTokenizerFast", "add_prefix_space": True, "trim_offsets": False,
+            "mask_token": {"__type": "AddedToken", **token("<mask>", lstrip=True)}}),
+    "roberta-no-config": ("roberta", "roberta", {}, None),
+    "roberta-tokens-decoder": (
+        "roberta", "roberta", {}, {"tokenizer_class": "RobertaTokenizer", "added_tokens_decoder": ROBERTA_ADDED, "max_len": 512}),
+    "roberta-with-bert-class": ("roberta", "bert", {}, {"tokenizer_class": "BertTokenizer"}),
+    "xlm-roberta-class": ("xlm-roberta", "unigram", {}, {"tokenizer_class": "XLMRobertaTokenizer"}),
+    "xlm-roberta-charsmap": ("xlm-roberta", "unigram", {"normalizer": CHARSMAP}, {"tokenizer_class": "XLMRobertaTokenizerFast"}),
+    "xlm-roberta-charsmap-in-sequence": (
+        "xlm-roberta", "unigram", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, CHARSMAP]}},
+        {"tokenizer_class": "XLMRobertaTokenizer", "added_tokens_decoder": ROBERTA_ADDED}),
+    "xlm-roberta-no-prefix-space": (
+        "xlm-roberta", "unigram", {}, {"tokenizer_class": "XLMRobertaTokenizer", "add_prefix_space": False}),
+    "xlm-roberta-no-config": ("xlm-roberta", "unigram", {"normalizer": CHARSMAP}, None),
+    "xlm-roberta-generic": ("xlm-roberta", "unigram", {"normalizer": CHARSMAP}, {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"}),
+    "camembert-class": ("camembert", "unigram", {}, {"tokenizer_class": "CamembertTokenizer"}),
+    "camembert-charsmap": (
+        "camembert", "unigram", {"normalizer": CHARSMAP, "added_tokens": []}, {"tokenizer_class": "CamembertTokenizerFast"}),
+    "camembert-own-extra-tokens": (
+        "camembert", "unigram", {}, {"tokenizer_class": "CamembertTokenizer", "additional_special_tokens": ["<s>NOTUSED"], "unk_token": "<mask>"}),
+    "camembert-no-config": ("camembert", "unigram", {}, None),
+}
+
+
+def write(path, value):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+def lowercase_first(backend):
+    """What sentence-transformers does for `do_lower_case`."""
+    normalizer = backend.normalizer
+    steps = list(normalizer) if isinstance(normalizer, NormalizerSequence) else [normalizer] if normalizer else []
+    if not any(isinstance(step, Lowercase) for step in steps):
+        backend.normalizer = NormalizerSequence([Lowercase(), *steps])
+
+
+def prompt_length(tokenizer, prompt, max_length):
+    """What sentence-transformers does for pooling without the prompt."""
+    ids = tokenizer([prompt], truncation="longest_first", max_length=max_length)["input_ids"][0]
+    return len(ids) - (ids[-1] in tokenizer.all_special_ids)
+
+
+def answers(tokenizer):
+    def encode(inputs, max_length=None):
+        cut = {"truncation": "longest_first", "max_length": max_length} if max_length else {}
+        given = tokenizer([list(i) if isinstance(i, tuple) else i for i in inputs], **cut)
+        return given["input_ids"], given.get("token_type_ids")
+
+    pairs = [(TEXTS[a], TEXTS[b]) for a, b in PAIRS]
+    ids, types = encode(TEXTS)
+    pair_ids, pair_types = encode(pairs)
+    vocab = tokenizer.get_vocab()
+    limit = tokenizer.model_max_length
+    decodable = ids[0][:-1] + ids[4] + ids[15] + ids[19]
+    return {
+        "class": type(tokenizer).__name__,
+        "token_type_ids": types is not None,
+        "pad_id": tokenizer.pad_token_id,
+        "pad_left": tokenizer.padding_side == "left",
+        "vocab_size": tokenizer.vocab_size,
+        "max_id": max(vocab.values()),
+        "model_max_length": limit if limit < 1e20 else None,
+        "ids": ids,
+        "cut": {n: encode([TEXTS[21], TEXTS[0]], n)[0] for n in LENGTHS},
+        "pairs": pair_ids,
+        "pair_types": pair_types and ["".join(map(str, row)) for row in pair_types],
+        "cut_pairs": {n: encode(pairs, n)[0] for n in PAIR_LENGTHS},
+        "prompted": {p: encode([p + TEXTS[0]])[0][0] for p in PROMPTS},
+        "prompt_lengths": {p: [prompt_length(tokenizer, p, n) for n in (4, 100)] for p in PROMPTS},
+        "decodable": decodable,
+        "decoded": [tokenizer.decode(decodable), tokenizer.decode(decodable, skip_special_tokens=True)],
+    }
+
+
+def main(reference):
+    write(HERE / "texts.json", {"texts": TEXTS, "pairs": PAIRS})
+    bases = {}
+    for name, source in BASES.items():
+        bases[name] = json.loads((reference / source / "model/tokenizer.json").read_text(encoding="utf-8"))
+        write(HERE / "base" / f"{name}.json", bases[name])
+    for name, (model_type, base, replaced, config, *more) in CASES.items():
+        files, do_lower_case = [*more, *[{}, False][len(more):]]
+        files = dict(files)
+        if config is not None:
+            files["tokenizer_config.json"] = config
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            write(folder / "tokenizer.json", {**bases[base], **replaced})
+            for file, content in files.items():
+                write(folder / file, content)
+            write(folder / "config.json", {"model_type": model_type, **files.get("config.json", {})})
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            if do_lower_case:
+                lowercase_first(tokenizer.backend_tokenizer)
+            case = {"model_type": model_type, "base": base, "replaced": replaced, "files": files}
+            write(HERE / "cases" / f"{name}.json", {**case, "do_lower_case": do_lower_case, "expected": answers(tokenizer)})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
