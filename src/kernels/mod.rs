@@ -1,0 +1,107 @@
+//! Loops over slices: one file a job, one source for all instruction sets.
+//!
+//! Each kernel is generic over [`pulp::Simd`] and instantiated for every instruction set in [`Isa`]. An output row's
+//! sums are taken in an order that depends on nothing but the row: not on the rows beside it, nor on where a tile
+//! begins. That is what makes the same text give the same bits in any batch.
+
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod buffer;
+pub(crate) mod dot;
+pub(crate) mod exp;
+pub(crate) mod gelu;
+pub(crate) mod matmul;
+pub(crate) mod norm;
+pub(crate) mod pool;
+
+/// An instruction set that this machine has: holding one proves it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Isa {
+    /// Plain code, one number at a time.
+    Scalar,
+    /// AVX2 with FMA: 8 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(pulp::x86::V3),
+    /// AVX-512: 16 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    /// NEON: 4 lanes.
+    #[cfg(target_arch = "aarch64")]
+    Neon(pulp::aarch64::Neon),
+}
+
+impl Isa {
+    /// All that this machine has, the plain one first, the best last.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut sets = vec![Self::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            sets.extend(pulp::x86::V3::try_new().map(Self::Avx2));
+            sets.extend(pulp::x86::V4::try_new().map(Self::Avx512));
+        }
+        #[cfg(target_arch = "aarch64")]
+        sets.extend(pulp::aarch64::Neon::try_new().map(Self::Neon));
+        sets
+    }
+
+    /// The name by which `RUSHLIGHT_CPU` chooses it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+        }
+    }
+
+    /// Runs a kernel with this instruction set.
+    #[inline(always)]
+    pub(crate) fn run<Op: pulp::WithSimd>(self, op: Op) -> Op::Output {
+        match self {
+            Self::Scalar => op.with_simd(pulp::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(simd) => pulp::Simd::vectorize(simd, op),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => pulp::Simd::vectorize(simd, op),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => pulp::Simd::vectorize(simd, op),
+        }
+    }
+
+    /// How many `f32` a vector holds.
+    pub(crate) fn lanes(self) -> usize {
+        struct Lanes;
+        impl pulp::WithSimd for Lanes {
+            type Output = usize;
+            #[inline(always)]
+            fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
+                S::F32_LANES
+            }
+        }
+        self.run(Lanes)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    /// `count` numbers in -1..1 that look random and are the same in every run.
+    pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// The largest absolute difference of two equally long slices.
+    pub(crate) fn largest_difference(a: &[f32], b: &[f64]) -> f64 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(x, y)| (f64::from(*x) - y).abs()).fold(0.0, f64::max)
+    }
+}

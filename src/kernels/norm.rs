@@ -1,0 +1,121 @@
+//! Layer norm (Ba, Kiros and Hinton, 2016) and L2 normalization of rows.
+
+use pulp::{Simd, WithSimd};
+
+use super::Isa;
+
+/// Sum of `f` over the row: one partial sum a lane, then the rest in order, so that it depends on the row alone.
+#[inline(always)]
+fn sum<S: Simd>(simd: S, row: &[f32], f: impl Fn(S, S::f32s) -> S::f32s, last: impl Fn(f32) -> f32) -> f32 {
+    let (vectors, tail) = S::as_simd_f32s(row);
+    let mut total = simd.splat_f32s(0.0);
+    for x in vectors {
+        total = simd.add_f32s(total, f(simd, *x));
+    }
+    simd.reduce_sum_f32s(total) + tail.iter().map(|x| last(*x)).sum::<f32>()
+}
+
+struct LayerNorm<'a> {
+    x: &'a mut [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    eps: f32,
+}
+
+impl WithSimd for LayerNorm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = self.weight.len();
+        let (weights, last_weights) = S::as_simd_f32s(self.weight);
+        let (biases, last_biases) = S::as_simd_f32s(self.bias);
+        for row in self.x.chunks_exact_mut(width) {
+            let mean = sum(simd, row, |_, x| x, |x| x) / width as f32;
+            let center = simd.splat_f32s(mean);
+            let square = |simd: S, x: S::f32s| {
+                let x = simd.sub_f32s(x, center);
+                simd.mul_f32s(x, x)
+            };
+            let variance = sum(simd, row, square, |x| (x - mean) * (x - mean)) / width as f32;
+            let scale = 1.0 / (variance + self.eps).sqrt();
+
+            let factor = simd.splat_f32s(scale);
+            let (vectors, tail) = S::as_mut_simd_f32s(row);
+            for ((x, weight), bias) in vectors.iter_mut().zip(weights).zip(biases) {
+                *x = simd.mul_add_e_f32s(simd.mul_f32s(simd.sub_f32s(*x, center), factor), *weight, *bias);
+            }
+            for ((x, weight), bias) in tail.iter_mut().zip(last_weights).zip(last_biases) {
+                *x = (*x - mean) * scale * weight + bias;
+            }
+        }
+    }
+}
+
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each row of `x`, `(rows, width)`, in place.
+pub(crate) fn layer_norm(isa: Isa, x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    if !weight.is_empty() {
+        isa.run(LayerNorm { x, weight, bias, eps });
+    }
+}
+
+/// Divides each row of `x`, `(rows, width)`, by its L2 norm, taken for `1e-12` where it is smaller.
+///
+/// The squares are summed in float64: no row over- or underflows that has a norm in float32.
+pub(crate) fn normalize(x: &mut [f32], width: usize) {
+    for row in x.chunks_exact_mut(width.max(1)) {
+        let norm = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt().max(1e-12);
+        for x in row {
+            *x = (f64::from(*x) / norm) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{largest_difference, noise};
+
+    #[test]
+    fn layer_norm_agrees_with_float64_at_all_widths() {
+        for isa in Isa::available() {
+            for width in 1..=130 {
+                let (rows, eps) = (3, 1e-12);
+                let mut x: Vec<f32> = noise(rows * width, 1).iter().map(|x| x * 3.0 + 1.0).collect();
+                let (weight, bias) = (noise(width, 2), noise(width, 3));
+                let mut truth = Vec::new();
+                for row in x.chunks(width) {
+                    let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
+                    let mean = row.iter().sum::<f64>() / width as f64;
+                    let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+                    for ((x, w), b) in row.iter().zip(&weight).zip(&bias) {
+                        truth.push((x - mean) / (variance + f64::from(eps)).sqrt() * f64::from(*w) + f64::from(*b));
+                    }
+                }
+                layer_norm(isa, &mut x, &weight, &bias, eps);
+                // At two numbers a row, their difference may be small, and its rounding large beside it.
+                let limit = if width < 4 { 1e-4 } else { 3e-6 };
+                let error = largest_difference(&x, &truth);
+                assert!(error < limit, "{} at width {width}: {error}", isa.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_constant_row_becomes_the_bias() {
+        for isa in Isa::available() {
+            let mut x = vec![0.5; 48];
+            layer_norm(isa, &mut x, &[2.0; 48], &[0.25; 48], 1e-12);
+            assert_eq!(x, [0.25; 48]);
+        }
+    }
+
+    #[test]
+    fn normalize_gives_unit_rows_and_leaves_zeros() {
+        let mut x = vec![3e30, 4e30, 0.0, 0.0, 3e-30, 4e-30];
+        normalize(&mut x, 2);
+        assert!((x[0] - 0.6).abs() < 1e-7 && (x[1] - 0.8).abs() < 1e-7, "{x:?}");
+        assert_eq!(x[2..4], [0.0, 0.0]);
+        // A norm under 1e-12 counts as that.
+        assert!(x[4..].iter().all(|x| *x < 1e-17), "{x:?}");
+    }
+}
