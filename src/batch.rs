@@ -1,0 +1,156 @@
+//! Which texts are computed together: identical ones once, and the rest in micro-batches of similar lengths.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::tokenize::{Input, Tokens};
+
+/// Tokens that a micro-batch holds at most, unless a single text has more: enough to keep a product busy, few enough
+/// that its activations stay in a core's cache and that the last ones are soon done.
+const BUDGET: usize = 512;
+/// Below it a micro-batch isn't made smaller to give another thread work.
+const LEAST: usize = 64;
+
+/// A micro-batch: the tokens of several texts, packed one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) input_ids: Vec<u32>,
+    /// 0 where the tokenizer has none.
+    pub(crate) token_type_ids: Vec<u32>,
+    /// Where each text begins, and at the end the number of tokens.
+    offsets: Vec<usize>,
+}
+
+impl Batch {
+    pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a Tokens>) -> Self {
+        let mut batch = Self { offsets: vec![0], ..Self::default() };
+        for tokens in texts {
+            batch.input_ids.extend(&tokens.ids);
+            match &tokens.type_ids {
+                Some(types) => batch.token_type_ids.extend(types),
+                None => batch.token_type_ids.resize(batch.input_ids.len(), 0),
+            }
+            batch.offsets.push(batch.input_ids.len());
+        }
+        batch
+    }
+
+    /// How many texts.
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// The rows of each text.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.offsets.windows(2).map(|pair| pair[0]..pair[1])
+    }
+
+    /// The rows of neighbouring texts of one length, and that length.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
+        let lengths = self.offsets.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>();
+        let mut start = 0;
+        lengths.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0])).collect::<Vec<_>>().into_iter().map(
+            move |(count, length)| {
+                let rows = start..start + count * length;
+                start = rows.end;
+                (rows, length)
+            },
+        )
+    }
+
+    /// Each token's place in its text, from 0.
+    pub(crate) fn positions(&self) -> Vec<u32> {
+        self.texts().flat_map(|text| 0..text.len() as u32).collect()
+    }
+}
+
+/// The distinct inputs, and for each input which of them it is.
+pub(crate) fn distinct<'a>(inputs: &[Input<'a>]) -> (Vec<Input<'a>>, Vec<usize>) {
+    let mut places = HashMap::with_capacity(inputs.len());
+    let mut distinct = Vec::new();
+    let which = inputs.iter().map(|input| {
+        *places.entry(*input).or_insert_with(|| {
+            distinct.push(*input);
+            distinct.len() - 1
+        })
+    });
+    let which = which.collect();
+    (distinct, which)
+}
+
+/// Micro-batches for `threads` threads, as places in `texts`: the longest texts first, each within the token budget.
+pub(crate) fn plan(texts: &[Tokens], threads: usize) -> Vec<Vec<usize>> {
+    let length = |i: usize| texts[i].ids.len();
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(length(*i)));
+    let total: usize = (0..texts.len()).map(length).sum();
+    let budget = total.div_ceil(threads.max(1)).clamp(LEAST, BUDGET);
+
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut room = 0;
+    for i in order {
+        match batches.last_mut().filter(|_| length(i) <= room) {
+            Some(batch) => {
+                batch.push(i);
+                room -= length(i);
+            }
+            None => {
+                batches.push(vec![i]);
+                room = budget.saturating_sub(length(i));
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tokens(length: usize) -> Tokens {
+        Tokens { ids: vec![7; length], type_ids: None, full_length: length }
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_holds_every_text_once_within_the_budget(
+            lengths in prop::collection::vec(1usize..700, 0..80), threads in 1usize..9,
+        ) {
+            let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
+            let batches = plan(&texts, threads);
+            let mut seen: Vec<usize> = batches.concat();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..texts.len()).collect::<Vec<_>>());
+            for batch in &batches {
+                let total: usize = batch.iter().map(|i| lengths[*i]).sum();
+                prop_assert!(total <= BUDGET || batch.len() == 1);
+                prop_assert!(batch.windows(2).all(|pair| lengths[pair[0]] >= lengths[pair[1]]));
+            }
+        }
+
+        #[test]
+        fn distinct_inputs_stand_for_all(texts in prop::collection::vec("[ab]{0,2}", 0..40)) {
+            let inputs: Vec<_> = texts.iter().map(|text| Input::Text(text)).collect();
+            let (few, which) = distinct(&inputs);
+            prop_assert_eq!(which.iter().map(|i| few[*i]).collect::<Vec<_>>(), inputs);
+            prop_assert!((1..few.len()).all(|i| !few[..i].contains(&few[i])));
+        }
+
+        #[test]
+        fn runs_cover_the_rows_of_equal_texts(lengths in prop::collection::vec(1usize..4, 1..30)) {
+            let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
+            let batch = Batch::new(&texts);
+            let mut end = 0;
+            let mut previous = 0;
+            for (rows, length) in batch.runs() {
+                prop_assert_eq!(rows.start, end);
+                prop_assert_eq!(rows.len() % length, 0);
+                prop_assert_ne!(length, previous);
+                (end, previous) = (rows.end, length);
+            }
+            prop_assert_eq!(end, lengths.iter().sum::<usize>());
+        }
+    }
+}
