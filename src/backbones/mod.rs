@@ -1,0 +1,86 @@
+//! The backbones: from token ids to token embeddings. One architecture a file, each written in the ops' words.
+
+mod bert;
+mod distilbert;
+mod encoder;
+mod mpnet;
+mod parameters;
+
+use crate::batch::Batch;
+use crate::config::JsonFile;
+use crate::error::{Error, Result};
+use crate::ops::Ops;
+use crate::weights::Weights;
+
+pub(crate) use parameters::Parameters;
+
+/// Called before each layer; an error stops the forward pass.
+pub(crate) type Checkpoint<'a> = dyn Fn() -> Result<()> + 'a;
+
+/// A transformer.
+pub(crate) trait Backbone<O: Ops>: Send + Sync {
+    /// The token embeddings, `(tokens, hidden_size)`.
+    fn forward(&self, ops: &O, batch: &Batch, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor>;
+
+    /// What a caller must know of it.
+    fn limits(&self) -> Limits;
+}
+
+/// What a backbone takes and gives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Columns of the token embeddings.
+    pub(crate) hidden_size: usize,
+    /// Rows of the embedding table: ids must be below.
+    pub(crate) vocab_size: usize,
+    /// Rows of the token type table, where there is one.
+    pub(crate) type_vocab_size: Option<usize>,
+    /// Tokens that a text may have at most, where that is limited.
+    pub(crate) max_tokens: Option<usize>,
+    /// As transformers' config says it, which may be more than `max_tokens`.
+    pub(crate) max_position_embeddings: Option<usize>,
+}
+
+/// Makes a backbone of its config and weights.
+type Load<O> = fn(&JsonFile, Weights, &O) -> Result<Box<dyn Backbone<O>>>;
+
+/// Every architecture by its `model_type`. A new family is a line here and a file beside.
+fn families<O: Ops>() -> [(&'static str, Load<O>); 6] {
+    [
+        ("bert", bert::load),
+        ("camembert", bert::load_roberta),
+        ("distilbert", distilbert::load),
+        ("mpnet", mpnet::load),
+        ("roberta", bert::load_roberta),
+        ("xlm-roberta", bert::load_roberta),
+    ]
+}
+
+/// The `model_type` of a `config.json`.
+pub(crate) fn model_type(config: &JsonFile) -> Result<&str> {
+    match config.value.get("model_type") {
+        Some(name) => name.as_str().ok_or_else(|| config.error("model_type", format!("must be a string, got {name}"))),
+        None => Err(config.error("model_type", "is missing: it names the architecture")),
+    }
+}
+
+/// Loads the backbone that a `config.json` describes.
+pub(crate) fn load<O: Ops>(config: &JsonFile, weights: Weights, ops: &O) -> Result<Box<dyn Backbone<O>>> {
+    let name = model_type(config)?;
+    let families = families::<O>();
+    let Some((_, load)) = families.iter().find(|(family, _)| *family == name) else {
+        let supported: Vec<_> = families.iter().map(|(name, _)| *name).collect();
+        let what = format!("{}: model_type", config.path.display());
+        return Err(Error::unsupported(what, name, supported.join(", ")));
+    };
+    // Such a model's code is not transformers' own, whatever its model_type says: JinaBERT calls itself bert.
+    if let Some(code) = config.value.get("auto_map").filter(|code| !code.is_null()) {
+        let what = format!("{}: auto_map", config.path.display());
+        return Err(Error::unsupported(
+            what,
+            code.to_string(),
+            "architectures of transformers itself, without auto_map",
+        ));
+    }
+    load(config, weights, ops)
+}

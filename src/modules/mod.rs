@@ -1,0 +1,123 @@
+//! What follows a backbone: pooling to one vector a text, and what is done with that vector.
+
+use std::path::Path;
+
+use crate::backbones::Parameters;
+use crate::config::{
+    Activation, DenseConfig, JsonFile, LayerNormConfig, ModuleEntry, ModuleKind, NormalizeConfig, PoolingConfig,
+};
+use crate::error::{Error, Result};
+use crate::ops::Ops;
+use crate::weights::Weights;
+
+/// A module on the sentence embedding.
+pub(crate) enum Module<O: Ops> {
+    Dense(Dense<O>),
+    LayerNorm(O::Norm),
+    Normalize,
+}
+
+/// `activation(x · weightᵀ + bias)`, with a residual where configured.
+pub(crate) struct Dense<O: Ops> {
+    linear: O::Linear,
+    activation: Activation,
+    residual: Residual<O>,
+}
+
+enum Residual<O: Ops> {
+    None,
+    Input,
+    Projected(O::Linear),
+}
+
+impl<O: Ops> Module<O> {
+    /// Loads a module whose input is `width` wide; gives the width of its output too.
+    pub(crate) fn load(entry: &ModuleEntry, width: usize, ops: &O) -> Result<(Self, usize)> {
+        match entry.kind {
+            ModuleKind::Dense => {
+                let config = DenseConfig::read(&entry.folder, width)?;
+                Ok((Self::Dense(Dense::load(&entry.folder, &config, ops)?), config.out_features))
+            }
+            ModuleKind::LayerNorm => {
+                LayerNormConfig::check(&entry.folder, width)?;
+                let weights = Weights::open(&entry.folder)?;
+                Ok((Self::LayerNorm(Parameters::new(&weights, ops).norm("norm", width, LayerNormConfig::EPS)?), width))
+            }
+            ModuleKind::Normalize => {
+                NormalizeConfig::check(&entry.folder)?;
+                Ok((Self::Normalize, width))
+            }
+            ModuleKind::Transformer | ModuleKind::Pooling => {
+                let what = format!("{}: after pooling, a module", entry.folder.display());
+                Err(Error::unsupported(what, entry.kind.name(), "Dense, LayerNorm, Normalize"))
+            }
+        }
+    }
+
+    /// `(texts, width)` to `(texts, width of the output)`.
+    pub(crate) fn forward(&self, ops: &O, x: &O::Tensor) -> Result<O::Tensor> {
+        match self {
+            Self::Dense(dense) => dense.forward(ops, x),
+            Self::LayerNorm(norm) => ops.layer_norm(x, norm),
+            Self::Normalize => ops.normalize(x),
+        }
+    }
+}
+
+impl<O: Ops> Dense<O> {
+    fn load(folder: &Path, config: &DenseConfig, ops: &O) -> Result<Self> {
+        let weights = Weights::open(folder)?;
+        let shape = [config.out_features, config.in_features];
+        let bias = config.bias.then(|| weights.array("linear.bias", &shape[..1])).transpose()?;
+        let linear = ops.linear_layer(&weights.array("linear.weight", &shape)?, bias.as_ref())?;
+        let residual = match config.residual {
+            false => Residual::None,
+            true if config.in_features == config.out_features => Residual::Input,
+            true => Residual::Projected(ops.linear_layer(&weights.array("residual.weight", &shape)?, None)?),
+        };
+        let mut known = vec!["linear.weight"];
+        known.extend(config.bias.then_some("linear.bias"));
+        known.extend(matches!(residual, Residual::Projected(_)).then_some("residual.weight"));
+        if let Some(extra) = weights.others(&known).next() {
+            let problem = format!("tensor {extra:?} is none of {}", known.join(", "));
+            return Err(Error::weights(weights.file(), problem));
+        }
+        Ok(Self { linear, activation: config.activation, residual })
+    }
+
+    fn forward(&self, ops: &O, x: &O::Tensor) -> Result<O::Tensor> {
+        let y = ops.linear(x, &self.linear, self.activation)?;
+        match &self.residual {
+            Residual::None => Ok(y),
+            Residual::Input => ops.add(&y, x),
+            Residual::Projected(linear) => ops.add(&y, &ops.linear(x, linear, Activation::Identity)?),
+        }
+    }
+}
+
+/// How the first two modules must be: a transformer, and pooling. Where there is no `modules.json`, mean pooling is
+/// meant, or that of the last token for causal models, as sentence-transformers has it.
+pub(crate) fn pooling(
+    entries: Option<&[ModuleEntry]>,
+    folder: &Path,
+    config: &JsonFile,
+    hidden_size: usize,
+) -> Result<PoolingConfig> {
+    match entries {
+        Some([_, pooling, ..]) if pooling.kind == ModuleKind::Pooling => {
+            PoolingConfig::read(&pooling.folder, hidden_size)
+        }
+        Some(_) => {
+            let problem = "must list a Transformer first and a Pooling module second";
+            Err(Error::config(folder.join("modules.json"), "(whole file)", problem))
+        }
+        None => {
+            let architecture = config.value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
+            if architecture.is_some_and(|name| name.ends_with("ForCausalLM")) {
+                let what = format!("{}: without modules.json, architecture", config.path.display());
+                return Err(Error::unsupported(what, architecture.unwrap_or_default(), "encoders, with mean pooling"));
+            }
+            Ok(PoolingConfig::mean())
+        }
+    }
+}

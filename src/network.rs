@@ -1,0 +1,124 @@
+//! A loaded model's computation: the backbone, pooling, and the modules after it, on one device.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::backbones::{self, Backbone, Checkpoint, Limits};
+use crate::batch::Batch;
+use crate::config::{JsonFile, ModuleEntry, PoolingConfig};
+use crate::error::Result;
+use crate::modules::{self, Module};
+use crate::ops::Ops;
+use crate::weights::Weights;
+
+/// From packed tokens to vectors. Shared by threads; each call works in scratch memory of its own.
+pub(crate) trait Network: Send + Sync {
+    /// Computes a micro-batch; the token embeddings only where they are `wanted`.
+    fn forward(
+        &self,
+        batch: &Batch,
+        prompt_length: usize,
+        wanted: Wanted,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Output>;
+
+    /// What the backbone takes and gives.
+    fn limits(&self) -> Limits;
+
+    /// Columns of the sentence embeddings.
+    fn embedding_dimension(&self) -> usize;
+
+    /// Whether pooling leaves out the prompt's tokens.
+    fn excludes_prompt(&self) -> bool;
+}
+
+/// What is wanted of a forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    SentenceEmbeddings,
+    TokenEmbeddingsToo,
+}
+
+/// What a forward pass gives.
+pub(crate) struct Output {
+    /// `(texts, embedding_dimension)`
+    pub(crate) sentence_embeddings: Vec<f32>,
+    /// `(tokens, hidden_size)`; empty where not wanted.
+    pub(crate) token_embeddings: Vec<f32>,
+}
+
+/// A network in one device's ops.
+struct On<O: Ops> {
+    ops: O,
+    /// Workers whose scratch memory waits for the next call.
+    idle: Mutex<Vec<O>>,
+    backbone: Box<dyn Backbone<O>>,
+    pooling: PoolingConfig,
+    modules: Vec<Module<O>>,
+    embedding_dimension: usize,
+}
+
+/// Loads the network of a model's folder. `entries` is what `modules.json` lists, where there is one.
+pub(crate) fn load<O: Ops>(
+    folder: &Path,
+    entries: Option<&[ModuleEntry]>,
+    transformer: &Path,
+    config: &JsonFile,
+    ops: O,
+) -> Result<Box<dyn Network>> {
+    let backbone = backbones::load(config, Weights::open(transformer)?, &ops)?;
+    let hidden_size = backbone.limits().hidden_size;
+    let pooling = modules::pooling(entries, folder, config, hidden_size)?;
+    let mut width = pooling.modes.len() * hidden_size;
+    let mut modules = Vec::new();
+    for entry in entries.unwrap_or_default().iter().skip(2) {
+        let (module, output) = Module::load(entry, width, &ops)?;
+        modules.push(module);
+        width = output;
+    }
+    let idle = Mutex::default();
+    Ok(Box::new(On { ops, idle, backbone, pooling, modules, embedding_dimension: width }))
+}
+
+impl<O: Ops> Network for On<O> {
+    fn forward(
+        &self,
+        batch: &Batch,
+        prompt_length: usize,
+        wanted: Wanted,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Output> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle().pop();
+        let ops = waiting.unwrap_or_else(|| self.ops.worker());
+
+        let tokens = self.backbone.forward(&ops, batch, checkpoint)?;
+        let skip = if self.pooling.include_prompt { 0 } else { prompt_length };
+        let mut x = ops.pool(&tokens, batch, &self.pooling.modes, skip)?;
+        for module in &self.modules {
+            x = module.forward(&ops, &x)?;
+        }
+        let output = Output {
+            sentence_embeddings: ops.to_vec(&x)?,
+            token_embeddings: match wanted {
+                Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
+                Wanted::SentenceEmbeddings => Vec::new(),
+            },
+        };
+        drop((tokens, x));
+        idle().push(ops);
+        Ok(output)
+    }
+
+    fn limits(&self) -> Limits {
+        self.backbone.limits()
+    }
+
+    fn embedding_dimension(&self) -> usize {
+        self.embedding_dimension
+    }
+
+    fn excludes_prompt(&self) -> bool {
+        !self.pooling.include_prompt
+    }
+}
