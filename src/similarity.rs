@@ -1,0 +1,350 @@
+//! How alike embeddings are: every one with every other, or pair by pair.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::embeddings::Embeddings;
+use crate::error::{Error, Result};
+use crate::kernels::buffer::Buffer;
+use crate::kernels::{Isa, dot};
+use crate::process;
+use crate::schedule::{self, Observer};
+
+/// How two embeddings are compared; the larger the score, the more alike they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Similarity {
+    /// `"cosine"`: the dot product of both rows over their L2 norms.
+    ///
+    /// A norm under 1e-12 counts as that, so a row of zeros has the score 0 with all finite rows. Norms are taken in
+    /// float64: rows of very large or very small numbers don't overflow, nor vanish. Rounding may leave a row's score
+    /// with itself a little above 1.
+    #[default]
+    Cosine,
+    /// `"dot"`: the dot product, in float32, as far as that reaches.
+    Dot,
+    /// `"euclidean"`: the negative Euclidean distance.
+    ///
+    /// It is taken from the differences, so equal rows have exactly 0 and close ones keep their digits. Squares are
+    /// float32: the distance of rows that differ by more than 1.8e19 is infinite, by less than 1e-23 is 0.
+    Euclidean,
+    /// `"manhattan"`: the negative sum of the absolute differences.
+    Manhattan,
+}
+
+impl Similarity {
+    const ALL: [Self; 4] = [Self::Cosine, Self::Dot, Self::Euclidean, Self::Manhattan];
+
+    /// Its name in `config_sentence_transformers.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Dot => "dot",
+            Self::Euclidean => "euclidean",
+            Self::Manhattan => "manhattan",
+        }
+    }
+
+    /// The score that a kernel's sum stands for.
+    fn score(self, sum: f32) -> f32 {
+        match self {
+            Self::Cosine | Self::Dot => sum,
+            // Subtracted, not negated: no difference is 0, not -0.
+            Self::Euclidean => 0.0 - sum.sqrt(),
+            Self::Manhattan => 0.0 - sum,
+        }
+    }
+}
+
+impl fmt::Display for Similarity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Similarity {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an unknown name, with the known ones.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|similarity| similarity.name() == name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::argument("similarity_fn_name", format!("must be one of {known}, got {name:?}"))
+        })
+    }
+}
+
+/// A matrix of float32 in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    rows: usize,
+    columns: usize,
+    data: Vec<f32>,
+}
+
+impl Matrix {
+    /// A matrix of `rows * columns` numbers.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where `data` has another number of them.
+    pub fn new(rows: usize, columns: usize, data: Vec<f32>) -> Result<Self> {
+        MatrixView::new(rows, columns, &data)?;
+        Ok(Self { rows, columns, data })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// One row, `columns` numbers.
+    ///
+    /// # Panics
+    /// As slices do, where there is no row `i`.
+    pub fn row(&self, i: usize) -> &[f32] {
+        self.view().row(i)
+    }
+
+    /// All numbers, row by row.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// All numbers, row by row.
+    pub fn into_vec(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// The same, borrowed.
+    pub fn view(&self) -> MatrixView<'_> {
+        MatrixView { rows: self.rows, columns: self.columns, data: &self.data }
+    }
+}
+
+/// A [`Matrix`] whose numbers are borrowed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MatrixView<'a> {
+    rows: usize,
+    columns: usize,
+    data: &'a [f32],
+}
+
+impl<'a> MatrixView<'a> {
+    /// A matrix of `rows * columns` numbers.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where `data` has another number of them.
+    pub fn new(rows: usize, columns: usize, data: &'a [f32]) -> Result<Self> {
+        if rows.checked_mul(columns) == Some(data.len()) {
+            return Ok(Self { rows, columns, data });
+        }
+        let problem = format!("a matrix of {rows} x {columns} can't be made of {} numbers", data.len());
+        Err(Error::argument("data", problem))
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// One row, `columns` numbers.
+    ///
+    /// # Panics
+    /// As slices do, where there is no row `i`.
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows, "row {i} of a matrix of {} rows", self.rows);
+        &self.data[i * self.columns..][..self.columns]
+    }
+
+    /// All numbers, row by row.
+    pub fn as_slice(&self) -> &'a [f32] {
+        self.data
+    }
+}
+
+/// What a computation runs on, and who watches it.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    isa: Isa,
+    /// How many threads at most, the caller's among them.
+    threads: usize,
+    observer: &'a dyn Observer,
+}
+
+impl<'a> Run<'a> {
+    /// On the process's instruction set and as many threads as it allows.
+    pub(crate) fn watched_by(observer: &'a dyn Observer) -> Result<Self> {
+        Ok(Self { isa: process::isa()?, threads: usize::MAX, observer })
+    }
+
+    /// No more threads than pieces, and none for work that is done before it starts.
+    fn threads(&self, pieces: usize, terms: usize) -> usize {
+        self.threads.min(pieces).min(1 + (terms >> 22))
+    }
+}
+
+impl<'a> From<&'a Embeddings> for MatrixView<'a> {
+    fn from(embeddings: &'a Embeddings) -> Self {
+        Self { rows: embeddings.len(), columns: embeddings.dim(), data: embeddings.as_slice() }
+    }
+}
+
+/// The scores of every row of `a`, `(n, width)`, with every row of `b`, `(m, width)`: `(n, m)`.
+///
+/// A pair's score has the same bits whatever the other rows, the number of threads, and in [`pairwise`]. Beside both
+/// sides and the result it takes a few MiB for each thread.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where the widths differ or the result is larger than the memory; [`Error::Interrupted`].
+pub(crate) fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
+    let width = same_width(a, b)?;
+    let mut data = zeros(a.rows, b.rows)?;
+    if width > 0 && !data.is_empty() {
+        let tile = tile_rows(width);
+        let threads = run.threads(a.rows.div_ceil(tile) * b.rows.div_ceil(tile), data.len().saturating_mul(width));
+        let tiles = tiles(a, b, tile, &mut data);
+        schedule::run(tiles, threads, run.observer, &|| {}, |tile, _| {
+            tile.compare(kind, run.isa, width);
+            Ok(())
+        })?;
+    }
+    Ok(Matrix { rows: a.rows, columns: b.rows, data })
+}
+
+/// The score of each row of `a` with the same row of `b`.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where the widths or the numbers of rows differ; [`Error::Interrupted`].
+pub(crate) fn pairwise(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, run: Run<'_>) -> Result<Vec<f32>> {
+    let width = same_width(a, b)?;
+    if a.rows != b.rows {
+        return Err(Error::argument("b", format!("must have as many rows as a, {}, got {}", a.rows, b.rows)));
+    }
+    let mut scores = zeros(a.rows, 1)?;
+    if width == 0 {
+        return Ok(scores);
+    }
+    let tile = tile_rows(width);
+    let pieces = a.data.chunks(tile * width).zip(b.data.chunks(tile * width)).zip(scores.chunks_mut(tile));
+    let threads = run.threads(a.rows.div_ceil(tile), a.data.len());
+    schedule::run(pieces, threads, run.observer, &|| {}, |((a, b), out), _| {
+        let mut scratch = Scratch::default();
+        let (a, b, _) = scratch.sides(kind, run.isa, a, b, width);
+        for ((a, b), out) in a.chunks_exact(width).zip(b.chunks_exact(width)).zip(out) {
+            let sum = match kind {
+                Similarity::Cosine | Similarity::Dot => dot::dot(run.isa, a, b),
+                Similarity::Euclidean => dot::squared_distance(run.isa, a, b),
+                Similarity::Manhattan => dot::manhattan(run.isa, a, b),
+            };
+            *out = kind.score(sum);
+        }
+        Ok(())
+    })?;
+    Ok(scores)
+}
+
+fn same_width(a: MatrixView<'_>, b: MatrixView<'_>) -> Result<usize> {
+    if a.columns == b.columns {
+        return Ok(a.columns);
+    }
+    Err(Error::argument("b", format!("must be as wide as a, {}, got {}", a.columns, b.columns)))
+}
+
+fn zeros(rows: usize, columns: usize) -> Result<Vec<f32>> {
+    let problem = || format!("no memory for {rows} x {columns} scores; take fewer rows at a time");
+    let count = rows.checked_mul(columns).ok_or_else(|| Error::argument("a", problem()))?;
+    // Tried first, since `vec!` aborts where memory lacks; but what it gives is zero without having been touched.
+    let mut trial: Vec<f32> = Vec::new();
+    trial.try_reserve_exact(count).map_err(|_| Error::argument("a", problem()))?;
+    drop(std::hint::black_box(trial));
+    Ok(vec![0.0; count])
+}
+
+/// How many rows a tile has on each side: 2 MiB at most, so that a thread has both and their scores at hand.
+fn tile_rows(width: usize) -> usize {
+    ((1 << 19) / width).clamp(1, 512)
+}
+
+/// A part of the rows of each side, and the pieces of the result's rows for their scores.
+struct Tile<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    out: Vec<&'a mut [f32]>,
+}
+
+/// All tiles, those of a few rows of `a` at a time: no more than `size` rows of the result are ever cut in pieces.
+fn tiles<'a>(
+    a: MatrixView<'a>,
+    b: MatrixView<'a>,
+    size: usize,
+    scores: &'a mut [f32],
+) -> impl Iterator<Item = Tile<'a>> + Send {
+    let (width, columns) = (a.columns, b.rows);
+    let strips = a.data.chunks(size * width).zip(scores.chunks_mut(size.saturating_mul(columns)));
+    strips.flat_map(move |(a, out)| {
+        let mut pieces: Vec<_> = (0..columns.div_ceil(size)).map(|_| Vec::with_capacity(a.len() / width)).collect();
+        for row in out.chunks_mut(columns) {
+            row.chunks_mut(size).zip(&mut pieces).for_each(|(piece, pieces)| pieces.push(piece));
+        }
+        b.data.chunks(size * width).zip(pieces).map(move |(b, out)| Tile { a, b, out })
+    })
+}
+
+impl Tile<'_> {
+    fn compare(self, kind: Similarity, isa: Isa, width: usize) {
+        let mut scratch = Scratch::default();
+        let (a, b, sums) = scratch.sides(kind, isa, self.a, self.b, width);
+        let columns = b.len() / width;
+        sums.resize(self.out.len() * columns);
+        match kind {
+            Similarity::Cosine | Similarity::Dot => dot::dots(isa, a, b, width, sums),
+            Similarity::Euclidean => dot::squared_distances(isa, a, b, width, sums),
+            Similarity::Manhattan => dot::manhattans(isa, a, b, width, sums),
+        }
+        for (out, sums) in self.out.into_iter().zip(sums.chunks_exact(columns)) {
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = kind.score(*sum));
+        }
+    }
+}
+
+/// Memory that a tile is computed in.
+#[derive(Default)]
+struct Scratch {
+    a: Buffer,
+    b: Buffer,
+    sums: Buffer,
+}
+
+impl Scratch {
+    /// Both sides as the kernel wants them, for the cosine normalized; and room for the sums.
+    fn sides<'a>(
+        &'a mut self,
+        kind: Similarity,
+        isa: Isa,
+        a: &'a [f32],
+        b: &'a [f32],
+        width: usize,
+    ) -> (&'a [f32], &'a [f32], &'a mut Buffer) {
+        if kind != Similarity::Cosine {
+            return (a, b, &mut self.sums);
+        }
+        for (rows, unit) in [(a, &mut self.a), (b, &mut self.b)] {
+            unit.resize(rows.len());
+            dot::unit_rows(isa, rows, width, unit);
+        }
+        (&self.a, &self.b, &mut self.sums)
+    }
+}
+
+#[cfg(test)]
+mod tests;
