@@ -1,0 +1,172 @@
+//! What is the whole process's: the choice of kernels, and how many threads compute.
+
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::kernels::Isa;
+
+/// The instruction set of the kernels: the best that the machine has, or the one that `RUSHLIGHT_CPU` names.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where `RUSHLIGHT_CPU` names one that this machine lacks.
+pub(crate) fn isa() -> Result<Isa> {
+    static CHOICE: OnceLock<std::result::Result<Isa, String>> = OnceLock::new();
+    let choose = || {
+        let sets = Isa::available();
+        let names = || sets.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
+        match std::env::var("RUSHLIGHT_CPU") {
+            Ok(name) if !name.is_empty() => {
+                let chosen = sets.iter().find(|isa| isa.name() == name).copied();
+                chosen.ok_or_else(|| format!("must be one of {} on this machine, got {name:?}", names()))
+            }
+            _ => sets.last().copied().ok_or_else(String::new),
+        }
+    };
+    CHOICE.get_or_init(choose).clone().map_err(|problem| Error::argument("RUSHLIGHT_CPU", problem))
+}
+
+/// Names of the instruction sets that this machine has, the plainest first.
+pub fn instruction_sets() -> Vec<&'static str> {
+    Isa::available().into_iter().map(Isa::name).collect()
+}
+
+/// The name of the instruction set that the kernels use.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where `RUSHLIGHT_CPU` names one that this machine lacks.
+pub fn instruction_set() -> Result<&'static str> {
+    isa().map(Isa::name)
+}
+
+/// The threads that compute, of all models together.
+struct Threads {
+    limit: usize,
+    running: usize,
+}
+
+static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
+static FREED: Condvar = Condvar::new();
+
+fn lock() -> MutexGuard<'static, Option<Threads>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The limit that holds before anyone sets one: `RUSHLIGHT_NUM_THREADS`, or the cores that this process may run on, by
+/// affinity and cgroup.
+fn default_limit() -> Result<usize> {
+    match std::env::var("RUSHLIGHT_NUM_THREADS") {
+        Ok(text) if !text.is_empty() => text.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
+            Error::argument("RUSHLIGHT_NUM_THREADS", format!("must be a whole number from 1 up, got {text:?}"))
+        }),
+        _ => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+fn threads(state: &mut Option<Threads>) -> Result<&mut Threads> {
+    match state {
+        Some(threads) => Ok(threads),
+        None => Ok(state.insert(Threads { limit: default_limit()?, running: 0 })),
+    }
+}
+
+/// How many threads may compute at once, of all models together.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where `RUSHLIGHT_NUM_THREADS` is not a whole number from 1 up.
+pub fn num_threads() -> Result<usize> {
+    Ok(threads(&mut lock())?.limit)
+}
+
+/// Sets how many threads may compute at once, of all models together; more than there are cores is allowed.
+///
+/// Calls that are computing keep the threads they have.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] for 0.
+pub fn set_num_threads(limit: usize) -> Result<()> {
+    if limit == 0 {
+        return Err(Error::argument("n", "must be at least 1, got 0"));
+    }
+    let mut state = lock();
+    let running = state.as_ref().map_or(0, |threads| threads.running);
+    *state = Some(Threads { limit, running });
+    FREED.notify_all();
+    Ok(())
+}
+
+/// Leave for a number of threads to compute, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    threads: usize,
+}
+
+impl Permit {
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(threads) = lock().as_mut() {
+            threads.running -= self.threads;
+        }
+        FREED.notify_all();
+    }
+}
+
+/// Waits until a thread may compute, and takes up to `wanted` of those that are free.
+///
+/// # Errors
+/// What `checkpoint` says; it is asked now and then while waiting.
+pub(crate) fn permit(wanted: usize, checkpoint: &dyn Fn() -> Result<()>) -> Result<Permit> {
+    loop {
+        let mut state = lock();
+        let threads = threads(&mut state)?;
+        let free = threads.limit.saturating_sub(threads.running);
+        if free > 0 {
+            let granted = wanted.clamp(1, free);
+            threads.running += granted;
+            return Ok(Permit { threads: granted });
+        }
+        drop(FREED.wait_timeout(state, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner));
+        checkpoint()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    // One test, since the limit is the process's.
+    #[test]
+    fn the_limit_holds_over_many_callers_and_can_be_interrupted() {
+        assert!(matches!(set_num_threads(0), Err(Error::InvalidArgument { .. })));
+        set_num_threads(3).unwrap();
+        assert_eq!(num_threads().unwrap(), 3);
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for wanted in [1, 2, 5] {
+                        let permit = permit(wanted, &|| Ok(())).unwrap();
+                        assert!((1..=wanted).contains(&permit.threads()));
+                        let now = running.fetch_add(permit.threads(), Ordering::SeqCst) + permit.threads();
+                        most.fetch_max(now, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        running.fetch_sub(permit.threads(), Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(most.load(Ordering::SeqCst) <= 3);
+
+        let all = permit(3, &|| Ok(())).unwrap();
+        assert!(matches!(permit(1, &|| Err(Error::Interrupted)), Err(Error::Interrupted)));
+        drop(all);
+        set_num_threads(default_limit().unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,138 @@
+//! Work over threads: each takes the next piece until none is left; the first error, or the caller, stops them all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::process;
+
+/// Watches a call that computes, and may stop it. Both methods are called on the caller's own thread.
+pub trait Observer: Sync {
+    /// `done` of `total` texts are computed.
+    fn progress(&self, done: usize, total: usize) {
+        let _ = (done, total);
+    }
+
+    /// Whether the call shall stop, with [`Error::Interrupted`]. Asked several times a second.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watching.
+pub(crate) struct Nobody;
+
+impl Observer for Nobody {}
+
+/// Calls `work(piece, checkpoint)` for every piece, on at most `threads` threads and no more than the process allows, the
+/// caller's among them. `work` calls `checkpoint` now and then and passes on its error. `finished` is called on the
+/// caller's thread after each of its own pieces.
+///
+/// # Errors
+/// The first error of any piece; [`Error::Interrupted`] where the observer asks to stop.
+pub(crate) fn run<T, W>(
+    pieces: impl Iterator<Item = T> + Send,
+    threads: usize,
+    observer: &dyn Observer,
+    finished: &dyn Fn(),
+    work: W,
+) -> Result<()>
+where
+    W: Fn(T, &dyn Fn() -> Result<()>) -> Result<()> + Sync,
+{
+    let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+    let permit = process::permit(threads, &ask)?;
+    let pieces = Mutex::new(pieces);
+    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let stop = AtomicBool::new(false);
+    let stopped = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
+    let failure = Mutex::new(None);
+    let take = |checkpoint: &dyn Fn() -> Result<()>, finished: &dyn Fn()| {
+        let _guard = StopOnPanic(&stop);
+        while let Some(piece) = next() {
+            if let Err(error) = checkpoint().and_then(|()| work(piece, checkpoint)) {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                stop.store(true, Ordering::Relaxed);
+                return;
+            }
+            finished();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..permit.threads() {
+            // Where the system has no more threads, those that run do it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || take(&stopped, &|| {}));
+        }
+        take(&|| ask().and_then(|()| stopped()), finished);
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Makes the other threads stop where one panics; the scope then panics in the caller.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn every_piece_is_done_once() {
+        for pieces in [0, 1, 2, 100] {
+            let done: Vec<AtomicUsize> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
+            run(0..pieces, 3, &Nobody, &|| {}, |piece, _| {
+                done[piece].fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            })
+            .unwrap();
+            assert!(done.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn the_first_error_reaches_the_caller_and_the_rest_is_left() {
+        let done = AtomicUsize::new(0);
+        let result = run(0..10_000, 3, &Nobody, &|| {}, |piece, _| {
+            done.fetch_add(1, Ordering::Relaxed);
+            if piece == 5 { Err(Error::Tokenizer("no".to_owned())) } else { Ok(()) }
+        });
+        assert!(matches!(result, Err(Error::Tokenizer(_))), "{result:?}");
+        assert!(done.load(Ordering::Relaxed) < 10_000);
+    }
+
+    #[test]
+    fn an_observer_can_stop_it() {
+        struct Impatient(AtomicUsize);
+        impl Observer for Impatient {
+            fn interrupted(&self) -> bool {
+                self.0.fetch_add(1, Ordering::Relaxed) >= 3
+            }
+        }
+        let observer = Impatient(AtomicUsize::new(0));
+        let result = run(0..1_000_000, 3, &observer, &|| {}, |_, checkpoint| checkpoint());
+        assert!(matches!(result, Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn a_panic_in_a_piece_reaches_the_caller_and_frees_the_threads() {
+        for _ in 0..20 {
+            let result = std::panic::catch_unwind(|| {
+                run(0..100, 3, &Nobody, &|| {}, |piece, _| {
+                    assert!(piece != 50, "on purpose");
+                    Ok(())
+                })
+            });
+            assert!(result.is_err());
+        }
+        run(0..100, 3, &Nobody, &|| {}, |_, _| Ok(())).unwrap();
+    }
+}
