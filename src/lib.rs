@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+
+mod backbones;
+mod batch;
+mod config;
+mod embeddings;
+mod error;
+mod kernels;
+mod model;
+mod modules;
+mod network;
+mod ops;
+mod options;
+pub mod process;
+mod quantize;
+mod schedule;
+mod similarity;
+mod source;
+mod tokenize;
+mod weights;
+
+pub use embeddings::{Embeddings, Encoding, Truncated};
+pub use error::{Error, Result};
+pub use model::Model;
+pub use options::{Device, EncodeOptions, Kernels, LoadOptions, Truncation};
+pub use quantize::{Precision, Quantized, QuantizedValues, quantize};
+pub use schedule::Observer;
+pub use similarity::{Matrix, MatrixView, Similarity};
+pub use tokenize::{Input, Tokenizer, Tokens};
+
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,266 @@
+//! Embedding: from inputs to embeddings, by way of tokens, micro-batches and the network.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Model, check_truncate_dim};
+use crate::batch::{Batch, distinct, plan};
+use crate::embeddings::{Embeddings, Encoding, Truncated};
+use crate::error::{Error, Result};
+use crate::kernels::norm::normalize;
+use crate::network::{Network, Output, Wanted};
+use crate::options::{EncodeOptions, Truncation};
+use crate::process;
+use crate::schedule::{self, Nobody, Observer};
+use crate::tokenize::{Input, Tokenizer, Tokens};
+
+/// Texts tokenized by a thread at a time.
+const TEXTS_A_PIECE: usize = 32;
+
+impl Model {
+    /// Embeds texts.
+    ///
+    /// The same text gives the same bits on one machine, whatever the other texts, their order and the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
+    /// can't be embedded, [`Error::Interrupted`] where the observer stops it.
+    pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
+        self.encode_inputs(&texts(inputs), options)
+    }
+
+    /// Embeds queries: the prompt is "query" where the options name none.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
+        self.encode(inputs, &self.with_role(options, &["query"]))
+    }
+
+    /// Embeds documents: the prompt is the first of "document", "passage" and "corpus" that isn't empty, where the options
+    /// name none.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_document<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
+        self.encode(inputs, &self.with_role(options, &["document", "passage", "corpus"]))
+    }
+
+    fn with_role<'a>(&'a self, options: &EncodeOptions<'a>, names: &[&str]) -> EncodeOptions<'a> {
+        if options.prompt.is_some() || options.prompt_name.is_some() {
+            return *options;
+        }
+        let prompt = names.iter().filter_map(|name| self.prompts.get(*name)).find(|prompt| !prompt.is_empty());
+        EncodeOptions { prompt: Some(prompt.map_or("", String::as_str)), ..*options }
+    }
+
+    /// Embeds texts and pairs of texts.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Embeddings> {
+        let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
+        let (few, which) = distinct(inputs);
+        let call = self.prepare(&few, options, |i| which.iter().position(|few| *few == i).unwrap_or(i))?;
+        let width = self.parts.network.embedding_dimension();
+        let all = Mutex::new(vec![0.0; few.len() * width]);
+        call.forward(Wanted::SentenceEmbeddings, |texts, batch, output| {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            for (text, row) in texts.iter().zip(output.sentence_embeddings.chunks_exact(width)) {
+                all[text * width..(text + 1) * width].copy_from_slice(row);
+            }
+            batch.len()
+        })?;
+        let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+
+        let mut data = if few.len() == inputs.len() && columns == width {
+            all
+        } else {
+            which.iter().flat_map(|i| &all[i * width..][..columns]).copied().collect()
+        };
+        if options.normalize_embeddings {
+            normalize(&mut data, columns);
+        }
+        Ok(Embeddings::new(data, inputs.len(), columns, call.truncated(&which)))
+    }
+
+    /// Embeds texts and pairs, and gives all that the model computed for each.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_tokens(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Vec<Encoding>> {
+        let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
+        let call = self.prepare(inputs, options, |i| i)?;
+        let width = self.parts.network.embedding_dimension();
+        let hidden = self.hidden_size();
+        let all: Mutex<Vec<Option<Encoding>>> = Mutex::new(vec![None; inputs.len()]);
+        call.forward(Wanted::TokenEmbeddingsToo, |texts, batch, output| {
+            let rows = output.sentence_embeddings.chunks_exact(width);
+            for ((text, tokens), sentence) in texts.iter().zip(batch.texts()).zip(rows) {
+                let mut sentence_embedding = sentence[..columns].to_vec();
+                if options.normalize_embeddings {
+                    normalize(&mut sentence_embedding, columns);
+                }
+                let ids = &call.tokens[*text];
+                let encoding = Encoding {
+                    input_ids: ids.ids.clone(),
+                    token_type_ids: ids.type_ids.clone(),
+                    token_embeddings: output.token_embeddings[tokens.start * hidden..tokens.end * hidden].to_vec(),
+                    sentence_embedding,
+                };
+                all.lock().unwrap_or_else(PoisonError::into_inner)[*text] = Some(encoding);
+            }
+            batch.len()
+        })?;
+        Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
+    }
+
+    /// Everything before the forward pass. `place` tells of an input here which one of the caller's it is.
+    fn prepare<'a>(
+        &'a self,
+        inputs: &[Input<'_>],
+        options: &EncodeOptions<'a>,
+        place: impl Fn(usize) -> usize,
+    ) -> Result<Call<'a>> {
+        let observer = options.observer.unwrap_or(&Nobody);
+        let prompt = self.prompt(options)?;
+        let tokens = self.tokenize_all(inputs, prompt, observer, &place)?;
+        let max_length = self.max_seq_length.unwrap_or(usize::MAX);
+        let too_long = tokens.iter().position(|tokens| tokens.full_length > max_length);
+        if let (Truncation::Error, Some(i)) = (options.truncation, too_long) {
+            let length = tokens[i].full_length;
+            let problem = format!("has {length} tokens, more than max_seq_length, {max_length}");
+            return Err(Error::InvalidInput { index: place(i), problem });
+        }
+        let prompt_length = match prompt {
+            "" => 0,
+            prompt if self.parts.network.excludes_prompt() => self.parts.tokenizer.prompt_length(prompt, max_length)?,
+            _ => 0,
+        };
+        Ok(Call { network: &*self.parts.network, tokens, max_length, prompt_length, observer })
+    }
+
+    /// The prompt of a call.
+    fn prompt<'a>(&'a self, options: &EncodeOptions<'a>) -> Result<&'a str> {
+        match (options.prompt, options.prompt_name, &self.default_prompt_name) {
+            (Some(prompt), _, _) => Ok(prompt),
+            (None, Some(name), _) => {
+                self.prompts.get(name).map(String::as_str).ok_or_else(|| self.unknown_prompt("prompt_name", name))
+            }
+            (None, None, Some(name)) => Ok(self.prompts.get(name).map_or("", String::as_str)),
+            (None, None, None) => Ok(""),
+        }
+    }
+
+    fn tokenize_all(
+        &self,
+        inputs: &[Input<'_>],
+        prompt: &str,
+        observer: &dyn Observer,
+        place: &dyn Fn(usize) -> usize,
+    ) -> Result<Vec<Tokens>> {
+        let max_length = self.max_seq_length.unwrap_or(usize::MAX);
+        let pieces = inputs.len().div_ceil(TEXTS_A_PIECE);
+        let all: Mutex<Vec<_>> = Mutex::new(vec![None; pieces]);
+        // An error's place among this call's inputs is put right below, on this thread.
+        let chunks = inputs.chunks(TEXTS_A_PIECE).enumerate();
+        schedule::run(chunks, pieces, observer, &|| {}, |(piece, inputs), _| {
+            let tokenize = |(i, input): (usize, &Input<'_>)| {
+                let tokens = self.parts.tokenizer.encode(*input, prompt, max_length)?;
+                let index = piece * TEXTS_A_PIECE + i;
+                self.check_ids(&tokens).map_err(|problem| Error::InvalidInput { index, problem })?;
+                Ok(tokens)
+            };
+            let tokens = inputs.iter().enumerate().map(tokenize).collect::<Result<Vec<_>>>()?;
+            all.lock().unwrap_or_else(PoisonError::into_inner)[piece] = Some(tokens);
+            Ok(())
+        })
+        .map_err(|error| match error {
+            Error::InvalidInput { index, problem } => Error::InvalidInput { index: place(index), problem },
+            other => other,
+        })?;
+        Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().flatten().collect())
+    }
+
+    /// Whether the embedding tables have every id; else what is wrong.
+    fn check_ids(&self, tokens: &Tokens) -> std::result::Result<(), String> {
+        let limits = self.parts.network.limits();
+        if tokens.ids.is_empty() {
+            return Err("gives no tokens: this model's tokenizer adds no special ones".to_owned());
+        }
+        if let Some(id) = tokens.ids.iter().find(|id| **id as usize >= limits.vocab_size) {
+            return Err(format!("token id {id} is beyond the model's vocabulary of {}", limits.vocab_size));
+        }
+        let types = tokens.type_ids.iter().flatten();
+        match (types.max(), limits.type_vocab_size) {
+            (Some(id), Some(size)) if *id as usize >= size => {
+                Err(format!("token type id {id} is beyond the model's {size}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The token ids of each input, truncated, without a prompt.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn tokenize(&self, inputs: &[Input<'_>]) -> Result<Vec<Tokens>> {
+        self.tokenize_all(inputs, "", &Nobody, &|i| i)
+    }
+
+    /// How many tokens each input has, special tokens included, before truncation and without a prompt.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn count_tokens(&self, inputs: &[Input<'_>]) -> Result<Vec<usize>> {
+        inputs.iter().map(|input| self.parts.tokenizer.count(*input)).collect()
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.parts.tokenizer
+    }
+}
+
+fn texts<T: AsRef<str>>(inputs: &[T]) -> Vec<Input<'_>> {
+    inputs.iter().map(|text| Input::Text(text.as_ref())).collect()
+}
+
+/// A call to embed, tokenized.
+struct Call<'a> {
+    network: &'a dyn Network,
+    tokens: Vec<Tokens>,
+    max_length: usize,
+    prompt_length: usize,
+    observer: &'a dyn Observer,
+}
+
+impl Call<'_> {
+    /// Computes all texts; `store` gets the output of each micro-batch with the places of its texts, and says how many
+    /// that were.
+    fn forward<S>(&self, wanted: Wanted, store: S) -> Result<()>
+    where
+        S: Fn(&[usize], &Batch, Output) -> usize + Sync,
+    {
+        let batches = plan(&self.tokens, process::num_threads()?);
+        let done = AtomicUsize::new(0);
+        let finished = || self.observer.progress(done.load(Ordering::Relaxed), self.tokens.len());
+        schedule::run(batches.iter(), batches.len(), self.observer, &finished, |texts, checkpoint| {
+            let batch = Batch::new(texts.iter().map(|text| &self.tokens[*text]));
+            let output = self.network.forward(&batch, self.prompt_length, wanted, checkpoint)?;
+            done.fetch_add(store(texts, &batch, output), Ordering::Relaxed);
+            Ok(())
+        })?;
+        finished();
+        Ok(())
+    }
+
+    /// How many texts were cut; `which` are the places in this call of the caller's texts.
+    fn truncated(&self, which: &[usize]) -> Truncated {
+        let cut = which.iter().map(|i| self.tokens[*i].full_length).filter(|length| *length > self.max_length);
+        cut.fold(Truncated::default(), |all, length| Truncated {
+            count: all.count + 1,
+            longest: all.longest.max(length),
+        })
+    }
+}

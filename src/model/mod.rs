@@ -1,0 +1,315 @@
+//! [`Model`]: the façade. It calls the other rooms in the order in which a text goes through them.
+
+mod encode;
+mod save;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{JsonFile, ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
+use crate::embeddings::Embeddings;
+use crate::error::{Error, Result};
+use crate::network::{self, Network};
+use crate::ops::{Cpu, Portable};
+use crate::options::{Device, Kernels, LoadOptions};
+use crate::process;
+use crate::schedule::Nobody;
+use crate::similarity::{self, Matrix, Run, Similarity};
+use crate::source::{self, CacheLocation};
+use crate::tokenize::Tokenizer;
+
+/// A sentence embedding model.
+///
+/// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
+/// `&self` and may be called from many threads at once.
+#[derive(Clone)]
+pub struct Model {
+    parts: Arc<Parts>,
+    prompts: BTreeMap<String, String>,
+    default_prompt_name: Option<String>,
+    similarity: Similarity,
+    truncate_dim: Option<usize>,
+    max_seq_length: Option<usize>,
+}
+
+/// What clones share.
+struct Parts {
+    folder: PathBuf,
+    /// What `modules.json` lists, where there is one.
+    entries: Option<Vec<ModuleEntry>>,
+    settings: TransformerSettings,
+    tokenizer: Tokenizer,
+    network: Box<dyn Network>,
+    device: Device,
+}
+
+impl Parts {
+    fn transformer(&self) -> &Path {
+        transformer_folder(self.entries.as_deref(), &self.folder)
+    }
+}
+
+fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) -> &'a Path {
+    entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("folder", &self.parts.folder)
+            .field("device", &self.device())
+            .field("max_seq_length", &self.max_seq_length)
+            .field("embedding_dimension", &self.embedding_dimension())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Loading.
+impl Model {
+    /// Loads a model by its folder, or by its name from the Hugging Face cache.
+    ///
+    /// A name without a `/` is one of sentence-transformers' own, as in `all-MiniLM-L6-v2`.
+    ///
+    /// # Errors
+    /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
+    pub fn load(name: &str) -> Result<Self> {
+        Self::load_with(name, &LoadOptions::default())
+    }
+
+    /// [`Model::load`], with options.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
+        let cache = CacheLocation::choose(options.cache_folder.as_deref());
+        let revision = options.revision.as_deref().unwrap_or("main");
+        Self::from_dir_with(source::find(name, &cache, revision, Vec::new())?, options)
+    }
+
+    /// Loads a model from its folder.
+    ///
+    /// # Errors
+    /// What is wrong with the folder: a file that is absent or malformed, a tensor that is absent or of another shape, an
+    /// architecture or module that isn't supported.
+    pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
+        Self::from_dir_with(folder, &LoadOptions::default())
+    }
+
+    /// [`Model::from_dir`], with options.
+    ///
+    /// # Errors
+    /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
+        let parts = Parts::load(folder.into(), options)?;
+        let (settings, file) = Settings::read(&parts.folder)?;
+        let similarity = match settings.similarity_fn_name.as_deref().map(str::parse::<Similarity>).transpose() {
+            Ok(similarity) => similarity.unwrap_or_default(),
+            Err(error) => return Err(Error::config(file, "similarity_fn_name", error.to_string())),
+        };
+        let mut prompts: BTreeMap<_, _> = ["query", "document"].map(|name| (name.to_owned(), String::new())).into();
+        prompts.extend(settings.prompts.unwrap_or_default());
+        prompts.extend(options.prompts.clone());
+        let mut model = Self {
+            max_seq_length: parts.default_max_seq_length(),
+            parts: Arc::new(parts),
+            prompts,
+            default_prompt_name: None,
+            similarity: options.similarity.unwrap_or(similarity),
+            truncate_dim: settings.truncate_dim,
+        };
+        model.set_default_prompt_name(options.default_prompt_name.clone().or(settings.default_prompt_name))?;
+        if let Some(columns) = options.truncate_dim {
+            model.set_truncate_dim(Some(columns))?;
+        }
+        if let Some(tokens) = options.max_seq_length {
+            model.set_max_seq_length(tokens)?;
+        }
+        Ok(model)
+    }
+}
+
+impl Parts {
+    fn load(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
+        if !folder.is_dir() {
+            let looked = vec![format!("{}: no such folder", folder.display())];
+            return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
+        }
+        let entries = modules(&folder)?;
+        if let Some(first) = entries.as_ref().filter(|e| e.first().map(|e| e.kind) != Some(ModuleKind::Transformer)) {
+            let what = format!("{}: first module", folder.join("modules.json").display());
+            let got = first.first().map_or("none", |entry| entry.kind.name());
+            return Err(Error::unsupported(what, got, "Transformer"));
+        }
+        let transformer = transformer_folder(entries.as_deref(), &folder);
+        let settings = match &entries {
+            Some(_) => transformer_settings(transformer)?,
+            None => TransformerSettings::default(),
+        };
+        let config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+        let model_type = crate::backbones::model_type(&config)?;
+        let tokenizer = Tokenizer::load(transformer, model_type, settings.do_lower_case)?;
+        let (entries_listed, config) = (entries.as_deref(), &config);
+        let network = match options.kernels {
+            Kernels::Native => network::load(&folder, entries_listed, transformer, config, Cpu::new(process::isa()?))?,
+            Kernels::Portable => {
+                let ops = Portable::new(candle_core::Device::Cpu);
+                network::load(&folder, entries_listed, transformer, config, ops)?
+            }
+        };
+        Ok(Self { folder, entries, settings, tokenizer, network, device: options.device })
+    }
+
+    /// The real limit: texts that are longer have tokens without a position.
+    fn max_tokens(&self) -> Option<usize> {
+        self.network.limits().max_tokens
+    }
+
+    /// What the folder says, within the real limit.
+    fn default_max_seq_length(&self) -> Option<usize> {
+        let configured = self.settings.max_seq_length;
+        let by_tokenizer = || {
+            [self.tokenizer.model_max_length(), self.network.limits().max_position_embeddings]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        [configured.or_else(by_tokenizer), self.max_tokens()].into_iter().flatten().min()
+    }
+}
+
+/// Settings.
+impl Model {
+    /// The folder that it was loaded from.
+    pub fn folder(&self) -> &Path {
+        &self.parts.folder
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.parts.device
+    }
+
+    /// Columns of an embedding, after truncation.
+    pub fn embedding_dimension(&self) -> usize {
+        self.columns(self.truncate_dim)
+    }
+
+    /// Columns of a token embedding.
+    pub fn hidden_size(&self) -> usize {
+        self.parts.network.limits().hidden_size
+    }
+
+    fn columns(&self, truncate_dim: Option<usize>) -> usize {
+        let all = self.parts.network.embedding_dimension();
+        truncate_dim.map_or(all, |columns| columns.min(all))
+    }
+
+    /// Tokens that are kept of a text, special tokens included; `None` where there is no limit.
+    pub fn max_seq_length(&self) -> Option<usize> {
+        self.max_seq_length
+    }
+
+    /// Sets how many tokens are kept of a text.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    pub fn set_max_seq_length(&mut self, tokens: usize) -> Result<()> {
+        let most = self.parts.max_tokens().unwrap_or(usize::MAX);
+        if tokens == 0 || tokens > most {
+            return Err(Error::argument("max_seq_length", format!("must be from 1 to {most}, got {tokens}")));
+        }
+        self.max_seq_length = Some(tokens);
+        Ok(())
+    }
+
+    /// The prompts by name; "query" and "document" are always among them.
+    pub fn prompts(&self) -> &BTreeMap<String, String> {
+        &self.prompts
+    }
+
+    /// The prompts, to change them.
+    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.prompts
+    }
+
+    /// Name of the prompt that is used where a call names none.
+    pub fn default_prompt_name(&self) -> Option<&str> {
+        self.default_prompt_name.as_deref()
+    }
+
+    /// Sets the prompt that is used where a call names none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
+        if let Some(name) = name.as_deref().filter(|name| !self.prompts.contains_key(*name)) {
+            return Err(self.unknown_prompt("default_prompt_name", name));
+        }
+        self.default_prompt_name = name;
+        Ok(())
+    }
+
+    /// What [`Model::similarity`] computes.
+    pub fn similarity_fn(&self) -> Similarity {
+        self.similarity
+    }
+
+    /// Sets what [`Model::similarity`] computes.
+    pub fn set_similarity_fn(&mut self, similarity: Similarity) {
+        self.similarity = similarity;
+    }
+
+    /// Columns that are kept of an embedding, where they are limited.
+    pub fn truncate_dim(&self) -> Option<usize> {
+        self.truncate_dim
+    }
+
+    /// Sets how many columns are kept of an embedding; more than there are is all.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for 0.
+    pub fn set_truncate_dim(&mut self, columns: Option<usize>) -> Result<()> {
+        self.truncate_dim = check_truncate_dim(columns)?;
+        Ok(())
+    }
+
+    fn unknown_prompt(&self, argument: &'static str, name: &str) -> Error {
+        let known: Vec<_> = self.prompts.keys().map(|name| format!("{name:?}")).collect();
+        Error::argument(argument, format!("no prompt {name:?}; there are {}", known.join(", ")))
+    }
+}
+
+fn check_truncate_dim(columns: Option<usize>) -> Result<Option<usize>> {
+    if columns == Some(0) {
+        return Err(Error::argument("truncate_dim", "must be at least 1, got 0"));
+    }
+    Ok(columns)
+}
+
+/// Comparing.
+impl Model {
+    /// The similarity of every row of `a` with every row of `b`, `(a.len(), b.len())`, by the model's own function.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where the widths differ.
+    pub fn similarity(&self, a: &Embeddings, b: &Embeddings) -> Result<Matrix> {
+        similarity::similarity(self.similarity, a.into(), b.into(), Run::watched_by(&Nobody)?)
+    }
+
+    /// The similarity of each row of `a` with the same row of `b`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
+    pub fn similarity_pairwise(&self, a: &Embeddings, b: &Embeddings) -> Result<Vec<f32>> {
+        similarity::pairwise(self.similarity, a.into(), b.into(), Run::watched_by(&Nobody)?)
+    }
+
+    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        save::save(self, folder.as_ref())
+    }
+}

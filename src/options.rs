@@ -1,0 +1,127 @@
+//! How a model is loaded, and how a call embeds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::schedule::Observer;
+use crate::similarity::Similarity;
+
+/// Where a model computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    /// By name: `cpu`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for a device that this build lacks, [`Error::InvalidArgument`] for a name that is none.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" | "mps" | "metal" => Err(Self::lacking(name)),
+            _ if name.strip_prefix("cuda:").is_some_and(|index| index.parse::<usize>().is_ok()) => {
+                Err(Self::lacking(name))
+            }
+            _ => Err(Error::argument("device", format!("must be one of cpu, cuda, cuda:N, mps, metal, got {name:?}"))),
+        }
+    }
+}
+
+impl Device {
+    fn lacking(name: &str) -> Error {
+        let problem = "not in this build, which has: cpu".to_owned();
+        Error::Device { device: name.to_owned(), problem }
+    }
+}
+
+/// Which implementation of the transformer's operations computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernels {
+    /// The device's own: on a CPU, kernels of this crate.
+    #[default]
+    Native,
+    /// candle's tensors: slower on a CPU, and there to compare with. On it the same text gives the same numbers to 1e-5,
+    /// not the same bits, in another batch.
+    Portable,
+}
+
+/// How a model is loaded. What is `None` is as the model's folder says.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Where to compute.
+    pub device: Device,
+    /// What computes there.
+    pub kernels: Kernels,
+    /// Prompts by name, added to the folder's and winning over them.
+    pub prompts: BTreeMap<String, String>,
+    /// The prompt used where a call names none.
+    pub default_prompt_name: Option<String>,
+    /// What [`Model::similarity`](crate::Model::similarity) computes.
+    pub similarity: Option<Similarity>,
+    /// Columns to keep of every embedding, at least 1.
+    pub truncate_dim: Option<usize>,
+    /// Tokens to keep of every text, special tokens included: 1 to the model's real limit.
+    pub max_seq_length: Option<usize>,
+    /// The Hugging Face cache in which a name is looked for, in place of the one that the environment names.
+    pub cache_folder: Option<PathBuf>,
+    /// Branch, tag or commit of a model in the cache; `main` where `None`.
+    pub revision: Option<String>,
+}
+
+/// What to do with texts that are longer than the model takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Truncation {
+    /// Embed their beginnings; [`Embeddings::truncated`](crate::Embeddings::truncated) tells how many there were.
+    #[default]
+    Ignore,
+    /// Fail with [`Error::InvalidInput`] at the first.
+    Error,
+}
+
+/// How a call embeds.
+#[derive(Clone, Copy, Default)]
+pub struct EncodeOptions<'a> {
+    /// Name of a prompt of the model's; ignored where `prompt` is given.
+    pub prompt_name: Option<&'a str>,
+    /// Put before every text, as it is; `Some("")` suppresses the default prompt.
+    pub prompt: Option<&'a str>,
+    /// Divide each embedding by its L2 norm, after truncating it.
+    pub normalize_embeddings: bool,
+    /// Columns to keep, in place of the model's own `truncate_dim`; at least 1, and more than there are is all.
+    pub truncate_dim: Option<usize>,
+    /// What to do with texts that are too long.
+    pub truncation: Truncation,
+    /// Told of progress, and may stop the call.
+    pub observer: Option<&'a dyn Observer>,
+}
+
+impl fmt::Debug for EncodeOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodeOptions")
+            .field("prompt_name", &self.prompt_name)
+            .field("prompt", &self.prompt)
+            .field("normalize_embeddings", &self.normalize_embeddings)
+            .field("truncate_dim", &self.truncate_dim)
+            .field("truncation", &self.truncation)
+            .field("observer", &self.observer.is_some())
+            .finish()
+    }
+}
