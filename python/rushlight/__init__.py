@@ -1,0 +1,16 @@
+"""Sentence embeddings without the weight.
+
+Examples
+--------
+>>> from rushlight import Model
+>>> model = Model("all-MiniLM-L6-v2")  # doctest: +SKIP
+>>> model.encode(["The weather is lovely today."]).shape  # doctest: +SKIP
+(1, 384)
+"""
+
+from rushlight import exceptions
+from rushlight._core import __version__, get_num_threads, info, set_num_threads
+from rushlight._model import Model
+from rushlight._tokenizer import Tokenizer
+
+__all__ = ["Model", "Tokenizer", "__version__", "exceptions", "get_num_threads", "info", "set_num_threads"]

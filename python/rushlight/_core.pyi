@@ -1,0 +1,85 @@
+from os import PathLike
+from pathlib import Path
+from typing import Any, Callable, Final, TypedDict, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Model",
+    "__version__",
+    "find_model",
+    "get_num_threads",
+    "info",
+    "quantize",
+    "set_num_threads",
+    "similarity",
+    "similarity_pairwise",
+]
+
+__version__: Final[str]
+
+class _Request(TypedDict):
+    prompt: str
+    normalize_embeddings: bool
+    truncate_dim: int | None
+    fail_on_truncation: bool
+    progress: Callable[[int, int], object] | None
+
+@final
+class Model:
+    def __new__(cls, folder: str | PathLike[str], device: str, max_seq_length: int | None) -> Model: ...
+    def copy(self) -> Model: ...
+    def encode(
+        self, texts_or_pairs: list[str | tuple[str, str]], request: _Request
+    ) -> tuple[NDArray[np.float32], int, int]: ...
+    def encode_tokens(
+        self, texts_or_pairs: list[str | tuple[str, str]], request: _Request
+    ) -> list[dict[str, NDArray[Any]]]: ...
+    def tokenize(self, texts_or_pairs: list[str | tuple[str, str]]) -> list[tuple[list[int], list[int] | None, int]]: ...
+    def count_tokens(self, texts_or_pairs: list[str | tuple[str, str]]) -> list[int]: ...
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
+    def tokenizer_info(self) -> tuple[int, int | None, bool]: ...
+    def save(
+        self,
+        folder: str | PathLike[str],
+        prompts: dict[str, str],
+        default_prompt_name: str | None,
+        similarity_fn_name: str,
+        truncate_dim: int | None,
+    ) -> None: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def prompts(self) -> dict[str, str]: ...
+    @property
+    def default_prompt_name(self) -> str | None: ...
+    @property
+    def similarity_fn_name(self) -> str: ...
+    @property
+    def truncate_dim(self) -> int | None: ...
+    @property
+    def embedding_dimension(self) -> int: ...
+    @property
+    def max_seq_length(self) -> int | None: ...
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None: ...
+
+def find_model(name: str, cache_folder: str | PathLike[str] | None, revision: str | None, looked: list[str]) -> Path: ...
+def get_num_threads() -> int:
+    """How many threads compute at once, of all models together.
+
+    The default is `RUSHLIGHT_NUM_THREADS`, or the cores that this process may run on.
+    """
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads compute at once, of all models together; more than there are cores is allowed."""
+
+def info() -> dict[str, Any]:
+    """What this build has, and what it uses on this machine."""
+
+def similarity(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...
+def similarity_pairwise(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...
+def quantize(embeddings: NDArray[np.float32], precision: str) -> NDArray[Any]: ...

@@ -1,0 +1,30 @@
+"""The tokenizer of a model, for looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rushlight import _core
+
+
+class Tokenizer:
+    """Token ids of texts, and texts of token ids; `Model.tokenizer` is one."""
+
+    def __init__(self, core: _core.Model) -> None:
+        self._core = core
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are, added ones included."""
+        return self._core.tokenizer_info()[0]
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, special tokens included, truncated to the model's `max_seq_length`."""
+        return self._core.tokenize([text])[0][0]
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Return the text of token ids, which is not always the one they came from."""
+        return self._core.decode([int(i) for i in ids], skip_special_tokens)
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocab_size={self.vocab_size})"

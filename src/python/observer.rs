@@ -1,0 +1,79 @@
+//! The one door to computing: it lets go of the interpreter, looks for signals, and stops panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use super::errors::{IntoPython, exception};
+use crate::error::{Error, Result};
+use crate::schedule::Observer;
+
+/// How often signals are looked for.
+const PERIOD: Duration = Duration::from_millis(50);
+
+/// Looks for Ctrl-C, and passes progress on to a Python callable.
+struct PythonObserver {
+    progress: Option<Py<PyAny>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    looked: Instant,
+    /// What Python raised meanwhile.
+    raised: Option<PyErr>,
+}
+
+impl PythonObserver {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, result: PyResult<()>) {
+        if let Err(error) = result {
+            self.state().raised.get_or_insert(error);
+        }
+    }
+}
+
+impl Observer for PythonObserver {
+    fn progress(&self, done: usize, total: usize) {
+        if let Some(progress) = &self.progress {
+            self.keep(Python::attach(|py| progress.call1(py, (done, total)).map(|_| ())));
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        let due = self.state().looked.elapsed() >= PERIOD;
+        if due {
+            self.keep(Python::attach(|py| py.check_signals()));
+            self.state().looked = Instant::now();
+        }
+        self.state().raised.is_some()
+    }
+}
+
+/// Computes without holding the interpreter. What Python raised meanwhile, Ctrl-C above all, wins over the result; a
+/// panic becomes an error.
+pub(super) fn compute<T: Send>(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(&dyn Observer) -> Result<T> + Send,
+) -> PyResult<T> {
+    let state = Mutex::new(State { looked: Instant::now(), raised: None });
+    let observer = PythonObserver { progress, state };
+    let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&observer))));
+    if let Some(raised) = observer.state().raised.take() {
+        return Err(raised);
+    }
+    match result {
+        Ok(Err(Error::Interrupted)) => Err(pyo3::exceptions::PyKeyboardInterrupt::new_err(())),
+        Ok(result) => result.into_python(py),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(exception(py, "InferenceError", format!("this is a bug in rushlight, please report it: {said}")))
+        }
+    }
+}
