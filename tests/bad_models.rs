@@ -1,0 +1,370 @@
+//! Folders that are wrong: each gives a typed error that names the file and what is wrong in it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::tiny;
+use rushlight::{Error, LoadOptions, Model};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A copy of a small model, to spoil.
+struct Spoiled(TempDir);
+
+impl Spoiled {
+    fn of(case: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&tiny(case).model, folder.path());
+        Self(folder)
+    }
+
+    fn bert() -> Self {
+        Self::of("bert-mean-normalize")
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(self, file: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.path().join(file), content).unwrap();
+        self
+    }
+
+    fn remove(self, file: &str) -> Self {
+        fs::remove_file(self.path().join(file)).unwrap();
+        self
+    }
+
+    /// Sets a key, or takes it away where the value is null.
+    fn set(self, file: &str, key: &str, value: Value) -> Self {
+        let path = self.path().join(file);
+        let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        match value {
+            Value::Null => drop(json.as_object_mut().unwrap().remove(key)),
+            value => json[key] = value,
+        }
+        self.write(file, json.to_string())
+    }
+
+    fn config(self, key: &str, value: Value) -> Self {
+        self.set("config.json", key, value)
+    }
+
+    fn weights(self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = fs::read(self.path().join("model.safetensors")).unwrap();
+        change(&mut bytes);
+        self.write("model.safetensors", bytes)
+    }
+
+    /// The error of loading it, whose message must hold all of `words`.
+    fn fails(self, words: &[&str]) -> Error {
+        let error = Model::from_dir(self.path()).expect_err("it must not load");
+        let message = error.to_string();
+        for word in words {
+            assert!(message.contains(word), "{word:?} is not in: {message}");
+        }
+        error
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, target) = (entry.unwrap().path(), to.to_path_buf());
+        let target = target.join(entry.file_name().unwrap());
+        if entry.is_dir() { copy(&entry, &target) } else { assert!(fs::copy(&entry, &target).is_ok()) }
+    }
+}
+
+macro_rules! assert_is {
+    ($error:expr, $pattern:pat) => {
+        let error = $error;
+        assert!(matches!(error, $pattern), "{error:?}");
+    };
+}
+
+#[test]
+fn the_copy_itself_loads() {
+    Model::from_dir(Spoiled::bert().path()).unwrap();
+}
+
+#[test]
+fn absent_files_are_named() {
+    assert_is!(Model::from_dir("no/such/folder").unwrap_err(), Error::ModelNotFound { .. });
+    for file in ["config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json"] {
+        let name = file.rsplit('/').next().unwrap();
+        assert_is!(Spoiled::bert().remove(file).fails(&[name]), Error::FileNotFound { .. });
+    }
+    let dense = Spoiled::of("bert-dense-tanh");
+    assert_is!(dense.remove("2_Dense/config.json").fails(&["2_Dense"]), Error::FileNotFound { .. });
+    let dense = Spoiled::of("bert-dense-tanh");
+    assert_is!(dense.remove("2_Dense/model.safetensors").fails(&["2_Dense"]), Error::FileNotFound { .. });
+}
+
+#[test]
+fn files_that_are_no_json_or_of_the_wrong_shape_are_named() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep_object = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    let files = [
+        "modules.json",
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "config_sentence_transformers.json",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+        "2_Normalize/config.json",
+    ];
+    for file in files {
+        for wrong in ["", "{", "nonsense", "\"text\"", "3", "null", "[1, 2]", "\u{0}", &deep, &deep_object] {
+            let error = Spoiled::bert().write(file, wrong).fails(&[file.rsplit('/').next().unwrap()]);
+            let start = &wrong[..wrong.len().min(20)];
+            assert!(
+                matches!(error, Error::InvalidConfig { .. } | Error::Unsupported { .. }),
+                "{file} {start:?}: {error:?}"
+            );
+        }
+        assert_is!(Spoiled::bert().write(file, b"\xff\xfe").fails(&[]), Error::InvalidConfig { .. });
+    }
+}
+
+#[test]
+fn modules_that_are_unknown_or_misplaced_are_named() {
+    let modules = |entries: &[(&str, &str)]| {
+        let entry = |(path, class): &(&str, &str)| json!({ "path": path, "type": class });
+        Spoiled::bert().write("modules.json", Value::from_iter(entries.iter().map(entry)).to_string())
+    };
+    let (transformer, pooling) = ("sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling");
+    for class in ["sentence_transformers.models.CNN", "my.own.Pooling", "sentence_transformers.models.a.b.Pooling", ""]
+    {
+        let error =
+            modules(&[("", transformer), ("1_Pooling", class)]).fails(&["modules.json", "[1].type", "Normalize"]);
+        assert_is!(error, Error::Unsupported { .. });
+    }
+    assert_is!(modules(&[]).fails(&["Transformer"]), Error::Unsupported { .. });
+    assert_is!(modules(&[("1_Pooling", pooling)]).fails(&["Transformer"]), Error::Unsupported { .. });
+    assert_is!(modules(&[("", transformer)]).fails(&["Pooling"]), Error::InvalidConfig { .. });
+    let twice = modules(&[("", transformer), ("1_Pooling", pooling), ("1_Pooling", pooling)]);
+    assert_is!(twice.fails(&["Pooling"]), Error::Unsupported { .. });
+    for path in ["../outside", "/etc", "1_Pooling/../../x", "a\u{0}b"] {
+        let error = modules(&[("", transformer), (path, pooling)]).fails(&["modules.json", "[1].path", "within"]);
+        assert_is!(error, Error::InvalidConfig { .. });
+    }
+    let number = Spoiled::bert().write("modules.json", r#"[{"path": 3, "type": "x"}]"#);
+    assert_is!(number.fails(&["modules.json", "[0].path"]), Error::InvalidConfig { .. });
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused_before_anything_is_allocated() {
+    for key in [
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "vocab_size",
+        "max_position_embeddings",
+        "type_vocab_size",
+    ] {
+        assert_is!(Spoiled::bert().config(key, json!(0)).fails(&["config.json", key]), Error::InvalidConfig { .. });
+        for wrong in [json!(-1), json!(1.5), json!("8"), json!([]), json!(1e30)] {
+            assert_is!(Spoiled::bert().config(key, wrong).fails(&["config.json", key]), Error::InvalidConfig { .. });
+        }
+        let huge = Spoiled::bert().config(key, json!(u64::MAX)).fails(&[]);
+        assert!(
+            matches!(huge, Error::WeightShape { .. } | Error::MissingWeight { .. } | Error::InvalidConfig { .. }),
+            "{key}: {huge:?}"
+        );
+    }
+    let error = Spoiled::bert().config("num_attention_heads", json!(5)).fails(&["num_attention_heads", "divide", "32"]);
+    assert_is!(error, Error::InvalidConfig { .. });
+    assert_is!(
+        Spoiled::bert().config("layer_norm_eps", json!(-1)).fails(&["layer_norm_eps"]),
+        Error::InvalidConfig { .. }
+    );
+    let buckets = Spoiled::of("mpnet-cls-dot").config("relative_attention_num_buckets", json!(30));
+    assert_is!(buckets.fails(&["relative_attention_num_buckets"]), Error::InvalidConfig { .. });
+    let room = Spoiled::of("roberta-mean-normalize").config("max_position_embeddings", json!(2));
+    assert_is!(room.fails(&["max_position_embeddings"]), Error::InvalidConfig { .. });
+    let room = Spoiled::of("roberta-mean-normalize").config("pad_token_id", json!(u32::MAX));
+    assert_is!(room.fails(&["max_position_embeddings"]), Error::InvalidConfig { .. });
+}
+
+#[test]
+fn what_is_not_supported_is_named_with_what_is() {
+    let model_type = Spoiled::bert().config("model_type", json!("gpt2")).fails(&["model_type", "gpt2", "distilbert"]);
+    assert_is!(model_type, Error::Unsupported { .. });
+    assert_is!(Spoiled::bert().config("model_type", Value::Null).fails(&["model_type"]), Error::InvalidConfig { .. });
+    assert_is!(Spoiled::bert().config("model_type", json!(3)).fails(&["model_type"]), Error::InvalidConfig { .. });
+    let refused = [
+        ("hidden_act", json!("quick_gelu"), "gelu_new"),
+        ("position_embedding_type", json!("relative_key"), "absolute"),
+        ("is_decoder", json!(true), "false"),
+        (
+            "auto_map",
+            json!({ "AutoModel": "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel" }),
+            "auto_map",
+        ),
+    ];
+    for (key, value, supported) in refused {
+        let error = Spoiled::bert().config(key, value).fails(&["config.json", key, supported]);
+        assert_is!(error, Error::Unsupported { .. });
+    }
+    let pooling = |key: &str, value: Value| Spoiled::bert().set("1_Pooling/config.json", key, value);
+    for mode in [json!("median"), json!([]), json!(["mean", 3]), json!(7)] {
+        assert_is!(pooling("pooling_mode", mode).fails(&["pooling_mode", "lasttoken"]), Error::Unsupported { .. });
+    }
+    assert_is!(
+        pooling("embedding_dimension", json!(33)).fails(&["embedding_dimension", "32"]),
+        Error::InvalidConfig { .. }
+    );
+    let old =
+        Spoiled::of("legacy-bert-mean-normalize").set("1_Pooling/config.json", "pooling_mode_median", json!(true));
+    assert_is!(old.fails(&["pooling_mode_median"]), Error::Unsupported { .. });
+    let old =
+        Spoiled::of("legacy-bert-mean-normalize").set("1_Pooling/config.json", "pooling_mode_cls_token", json!(1));
+    assert_is!(old.fails(&["pooling_mode_cls_token"]), Error::InvalidConfig { .. });
+
+    let dense = |key: &str, value: Value| Spoiled::of("bert-dense-tanh").set("2_Dense/config.json", key, value);
+    for activation in ["torch.nn.modules.activation.Hardtanh", "os.system", "my.Tanh"] {
+        let error = dense("activation_function", json!(activation)).fails(&["activation_function", "Sigmoid"]);
+        assert_is!(error, Error::Unsupported { .. });
+    }
+    assert_is!(
+        dense("module_input_name", json!("token_embeddings")).fails(&["module_input_name"]),
+        Error::Unsupported { .. }
+    );
+    assert_is!(dense("in_features", json!(31)).fails(&["in_features", "32"]), Error::InvalidConfig { .. });
+    assert_is!(dense("out_features", json!(0)).fails(&["out_features"]), Error::InvalidConfig { .. });
+    assert_is!(dense("out_features", json!(23)).fails(&["linear", "[24"]), Error::WeightShape { .. });
+    assert_is!(dense("bias", json!(false)).fails(&["linear.bias"]), Error::InvalidWeights { .. });
+    let norm = Spoiled::of("bert-layernorm").set("2_LayerNorm/config.json", "dimension", json!(31));
+    assert_is!(norm.fails(&["dimension", "32"]), Error::InvalidConfig { .. });
+
+    let sbert = |content: Value| Spoiled::bert().write("sentence_bert_config.json", content.to_string());
+    assert_is!(sbert(json!({ "max_seq_length": 0 })).fails(&["max_seq_length"]), Error::InvalidConfig { .. });
+    assert_is!(sbert(json!({ "max_seq_len": 5 })).fails(&["max_seq_len"]), Error::InvalidConfig { .. });
+    assert_is!(
+        sbert(json!({ "transformer_task": "fill-mask" })).fails(&["transformer_task"]),
+        Error::Unsupported { .. }
+    );
+    assert_is!(
+        sbert(json!({ "query_expansion": { "length": 3 } })).fails(&["query_expansion"]),
+        Error::Unsupported { .. }
+    );
+
+    let settings = |key: &str, value: Value| Spoiled::bert().set("config_sentence_transformers.json", key, value);
+    assert_is!(
+        settings("similarity_fn_name", json!("hamming")).fails(&["similarity_fn_name", "manhattan"]),
+        Error::InvalidConfig { .. }
+    );
+    assert_is!(settings("prompts", json!({ "query": 3 })).fails(&["prompts.query"]), Error::InvalidConfig { .. });
+    assert_is!(settings("truncate_dim", json!(0)).fails(&["truncate_dim"]), Error::InvalidConfig { .. });
+    assert_is!(settings("model_type", json!("SparseEncoder")).fails(&["model_type"]), Error::Unsupported { .. });
+    assert_is!(
+        settings("default_prompt_name", json!("nothing")).fails(&["nothing", "query"]),
+        Error::InvalidArgument { .. }
+    );
+}
+
+#[test]
+fn weights_that_are_wrong_are_named() {
+    let cut = |at: usize| Spoiled::bert().weights(|bytes| bytes.truncate(at));
+    let length = fs::metadata(tiny("bert-mean-normalize").model.join("model.safetensors")).unwrap().len() as usize;
+    for at in [0, 1, 7, 8, 100, length / 2, length - 1] {
+        assert_is!(cut(at).fails(&["model.safetensors"]), Error::InvalidWeights { .. } | Error::Io { .. });
+    }
+    let huge_header = Spoiled::bert().weights(|bytes| bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes()));
+    assert_is!(huge_header.fails(&["model.safetensors"]), Error::InvalidWeights { .. });
+    assert_is!(
+        Spoiled::bert().weights(|bytes| bytes.push(0)).fails(&["model.safetensors"]),
+        Error::InvalidWeights { .. }
+    );
+
+    // Offsets out of the file, a renamed tensor, a dtype of the same size: changes of the header that keep its length.
+    let header = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let (from, to) = (from.as_bytes().to_vec(), to.as_bytes().to_vec());
+        Spoiled::bert().weights(move |bytes| {
+            let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+            bytes[at..at + to.len()].copy_from_slice(&to);
+        })
+    };
+    let word = "embeddings.word_embeddings.weight";
+    assert_is!(
+        header("data_offsets\":[0,", "data_offsets\":[9,").fails(&["model.safetensors"]),
+        Error::InvalidWeights { .. }
+    );
+    assert_is!(header(word, "embeddings.word_embeddings.weighs").fails(&[word]), Error::MissingWeight { .. });
+    assert_is!(header("\"F32\"", "\"I32\"").fails(&["I32", "BF16"]), Error::Unsupported { .. });
+    assert_is!(
+        Spoiled::bert().config("vocab_size", json!(421)).fails(&[word, "[420, 32]", "[421, 32]", "model.safetensors"]),
+        Error::WeightShape { .. }
+    );
+    assert_is!(
+        Spoiled::bert().config("num_hidden_layers", json!(3)).fails(&["encoder.layer.2."]),
+        Error::MissingWeight { .. }
+    );
+}
+
+#[test]
+fn shards_that_are_wrong_are_named() {
+    let sharded = |index: Value| {
+        let spoiled = Spoiled::bert();
+        fs::rename(spoiled.path().join("model.safetensors"), spoiled.path().join("one.safetensors")).unwrap();
+        spoiled.write("model.safetensors.index.json", index.to_string())
+    };
+    let map = |file: &str| json!({ "weight_map": { "embeddings.word_embeddings.weight": file } });
+    Model::from_dir(sharded(map("one.safetensors")).path()).unwrap();
+    assert_is!(sharded(map("two.safetensors")).fails(&["two.safetensors"]), Error::FileNotFound { .. });
+    assert_is!(sharded(map("../one.safetensors")).fails(&["weight_map", "within"]), Error::InvalidConfig { .. });
+    assert_is!(sharded(json!({})).fails(&["weight_map"]), Error::InvalidConfig { .. });
+}
+
+#[test]
+fn a_malicious_pickle_is_refused() {
+    // cos\nsystem\n(S'echo'\ntR.  as protocol 2, in torch's legacy container as well as bare.
+    let bare = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00echo\x85R.".to_vec();
+    for content in [bare, b"".to_vec(), b"PK\x03\x04".to_vec(), b"nonsense".to_vec()] {
+        let spoiled = Spoiled::of("legacy-bert-mean-normalize").write("pytorch_model.bin", content);
+        assert_is!(spoiled.fails(&["pytorch_model.bin"]), Error::InvalidWeights { .. });
+    }
+    let whole = fs::read(tiny("legacy-bert-mean-normalize").model.join("pytorch_model.bin")).unwrap();
+    for at in [10, whole.len() / 3, whole.len() - 10] {
+        let spoiled = Spoiled::of("legacy-bert-mean-normalize").write("pytorch_model.bin", &whole[..at]);
+        assert_is!(spoiled.fails(&["pytorch_model.bin"]), Error::InvalidWeights { .. });
+    }
+}
+
+#[test]
+fn ids_beyond_the_embedding_table_are_an_error_of_their_text() {
+    let spoiled = Spoiled::bert();
+    let path = spoiled.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(json!({
+        "id": 420, "content": "zzyzx", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": true
+    }));
+    let spoiled = spoiled.write("tokenizer.json", tokenizer.to_string());
+    let model = Model::from_dir(spoiled.path()).unwrap();
+    let encode = |texts: &[&str]| model.encode(texts, &rushlight::EncodeOptions::default());
+    encode(&["fine"]).unwrap();
+    let error = encode(&["fine", "fine", "here zzyzx is"]).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput { index: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("420"), "{error}");
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused() {
+    let folder = tiny("bert-mean-normalize").model;
+    let with = |options: LoadOptions| Model::from_dir_with(&folder, &options).unwrap_err();
+    let limit = with(LoadOptions { max_seq_length: Some(141), ..LoadOptions::default() });
+    assert!(limit.to_string().contains("from 1 to 140"), "{limit}");
+    assert_is!(with(LoadOptions { max_seq_length: Some(0), ..LoadOptions::default() }), Error::InvalidArgument { .. });
+    assert_is!(with(LoadOptions { truncate_dim: Some(0), ..LoadOptions::default() }), Error::InvalidArgument { .. });
+    let prompt = with(LoadOptions { default_prompt_name: Some("x".to_owned()), ..LoadOptions::default() });
+    assert!(prompt.to_string().contains("\"query\""), "{prompt}");
+}

@@ -1,0 +1,100 @@
+//! What the golden tests share: the cases in `tests/data`, and the real models where they have been fetched.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    dead_code
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A model with texts and what the reference gives for them.
+pub struct Case {
+    pub name: String,
+    pub folder: PathBuf,
+    pub model: PathBuf,
+    pub texts: Vec<String>,
+    pub meta: Value,
+    /// `(n, d)` in float64 arithmetic.
+    pub expected: Vec<f64>,
+}
+
+impl Case {
+    pub fn read(folder: &Path, model: PathBuf) -> Self {
+        let json = |name: &str| -> Value { serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap() };
+        Self {
+            name: folder.file_name().unwrap().to_string_lossy().into_owned(),
+            folder: folder.to_path_buf(),
+            model,
+            texts: serde_json::from_value(json("texts.json")).unwrap(),
+            meta: json("meta.json"),
+            expected: npy_f64(&folder.join("expected64.npy")),
+        }
+    }
+
+    /// The ids of the bare texts.
+    pub fn token_ids(&self) -> Vec<Vec<u32>> {
+        serde_json::from_slice(&fs::read(self.folder.join("token_ids.json")).unwrap()).unwrap()
+    }
+
+    pub fn largest_difference(&self, got: &[f32]) -> f64 {
+        assert_eq!(got.len(), self.expected.len(), "{}: the shape", self.name);
+        let differences = got.iter().zip(&self.expected).map(|(got, want)| (f64::from(*got) - want).abs());
+        // NaN must not get lost in a maximum.
+        differences.fold(0.0, |largest, x| if x > largest || x.is_nan() { x } else { largest })
+    }
+
+    /// 1e-5 where embeddings are normalized, else 2e-5 of the largest number.
+    pub fn tolerance(&self) -> f64 {
+        let width = self.expected.len() / self.texts.len();
+        let norm = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt();
+        if self.expected.chunks(width).all(|row| (norm(row) - 1.0).abs() < 1e-6) {
+            return 1e-5;
+        }
+        2e-5 * self.expected.iter().fold(0.0, |largest, x| x.abs().max(largest))
+    }
+}
+
+/// A version 1 `.npy` of little-endian float64 in C order.
+fn npy_f64(path: &Path) -> Vec<f64> {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(&bytes[..6], b"\x93NUMPY");
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let text = String::from_utf8_lossy(&bytes[10..header]);
+    assert!(text.contains("'<f8'") && text.contains("'fortran_order': False"), "{text}");
+    bytes[header..].chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect()
+}
+
+pub fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+/// The small random models.
+pub fn tiny_cases() -> Vec<Case> {
+    let mut folders: Vec<_> = fs::read_dir(data().join("tiny")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders.iter().map(|folder| Case::read(folder, folder.join("model"))).collect()
+}
+
+pub fn tiny(name: &str) -> Case {
+    let folder = data().join("tiny").join(name);
+    Case::read(&folder, folder.join("model"))
+}
+
+/// A real model, unless it has not been fetched: then a line that says so.
+pub fn real(name: &str) -> Option<Case> {
+    let models = std::env::var_os("RUSHLIGHT_TEST_MODELS").map(PathBuf::from);
+    let models = models.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".models"));
+    let model = models.join(name);
+    if !model.join("modules.json").exists() {
+        println!("SKIPPED: {} is not there; `make models` fetches it", model.display());
+        return None;
+    }
+    Some(Case::read(&data().join("real").join(name), model))
+}

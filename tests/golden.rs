@@ -1,0 +1,153 @@
+//! The numbers and token ids of sentence-transformers, for every small model and both real ones.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
+
+mod common;
+
+use common::{Case, real, tiny, tiny_cases};
+use rushlight::{EncodeOptions, Input, Kernels, LoadOptions, Model, process};
+
+fn load(case: &Case, kernels: Kernels) -> Model {
+    let options = LoadOptions { kernels, ..LoadOptions::default() };
+    Model::from_dir_with(&case.model, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name))
+}
+
+fn encode(model: &Model, texts: &[impl AsRef<str>]) -> Vec<f32> {
+    model.encode(texts, &EncodeOptions::default()).unwrap().into_vec()
+}
+
+/// Checks ids and embeddings; gives the largest difference.
+fn check(case: &Case, kernels: Kernels) -> f64 {
+    let model = load(case, kernels);
+    let inputs: Vec<_> = case.texts.iter().map(|text| Input::Text(text)).collect();
+    let ids: Vec<_> = model.tokenize(&inputs).unwrap().into_iter().map(|tokens| tokens.ids).collect();
+    for ((got, want), text) in ids.iter().zip(case.token_ids()).zip(&case.texts) {
+        assert_eq!(*got, want, "{}: ids of {text:?}", case.name);
+    }
+    assert_eq!(model.max_seq_length(), case.meta["max_seq_length"].as_u64().map(|n| n as usize), "{}", case.name);
+    let error = case.largest_difference(&encode(&model, &case.texts));
+    assert!(error <= case.tolerance(), "{} by {kernels:?}: {error:e} > {:e}", case.name, case.tolerance());
+    error
+}
+
+/// The largest error of each family, beside the reference's own in float32.
+fn report(case: &Case, error: f64) {
+    let own = case.meta["float32_vs_float64_max_abs"].as_f64().unwrap();
+    let family = case.meta["model_type"].as_str().unwrap();
+    println!("{family:12} {:34} {error:8.1e}  {:4.1} x the reference's own", case.name, error / own);
+}
+
+#[test]
+fn small_models_by_our_kernels() {
+    for case in tiny_cases() {
+        report(&case, check(&case, Kernels::Native));
+    }
+}
+
+#[test]
+fn small_models_by_candle() {
+    for case in tiny_cases() {
+        check(&case, Kernels::Portable);
+    }
+}
+
+#[test]
+fn real_models_by_our_kernels() {
+    for case in ["all-MiniLM-L6-v2", "all-mpnet-base-v2"].into_iter().filter_map(real) {
+        report(&case, check(&case, Kernels::Native));
+    }
+}
+
+#[test]
+fn the_real_minilm_by_candle() {
+    if let Some(case) = real("all-MiniLM-L6-v2") {
+        check(&case, Kernels::Portable);
+    }
+}
+
+/// The same bits alone, among others, reversed, twice, and with other numbers of threads.
+fn check_bits(case: &Case, texts: &[String]) {
+    let model = load(case, Kernels::Native);
+    let width = model.embedding_dimension();
+    let before = process::num_threads().unwrap();
+    let reversed: Vec<_> = texts.iter().rev().collect();
+    let mut all: Option<Vec<f32>> = None;
+    for threads in [1, 2, 4] {
+        process::set_num_threads(threads).unwrap();
+        let together = encode(&model, texts);
+        let all = all.get_or_insert_with(|| together.clone());
+        assert!(*all == together, "{}: with {threads} threads", case.name);
+        let backwards = encode(&model, &reversed);
+        let same = backwards.chunks(width).rev().eq(all.chunks(width));
+        assert!(same, "{}: reversed with {threads} threads", case.name);
+        for (part, rows) in texts.chunks(5).zip(all.chunks(5 * width)) {
+            assert!(encode(&model, part) == rows, "{}: in fives", case.name);
+        }
+    }
+    process::set_num_threads(before).unwrap();
+    for (text, row) in texts.iter().zip(all.unwrap().chunks(width)) {
+        assert!(encode(&model, &[text, text]) == [row, row].concat(), "{}: {text:?} twice", case.name);
+        assert!(encode(&model, &[text]) == row, "{}: {text:?} alone", case.name);
+    }
+}
+
+#[test]
+fn the_same_text_gives_the_same_bits() {
+    for case in tiny_cases() {
+        check_bits(&case, &case.texts);
+    }
+    for (name, count) in [("all-MiniLM-L6-v2", 60), ("all-mpnet-base-v2", 12)] {
+        if let Some(case) = real(name) {
+            check_bits(&case, &case.texts[..count]);
+        }
+    }
+}
+
+#[test]
+fn golden_values_of_the_real_models() {
+    let texts = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."];
+    type Golden = (&'static str, [f32; 3], [f32; 4], &'static [u32], usize);
+    let golden: [Golden; 2] = [
+        (
+            "all-MiniLM-L6-v2",
+            [0.665_955, 0.104_584, 0.141_145],
+            [0.019_195_75, 0.120_085_4, 0.159_598_29, 0.067_065_91],
+            &[101, 1996, 4633, 2003, 8403, 2651, 1012, 102],
+            256,
+        ),
+        (
+            "all-mpnet-base-v2",
+            [0.681_655, 0.049_197, 0.042_089],
+            [-0.054_059_32, -0.017_184_97, -0.035_537_41, 0.050_099_89],
+            &[0, 2000, 4637, 2007, 8407, 2655, 1016, 2],
+            384,
+        ),
+    ];
+    for (name, cosines, first, ids, max_seq_length) in golden {
+        let Some(case) = real(name) else { continue };
+        let model = load(&case, Kernels::Native);
+        let embeddings = model.encode(&texts, &EncodeOptions::default()).unwrap();
+        let scores = model.similarity(&embeddings, &embeddings).unwrap();
+        for (got, want) in [scores.row(0)[1], scores.row(0)[2], scores.row(1)[2]].iter().zip(cosines) {
+            assert!((got - want).abs() < 1e-6, "{name}: cosine {got}, not {want}");
+        }
+        for (got, want) in embeddings.row(0).iter().zip(first) {
+            assert!((got - want).abs() < 1e-6, "{name}: {got}, not {want}");
+        }
+        assert_eq!(model.tokenize(&[texts[0].into()]).unwrap()[0].ids, ids);
+        assert_eq!(model.max_seq_length(), Some(max_seq_length));
+    }
+}
+
+#[test]
+fn excluded_prompts_do_not_count() {
+    let case = tiny("bert-prompt-excluded");
+    let model = load(&case, Kernels::Native);
+    let prompts = model.prompts();
+    assert!(prompts.values().any(|prompt| !prompt.is_empty()), "{prompts:?}");
+    // With no room left for the text, nothing is pooled: the mean is zero.
+    let long = "word ".repeat(200);
+    let options = EncodeOptions { prompt: Some(&long), ..EncodeOptions::default() };
+    let nothing = model.encode(&["text"], &options).unwrap();
+    let rest = nothing.as_slice().iter().map(|x| x * x).sum::<f32>();
+    assert!(rest == 0.0 || (rest - 1.0).abs() < 1e-5);
+}

@@ -1,0 +1,272 @@
+//! What `Model` promises beside the numbers: prompts, truncation, settings, saving, being watched.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{data, tiny, tiny_cases};
+use proptest::prelude::*;
+use rushlight::{EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation};
+
+fn model(case: &str) -> Model {
+    Model::from_dir(tiny(case).model).unwrap()
+}
+
+fn plain() -> EncodeOptions<'static> {
+    EncodeOptions::default()
+}
+
+#[test]
+fn a_prompt_is_put_before_the_text() {
+    let model = model("bert-cls-normalize-prompts");
+    let prompts = model.prompts().clone();
+    let by_name = |name| model.encode(&["text"], &EncodeOptions { prompt_name: Some(name), ..plain() }).unwrap();
+    let put_before = |prompt: &str| {
+        model.encode(&[format!("{prompt}text")], &EncodeOptions { prompt: Some(""), ..plain() }).unwrap()
+    };
+    for (name, prompt) in &prompts {
+        assert_eq!(by_name(name), put_before(prompt), "{name}");
+    }
+    let default = model.default_prompt_name().expect("this model has one");
+    assert_eq!(model.encode(&["text"], &plain()).unwrap(), by_name(default));
+    assert_ne!(model.encode(&["text"], &plain()).unwrap(), put_before(""));
+    let both = EncodeOptions { prompt: Some("x "), prompt_name: Some("no such"), ..plain() };
+    assert_eq!(model.encode(&["text"], &both).unwrap(), put_before("x "));
+    let error = model.encode(&["text"], &EncodeOptions { prompt_name: Some("no such"), ..plain() }).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { argument: "prompt_name", .. }), "{error}");
+    assert!(error.to_string().contains("query"), "{error}");
+}
+
+#[test]
+fn queries_and_documents_have_prompts_of_their_own() {
+    let prompts = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let load = |pairs: &[(&str, &str)], default: Option<&str>| {
+        let default_prompt_name = default.map(str::to_owned);
+        let options = LoadOptions { prompts: prompts(pairs), default_prompt_name, ..LoadOptions::default() };
+        Model::from_dir_with(tiny("bert-mean-normalize").model, &options).unwrap()
+    };
+    let model = load(&[("query", "q: "), ("passage", "p: "), ("corpus", "c: "), ("other", "o: ")], Some("other"));
+    let with =
+        |prompt: &'static str| model.encode(&["text"], &EncodeOptions { prompt: Some(prompt), ..plain() }).unwrap();
+    assert_eq!(model.encode_query(&["text"], &plain()).unwrap(), with("q: "));
+    // "document" is always there, and empty here: the first that isn't is meant.
+    assert_eq!(model.encode_document(&["text"], &plain()).unwrap(), with("p: "));
+    assert_eq!(model.encode(&["text"], &plain()).unwrap(), with("o: "));
+    let other = EncodeOptions { prompt_name: Some("other"), ..plain() };
+    assert_eq!(model.encode_query(&["text"], &other).unwrap(), with("o: "));
+    // Neither looks at the default prompt.
+    let bare = load(&[("other", "o: ")], Some("other"));
+    assert_eq!(bare.encode_query(&["text"], &plain()).unwrap(), with(""));
+    assert_eq!(bare.encode_document(&["text"], &plain()).unwrap(), with(""));
+}
+
+#[test]
+fn embeddings_are_truncated_and_then_normalized() {
+    let mut model = model("bert-mean-normalize");
+    let whole = model.encode(&["one", "two"], &plain()).unwrap();
+    let cut = model.encode(&["one", "two"], &EncodeOptions { truncate_dim: Some(5), ..plain() }).unwrap();
+    assert_eq!((cut.len(), cut.dim()), (2, 5));
+    assert!(cut.rows().zip(whole.rows()).all(|(cut, whole)| cut == &whole[..5]));
+    let unit = EncodeOptions { truncate_dim: Some(5), normalize_embeddings: true, ..plain() };
+    for row in model.encode(&["one", "two"], &unit).unwrap().rows() {
+        assert!((row.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+    model.set_truncate_dim(Some(7)).unwrap();
+    assert_eq!(model.embedding_dimension(), 7);
+    assert_eq!(model.encode(&["one"], &plain()).unwrap().dim(), 7);
+    // A call's own limit wins, and may be more than there is.
+    let more = EncodeOptions { truncate_dim: Some(1000), ..plain() };
+    assert_eq!(model.encode(&["one", "two"], &more).unwrap(), whole);
+    let none = EncodeOptions { truncate_dim: Some(0), ..plain() };
+    assert!(matches!(model.encode(&["one"], &none), Err(Error::InvalidArgument { .. })));
+    assert!(model.set_truncate_dim(Some(0)).is_err());
+}
+
+#[test]
+fn no_texts_give_no_embeddings() {
+    let model = model("bert-mean-normalize");
+    let nothing = model.encode::<&str>(&[], &plain()).unwrap();
+    assert_eq!((nothing.len(), nothing.dim(), nothing.is_empty()), (0, 32, true));
+    assert!(model.encode_tokens(&[], &plain()).unwrap().is_empty());
+    let empty = model.similarity(&nothing, &model.encode(&["a"], &plain()).unwrap()).unwrap();
+    assert_eq!((empty.rows(), empty.columns()), (0, 1));
+}
+
+#[test]
+fn long_texts_are_counted_or_refused() {
+    let mut model = model("bert-mean-normalize");
+    let long = "word ".repeat(100);
+    let texts = ["short", &long, "another", &long];
+    let truncated = model.encode(&texts, &plain()).unwrap().truncated();
+    assert_eq!((truncated.count, truncated.longest), (2, model.count_tokens(&[Input::Text(&long)]).unwrap()[0]));
+    let refuse = EncodeOptions { truncation: Truncation::Error, ..plain() };
+    assert!(matches!(model.encode(&texts, &refuse), Err(Error::InvalidInput { index: 1, .. })));
+    assert_eq!(model.encode(&["short"], &refuse).unwrap().truncated().count, 0);
+
+    model.set_max_seq_length(5).unwrap();
+    let ids = &model.tokenize(&[Input::Text(&long)]).unwrap()[0];
+    assert_eq!(ids.ids.len(), 5);
+    assert!(model.set_max_seq_length(0).is_err() && model.set_max_seq_length(141).is_err());
+    model.set_max_seq_length(140).unwrap();
+    model.encode(&[long], &plain()).unwrap();
+}
+
+#[test]
+fn clones_have_settings_of_their_own() {
+    let first = model("bert-mean-normalize");
+    let mut second = first.clone();
+    second.set_max_seq_length(3).unwrap();
+    second.set_similarity_fn(Similarity::Dot);
+    second.prompts_mut().insert("query".to_owned(), "q".to_owned());
+    assert_eq!((first.max_seq_length(), first.similarity_fn()), (Some(64), Similarity::Cosine));
+    assert_eq!(first.prompts()["query"], "");
+}
+
+#[test]
+fn pairs_are_read_as_one() {
+    let model = model("bert-typed-tokenizer");
+    let pair = model.encode_inputs(&[Input::Pair("one", "two"), Input::Text("one")], &plain()).unwrap();
+    assert_ne!(pair.row(0), pair.row(1));
+    let encoding = &model.encode_tokens(&[Input::Pair("one", "two")], &plain()).unwrap()[0];
+    let types = encoding.token_type_ids.as_ref().expect("BertTokenizer has them");
+    assert!(types.starts_with(&[0]) && types.ends_with(&[1]), "{types:?}");
+    assert_eq!(encoding.sentence_embedding, pair.row(0));
+}
+
+#[test]
+fn token_embeddings_pool_to_the_sentence_embedding() {
+    let case = tiny("xlm-roberta-mean");
+    let model = Model::from_dir(&case.model).unwrap();
+    let inputs: Vec<_> = case.texts.iter().map(|text| Input::Text(text)).collect();
+    let embeddings = model.encode(&case.texts, &plain()).unwrap();
+    for (encoding, row) in model.encode_tokens(&inputs, &plain()).unwrap().iter().zip(embeddings.rows()) {
+        assert_eq!(encoding.sentence_embedding, row);
+        let tokens = encoding.input_ids.len();
+        assert_eq!(encoding.token_embeddings.len(), tokens * model.hidden_size());
+        for (i, mean) in row.iter().enumerate() {
+            let column = encoding.token_embeddings.iter().skip(i).step_by(model.hidden_size());
+            let truth = column.map(|x| f64::from(*x)).sum::<f64>() / tokens as f64;
+            assert!((f64::from(*mean) - truth).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_saved_model_is_the_same_model() {
+    for case in tiny_cases() {
+        let mut model = Model::from_dir(&case.model).unwrap();
+        model.prompts_mut().insert("new".to_owned(), "new: ".to_owned());
+        model.set_default_prompt_name(Some("new".to_owned())).unwrap();
+        model.set_similarity_fn(Similarity::Manhattan);
+        model.set_truncate_dim(Some(9)).unwrap();
+        model.set_max_seq_length(33).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let check = || {
+            let again = Model::from_dir(folder.path()).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            assert_eq!(again.prompts(), model.prompts());
+            assert_eq!(again.default_prompt_name(), Some("new"));
+            assert_eq!(again.similarity_fn(), Similarity::Manhattan);
+            assert_eq!((again.truncate_dim(), again.max_seq_length()), (Some(9), Some(33)));
+            let encode = |model: &Model| model.encode(&case.texts, &plain()).unwrap();
+            assert!(encode(&again) == encode(&model), "{}", case.name);
+            again
+        };
+        model.save(folder.path()).unwrap();
+        // Onto itself, while it is loaded from there.
+        check().save(folder.path()).unwrap();
+        check();
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{left:?}");
+    }
+}
+
+#[test]
+fn saving_where_it_cannot_be_is_an_error() {
+    let error = model("bert-mean-normalize").save(data().join("tiny/bert-mean-normalize/texts.json")).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+}
+
+#[test]
+fn a_folder_of_transformers_alone_is_mean_pooled() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = tiny("xlm-roberta-mean");
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(case.model.join(name), folder.path().join(name)).unwrap();
+    }
+    let model = Model::from_dir(folder.path()).unwrap();
+    assert!(case.largest_difference(model.encode(&case.texts, &plain()).unwrap().as_slice()) <= case.tolerance());
+    assert_eq!(model.max_seq_length(), Some(128));
+}
+
+#[test]
+fn an_observer_sees_progress_and_can_stop_it() {
+    #[derive(Default)]
+    struct Watch {
+        calls: AtomicUsize,
+        last: AtomicUsize,
+        stop_after: Option<usize>,
+    }
+    impl Observer for Watch {
+        fn progress(&self, done: usize, total: usize) {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            assert!(self.last.swap(done, Ordering::Relaxed) <= done && done <= total);
+        }
+        fn interrupted(&self) -> bool {
+            self.stop_after.is_some_and(|limit| self.calls.load(Ordering::Relaxed) >= limit)
+        }
+    }
+    let model = model("bert-mean-normalize");
+    let texts: Vec<_> = (0..500).map(|i| format!("text number {i}")).collect();
+    let watch = Watch::default();
+    model.encode(&texts, &EncodeOptions { observer: Some(&watch), ..plain() }).unwrap();
+    assert!(watch.calls.load(Ordering::Relaxed) > 1);
+    assert_eq!(watch.last.load(Ordering::Relaxed), 500);
+
+    let watch = Watch { stop_after: Some(1), ..Watch::default() };
+    let stopped = model.encode(&texts, &EncodeOptions { observer: Some(&watch), ..plain() });
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+}
+
+#[test]
+fn many_threads_share_a_model() {
+    let case = tiny("mpnet-mean-normalize");
+    let model = Model::from_dir(&case.model).unwrap();
+    let all = model.encode(&case.texts, &plain()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert!(model.encode(&case.texts, &plain()).unwrap() == all));
+        }
+    });
+}
+
+#[test]
+fn options_say_what_they_are() {
+    let model = model("bert-mean-normalize");
+    assert!(format!("{model:?}").contains("embedding_dimension: 32"));
+    assert!(format!("{:?}", plain()).contains("truncate_dim: None"));
+    for (name, known) in [("cpu", true), ("cuda", false), ("cuda:1", false), ("mps", false), ("tpu", false)] {
+        assert_eq!(name.parse::<rushlight::Device>().is_ok(), known, "{name}");
+    }
+    assert!(matches!("cuda:0".parse::<rushlight::Device>(), Err(Error::Device { .. })));
+    assert!(matches!("cuda:x".parse::<rushlight::Device>(), Err(Error::InvalidArgument { .. })));
+    let _: BTreeMap<String, String> = LoadOptions::default().prompts;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Whatever the texts, a text's embedding is the one that it has alone.
+    #[test]
+    fn any_batch_gives_the_bits_of_its_texts_alone(
+        texts in prop::collection::vec("\\PC{0,40}|[a-z ]{0,300}", 1..12), case in 0usize..3,
+    ) {
+        let model = model(["bert-multi-pooling", "roberta-mean-normalize", "mpnet-cls-dot"][case]);
+        let together = model.encode(&texts, &plain()).unwrap();
+        for (text, row) in texts.iter().zip(together.rows()) {
+            let alone = model.encode(&[text], &plain()).unwrap();
+            prop_assert_eq!(alone.as_slice(), row);
+        }
+    }
+}
