@@ -1,0 +1,247 @@
+"""Loading, settings, copying, saving, closing."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, tiny
+
+import rushlight
+from rushlight import Model, exceptions
+from rushlight.exceptions import (
+    DeviceError,
+    InferenceError,
+    InvalidArgumentError,
+    ModelFormatError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
+
+FOLDER = tiny("bert-mean-normalize").model
+TEXTS = ["one text", "another"]
+
+
+def state(model: Model) -> tuple:
+    return (
+        model.prompts,
+        model.default_prompt_name,
+        model.similarity_fn_name,
+        model.truncate_dim,
+        model.max_seq_length,
+        model.encode(TEXTS).tobytes(),
+    )
+
+
+@pytest.fixture
+def changed() -> Model:
+    return Model(
+        FOLDER,
+        prompts={"new": "new: "},
+        default_prompt_name="new",
+        similarity_fn_name="euclidean",
+        truncate_dim=9,
+        max_seq_length=20,
+    )
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_have_the_same_state_of_their_own(changed: Model, duplicate) -> None:
+    other = duplicate(changed)
+    assert state(other) == state(changed)
+    before = state(changed)
+    other.max_seq_length = 3
+    other.prompts["new"] = "x"
+    other.truncate_dim = None
+    assert state(changed) == before
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_saved_model_is_the_same(name: str, tmp_path: Path) -> None:
+    model = Model(tiny(name).model, prompts={"new": "new: "}, default_prompt_name="new")
+    model.save_pretrained(tmp_path / "saved")
+    assert state(Model(tmp_path / "saved")) == state(model)
+    modules = json.loads((tmp_path / "saved" / "modules.json").read_text())
+    assert modules[0]["type"] == "sentence_transformers.models.Transformer"
+    settings = json.loads((tmp_path / "saved" / "sentence_bert_config.json").read_text())
+    assert settings == {"max_seq_length": model.max_seq_length, "do_lower_case": False}
+
+
+def test_saving_keeps_all_settings(changed: Model, tmp_path: Path) -> None:
+    changed.save(tmp_path)
+    assert state(Model(tmp_path)) == state(changed)
+
+
+def test_a_closed_model_says_so() -> None:
+    with Model(FOLDER) as model:
+        assert "embedding_dimension=32" in repr(model)
+        assert "device='cpu'" in repr(model)
+    assert repr(model) == "Model(closed)"
+    for call in (lambda: model.encode("a"), lambda: model.device, lambda: model.save("x"), lambda: pickle.dumps(model)):
+        with pytest.raises(InferenceError, match="closed"):
+            call()
+
+
+def test_settings_are_checked(model: Model) -> None:
+    for wrong in (0, -1, 141, "8", 2**80, 1.5, None):
+        with pytest.raises(InvalidArgumentError, match="max_seq_length"):
+            model.max_seq_length = wrong
+    model.max_seq_length = 140
+    assert model.max_seq_length == 140
+    with pytest.raises(InvalidArgumentError, match="'manhattan'"):
+        model.similarity_fn_name = "hamming"
+    assert model.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "word"),
+    [
+        ({"device": "cuda"}, DeviceError, "not in this build"),
+        ({"device": "mps"}, DeviceError, "not in this build"),
+        ({"device": "abacus"}, InvalidArgumentError, "cuda:N"),
+        ({"dtype": "float16"}, DeviceError, "float32"),
+        ({"max_seq_length": 0}, InvalidArgumentError, "max_seq_length"),
+        ({"max_seq_length": 141}, InvalidArgumentError, "140"),
+        ({"truncate_dim": 0}, InvalidArgumentError, "truncate_dim"),
+        ({"default_prompt_name": "unknown"}, InvalidArgumentError, "'query'"),
+        ({"similarity_fn_name": "unknown"}, InvalidArgumentError, "'dot'"),
+        ({"prompts": {"a": None}}, InvalidArgumentError, "prompts"),
+    ],
+)
+def test_arguments_of_the_constructor(options: dict, error: type[Exception], word: str) -> None:
+    with pytest.raises(error, match=word):
+        Model(FOLDER, **options)
+
+
+def test_unknown_keywords() -> None:
+    with pytest.raises(TypeError):
+        Model(FOLDER, backend="onnx")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"bytes", "", "a\0b"])
+def test_names_that_are_none(wrong) -> None:
+    with pytest.raises(InvalidArgumentError, match="model_name_or_path"):
+        Model(wrong)
+
+
+def test_a_file_is_not_a_model() -> None:
+    with pytest.raises(InvalidArgumentError, match="is a file"):
+        Model(FOLDER / "config.json")
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(UnsupportedModelError, match=r"(?s)config\.json.*gpt2.*xlm-roberta"):
+        Model(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelFormatError, match=r"config\.json"):
+        Model(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"config\.json"):
+        Model(folder)
+
+
+def test_every_error_has_two_bases() -> None:
+    bases = {
+        "InvalidArgumentError": ValueError,
+        "InvalidInputError": TypeError,
+        "ModelNotFoundError": FileNotFoundError,
+        "ModelFormatError": ValueError,
+        "UnsupportedModelError": NotImplementedError,
+        "DownloadError": OSError,
+        "DeviceError": RuntimeError,
+        "MissingDependencyError": ImportError,
+        "InferenceError": RuntimeError,
+    }
+    assert set(exceptions.__all__) == {*bases, "RushlightError"}
+    for name, base in bases.items():
+        error = getattr(exceptions, name)
+        assert issubclass(error, exceptions.RushlightError)
+        assert issubclass(error, base)
+        assert str(error("the message")) == "the message"
+
+
+def test_a_folder_without_modules_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(FOLDER / name, tmp_path / name)
+    model = Model(tmp_path)
+    assert "mean pooling" in caplog.text
+    assert model.encode("a").shape == (32,)
+
+
+def test_tokens(model: Model) -> None:
+    tokens = model.tokenize(["a", "a b c"])
+    assert list(tokens) == ["input_ids", "attention_mask"]
+    assert all(array.dtype == np.int64 and array.shape == (2, 5) for array in tokens.values())
+    assert tokens["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
+    assert tokens["input_ids"][0, 3:].tolist() == [0, 0]
+    assert model.tokenizer.encode("a b c") == tokens["input_ids"][1].tolist()
+    assert model.tokenizer.decode(model.tokenizer.encode("a b c")) == "[CLS] a b c [SEP]"
+    assert model.tokenizer.decode(model.tokenizer.encode("a b c"), skip_special_tokens=True) == "a b c"
+    assert model.tokenizer.vocab_size == 420
+    assert model.count_tokens("a b c") == 5
+    assert model.count_tokens(["a", "word " * 500]) == [3, model.count_tokens("word " * 500)]
+    assert model.count_tokens("word " * 500) > 500
+    assert model.tokenize([])["input_ids"].shape == (0, 0)
+
+
+def test_threads_are_counted() -> None:
+    before = rushlight.get_num_threads()
+    try:
+        rushlight.set_num_threads(3)
+        assert rushlight.get_num_threads() == rushlight.info()["num_threads"] == 3
+        with pytest.raises(InvalidArgumentError, match="at least 1"):
+            rushlight.set_num_threads(0)
+    finally:
+        rushlight.set_num_threads(before)
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_environment_sets_threads_and_instruction_set() -> None:
+    code = "import rushlight; print(rushlight.info()['num_threads'], rushlight.info()['instruction_set'])"
+    assert run(code, RUSHLIGHT_NUM_THREADS="3", RUSHLIGHT_CPU="scalar").stdout == "3 scalar\n"
+    for name, wrong in [("RUSHLIGHT_NUM_THREADS", "many"), ("RUSHLIGHT_NUM_THREADS", "0"), ("RUSHLIGHT_CPU", "z80")]:
+        failed = run(code, **{name: wrong})
+        assert "InvalidArgumentError" in failed.stderr
+        assert name in failed.stderr
+
+
+@pytest.mark.parametrize("name", rushlight.info()["instruction_sets"])
+def test_every_instruction_set_gives_the_numbers(name: str) -> None:
+    case = tiny("mpnet-mean-normalize")
+    code = f"""
+import json, numpy, rushlight
+texts = json.load(open({str(case.folder / "texts.json")!r}, encoding="utf-8"))
+expected = numpy.load({str(case.folder / "expected64.npy")!r})
+print(rushlight.info()["instruction_set"], abs(rushlight.Model({str(case.model)!r}).encode(texts) - expected).max() < 1e-5)
+"""
+    done = run(code, RUSHLIGHT_CPU=name)
+    assert done.stdout == f"{name} True\n", done.stderr
+
+
+def test_importing_is_light() -> None:
+    code = """
+import sys, logging
+import rushlight
+heavy = {"tqdm", "torch", "importlib.metadata", "asyncio", "unittest", "pydoc"} & set(sys.modules)
+print(sorted(heavy), logging.getLogger("rushlight").handlers)
+"""
+    done = run(code)
+    assert done.stdout == "[] []\n", done.stderr
+    assert done.stderr == ""
