@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rushlight.exceptions import InvalidArgumentError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def matrix(name: str, embeddings: Any) -> NDArray[np.float32]:
     """Return embeddings of any kind as a C-contiguous float32 array `(n, d)`; a single one is one row."""
     try:
-        array = np.ascontiguousarray(_numpy(embeddings), dtype=np.float32)
+        array = np.asarray(_numpy(embeddings), dtype=np.float32, order="C")
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"{name}: must be an array of embeddings, (n, d): {error}") from error
     if array.ndim == 1:

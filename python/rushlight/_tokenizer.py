@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rushlight import _core
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rushlight import _core
 
 
 class Tokenizer:

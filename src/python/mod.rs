@@ -47,18 +47,21 @@ fn find_model(
 }
 
 /// How many threads compute at once, of all models together.
+///
+/// The default is `RUSHLIGHT_NUM_THREADS`, else the cores that this process may run on, by affinity and cgroup.
 #[pyfunction]
 fn get_num_threads(py: Python<'_>) -> PyResult<usize> {
     process::num_threads().into_python(py)
 }
 
-/// Sets how many threads compute at once, of all models together.
+/// Sets how many threads compute at once, of all models together: at least 1; more than there are cores is allowed.
 #[pyfunction]
 fn set_num_threads(py: Python<'_>, n: usize) -> PyResult<()> {
     process::set_num_threads(n).into_python(py)
 }
 
-/// What this build has, and what it uses on this machine.
+/// What this build has, and what it uses on this machine: a dict of `version`, `features`, `instruction_set` (the one in
+/// use), `instruction_sets` (all that the machine has), `devices`, `num_threads` and `cache_folder`.
 #[pyfunction]
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);

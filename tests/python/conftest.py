@@ -1,67 +1,13 @@
-"""What the tests share: the small models, and the real ones where they have been fetched."""
+"""What the tests share."""
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-
-import numpy as np
 import pytest
-from numpy.typing import NDArray
+from cases import tiny
 
 from rushlight import Model
-
-DATA = Path(__file__).parents[1] / "data"
-MODELS = Path(os.environ.get("RUSHLIGHT_TEST_MODELS", Path(__file__).parents[2] / ".models"))
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model with texts and what the reference gives for them."""
-
-    name: str
-    model: Path
-
-    @property
-    def folder(self) -> Path:
-        return DATA / ("real" if self.model.parent == MODELS else "tiny") / self.name
-
-    def json(self, name: str):
-        return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-
-    @cached_property
-    def texts(self) -> list[str]:
-        return self.json("texts")
-
-    @cached_property
-    def expected(self) -> NDArray[np.float64]:
-        return np.load(self.folder / "expected64.npy")
-
-    @property
-    def tolerance(self) -> float:
-        """1e-5 where embeddings are normalized, else 2e-5 of the largest number."""
-        if np.abs(np.linalg.norm(self.expected, axis=1) - 1).max() < 1e-6:
-            return 1e-5
-        return 2e-5 * np.abs(self.expected).max()
-
-
-def tiny(name: str) -> Case:
-    return Case(name, DATA / "tiny" / name / "model")
-
-
-TINY = sorted(path.name for path in (DATA / "tiny").iterdir())
 
 
 @pytest.fixture
 def model() -> Model:
     return Model(tiny("bert-mean-normalize").model)
-
-
-def real(name: str) -> Case:
-    case = Case(name, MODELS / name)
-    if not case.model.is_dir():
-        pytest.skip(f"{case.model} is not there; `make models` fetches it")
-    return case

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import tiny
+from cases import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,7 +220,8 @@ def test_tensors_share_the_arrays_memory(model: Model, monkeypatch: pytest.Monke
 
 
 @given(
-    st.lists(st.text(st.characters(codec="utf-8"), max_size=60), min_size=1, max_size=8), st.randoms(use_true_random=False)
+    st.lists(st.text(st.characters(codec="utf-8"), max_size=60), min_size=1, max_size=8),
+    st.randoms(use_true_random=False),
 )
 @settings(max_examples=40, deadline=None)
 def test_a_text_has_the_same_bits_in_any_batch(texts: list[str], random) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import TINY, real, tiny
+from cases import TINY, real, tiny
 
 from rushlight import Model
 

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import tiny
+from cases import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import tiny
+from cases import tiny
 
 from rushlight import Model
 from rushlight.exceptions import ModelFormatError, ModelNotFoundError

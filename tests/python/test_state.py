@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, tiny
+from cases import TINY, tiny
 
 import rushlight
 from rushlight import Model, exceptions
@@ -229,7 +229,8 @@ def test_every_instruction_set_gives_the_numbers(name: str) -> None:
 import json, numpy, rushlight
 texts = json.load(open({str(case.folder / "texts.json")!r}, encoding="utf-8"))
 expected = numpy.load({str(case.folder / "expected64.npy")!r})
-print(rushlight.info()["instruction_set"], abs(rushlight.Model({str(case.model)!r}).encode(texts) - expected).max() < 1e-5)
+error = abs(rushlight.Model({str(case.model)!r}).encode(texts) - expected).max()
+print(rushlight.info()["instruction_set"], error < 1e-5)
 """
     done = run(code, RUSHLIGHT_CPU=name)
     assert done.stdout == f"{name} True\n", done.stderr

@@ -80,7 +80,9 @@ def charsmap(rules):
 
 CHARSMAP = {
     "type": "Precompiled",
-    "precompiled_charsmap": charsmap({"ﬁ": "fi", "Ａ": "A", "™": "TM", "①": "1", "\t": " ", "\n": " ", "\x01": "", "e\u0301": "é"}),
+    "precompiled_charsmap": charsmap(
+        {"ﬁ": "fi", "Ａ": "A", "™": "TM", "①": "1", "\t": " ", "\n": " ", "\x01": "", "e\u0301": "é"}
+    ),
 }
 BASES = {
     "bert": "bert-cased-max",
@@ -89,7 +91,14 @@ BASES = {
     "roberta": "roberta-mean-normalize",
     "unigram": "xlm-roberta-mean",
 }
-PADDING = {"strategy": {"Fixed": 16}, "direction": "Left", "pad_to_multiple_of": 8, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+PADDING = {
+    "strategy": {"Fixed": 16},
+    "direction": "Left",
+    "pad_to_multiple_of": 8,
+    "pad_id": 0,
+    "pad_type_id": 0,
+    "pad_token": "[PAD]",
+}
 TRUNCATION = {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0}
 
 
@@ -111,48 +120,137 @@ CASES = {
     "bert-class-lowercases-by-default": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer"}),
     "bert-fast-cased": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizerFast", "do_lower_case": False}),
     "bert-cased-strips-accents": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "strip_accents": True}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "strip_accents": True},
+    ),
     "bert-keeps-accents": ("bert", "uncased", {}, {"tokenizer_class": "BertTokenizer", "strip_accents": False}),
     "bert-null-accents": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "strip_accents": None, "do_lower_case": True}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "strip_accents": None, "do_lower_case": True},
+    ),
     "bert-chinese-in-one-word": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": False}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": False},
+    ),
     "bert-no-config": ("bert", "bert", {}, None),
     "bert-config-without-class": ("bert", "bert", {}, {"model_max_length": 10**30, "do_lower_case": False}),
     "bert-baked-padding": (
-        "bert", "uncased", {"padding": PADDING, "truncation": TRUNCATION},
-        {"tokenizer_class": "BertTokenizer", "model_max_length": 64}),
+        "bert",
+        "uncased",
+        {"padding": PADDING, "truncation": TRUNCATION},
+        {"tokenizer_class": "BertTokenizer", "model_max_length": 64},
+    ),
     "bert-odd-model-settings": (
-        "bert", "bert",
-        {"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None},
-        {"tokenizer_class": "BertTokenizer"}),
+        "bert",
+        "bert",
+        {
+            "normalizer": {"type": "NFC"},
+            "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": None,
+            "decoder": None,
+        },
+        {"tokenizer_class": "BertTokenizer"},
+    ),
     "bert-tokens-decoder": (
-        "bert", "bert", {}, {
-            "tokenizer_class": "BertTokenizer", "do_lower_case": True, "cls_token": "[CLS]",
+        "bert",
+        "bert",
+        {},
+        {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": True,
+            "cls_token": "[CLS]",
             "added_tokens_decoder": {
-                **BERT_ADDED, "4": token("[MASK]", lstrip=True, rstrip=True), "500": token("new-token", normalized=True, special=False),
-                "501": token("<extra>", single_word=True)}}),
+                **BERT_ADDED,
+                "4": token("[MASK]", lstrip=True, rstrip=True),
+                "500": token("new-token", normalized=True, special=False),
+                "501": token("<extra>", single_word=True),
+            },
+        },
+    ),
     "bert-tokens-decoder-empty": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "added_tokens_decoder": {}}),
     "bert-extra-tokens": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "additional_special_tokens": ["<extra>", "new-token"]}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "additional_special_tokens": ["<extra>", "new-token"]},
+    ),
     "bert-named-extra-tokens": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "extra_special_tokens": {"x_token": "<extra>"}, "y_token": "new-token"}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "extra_special_tokens": {"x_token": "<extra>"}, "y_token": "new-token"},
+    ),
     "bert-special-tokens-map": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "mask_token": "[MASK]"}, {
-            "special_tokens_map.json": {"cls_token": "[SEP]", "sep_token": {"content": "[CLS]"}, "mask_token": token("<extra>", lstrip=True)},
-            "added_tokens.json": {"new-token": 430, "<extra>": 429}}),
-    "bert-splits-special-tokens": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "split_special_tokens": True}),
-    "bert-no-token-types": ("bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids", "attention_mask"]}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "mask_token": "[MASK]"},
+        {
+            "special_tokens_map.json": {
+                "cls_token": "[SEP]",
+                "sep_token": {"content": "[CLS]"},
+                "mask_token": token("<extra>", lstrip=True),
+            },
+            "added_tokens.json": {"new-token": 430, "<extra>": 429},
+        },
+    ),
+    "bert-splits-special-tokens": (
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "split_special_tokens": True},
+    ),
+    "bert-no-token-types": (
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids", "attention_mask"]},
+    ),
     "bert-left": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "padding_side": "left", "truncation_side": "left", "max_len": 77}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "padding_side": "left", "truncation_side": "left", "max_len": 77},
+    ),
     "bert-sentence-lowercase": (
-        "bert", "bert", {}, {"tokenizer_class": "BertTokenizer", "do_lower_case": False}, {}, True),
-    "bert-auto-map": ("bert", "bert", {}, {"auto_map": {"AutoTokenizer": ["x.Y", None]}, "tokenizer_class": "DistilBertTokenizer"}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "BertTokenizer", "do_lower_case": False},
+        {},
+        True,
+    ),
+    "bert-auto-map": (
+        "bert",
+        "bert",
+        {},
+        {"auto_map": {"AutoTokenizer": ["x.Y", None]}, "tokenizer_class": "DistilBertTokenizer"},
+    ),
     "bert-with-unigram": (
-        "bert", "unigram", {}, {"unk_token": "<unk>", "sep_token": "</s>", "cls_token": "<s>", "pad_token": "<pad>", "mask_token": "<mask>"}),
-    "bert-with-xlm-roberta-class": ("bert", "unigram", {"normalizer": CHARSMAP}, {"tokenizer_class": "XLMRobertaTokenizerFast"}),
+        "bert",
+        "unigram",
+        {},
+        {"unk_token": "<unk>", "sep_token": "</s>", "cls_token": "<s>", "pad_token": "<pad>", "mask_token": "<mask>"},
+    ),
+    "bert-with-xlm-roberta-class": (
+        "bert",
+        "unigram",
+        {"normalizer": CHARSMAP},
+        {"tokenizer_class": "XLMRobertaTokenizerFast"},
+    ),
     "bert-with-class-in-model-config": (
-        "bert", "unigram", {}, None, {"config.json": {"tokenizer_class": "XLMRobertaTokenizer"}}),
+        "bert",
+        "unigram",
+        {},
+        None,
+        {"config.json": {"tokenizer_class": "XLMRobertaTokenizer"}},
+    ),
     "distilbert-class": ("distilbert", "uncased", {}, {"tokenizer_class": "DistilBertTokenizer"}),
     "distilbert-no-config": ("distilbert", "bert", {}, None),
     "electra-class": ("electra", "uncased", {}, {"tokenizer_class": "ElectraTokenizerFast"}),
@@ -161,63 +259,160 @@ CASES = {
     "nomic-bert-no-config": ("nomic_bert", "bert", {}, None),
     "unknown-class": ("bert", "bert", {}, {"tokenizer_class": "SomeTokenizer", "do_lower_case": True}),
     "generic-ignores-flags": (
-        "bert", "bert", {}, {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True, "clean_up_tokenization_spaces": True}),
+        "bert",
+        "bert",
+        {},
+        {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True, "clean_up_tokenization_spaces": True},
+    ),
     "generic-baked-padding": (
-        "bert", "uncased", {"padding": PADDING, "truncation": TRUNCATION}, {"tokenizer_class": "TokenizersBackend"}),
+        "bert",
+        "uncased",
+        {"padding": PADDING, "truncation": TRUNCATION},
+        {"tokenizer_class": "TokenizersBackend"},
+    ),
     "generic-token-types": (
-        "bert", "uncased", {}, {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "model_input_names": ["input_ids", "token_type_ids"]}),
+        "bert",
+        "uncased",
+        {},
+        {
+            "tokenizer_class": "TokenizersBackend",
+            "pad_token": "[PAD]",
+            "model_input_names": ["input_ids", "token_type_ids"],
+        },
+    ),
     "generic-no-post-processor": (
-        "bert", "uncased", {"post_processor": None}, {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "model_input_names": ["token_type_ids"]}),
+        "bert",
+        "uncased",
+        {"post_processor": None},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "model_input_names": ["token_type_ids"]},
+    ),
     "generic-sequence-of-processors": (
-        "roberta", "roberta", {
-            "post_processor": {"type": "Sequence", "processors": [
-                {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
-                {"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]}]}},
-        {"tokenizer_class": "TokenizersBackend", "pad_token": "<pad>", "model_input_names": ["token_type_ids"]}),
+        "roberta",
+        "roberta",
+        {
+            "post_processor": {
+                "type": "Sequence",
+                "processors": [
+                    {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+                    {"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]},
+                ],
+            }
+        },
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "<pad>", "model_input_names": ["token_type_ids"]},
+    ),
     "generic-other-flags-for-known-tokens": (
-        "bert", "bert", {}, {
-            "tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "mask_token": "[MASK]",
-            "added_tokens_decoder": {**BERT_ADDED, "4": token("[MASK]", lstrip=True, normalized=True, special=False)}}),
+        "bert",
+        "bert",
+        {},
+        {
+            "tokenizer_class": "TokenizersBackend",
+            "pad_token": "[PAD]",
+            "mask_token": "[MASK]",
+            "added_tokens_decoder": {**BERT_ADDED, "4": token("[MASK]", lstrip=True, normalized=True, special=False)},
+        },
+    ),
     "generic-new-tokens": (
-        "bert", "bert", {
-            "added_tokens": listed((0, token("[PAD]")), (700, token("new-token", special=False, normalized=True)), (600, token("<extra>")))},
-        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "bos_token": "[unused0]", "eos_token": None}),
+        "bert",
+        "bert",
+        {
+            "added_tokens": listed(
+                (0, token("[PAD]")), (700, token("new-token", special=False, normalized=True)), (600, token("<extra>"))
+            )
+        },
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]", "bos_token": "[unused0]", "eos_token": None},
+    ),
     "generic-sentence-lowercase": (
-        "bert", "bert", {"added_tokens": listed((0, token("[PAD]")), (420, token("New-Token", special=False, normalized=True)))},
-        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]"}, {}, True),
+        "bert",
+        "bert",
+        {"added_tokens": listed((0, token("[PAD]")), (420, token("New-Token", special=False, normalized=True)))},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]"},
+        {},
+        True,
+    ),
     "generic-sentence-lowercase-sequence": (
-        "xlm-roberta", "unigram", {}, {"tokenizer_class": "TokenizersBackend", "pad_token": "<pad>"}, {}, True),
+        "xlm-roberta",
+        "unigram",
+        {},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "<pad>"},
+        {},
+        True,
+    ),
     "generic-sentence-lowercase-twice": (
-        "bert", "bert", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}]}},
-        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]"}, {}, True),
+        "bert",
+        "bert",
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}]}},
+        {"tokenizer_class": "TokenizersBackend", "pad_token": "[PAD]"},
+        {},
+        True,
+    ),
     "mpnet-class": ("mpnet", "mpnet", {}, {"tokenizer_class": "MPNetTokenizer"}),
     "mpnet-fast-cased": ("mpnet", "mpnet", {}, {"tokenizer_class": "MPNetTokenizerFast", "do_lower_case": False}),
     "mpnet-no-config": ("mpnet", "mpnet", {}, None),
     "mpnet-mask-takes-space": (
-        "mpnet", "mpnet", {"added_tokens": listed((0, token("<s>")), (2, token("</s>")))}, {"tokenizer_class": "MPNetTokenizer", "mask_token": "<mask>"}),
+        "mpnet",
+        "mpnet",
+        {"added_tokens": listed((0, token("<s>")), (2, token("</s>")))},
+        {"tokenizer_class": "MPNetTokenizer", "mask_token": "<mask>"},
+    ),
     "roberta-class": ("roberta", "roberta", {}, {"tokenizer_class": "RobertaTokenizer"}),
     "roberta-prefix-space": (
-        "roberta", "roberta", {"added_tokens": []}, {
-            "tokenizer_class": "RobertaTokenizerFast", "add_prefix_space": True, "trim_offsets": False,
-            "mask_token": {"__type": "AddedToken", **token("<mask>", lstrip=True)}}),
+        "roberta",
+        "roberta",
+        {"added_tokens": []},
+        {
+            "tokenizer_class": "RobertaTokenizerFast",
+            "add_prefix_space": True,
+            "trim_offsets": False,
+            "mask_token": {"__type": "AddedToken", **token("<mask>", lstrip=True)},
+        },
+    ),
     "roberta-no-config": ("roberta", "roberta", {}, None),
     "roberta-tokens-decoder": (
-        "roberta", "roberta", {}, {"tokenizer_class": "RobertaTokenizer", "added_tokens_decoder": ROBERTA_ADDED, "max_len": 512}),
+        "roberta",
+        "roberta",
+        {},
+        {"tokenizer_class": "RobertaTokenizer", "added_tokens_decoder": ROBERTA_ADDED, "max_len": 512},
+    ),
     "roberta-with-bert-class": ("roberta", "bert", {}, {"tokenizer_class": "BertTokenizer"}),
     "xlm-roberta-class": ("xlm-roberta", "unigram", {}, {"tokenizer_class": "XLMRobertaTokenizer"}),
-    "xlm-roberta-charsmap": ("xlm-roberta", "unigram", {"normalizer": CHARSMAP}, {"tokenizer_class": "XLMRobertaTokenizerFast"}),
+    "xlm-roberta-charsmap": (
+        "xlm-roberta",
+        "unigram",
+        {"normalizer": CHARSMAP},
+        {"tokenizer_class": "XLMRobertaTokenizerFast"},
+    ),
     "xlm-roberta-charsmap-in-sequence": (
-        "xlm-roberta", "unigram", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, CHARSMAP]}},
-        {"tokenizer_class": "XLMRobertaTokenizer", "added_tokens_decoder": ROBERTA_ADDED}),
+        "xlm-roberta",
+        "unigram",
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, CHARSMAP]}},
+        {"tokenizer_class": "XLMRobertaTokenizer", "added_tokens_decoder": ROBERTA_ADDED},
+    ),
     "xlm-roberta-no-prefix-space": (
-        "xlm-roberta", "unigram", {}, {"tokenizer_class": "XLMRobertaTokenizer", "add_prefix_space": False}),
+        "xlm-roberta",
+        "unigram",
+        {},
+        {"tokenizer_class": "XLMRobertaTokenizer", "add_prefix_space": False},
+    ),
     "xlm-roberta-no-config": ("xlm-roberta", "unigram", {"normalizer": CHARSMAP}, None),
-    "xlm-roberta-generic": ("xlm-roberta", "unigram", {"normalizer": CHARSMAP}, {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"}),
+    "xlm-roberta-generic": (
+        "xlm-roberta",
+        "unigram",
+        {"normalizer": CHARSMAP},
+        {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"},
+    ),
     "camembert-class": ("camembert", "unigram", {}, {"tokenizer_class": "CamembertTokenizer"}),
     "camembert-charsmap": (
-        "camembert", "unigram", {"normalizer": CHARSMAP, "added_tokens": []}, {"tokenizer_class": "CamembertTokenizerFast"}),
+        "camembert",
+        "unigram",
+        {"normalizer": CHARSMAP, "added_tokens": []},
+        {"tokenizer_class": "CamembertTokenizerFast"},
+    ),
     "camembert-own-extra-tokens": (
-        "camembert", "unigram", {}, {"tokenizer_class": "CamembertTokenizer", "additional_special_tokens": ["<s>NOTUSED"], "unk_token": "<mask>"}),
+        "camembert",
+        "unigram",
+        {},
+        {"tokenizer_class": "CamembertTokenizer", "additional_special_tokens": ["<s>NOTUSED"], "unk_token": "<mask>"},
+    ),
     "camembert-no-config": ("camembert", "unigram", {}, None),
 }
 
@@ -280,7 +475,7 @@ def main(reference):
         bases[name] = json.loads((reference / source / "model/tokenizer.json").read_text(encoding="utf-8"))
         write(HERE / "base" / f"{name}.json", bases[name])
     for name, (model_type, base, replaced, config, *more) in CASES.items():
-        files, do_lower_case = [*more, *[{}, False][len(more):]]
+        files, do_lower_case = [*more, *[{}, False][len(more) :]]
         files = dict(files)
         if config is not None:
             files["tokenizer_config.json"] = config
@@ -294,7 +489,10 @@ def main(reference):
             if do_lower_case:
                 lowercase_first(tokenizer.backend_tokenizer)
             case = {"model_type": model_type, "base": base, "replaced": replaced, "files": files}
-            write(HERE / "cases" / f"{name}.json", {**case, "do_lower_case": do_lower_case, "expected": answers(tokenizer)})
+            write(
+                HERE / "cases" / f"{name}.json",
+                {**case, "do_lower_case": do_lower_case, "expected": answers(tokenizer)},
+            )
 
 
 if __name__ == "__main__":
