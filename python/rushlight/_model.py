@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from typing_extensions import Self
-
-    Text: TypeAlias = str | tuple[str, str]
-    Precision: TypeAlias = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 
 logger = logging.getLogger("rushlight")
 
@@ -142,14 +139,14 @@ class Model:
 
     def encode(
         self,
-        inputs: str | Iterable[Text],
+        inputs: str | Iterable[str | tuple[str, str]],
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         output_value: Literal["sentence_embedding", "token_embeddings"] | None = "sentence_embedding",
-        precision: Precision = "float32",
+        precision: Literal["float32", "int8", "uint8", "binary", "ubinary"] = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
         normalize_embeddings: bool = False,
@@ -251,13 +248,17 @@ class Model:
         tensor = torch.from_numpy(result[0] if single else result)
         return tensor if convert_to_tensor or single else list(tensor)
 
-    def encode_query(self, inputs: str | Iterable[Text], *, prompt_name: str | None = None, **options: Any) -> Any:
+    def encode_query(
+        self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
+    ) -> Any:
         """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
         if prompt_name is None and options.get("prompt") is None:
             options["prompt"] = self._prompts.get("query", "")
         return self.encode(inputs, prompt_name=prompt_name, **options)
 
-    def encode_document(self, inputs: str | Iterable[Text], *, prompt_name: str | None = None, **options: Any) -> Any:
+    def encode_document(
+        self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
+    ) -> Any:
         """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty.
 
         A `prompt` or `prompt_name` that is given wins.
@@ -287,7 +288,7 @@ class Model:
 
     # Tokens
 
-    def tokenize(self, texts: list[Text]) -> dict[str, NDArray[np.int64]]:
+    def tokenize(self, texts: list[str | tuple[str, str]]) -> dict[str, NDArray[np.int64]]:
         """Return the token ids of texts, without a prompt, truncated, and padded to the longest.
 
         Returns
@@ -318,7 +319,7 @@ class Model:
             tokens["token_type_ids"] = padded(types, 0)
         return tokens
 
-    def count_tokens(self, inputs: str | Iterable[Text]) -> Any:
+    def count_tokens(self, inputs: str | Iterable[str | tuple[str, str]]) -> Any:
         """Count tokens as `encode` sees them, special tokens included, without a prompt and before truncation.
 
         Returns
@@ -525,7 +526,7 @@ def _find(name: str | os.PathLike[str], cache_folder: str | os.PathLike[str] | N
     return _core.find_model(name, cache_folder, revision, looked)
 
 
-def _texts(inputs: Any) -> tuple[list[Text], bool]:
+def _texts(inputs: Any) -> tuple[list[str | tuple[str, str]], bool]:
     """Return the inputs as a list, and whether it was a single text."""
     if isinstance(inputs, str):
         return [inputs], True
