@@ -2,38 +2,49 @@
 
 use pulp::Simd;
 
-use super::gelu::gelu;
+use super::gelu::Gelu;
 use crate::config::Activation;
 
-/// `x[i] = f(x[i])`, vector by vector; the last ones by a partial load and store.
-#[inline(always)]
-pub(crate) fn map<S: Simd>(simd: S, x: &mut [f32], f: impl Fn(S, S::f32s) -> S::f32s) {
-    let (vectors, tail) = S::as_mut_simd_f32s(x);
-    for x in vectors {
-        *x = f(simd, *x);
-    }
-    if !tail.is_empty() {
-        let y = f(simd, simd.partial_load_f32s(tail));
-        simd.partial_store_f32s(tail, y);
+/// A function of each number, computed on several vectors at once: one vector's chain of dependent operations leaves
+/// the processor idle.
+///
+/// A trait, not a closure: what a closure calls is not always inlined, and then runs without the instruction set.
+pub(crate) trait Elementwise: Copy {
+    fn apply<S: Simd, const N: usize>(self, simd: S, x: &mut [S::f32s; N]);
+}
+
+#[derive(Clone, Copy)]
+struct Relu;
+
+impl Elementwise for Relu {
+    #[inline(always)]
+    fn apply<S: Simd, const N: usize>(self, simd: S, x: &mut [S::f32s; N]) {
+        for x in x {
+            *x = simd.max_f32s(*x, simd.splat_f32s(0.0));
+        }
     }
 }
 
-/// Applies the activation to a slice, in place.
+/// Applies the activation to every number of the vectors, in place.
 #[inline(always)]
-pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, x: &mut [f32]) {
-    let each = |x: &mut [f32], f: fn(f32) -> f32| x.iter_mut().for_each(|x| *x = f(*x));
+pub(crate) fn apply<S: Simd, const N: usize>(simd: S, activation: Activation, x: &mut [S::f32s; N]) {
     match activation {
         Activation::Identity => {}
-        Activation::Gelu => map(simd, x, gelu),
-        Activation::Relu => map(simd, x, |simd, x| simd.max_f32s(x, simd.splat_f32s(0.0))),
-        Activation::GeluTanh => each(x, |x| {
+        Activation::Gelu => Gelu.apply(simd, x),
+        Activation::Relu => Relu.apply(simd, x),
+        Activation::GeluTanh => each::<S, N>(x, |x| {
             let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
             0.5 * x * (1.0 + inner.tanh())
         }),
-        Activation::Silu => each(x, |x| x * sigmoid(x)),
-        Activation::Tanh => each(x, f32::tanh),
-        Activation::Sigmoid => each(x, sigmoid),
+        Activation::Silu => each::<S, N>(x, |x| x * sigmoid(x)),
+        Activation::Tanh => each::<S, N>(x, f32::tanh),
+        Activation::Sigmoid => each::<S, N>(x, sigmoid),
     }
+}
+
+/// Number by number, for what is rare.
+fn each<S: Simd, const N: usize>(x: &mut [S::f32s; N], f: fn(f32) -> f32) {
+    bytemuck::cast_slice_mut::<S::f32s, f32>(x).iter_mut().for_each(|x| *x = f(*x));
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -52,7 +63,13 @@ mod tests {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            apply(simd, self.0, self.1);
+            let (vectors, tail) = S::as_mut_simd_f32s(self.1);
+            let (chunks, rest) = vectors.as_chunks_mut::<3>();
+            chunks.iter_mut().for_each(|x| apply(simd, self.0, x));
+            rest.as_chunks_mut::<1>().0.iter_mut().for_each(|x| apply(simd, self.0, x));
+            let mut last = [simd.partial_load_f32s(tail)];
+            apply(simd, self.0, &mut last);
+            simd.partial_store_f32s(tail, last[0]);
         }
     }
 

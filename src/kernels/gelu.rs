@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use super::activation::Elementwise;
+
 /// Beyond it Φ is 0 or 1 in float32.
 const LIMIT: f32 = 5.3;
 /// (Φ(c) - 1/2) / c on |c| <= [`LIMIT`], as a polynomial in t = 2 c² / LIMIT² - 1, highest power first: interpolated
@@ -24,16 +26,29 @@ const COEFFICIENTS: [f32; 15] = [
     0.133_392_56,
 ];
 
-/// x Φ(x) in every lane: absolute error at most 1e-6 on |x| <= 12, beyond that x or 0.
-#[inline(always)]
-pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let c = simd.min_f32s(simd.splat_f32s(LIMIT), simd.max_f32s(simd.splat_f32s(-LIMIT), x));
-    let t = simd.mul_add_e_f32s(simd.mul_f32s(c, c), simd.splat_f32s(2.0 / (LIMIT * LIMIT)), simd.splat_f32s(-1.0));
-    let mut q = simd.splat_f32s(COEFFICIENTS[0]);
-    for coefficient in &COEFFICIENTS[1..] {
-        q = simd.mul_add_e_f32s(q, t, simd.splat_f32s(*coefficient));
+/// x Φ(x): absolute error at most 1e-6 on |x| <= 12, beyond that x or 0.
+#[derive(Clone, Copy)]
+pub(crate) struct Gelu;
+
+impl Elementwise for Gelu {
+    #[inline(always)]
+    fn apply<S: Simd, const N: usize>(self, simd: S, x: &mut [S::f32s; N]) {
+        let (mut c, mut t, mut q) = ([simd.splat_f32s(0.0); N], [simd.splat_f32s(0.0); N], [simd.splat_f32s(0.0); N]);
+        for i in 0..N {
+            c[i] = simd.min_f32s(simd.splat_f32s(LIMIT), simd.max_f32s(simd.splat_f32s(-LIMIT), x[i]));
+            let square = simd.mul_f32s(c[i], c[i]);
+            t[i] = simd.mul_add_e_f32s(square, simd.splat_f32s(2.0 / (LIMIT * LIMIT)), simd.splat_f32s(-1.0));
+            q[i] = simd.splat_f32s(COEFFICIENTS[0]);
+        }
+        for coefficient in &COEFFICIENTS[1..] {
+            for i in 0..N {
+                q[i] = simd.mul_add_e_f32s(q[i], t[i], simd.splat_f32s(*coefficient));
+            }
+        }
+        let half = simd.splat_f32s(0.5);
+        for i in 0..N {
+            let odd = simd.max_f32s(simd.splat_f32s(-0.5), simd.mul_f32s(c[i], q[i]));
+            x[i] = simd.mul_f32s(x[i], simd.add_f32s(half, simd.min_f32s(half, odd)));
+        }
     }
-    let half = simd.splat_f32s(0.5);
-    let odd = simd.min_f32s(half, simd.max_f32s(simd.splat_f32s(-0.5), simd.mul_f32s(c, q)));
-    simd.mul_f32s(x, simd.add_f32s(half, odd))
 }

@@ -126,9 +126,42 @@ pub(crate) fn multiply<S: Simd>(
 ) {
     let panels = bytemuck::cast_slice::<f32, [S::f32s; VECTORS]>(&b.panels);
     for (panel, column) in panels.chunks_exact(b.depth.max(1)).zip((0..).step_by(b.width)) {
-        let mut strip = Strip { a, panel, columns: column..b.columns.min(column + b.width), epilogue, out, out_stride };
+        let columns = column..b.columns.min(column + b.width);
+        let bias = if epilogue.bias.is_empty() { &[] } else { &epilogue.bias[columns.clone()] };
+        let bias = load(simd, bias);
+        let mut strip = Strip { a, panel, columns, bias, epilogue, out, out_stride };
         // Sums of VECTORS vectors for each row, a vector of the panel each, and one broadcast: that must fit.
         if S::REGISTER_COUNT >= 32 { strip.run::<8>(simd) } else { strip.run::<4>(simd) }
+    }
+}
+
+/// Up to [`VECTORS`] vectors' numbers; zeros where there are none.
+#[inline(always)]
+fn load<S: Simd>(simd: S, numbers: &[f32]) -> [S::f32s; VECTORS] {
+    let (vectors, _) = S::as_simd_f32s(numbers);
+    match vectors.first_chunk() {
+        Some(all) => *all,
+        None => {
+            let mut loaded = [simd.splat_f32s(0.0); VECTORS];
+            for (vector, part) in loaded.iter_mut().zip(numbers.chunks(S::F32_LANES)) {
+                *vector = simd.partial_load_f32s(part);
+            }
+            loaded
+        }
+    }
+}
+
+/// Stores as many numbers as there is room for.
+#[inline(always)]
+fn store<S: Simd>(simd: S, numbers: [S::f32s; VECTORS], out: &mut [f32]) {
+    let (vectors, _) = S::as_mut_simd_f32s(out);
+    match vectors.first_chunk_mut() {
+        Some(all) => *all = numbers,
+        None => {
+            for (vector, part) in numbers.into_iter().zip(out.chunks_mut(S::F32_LANES)) {
+                simd.partial_store_f32s(part, vector);
+            }
+        }
     }
 }
 
@@ -137,6 +170,7 @@ struct Strip<'a, S: Simd> {
     a: Rows<'a>,
     panel: &'a [[S::f32s; VECTORS]],
     columns: std::ops::Range<usize>,
+    bias: [S::f32s; VECTORS],
     epilogue: Epilogue<'a>,
     out: &'a mut [f32],
     out_stride: usize,
@@ -164,42 +198,53 @@ impl<S: Simd> Strip<'_, S> {
 
     #[inline(always)]
     fn tile<const ROWS: usize>(&mut self, simd: S, first: usize) {
+        // By value: were a row reached through the array's address, the sums would be kept in memory, not in registers.
+        for (i, sums) in self.sums::<ROWS>(simd, first).into_iter().enumerate() {
+            self.finish(simd, first + i, sums);
+        }
+    }
+
+    /// The sums of a tile: a broadcast of each row's number times a vector of the panel, in the order of the inner
+    /// dimension.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "bounds checks in the innermost loop keep the sums out of registers")]
+    fn sums<const ROWS: usize>(&self, simd: S, first: usize) -> [[S::f32s; VECTORS]; ROWS] {
         let depth = self.panel.len();
         let rows: [&[f32]; ROWS] = std::array::from_fn(|i| &self.a.data[(first + i) * self.a.stride..][..depth]);
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         for (k, b) in self.panel.iter().enumerate() {
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let a = simd.splat_f32s(row[k]);
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum = simd.mul_add_e_f32s(a, *b, *sum);
+            for i in 0..ROWS {
+                // SAFETY: every row has `depth` numbers, as many as the panel has entries, and `k` counts those.
+                let a = simd.splat_f32s(unsafe { *rows[i].get_unchecked(k) });
+                for j in 0..VECTORS {
+                    sums[i][j] = simd.mul_add_e_f32s(a, b[j], sums[i][j]);
                 }
             }
         }
-        for (i, mut sums) in sums.into_iter().enumerate() {
-            self.finish(simd, first + i, bytemuck::cast_slice_mut(&mut sums));
-        }
+        sums
     }
 
     /// The epilogue of one row of a tile.
     #[inline(always)]
-    fn finish(&mut self, simd: S, row: usize, sums: &mut [f32]) {
-        let sums = &mut sums[..self.columns.len()];
+    fn finish(&mut self, simd: S, row: usize, mut sums: [S::f32s; VECTORS]) {
         let Epilogue { bias, activation, residual } = self.epilogue;
         let place = row * self.out_stride + self.columns.start..row * self.out_stride + self.columns.end;
         if !bias.is_empty() {
-            add(sums, &bias[self.columns.clone()]);
+            add(simd, &mut sums, &self.bias);
         }
-        activation::apply(simd, activation, sums);
+        activation::apply(simd, activation, &mut sums);
         if !residual.is_empty() {
-            add(sums, &residual[place.clone()]);
+            add(simd, &mut sums, &load(simd, &residual[place.clone()]));
         }
-        self.out[place].copy_from_slice(sums);
+        store(simd, sums, &mut self.out[place]);
     }
 }
 
 #[inline(always)]
-fn add(sums: &mut [f32], more: &[f32]) {
-    sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+fn add<S: Simd>(simd: S, sums: &mut [S::f32s; VECTORS], more: &[S::f32s; VECTORS]) {
+    for (sum, x) in sums.iter_mut().zip(more) {
+        *sum = simd.add_f32s(*sum, *x);
+    }
 }
 
 #[cfg(test)]

@@ -4,15 +4,27 @@ use pulp::{Simd, WithSimd};
 
 use super::Isa;
 
-/// Sum of `f` over the row: one partial sum a lane, then the rest in order, so that it depends on the row alone.
+/// The row's sum: one partial sum a lane, then the rest in order, so that it depends on the row alone.
 #[inline(always)]
-fn sum<S: Simd>(simd: S, row: &[f32], f: impl Fn(S, S::f32s) -> S::f32s, last: impl Fn(f32) -> f32) -> f32 {
+fn sum<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let (vectors, tail) = S::as_simd_f32s(row);
-    let mut total = simd.splat_f32s(0.0);
+    let mut sums = simd.splat_f32s(0.0);
     for x in vectors {
-        total = simd.add_f32s(total, f(simd, *x));
+        sums = simd.add_f32s(sums, *x);
     }
-    simd.reduce_sum_f32s(total) + tail.iter().map(|x| last(*x)).sum::<f32>()
+    simd.reduce_sum_f32s(sums) + tail.iter().sum::<f32>()
+}
+
+/// The sum of the squared distances to `center`, in the order of [`sum`].
+#[inline(always)]
+fn sum_of_squares<S: Simd>(simd: S, row: &[f32], center: f32) -> f32 {
+    let (vectors, tail) = S::as_simd_f32s(row);
+    let mut sums = simd.splat_f32s(0.0);
+    for x in vectors {
+        let x = simd.sub_f32s(*x, simd.splat_f32s(center));
+        sums = simd.mul_add_e_f32s(x, x, sums);
+    }
+    simd.reduce_sum_f32s(sums) + tail.iter().map(|x| (x - center) * (x - center)).sum::<f32>()
 }
 
 struct LayerNorm<'a> {
@@ -30,16 +42,11 @@ impl WithSimd for LayerNorm<'_> {
         let (weights, last_weights) = S::as_simd_f32s(self.weight);
         let (biases, last_biases) = S::as_simd_f32s(self.bias);
         for row in self.x.chunks_exact_mut(width) {
-            let mean = sum(simd, row, |_, x| x, |x| x) / width as f32;
-            let center = simd.splat_f32s(mean);
-            let square = |simd: S, x: S::f32s| {
-                let x = simd.sub_f32s(x, center);
-                simd.mul_f32s(x, x)
-            };
-            let variance = sum(simd, row, square, |x| (x - mean) * (x - mean)) / width as f32;
+            let mean = sum(simd, row) / width as f32;
+            let variance = sum_of_squares(simd, row, mean) / width as f32;
             let scale = 1.0 / (variance + self.eps).sqrt();
 
-            let factor = simd.splat_f32s(scale);
+            let (center, factor) = (simd.splat_f32s(mean), simd.splat_f32s(scale));
             let (vectors, tail) = S::as_mut_simd_f32s(row);
             for ((x, weight), bias) in vectors.iter_mut().zip(weights).zip(biases) {
                 *x = simd.mul_add_e_f32s(simd.mul_f32s(simd.sub_f32s(*x, center), factor), *weight, *bias);
