@@ -1,6 +1,6 @@
 //! The matrix product on packed weights, with what follows it done while a tile is still at hand.
 //!
-//! The right side is packed once into panels of [`VECTORS`] vectors of columns. A tile is a few rows by one panel, kept
+//! The right side is packed once into panels of a few vectors of columns. A tile is a few rows by one panel, kept
 //! in registers over the whole inner dimension, so every output is one sum in the order of that dimension, whatever the
 //! tile it falls in.
 
@@ -10,9 +10,6 @@ use super::Isa;
 use super::activation;
 use super::buffer::Buffer;
 use crate::config::Activation;
-
-/// Vectors of columns in a panel.
-const VECTORS: usize = 3;
 
 /// A matrix `(depth, columns)` for the right side of a product, in panels padded with zero columns.
 pub(crate) struct Packed {
@@ -32,7 +29,7 @@ impl Packed {
 
     /// Room for a matrix to come.
     pub(crate) fn empty(isa: Isa) -> Self {
-        Self { panels: Buffer::default(), depth: 0, columns: 0, width: VECTORS * isa.lanes() }
+        Self { panels: Buffer::default(), depth: 0, columns: 0, width: panel_width(isa) }
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -72,6 +69,25 @@ impl Packed {
             }
         }
     }
+}
+
+/// Columns of a panel.
+fn panel_width(isa: Isa) -> usize {
+    struct Width;
+    impl WithSimd for Width {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES * if many_registers::<S>() { 3 } else { 2 }
+        }
+    }
+    isa.run(Width)
+}
+
+/// Whether tiles are 8 rows by 3 vectors, or 6 rows by 2: the sums, a panel's vectors and a broadcast must fit into the
+/// registers, with one to spare.
+const fn many_registers<S: Simd>() -> bool {
+    S::REGISTER_COUNT >= 32
 }
 
 /// What becomes of a product's sums before they are stored.
@@ -124,20 +140,28 @@ pub(crate) fn multiply<S: Simd>(
     out: &mut [f32],
     out_stride: usize,
 ) {
-    let panels = bytemuck::cast_slice::<f32, [S::f32s; VECTORS]>(&b.panels);
-    for (panel, column) in panels.chunks_exact(b.depth.max(1)).zip((0..).step_by(b.width)) {
-        let columns = column..b.columns.min(column + b.width);
-        let bias = if epilogue.bias.is_empty() { &[] } else { &epilogue.bias[columns.clone()] };
-        let bias = load(simd, bias);
-        let mut strip = Strip { a, panel, columns, bias, epilogue, out, out_stride };
-        // Sums of VECTORS vectors for each row, a vector of the panel each, and one broadcast: that must fit.
-        if S::REGISTER_COUNT >= 32 { strip.run::<8>(simd) } else { strip.run::<4>(simd) }
+    let product = Product { a, b, epilogue, out, out_stride };
+    if many_registers::<S>() { product.by_strips::<S, 8, 3>(simd) } else { product.by_strips::<S, 6, 2>(simd) }
+}
+
+impl Product<'_> {
+    /// All rows by one panel, then by the next.
+    #[inline(always)]
+    fn by_strips<S: Simd, const ROWS: usize, const VECTORS: usize>(self, simd: S) {
+        let Self { a, b, epilogue, out, out_stride } = self;
+        let panels = S::as_simd_f32s(&b.panels).0.as_chunks::<VECTORS>().0;
+        for (panel, column) in panels.chunks_exact(b.depth.max(1)).zip((0..).step_by(b.width)) {
+            let columns = column..b.columns.min(column + b.width);
+            let bias = if epilogue.bias.is_empty() { &[] } else { &epilogue.bias[columns.clone()] };
+            let bias = load(simd, bias);
+            Strip { a, panel, columns, bias, epilogue, out: &mut *out, out_stride }.run::<ROWS>(simd);
+        }
     }
 }
 
-/// Up to [`VECTORS`] vectors' numbers; zeros where there are none.
+/// Up to a panel's width of numbers; zeros where there are fewer.
 #[inline(always)]
-fn load<S: Simd>(simd: S, numbers: &[f32]) -> [S::f32s; VECTORS] {
+fn load<S: Simd, const VECTORS: usize>(simd: S, numbers: &[f32]) -> [S::f32s; VECTORS] {
     let (vectors, _) = S::as_simd_f32s(numbers);
     match vectors.first_chunk() {
         Some(all) => *all,
@@ -153,7 +177,7 @@ fn load<S: Simd>(simd: S, numbers: &[f32]) -> [S::f32s; VECTORS] {
 
 /// Stores as many numbers as there is room for.
 #[inline(always)]
-fn store<S: Simd>(simd: S, numbers: [S::f32s; VECTORS], out: &mut [f32]) {
+fn store<S: Simd, const VECTORS: usize>(simd: S, numbers: [S::f32s; VECTORS], out: &mut [f32]) {
     let (vectors, _) = S::as_mut_simd_f32s(out);
     match vectors.first_chunk_mut() {
         Some(all) => *all = numbers,
@@ -166,7 +190,7 @@ fn store<S: Simd>(simd: S, numbers: [S::f32s; VECTORS], out: &mut [f32]) {
 }
 
 /// All rows by one panel.
-struct Strip<'a, S: Simd> {
+struct Strip<'a, S: Simd, const VECTORS: usize> {
     a: Rows<'a>,
     panel: &'a [[S::f32s; VECTORS]],
     columns: std::ops::Range<usize>,
@@ -176,7 +200,7 @@ struct Strip<'a, S: Simd> {
     out_stride: usize,
 }
 
-impl<S: Simd> Strip<'_, S> {
+impl<S: Simd, const VECTORS: usize> Strip<'_, S, VECTORS> {
     #[inline(always)]
     fn run<const ROWS: usize>(&mut self, simd: S) {
         let mut row = 0;
@@ -241,7 +265,7 @@ impl<S: Simd> Strip<'_, S> {
 }
 
 #[inline(always)]
-fn add<S: Simd>(simd: S, sums: &mut [S::f32s; VECTORS], more: &[S::f32s; VECTORS]) {
+fn add<S: Simd, const VECTORS: usize>(simd: S, sums: &mut [S::f32s; VECTORS], more: &[S::f32s; VECTORS]) {
     for (sum, x) in sums.iter_mut().zip(more) {
         *sum = simd.add_f32s(*sum, *x);
     }

@@ -42,3 +42,57 @@ fn weighted_sum<'a>(out: &mut [f32], rows: impl Iterator<Item = &'a [f32]>, weig
     }
     out.iter_mut().for_each(|out| *out *= scale);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::testing::noise;
+
+    const MODES: [PoolingMode; 6] = [
+        PoolingMode::Cls,
+        PoolingMode::Max,
+        PoolingMode::Mean,
+        PoolingMode::MeanSqrtLen,
+        PoolingMode::WeightedMean,
+        PoolingMode::LastToken,
+    ];
+
+    /// One column pooled in float64, as sentence-transformers does it with a mask whose first `skip` places are 0.
+    fn truth(mode: PoolingMode, column: &[f64], skip: usize) -> f64 {
+        let mask = |i: usize| if i < skip { 0.0 } else { 1.0 };
+        let sum =
+            |weight: &dyn Fn(usize) -> f64| -> f64 { column.iter().enumerate().map(|(i, x)| weight(i) * x).sum() };
+        let total = |weight: &dyn Fn(usize) -> f64| (0..column.len()).map(weight).sum::<f64>().max(1e-9);
+        match mode {
+            PoolingMode::Cls => column[if skip < column.len() { skip } else { 0 }],
+            PoolingMode::LastToken => column[column.len() - 1] * mask(column.len() - 1),
+            PoolingMode::Max => column.iter().skip(skip).copied().fold(f64::NEG_INFINITY, f64::max),
+            PoolingMode::Mean => sum(&mask) / total(&mask),
+            PoolingMode::MeanSqrtLen => sum(&mask) / total(&mask).sqrt(),
+            PoolingMode::WeightedMean => {
+                let weight = |i: usize| mask(i) * (i + 1) as f64;
+                sum(&weight) / total(&weight)
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_mode_agrees_with_the_reference(
+            length in 1usize..70, width in 1usize..20, skip in 0usize..80, seed: u64,
+        ) {
+            let tokens = noise(length * width, seed);
+            for mode in MODES {
+                let mut out = vec![f32::NAN; width];
+                pool(mode, &tokens, width, skip, &mut out);
+                for (i, got) in out.iter().enumerate() {
+                    let column: Vec<f64> = tokens.iter().skip(i).step_by(width).map(|x| f64::from(*x)).collect();
+                    let want = truth(mode, &column, skip);
+                    prop_assert!(f64::from(*got) == want || (f64::from(*got) - want).abs() < 5e-6, "{mode:?}: {got}, not {want}");
+                }
+            }
+        }
+    }
+}
