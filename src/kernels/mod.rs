@@ -70,6 +70,20 @@ impl Isa {
             Self::Neon(simd) => pulp::Simd::vectorize(simd, op),
         }
     }
+
+    /// How many `f32` a vector holds.
+    #[cfg(test)]
+    pub(crate) fn lanes(self) -> usize {
+        struct Lanes;
+        impl pulp::WithSimd for Lanes {
+            type Output = usize;
+            #[inline(always)]
+            fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
+                S::F32_LANES
+            }
+        }
+        self.run(Lanes)
+    }
 }
 
 #[cfg(test)]
