@@ -109,6 +109,9 @@ fn long_texts_are_counted_or_refused() {
     let ids = &model.tokenize(&[Input::Text(&long)]).unwrap()[0];
     assert_eq!(ids.ids.len(), 5);
     assert!(model.set_max_seq_length(0).is_err() && model.set_max_seq_length(141).is_err());
+    // Special tokens are kept in any case.
+    model.set_max_seq_length(1).unwrap();
+    assert_eq!(model.tokenize(&[Input::Text(&long)]).unwrap()[0].ids.len(), 2);
     model.set_max_seq_length(140).unwrap();
     model.encode(&[long], &plain()).unwrap();
 }
@@ -178,8 +181,64 @@ fn a_saved_model_is_the_same_model() {
         check().save(folder.path()).unwrap();
         check();
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{left:?}");
+        assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
     }
+}
+
+#[test]
+fn a_model_saved_over_another_is_not_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each time the kind of the weights' file changes, and tokenizer files come and go.
+    for name in ["bert-mean-normalize", "legacy-bert-cls-dense-normalize", "mpnet-cls-dot", "legacy-distilbert-dense-tanh"] {
+        std::fs::write(folder.path().join("added_tokens.json"), r#"{"[NEW]": 9000}"#).unwrap();
+        let saved = model(name);
+        saved.save(folder.path()).unwrap();
+        let again = Model::from_dir(folder.path()).unwrap();
+        let encode = |model: &Model| model.encode(&tiny(name).texts, &plain()).unwrap();
+        assert!(encode(&again) == encode(&saved), "{name}");
+        assert!(!folder.path().join("added_tokens.json").exists());
+    }
+}
+
+#[test]
+fn modules_that_change_places_are_saved_onto_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    model("bert-cls-dense-normalize").save(folder.path()).unwrap();
+    let dense = |name: &str| folder.path().join(name);
+    // Two Dense modules whose folders are named for each other's places.
+    model("bert-cls-dense-normalize").save(dense("other")).unwrap();
+    std::fs::rename(dense("2_Dense"), dense("3_Dense")).unwrap();
+    copy_dense_doubled(&dense("other/2_Dense"), &dense("2_Dense"));
+    let modules = ["", "1_Pooling", "3_Dense", "2_Dense"].iter().enumerate().map(|(i, path)| {
+        let class = ["Transformer", "Pooling", "Dense", "Dense"][i];
+        serde_json::json!({ "path": path, "type": format!("sentence_transformers.models.{class}") })
+    });
+    std::fs::write(dense("modules.json"), serde_json::Value::from_iter(modules).to_string()).unwrap();
+    let before = Model::from_dir(folder.path()).unwrap();
+    let want = before.encode(&["text"], &plain()).unwrap();
+    before.save(folder.path()).unwrap();
+    assert!(Model::from_dir(folder.path()).unwrap().encode(&["text"], &plain()).unwrap() == want);
+}
+
+/// Copies a Dense module, each weight times two.
+fn copy_dense_doubled(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::copy(from.join("config.json"), to.join("config.json")).unwrap();
+    let tensors = candle_core::safetensors::load(from.join("model.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let doubled: std::collections::HashMap<_, _> =
+        tensors.into_iter().map(|(name, tensor)| (name, (tensor * 2.0).unwrap())).collect();
+    candle_core::safetensors::save(&doubled, to.join("model.safetensors")).unwrap();
+}
+
+#[test]
+fn many_threads_save_to_one_folder() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), model("bert-mean-normalize"));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..10).for_each(|_| model.save(folder.path()).unwrap()));
+        }
+    });
+    Model::from_dir(folder.path()).unwrap();
 }
 
 #[test]
@@ -195,6 +254,9 @@ fn a_folder_of_transformers_alone_is_mean_pooled() {
     for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
         std::fs::copy(case.model.join(name), folder.path().join(name)).unwrap();
     }
+    // Without modules.json nobody asks for these.
+    let settings = r#"{"prompts": {"query": "q: "}, "default_prompt_name": "query", "truncate_dim": 3}"#;
+    std::fs::write(folder.path().join("config_sentence_transformers.json"), settings).unwrap();
     let model = Model::from_dir(folder.path()).unwrap();
     assert!(case.largest_difference(model.encode(&case.texts, &plain()).unwrap().as_slice()) <= case.tolerance());
     assert_eq!(model.max_seq_length(), Some(128));
@@ -252,6 +314,34 @@ fn options_say_what_they_are() {
     assert!(matches!("cuda:0".parse::<rushlight::Device>(), Err(Error::Device { .. })));
     assert!(matches!("cuda:x".parse::<rushlight::Device>(), Err(Error::InvalidArgument { .. })));
     let _: BTreeMap<String, String> = LoadOptions::default().prompts;
+}
+
+#[test]
+fn a_short_call_is_served_while_a_long_one_runs() {
+    let model = model("mpnet-mean-normalize");
+    let texts: Vec<_> = (0..200_000).map(|i| format!("{i} {}", "word ".repeat(100))).collect();
+    let long_is_done = std::sync::atomic::AtomicBool::new(false);
+    struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+    impl Observer for Stop<'_> {
+        fn interrupted(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let observer = Stop(&stop);
+            let result = model.encode(&texts, &EncodeOptions { observer: Some(&observer), ..plain() });
+            assert!(matches!(result, Err(Error::Interrupted)));
+            long_is_done.store(true, Ordering::Relaxed);
+        });
+        for _ in 0..20 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            model.encode(&["short"], &plain()).unwrap();
+        }
+        assert!(!long_is_done.load(Ordering::Relaxed), "the short calls waited for the long one");
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 proptest! {

@@ -3,8 +3,8 @@
 //! The weights are those of the folder that the model was loaded from, and so are copied; the files that say how they are
 //! used are written anew, with the keys that old versions know too.
 
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Map, Value, json};
 
@@ -29,36 +29,37 @@ const TRANSFORMER_FILES: &[&str] = &[
 
 /// Writes `model` into `folder`, which is made where it is absent.
 pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    let mut staged = Staged::below(folder)?;
     let transformer = model.parts.transformer();
     for name in TRANSFORMER_FILES {
         if transformer.join(name).exists() {
-            copy(&transformer.join(name), &folder.join(name))?;
+            staged.copy(&transformer.join(name), Path::new(name))?;
         }
     }
-    copy_weights(transformer, folder)?;
-    let settings =
-        json!({ "max_seq_length": model.max_seq_length(), "do_lower_case": model.parts.settings.do_lower_case });
-    write_json(&folder.join("sentence_bert_config.json"), &settings)?;
-    write_json(&folder.join("config_sentence_transformers.json"), &sentence_settings(model))?;
+    copy_weights(transformer, Path::new(""), &mut staged)?;
+    let do_lower_case = model.parts.settings.do_lower_case;
+    let settings = json!({ "max_seq_length": model.max_seq_length(), "do_lower_case": do_lower_case });
+    staged.write_json("sentence_bert_config.json", &settings)?;
+    staged.write_json("config_sentence_transformers.json", &sentence_settings(model))?;
 
     let mut modules = vec![module(0, ModuleKind::Transformer, "")];
     match &model.parts.entries {
         Some(entries) => {
             for (i, entry) in entries.iter().enumerate().skip(1) {
                 let path = format!("{i}_{}", entry.kind.name());
-                save_module(entry, &folder.join(&path))?;
+                save_module(entry, Path::new(&path), &mut staged)?;
                 modules.push(module(i, entry.kind, &path));
             }
         }
         None => {
-            let path = "1_Pooling";
-            write_json(&folder.join(path).join("config.json"), &PoolingConfig::mean().to_json(model.hidden_size()))?;
-            modules.push(module(1, ModuleKind::Pooling, path));
+            let settings = PoolingConfig::mean().to_json(model.hidden_size());
+            staged.write_json("1_Pooling/config.json", &settings)?;
+            modules.push(module(1, ModuleKind::Pooling, "1_Pooling"));
         }
     }
     // Last, since it is what makes a folder a model.
-    write_json(&folder.join("modules.json"), &Value::Array(modules))
+    staged.write_json("modules.json", &Value::Array(modules))?;
+    staged.publish()
 }
 
 fn module(i: usize, kind: ModuleKind, path: &str) -> Value {
@@ -77,9 +78,9 @@ fn sentence_settings(model: &Model) -> Value {
     })
 }
 
-fn save_module(entry: &ModuleEntry, folder: &Path) -> Result<()> {
-    let config = entry.folder.join("config.json");
-    let read = || JsonFile::read(config.clone(), "the module needs it");
+fn save_module(entry: &ModuleEntry, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
+    let config = path.join("config.json");
     match entry.kind {
         // It has no settings of its own that we take.
         ModuleKind::Normalize | ModuleKind::Transformer => Ok(()),
@@ -87,60 +88,93 @@ fn save_module(entry: &ModuleEntry, folder: &Path) -> Result<()> {
             let file = read()?;
             let width = ["embedding_dimension", "word_embedding_dimension"].iter().find_map(|key| file.value.get(key));
             let width = width.and_then(Value::as_u64).unwrap_or_default() as usize;
-            let pooling = PoolingConfig::read(&entry.folder, width)?;
-            write_json(&folder.join("config.json"), &pooling.to_json(width))
+            staged.write_json(config, &PoolingConfig::read(&entry.folder, width)?.to_json(width))
         }
         ModuleKind::Dense => {
             let known = ["in_features", "out_features", "bias", "activation_function", "use_residual"];
             let file = read()?;
             let keep = |(key, value): (&String, &Value)| known.contains(&&**key).then(|| (key.clone(), value.clone()));
             let settings: Map<_, _> = file.value.as_object().into_iter().flatten().filter_map(keep).collect();
-            write_json(&folder.join("config.json"), &Value::Object(settings))?;
-            copy_weights(&entry.folder, folder)
+            staged.write_json(config, &Value::Object(settings))?;
+            copy_weights(&entry.folder, path, staged)
         }
         ModuleKind::LayerNorm => {
-            write_json(&folder.join("config.json"), &read()?.value)?;
-            copy_weights(&entry.folder, folder)
+            staged.write_json(config, &read()?.value)?;
+            copy_weights(&entry.folder, path, staged)
         }
     }
 }
 
-fn copy_weights(from: &Path, to: &Path) -> Result<()> {
+fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
     for name in Weights::files(from)? {
-        copy(&from.join(&name), &to.join(&name))?;
+        staged.copy(&from.join(&name), &to.join(&name))?;
     }
     Ok(())
 }
 
-/// Copies a file, unless it is the same one.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let same = matches!((from.canonicalize(), to.canonicalize()), (Ok(from), Ok(to)) if from == to);
-    if same {
-        return Ok(());
+/// Files on their way into a folder: written beside their places, so that nothing there changes before all are whole,
+/// and then renamed: whoever has mapped an old one keeps it whole, and the model itself may be loaded from there.
+struct Staged<'a> {
+    folder: &'a Path,
+    staging: PathBuf,
+    written: Vec<PathBuf>,
+}
+
+impl<'a> Staged<'a> {
+    fn below(folder: &'a Path) -> Result<Self> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let unique = format!(".saving-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let staging = folder.join(unique);
+        std::fs::create_dir_all(&staging).map_err(|error| Error::io(&staging, error))?;
+        Ok(Self { folder, staging, written: Vec::new() })
     }
-    in_place_of(to, |temporary| std::fs::copy(from, temporary).map(|_| ()).map_err(|error| Error::io(from, error)))
-}
 
-fn write_json(path: &Path, value: &Value) -> Result<()> {
-    in_place_of(path, |temporary| {
-        let write = || std::fs::File::create(temporary)?.write_all(format!("{value:#}\n").as_bytes());
-        write().map_err(|error| Error::io(temporary, error))
-    })
-}
-
-/// Has `write` make a file beside `path`, and renames it to `path`: whoever has mapped the old one keeps it whole.
-fn in_place_of(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new(""));
-    std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary: PathBuf = parent.join(format!(".{name}.{}.part", std::process::id()));
-    let renamed =
-        write(&temporary).and_then(|()| std::fs::rename(&temporary, path).map_err(|error| Error::io(path, error)));
-    if renamed.is_err() {
-        match std::fs::remove_file(&temporary) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(temporary, error)),
-            _ => {}
+    /// The place to write what is to become `path` of the folder.
+    fn place(&mut self, path: &Path) -> Result<PathBuf> {
+        let place = self.staging.join(path);
+        if let Some(parent) = place.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
         }
+        self.written.push(path.to_path_buf());
+        Ok(place)
     }
-    renamed
+
+    fn copy(&mut self, from: &Path, path: &Path) -> Result<()> {
+        let place = self.place(path)?;
+        std::fs::copy(from, place).map(drop).map_err(|error| Error::io(from, error))
+    }
+
+    fn write_json(&mut self, path: impl AsRef<Path>, value: &Value) -> Result<()> {
+        let place = self.place(path.as_ref())?;
+        std::fs::write(&place, format!("{value:#}\n")).map_err(|error| Error::io(place, error))
+    }
+
+    /// Moves all files to their places, in the order in which they were written, and takes away what another model that
+    /// was there before has left and would be read in place of this one's.
+    fn publish(self) -> Result<()> {
+        let modules = self.written.iter().filter_map(|path| path.parent()).filter(|parent| *parent != Path::new(""));
+        let weights = |folder: &Path| Weights::NAMES.map(|name| folder.join(name));
+        let stale = TRANSFORMER_FILES.iter().map(PathBuf::from).chain(weights(Path::new("")));
+        for path in stale.chain(modules.flat_map(weights)).filter(|path| !self.written.contains(path)) {
+            let path = self.folder.join(path);
+            if path.exists() {
+                std::fs::remove_file(&path).map_err(|error| Error::io(path, error))?;
+            }
+        }
+        for path in &self.written {
+            let place = self.folder.join(path);
+            if let Some(parent) = place.parent() {
+                std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
+            }
+            std::fs::rename(self.staging.join(path), &place).map_err(|error| Error::io(place, error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        // What can't be removed is of no consequence to the model.
+        let _ = std::fs::remove_dir_all(&self.staging);
+    }
 }

@@ -13,7 +13,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::config::{JsonFile, inside};
+use crate::config::{JsonFile, inside, plain_file_size};
 use crate::error::{Error, Result};
 
 #[cfg(target_endian = "big")]
@@ -105,13 +105,15 @@ impl Weights {
             read_torch(&torch, &mut entries)?;
             torch
         } else {
-            let needed = format!("the module's weights; {INDEX} with its shards or {TORCH} would do too");
-            return Err(Error::FileNotFound { path: single, needed });
+            return Err(none_in(folder));
         };
         Ok(Self { file: file.into(), entries, prefix: String::new() })
     }
 
-    /// Files of weights that are in a folder, by name.
+    /// The names that [`Weights::open`] looks for; shards have names of their own.
+    pub(crate) const NAMES: [&str; 3] = [SAFETENSORS, INDEX, TORCH];
+
+    /// Files of weights that are in a folder, by name: those that [`Weights::open`] reads.
     pub(crate) fn files(folder: &Path) -> Result<Vec<String>> {
         if folder.join(SAFETENSORS).exists() {
             return Ok(vec![SAFETENSORS.to_owned()]);
@@ -121,7 +123,8 @@ impl Weights {
                 let shards = shard_names(&index)?;
                 Ok(std::iter::once(INDEX.to_owned()).chain(shards).collect())
             }
-            None => Ok(vec![TORCH.to_owned()]),
+            None if folder.join(TORCH).exists() => Ok(vec![TORCH.to_owned()]),
+            None => Err(none_in(folder)),
         }
     }
 
@@ -193,6 +196,7 @@ fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Arc<[f
 /// Maps a file into memory.
 #[expect(unsafe_code, reason = "a memory map")]
 fn map(path: &Path) -> Result<Arc<Mmap>> {
+    plain_file_size(path)?;
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     // SAFETY: the map is only read. Were another process to truncate or rewrite the file meanwhile, reads would fault or
     // change; like every loader of mapped weights we rely on model files being replaced, not written over, and we
@@ -213,6 +217,11 @@ fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result
         entries.insert(name, entry);
     }
     Ok(())
+}
+
+fn none_in(folder: &Path) -> Error {
+    let needed = format!("the module's weights; {INDEX} with its shards or {TORCH} would do too");
+    Error::FileNotFound { path: folder.join(SAFETENSORS), needed }
 }
 
 /// The names of the shards that an index lists, each once.
