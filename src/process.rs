@@ -1,5 +1,6 @@
 //! What is the whole process's: the choice of kernels, and how many threads compute.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,11 @@ pub fn instruction_set() -> Result<&'static str> {
 struct Threads {
     limit: usize,
     running: usize,
+    /// Those that wait, first come first served: a long call's pieces don't keep a short one waiting.
+    waiting: VecDeque<u64>,
+    next_ticket: u64,
+    /// A fork's child has none of the threads that were running.
+    process: u32,
 }
 
 static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
@@ -63,11 +69,19 @@ fn default_limit() -> Result<usize> {
     }
 }
 
-fn threads(state: &mut Option<Threads>) -> Result<&mut Threads> {
-    match state {
-        Some(threads) => Ok(threads),
-        None => Ok(state.insert(Threads { limit: default_limit()?, running: 0 })),
+impl Threads {
+    fn new(limit: usize) -> Self {
+        Self { limit, running: 0, waiting: VecDeque::new(), next_ticket: 0, process: std::process::id() }
     }
+}
+
+fn threads(state: &mut Option<Threads>) -> Result<&mut Threads> {
+    let threads = match state.take() {
+        Some(threads) if threads.process == std::process::id() => threads,
+        Some(parents) => Threads::new(parents.limit),
+        None => Threads::new(default_limit()?),
+    };
+    Ok(state.insert(threads))
 }
 
 /// How many threads may compute at once, of all models together.
@@ -88,47 +102,56 @@ pub fn set_num_threads(limit: usize) -> Result<()> {
     if limit == 0 {
         return Err(Error::argument("n", "must be at least 1, got 0"));
     }
-    let mut state = lock();
-    let running = state.as_ref().map_or(0, |threads| threads.running);
-    *state = Some(Threads { limit, running });
+    // What the environment says is of no matter from here on, so it may be wrong.
+    lock().get_or_insert_with(|| Threads::new(limit)).limit = limit;
     FREED.notify_all();
     Ok(())
 }
 
-/// Leave for a number of threads to compute, until it is dropped.
+/// Leave for a thread to compute, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    threads: usize,
-}
-
-impl Permit {
-    pub(crate) fn threads(&self) -> usize {
-        self.threads
-    }
-}
+pub(crate) struct Permit(());
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(threads) = lock().as_mut() {
-            threads.running -= self.threads;
+            threads.running = threads.running.saturating_sub(1);
         }
         FREED.notify_all();
     }
 }
 
-/// Waits until a thread may compute, and takes up to `wanted` of those that are free.
+/// A place in the queue; it is given up when dropped.
+struct Ticket(u64);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(threads) = lock().as_mut() {
+            threads.waiting.retain(|ticket| *ticket != self.0);
+        }
+        FREED.notify_all();
+    }
+}
+
+/// Waits until this thread may compute.
 ///
 /// # Errors
 /// What `checkpoint` says; it is asked now and then while waiting.
-pub(crate) fn permit(wanted: usize, checkpoint: &dyn Fn() -> Result<()>) -> Result<Permit> {
+pub(crate) fn permit(checkpoint: &dyn Fn() -> Result<()>) -> Result<Permit> {
+    let ticket = {
+        let mut state = lock();
+        let threads = threads(&mut state)?;
+        threads.next_ticket += 1;
+        let ticket = threads.next_ticket;
+        threads.waiting.push_back(ticket);
+        Ticket(ticket)
+    };
     loop {
         let mut state = lock();
         let threads = threads(&mut state)?;
-        let free = threads.limit.saturating_sub(threads.running);
-        if free > 0 {
-            let granted = wanted.clamp(1, free);
-            threads.running += granted;
-            return Ok(Permit { threads: granted });
+        if threads.running < threads.limit && threads.waiting.front() == Some(&ticket.0) {
+            threads.running += 1;
+            return Ok(Permit(()));
         }
         drop(FREED.wait_timeout(state, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner));
         checkpoint()?;
@@ -151,22 +174,23 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| {
-                    for wanted in [1, 2, 5] {
-                        let permit = permit(wanted, &|| Ok(())).unwrap();
-                        assert!((1..=wanted).contains(&permit.threads()));
-                        let now = running.fetch_add(permit.threads(), Ordering::SeqCst) + permit.threads();
-                        most.fetch_max(now, Ordering::SeqCst);
+                    for _ in 0..50 {
+                        let permit = permit(&|| Ok(())).unwrap();
+                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
-                        running.fetch_sub(permit.threads(), Ordering::SeqCst);
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        drop(permit);
                     }
                 });
             }
         });
-        assert!(most.load(Ordering::SeqCst) <= 3);
+        assert_eq!(most.load(Ordering::SeqCst), 3);
 
-        let all = permit(3, &|| Ok(())).unwrap();
-        assert!(matches!(permit(1, &|| Err(Error::Interrupted)), Err(Error::Interrupted)));
+        let all: Vec<_> = (0..3).map(|_| permit(&|| Ok(())).unwrap()).collect();
+        assert!(matches!(permit(&|| Err(Error::Interrupted)), Err(Error::Interrupted)));
         drop(all);
+        // The one that gave up is not waited for.
+        drop(permit(&|| Ok(())).unwrap());
         set_num_threads(default_limit().unwrap()).unwrap();
     }
 }

@@ -1,7 +1,8 @@
 //! Work over threads: each takes the next piece until none is left; the first error, or the caller, stops them all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::process;
@@ -24,6 +25,9 @@ pub(crate) struct Nobody;
 
 impl Observer for Nobody {}
 
+/// How often a caller that has no piece left asks its observer.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// Calls `work(piece, checkpoint)` for every piece, on at most `threads` threads and no more than the process allows, the
 /// caller's among them. `work` calls `checkpoint` now and then and passes on its error. `finished` is called on the
 /// caller's thread after each of its own pieces.
@@ -40,32 +44,83 @@ pub(crate) fn run<T, W>(
 where
     W: Fn(T, &dyn Fn() -> Result<()>) -> Result<()> + Sync,
 {
-    let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) };
-    let permit = process::permit(threads, &ask)?;
+    let threads = threads.min(process::num_threads()?);
     let pieces = Mutex::new(pieces);
-    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let next = || lock(&pieces).next();
     let stop = AtomicBool::new(false);
-    let stopped = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
     let failure = Mutex::new(None);
+    let fail = |error| {
+        lock(&failure).get_or_insert(error);
+        stop.store(true, Ordering::Relaxed);
+    };
+    let stopped = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
+    let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { stopped() };
     let take = |checkpoint: &dyn Fn() -> Result<()>, finished: &dyn Fn()| {
         let _guard = StopOnPanic(&stop);
         while let Some(piece) = next() {
-            if let Err(error) = checkpoint().and_then(|()| work(piece, checkpoint)) {
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                stop.store(true, Ordering::Relaxed);
-                return;
+            let work = |_permit| work(piece, checkpoint);
+            if let Err(error) = checkpoint().and_then(|()| process::permit(checkpoint)).and_then(work) {
+                return fail(error);
             }
             finished();
         }
     };
+    let helpers = Helpers::default();
     std::thread::scope(|scope| {
-        for _ in 1..permit.threads() {
+        for _ in 1..threads {
+            let helper = helpers.enter();
+            let run = || {
+                let _helper = helper;
+                take(&stopped, &|| {});
+            };
             // Where the system has no more threads, those that run do it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, || take(&stopped, &|| {}));
+            let _ = std::thread::Builder::new().spawn_scoped(scope, run);
         }
-        take(&|| ask().and_then(|()| stopped()), finished);
+        take(&ask, finished);
+        while helpers.working(PATIENCE) {
+            if let Err(error) = ask() {
+                fail(error);
+            }
+        }
     });
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    lock(&failure).take().map_or(Ok(()), Err)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts the threads that help, so that the caller can wait for them and be asked meanwhile.
+#[derive(Default)]
+struct Helpers {
+    count: Mutex<usize>,
+    left: Condvar,
+}
+
+impl Helpers {
+    fn enter(&self) -> Helper<'_> {
+        *lock(&self.count) += 1;
+        Helper(self)
+    }
+
+    /// Waits a while for all to be done; whether some still work.
+    fn working(&self, patience: Duration) -> bool {
+        let count = lock(&self.count);
+        if *count == 0 {
+            return false;
+        }
+        *self.left.wait_timeout(count, patience).unwrap_or_else(PoisonError::into_inner).0 > 0
+    }
+}
+
+/// A thread that helps, until it is dropped.
+struct Helper<'a>(&'a Helpers);
+
+impl Drop for Helper<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.count) -= 1;
+        self.0.left.notify_all();
+    }
 }
 
 /// Makes the other threads stop where one panics; the scope then panics in the caller.

@@ -105,6 +105,7 @@ impl Model {
                 let encoding = Encoding {
                     input_ids: ids.ids.clone(),
                     token_type_ids: ids.type_ids.clone(),
+                    full_length: ids.full_length,
                     token_embeddings: output.token_embeddings[tokens.start * hidden..tokens.end * hidden].to_vec(),
                     sentence_embedding,
                 };
@@ -152,6 +153,7 @@ impl Model {
         }
     }
 
+    /// The tokens of each input, by all threads; an error is of the first input that has one, by its `place`.
     fn tokenize_all(
         &self,
         inputs: &[Input<'_>],
@@ -160,26 +162,17 @@ impl Model {
         place: &dyn Fn(usize) -> usize,
     ) -> Result<Vec<Tokens>> {
         let max_length = self.max_seq_length.unwrap_or(usize::MAX);
-        let pieces = inputs.len().div_ceil(TEXTS_A_PIECE);
-        let all: Mutex<Vec<_>> = Mutex::new(vec![None; pieces]);
-        // An error's place among this call's inputs is put right below, on this thread.
-        let chunks = inputs.chunks(TEXTS_A_PIECE).enumerate();
-        schedule::run(chunks, pieces, observer, &|| {}, |(piece, inputs), _| {
-            let tokenize = |(i, input): (usize, &Input<'_>)| {
-                let tokens = self.parts.tokenizer.encode(*input, prompt, max_length)?;
-                let index = piece * TEXTS_A_PIECE + i;
-                self.check_ids(&tokens).map_err(|problem| Error::InvalidInput { index, problem })?;
-                Ok(tokens)
+        let tokens = for_each_input(inputs, observer, |input| {
+            let tokens = match self.parts.tokenizer.encode(input, prompt, max_length) {
+                Err(Error::Tokenizer(problem)) => return Ok(Err(problem)),
+                tokens => tokens?,
             };
-            let tokens = inputs.iter().enumerate().map(tokenize).collect::<Result<Vec<_>>>()?;
-            all.lock().unwrap_or_else(PoisonError::into_inner)[piece] = Some(tokens);
-            Ok(())
-        })
-        .map_err(|error| match error {
-            Error::InvalidInput { index, problem } => Error::InvalidInput { index: place(index), problem },
-            other => other,
+            Ok(self.check_ids(&tokens).map(|()| tokens))
         })?;
-        Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().flatten().collect())
+        let named = |(i, tokens): (usize, std::result::Result<_, _>)| {
+            tokens.map_err(|problem| Error::InvalidInput { index: place(i), problem })
+        };
+        tokens.into_iter().enumerate().map(named).collect()
     }
 
     /// Whether the embedding tables have every id; else what is wrong.
@@ -205,7 +198,11 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`].
     pub fn tokenize(&self, inputs: &[Input<'_>]) -> Result<Vec<Tokens>> {
-        self.tokenize_all(inputs, "", &Nobody, &|i| i)
+        self.tokenize_watched(inputs, &Nobody)
+    }
+
+    pub(crate) fn tokenize_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
+        self.tokenize_all(inputs, "", observer, &|i| i)
     }
 
     /// How many tokens each input has, special tokens included, before truncation and without a prompt.
@@ -213,7 +210,11 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`].
     pub fn count_tokens(&self, inputs: &[Input<'_>]) -> Result<Vec<usize>> {
-        inputs.iter().map(|input| self.parts.tokenizer.count(*input)).collect()
+        self.count_tokens_watched(inputs, &Nobody)
+    }
+
+    pub(crate) fn count_tokens_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<usize>> {
+        for_each_input(inputs, observer, |input| self.parts.tokenizer.count(input))
     }
 
     /// The tokenizer.
@@ -224,6 +225,27 @@ impl Model {
 
 fn texts<T: AsRef<str>>(inputs: &[T]) -> Vec<Input<'_>> {
     inputs.iter().map(|text| Input::Text(text.as_ref())).collect()
+}
+
+/// `work` of each input, in their order, by all threads.
+fn for_each_input<'a, T: Send>(
+    inputs: &[Input<'a>],
+    observer: &dyn Observer,
+    work: impl Fn(Input<'a>) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let pieces = inputs.len().div_ceil(TEXTS_A_PIECE);
+    let mut results: Vec<Vec<T>> = Vec::new();
+    results.resize_with(pieces, Vec::new);
+    let tasks = inputs.chunks(TEXTS_A_PIECE).zip(&mut results);
+    schedule::run(tasks, pieces, observer, &|| {}, |(inputs, results), checkpoint| {
+        for input in inputs {
+            // A text may be long.
+            checkpoint()?;
+            results.push(work(*input)?);
+        }
+        Ok(())
+    })?;
+    Ok(results.into_iter().flatten().collect())
 }
 
 /// A call to embed, tokenized.
