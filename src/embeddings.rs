@@ -75,6 +75,8 @@ pub struct Encoding {
     pub input_ids: Vec<u32>,
     /// Which of a pair a token is of, where the tokenizer says it.
     pub token_type_ids: Option<Vec<u32>>,
+    /// How many tokens the text has, special tokens included, before it was cut.
+    pub full_length: usize,
     /// `(tokens, hidden_size)`, row by row.
     pub token_embeddings: Vec<f32>,
     /// The text's embedding, as [`Model::encode`](crate::Model::encode) gives it.

@@ -120,7 +120,7 @@ fn files_that_are_no_json_or_of_the_wrong_shape_are_named() {
         "2_Normalize/config.json",
     ];
     for file in files {
-        for wrong in ["", "{", "nonsense", "\"text\"", "3", "null", "[1, 2]", "\u{0}", &deep, &deep_object] {
+        for wrong in ["", "{", "nonsense", "\"text\"", "3", "null", "[1]", "[1, 2]", "[[]]", "\u{0}", &deep, &deep_object] {
             let error = Spoiled::bert().write(file, wrong).fails(&[file.rsplit('/').next().unwrap()]);
             let start = &wrong[..wrong.len().min(20)];
             assert!(
@@ -265,8 +265,8 @@ fn what_is_not_supported_is_named_with_what_is() {
     assert_is!(settings("truncate_dim", json!(0)).fails(&["truncate_dim"]), Error::InvalidConfig { .. });
     assert_is!(settings("model_type", json!("SparseEncoder")).fails(&["model_type"]), Error::Unsupported { .. });
     assert_is!(
-        settings("default_prompt_name", json!("nothing")).fails(&["nothing", "query"]),
-        Error::InvalidArgument { .. }
+        settings("default_prompt_name", json!("nothing")).fails(&["default_prompt_name", "nothing", "query"]),
+        Error::InvalidConfig { .. }
     );
 }
 
@@ -367,4 +367,17 @@ fn options_that_do_not_fit_are_refused() {
     assert_is!(with(LoadOptions { truncate_dim: Some(0), ..LoadOptions::default() }), Error::InvalidArgument { .. });
     let prompt = with(LoadOptions { default_prompt_name: Some("x".to_owned()), ..LoadOptions::default() });
     assert!(prompt.to_string().contains("\"query\""), "{prompt}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_is_refused() {
+    for file in ["config.json", "tokenizer_config.json", "model.safetensors"] {
+        let spoiled = Spoiled::bert().remove(file);
+        std::os::unix::fs::symlink("/dev/zero", spoiled.path().join(file)).unwrap();
+        assert_is!(spoiled.fails(&[file, "plain file"]), Error::Io { .. });
+        let spoiled = Spoiled::bert().remove(file);
+        fs::create_dir(spoiled.path().join(file)).unwrap();
+        assert_is!(spoiled.fails(&[file, "plain file"]), Error::Io { .. });
+    }
 }

@@ -90,7 +90,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let embeddings = parameters.at("embeddings");
     let positions = embeddings.table("position_embeddings", config.max_position_embeddings, hidden_size)?;
     let by_bucket = parameters.array("encoder.relative_attention_bias.weight", &[buckets, shape.heads])?;
-    let bias = ops.distance_bias(biases_by_distance(&by_bucket, max_tokens))?;
+    let bias = ops.distance_bias(biases_by_distance(by_bucket.as_slice(), buckets, shape.heads, max_tokens))?;
     Ok(Box::new(Mpnet {
         words: embeddings.table("word_embeddings", vocab_size, hidden_size)?,
         positions,
@@ -108,11 +108,10 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
 
 /// `(buckets, heads)` spread over all distances: `(heads, 2 * longest - 1)`, that from query `q` to key `k` at column
 /// `k - q + longest - 1`.
-fn biases_by_distance(by_bucket: &Array, longest: usize) -> Array {
-    let [buckets, heads] = by_bucket.shape[..] else { unreachable!("its shape was checked when it was read") };
+fn biases_by_distance(by_bucket: &[f32], buckets: usize, heads: usize, longest: usize) -> Array {
     let bucket_of: Vec<usize> =
         (1 - longest as i64..longest as i64).map(|distance| bucket(distance, buckets)).collect();
-    let value = |head: usize, bucket: usize| by_bucket.as_slice()[bucket * heads + head];
+    let value = |head: usize, bucket: usize| by_bucket[bucket * heads + head];
     let values = (0..heads).flat_map(|head| bucket_of.iter().map(move |bucket| value(head, *bucket))).collect();
     Array::new(vec![heads, bucket_of.len()], values)
 }

@@ -62,7 +62,7 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
         r#type: String,
     }
     let Some(file) = JsonFile::read_if_there(folder.join("modules.json"))? else { return Ok(None) };
-    let entries: Vec<Entry> = file.parse()?;
+    let entries: Vec<Entry> = file.parse_list()?;
     let read = |(i, entry): (usize, Entry)| {
         let folder = inside(folder, &entry.path, &file.path, &format!("[{i}].path"))?;
         let Some(kind) = ModuleKind::from_class(&entry.r#type) else {
@@ -79,7 +79,8 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Settings {
     #[serde(default)]
-    pub(crate) prompts: Option<BTreeMap<String, String>>,
+    /// A prompt that is null counts as empty.
+    pub(crate) prompts: Option<BTreeMap<String, Option<String>>>,
     #[serde(default)]
     pub(crate) default_prompt_name: Option<String>,
     #[serde(default)]

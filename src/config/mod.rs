@@ -33,11 +33,7 @@ impl JsonFile {
 
     /// Reads a file that may be absent.
     pub(crate) fn read_if_there(path: PathBuf) -> Result<Option<Self>> {
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io(path, error)),
-        };
+        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(Self { path, value })),
             Err(error) => {
@@ -47,11 +43,24 @@ impl JsonFile {
         }
     }
 
-    /// The file's content as a `T`; an error names the key.
+    /// The file's object as a `T`; an error names the key.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        if !self.value.is_object() && !self.value.is_array() {
+        // Not left to serde, which takes an array for a struct's fields in their order.
+        if !self.value.is_object() {
             return Err(self.error("(whole file)", "must be a JSON object"));
         }
+        self.parse_value()
+    }
+
+    /// The file's array of objects as `T`s; an error names the key.
+    pub(crate) fn parse_list<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        if !self.value.as_array().is_some_and(|list| list.iter().all(Value::is_object)) {
+            return Err(self.error("(whole file)", "must be a JSON array of objects"));
+        }
+        self.parse_value()
+    }
+
+    fn parse_value<T: DeserializeOwned>(&self) -> Result<T> {
         serde_path_to_error::deserialize(&self.value).map_err(|error| {
             let key = error.path().to_string();
             let key = if key == "." { "(top level)".to_owned() } else { key };
@@ -74,6 +83,33 @@ impl JsonFile {
         let right = eps.is_finite() && eps >= 0.0;
         if right { Ok(eps) } else { Err(self.error(key, format!("must be a number from 0 up, got {value}"))) }
     }
+}
+
+/// The bytes of a file that may be absent.
+///
+/// # Errors
+/// [`Error::Io`] for what is no plain file (a pipe would never end), [`Error::InvalidConfig`] for one too large to be read
+/// into memory.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    /// The largest tokenizer.json known is a tenth of it.
+    const LIMIT: u64 = 1 << 29;
+    let size = match plain_file_size(path) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        size => size?,
+    };
+    if size > LIMIT {
+        return Err(Error::config(path, "(whole file)", format!("must have at most {LIMIT} bytes, has {size}")));
+    }
+    std::fs::read(path).map(Some).map_err(|error| Error::io(path, error))
+}
+
+/// The size in bytes of a plain file, or of one that a link leads to.
+pub(crate) fn plain_file_size(path: &Path) -> Result<u64> {
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if !metadata.is_file() {
+        return Err(Error::io(path, std::io::Error::new(ErrorKind::InvalidInput, "not a plain file")));
+    }
+    Ok(metadata.len())
 }
 
 /// `folder/relative`, where a config names `relative`: it must stay in the folder.

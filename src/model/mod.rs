@@ -84,7 +84,7 @@ impl Model {
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
         let cache = CacheLocation::choose(options.cache_folder.as_deref());
         let revision = options.revision.as_deref().unwrap_or("main");
-        Self::from_dir_with(source::find(name, &cache, revision, Vec::new())?, options)
+        Self::from_dir_with(source::find(Path::new(name), &cache, revision, Vec::new())?, options)
     }
 
     /// Loads a model from its folder.
@@ -102,13 +102,21 @@ impl Model {
     /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
         let parts = Parts::load(folder.into(), options)?;
-        let (settings, file) = Settings::read(&parts.folder)?;
+        // A folder of transformers alone has no say in how sentences are embedded.
+        let (settings, file) = match parts.entries {
+            Some(_) => Settings::read(&parts.folder)?,
+            None => Default::default(),
+        };
         let similarity = match settings.similarity_fn_name.as_deref().map(str::parse::<Similarity>).transpose() {
             Ok(similarity) => similarity.unwrap_or_default(),
-            Err(error) => return Err(Error::config(file, "similarity_fn_name", error.to_string())),
+            Err(Error::InvalidArgument { problem, .. }) => {
+                return Err(Error::config(file, "similarity_fn_name", problem));
+            }
+            Err(error) => return Err(error),
         };
         let mut prompts: BTreeMap<_, _> = ["query", "document"].map(|name| (name.to_owned(), String::new())).into();
-        prompts.extend(settings.prompts.unwrap_or_default());
+        let configured = settings.prompts.unwrap_or_default().into_iter();
+        prompts.extend(configured.map(|(name, prompt)| (name, prompt.unwrap_or_default())));
         prompts.extend(options.prompts.clone());
         let mut model = Self {
             max_seq_length: parts.default_max_seq_length(),
@@ -118,7 +126,13 @@ impl Model {
             similarity: options.similarity.unwrap_or(similarity),
             truncate_dim: settings.truncate_dim,
         };
-        model.set_default_prompt_name(options.default_prompt_name.clone().or(settings.default_prompt_name))?;
+        match &options.default_prompt_name {
+            Some(name) => model.set_default_prompt_name(Some(name.clone()))?,
+            None => model.set_default_prompt_name(settings.default_prompt_name).map_err(|error| match error {
+                Error::InvalidArgument { argument, problem } => Error::config(file, argument, problem),
+                other => other,
+            })?,
+        }
         if let Some(columns) = options.truncate_dim {
             model.set_truncate_dim(Some(columns))?;
         }
@@ -210,7 +224,7 @@ impl Model {
         self.max_seq_length
     }
 
-    /// Sets how many tokens are kept of a text.
+    /// Sets how many tokens are kept of a text. Special tokens are kept in any case.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.

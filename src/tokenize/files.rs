@@ -1,7 +1,5 @@
 //! The JSON files that say how a folder tokenizes, read so that an error names file and key.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -11,6 +9,7 @@ use tokenizers::{PaddingParams, TruncationParams};
 
 use super::guard::caught;
 use super::special::{Numbered, Special};
+use crate::config::read_if_there;
 use crate::error::{Error, Result};
 
 /// A file that holds one JSON object.
@@ -22,11 +21,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Reads `path`, or gives an empty object where there is no such file.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => b"{}".to_vec(),
-            Err(error) => return Err(Error::io(path, error)),
-        };
+        let bytes = read_if_there(path)?.unwrap_or_else(|| b"{}".to_vec());
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             let place = format!("line {} column {}", error.line(), error.column());
             Error::config(path, place, format!("not JSON: {error}"))
@@ -120,7 +115,7 @@ pub(super) struct TokenizerFile {
 impl TokenizerFile {
     /// Reads `path`, which must be there.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        if !path.is_file() {
+        if !path.exists() {
             let needed = "it holds the vocabulary and how texts are split (a vocab.txt alone is not enough)";
             return Err(Error::FileNotFound { path: path.to_owned(), needed: needed.to_owned() });
         }

@@ -112,7 +112,7 @@ impl Tokenizer {
         })
     }
 
-    /// The tokens of `prompt` and `input`, at most `max_length` of them, special ones included.
+    /// The tokens of `prompt` and `input`, at most `max_length` of them, special ones included: those are never cut.
     ///
     /// The prompt goes before the (first) text and is tokenized with it; `""` is none. Of a pair the longer text is cut
     /// first. `usize::MAX` cuts nothing.
@@ -130,10 +130,7 @@ impl Tokenizer {
             _ => Cow::Owned([prompt, first].concat()),
         };
         let layout = if second.is_some() { &self.layouts.pair } else { &self.layouts.single };
-        let room = max_length.checked_sub(layout.added()).ok_or_else(|| {
-            let problem = format!("must be at least {}, the special tokens' number, not {max_length}", layout.added());
-            Error::argument("max_seq_length", problem)
-        })?;
+        let room = max_length.saturating_sub(layout.added());
         let first = self.encode_plain(&first)?;
         let second = second.map(|text| self.encode_plain(text)).transpose()?;
         let (kept_first, kept_second) = longest_first(first.len(), second.as_ref().map(Vec::len), room);
@@ -186,7 +183,7 @@ impl Tokenizer {
         Ok(if self.cleans_up { cleaned_up(text) } else { text })
     }
 
-    /// The size of the vocabulary without added tokens, as transformers counts it.
+    /// The size of the vocabulary, without added tokens, as transformers counts it.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(false)
     }
