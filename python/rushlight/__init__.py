@@ -8,9 +8,20 @@ Examples
 (1, 384)
 """
 
-from rushlight import exceptions
-from rushlight._core import __version__, get_num_threads, info, set_num_threads
+from rushlight import _arguments, _core, exceptions
+from rushlight._core import __version__, get_num_threads, info
 from rushlight._model import Model
 from rushlight._tokenizer import Tokenizer
 
 __all__ = ["Model", "Tokenizer", "__version__", "exceptions", "get_num_threads", "info", "set_num_threads"]
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads compute at once, of all models together.
+
+    Parameters
+    ----------
+    n
+        At least 1; more than there are cores is allowed.
+    """
+    _core.set_num_threads(_arguments.positive("n", n))

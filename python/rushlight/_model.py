@@ -7,16 +7,16 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rushlight import _arrays, _core
+from rushlight import _arguments, _core
 from rushlight._tokenizer import Tokenizer
 from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ _TRUNCATIONS = ("ignore", "warn", "error")
 
 
 def _one_of(name: str, value: Any, known: tuple[str | None, ...]) -> None:
-    if value not in known:
+    if not isinstance(value, str | None) or value not in known:
         raise InvalidArgumentError(f"{name}: must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
@@ -108,22 +108,23 @@ class Model:
         local_files_only: bool = False,  # noqa: ARG002
         token: str | bool | None = None,  # noqa: ARG002
     ) -> None:
-        if dtype not in (None, "float32"):
+        if dtype is not None and _arguments.text("dtype", dtype) != "float32":
             raise DeviceError(f"dtype {dtype!r} is not available on cpu, which computes in 'float32'")
         if max_seq_length is not None:
-            max_seq_length = _arrays.positive("max_seq_length", max_seq_length)
+            max_seq_length = _arguments.positive("max_seq_length", max_seq_length)
+        device = "cpu" if device is None else _arguments.text("device", device)
+        if default_prompt_name is not None:
+            _arguments.text("default_prompt_name", default_prompt_name)
+        checked = _checked_prompts({} if prompts is None else prompts)
         folder = _find(model_name_or_path, cache_folder, revision)
+        core = _core.Model(folder, device, max_seq_length, checked, default_prompt_name)
         if not (folder / "modules.json").exists():
             logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
-        core = _core.Model(folder, device or "cpu", max_seq_length)
         self._core: _core.Model | None = core
         self._prompts = core.prompts
-        self._default_prompt_name: str | None = None
+        self._default_prompt_name = core.default_prompt_name
         self._similarity_fn_name = core.similarity_fn_name
         self._truncate_dim = core.truncate_dim
-
-        self._prompts.update(_checked_prompts(prompts or {}))
-        self.default_prompt_name = core.default_prompt_name if default_prompt_name is None else default_prompt_name
         if similarity_fn_name is not None:
             self.similarity_fn_name = similarity_fn_name
         if truncate_dim is not None:
@@ -207,14 +208,12 @@ class Model:
         MissingDependencyError
             Where tensors are asked for and torch is absent.
         """
-        _one_of("output_value", output_value, _OUTPUTS)
-        _one_of("precision", precision, _PRECISIONS)
-        _one_of("truncation", truncation, _TRUNCATIONS)
-        _arrays.positive("batch_size", batch_size)
-        columns = self._truncate_dim if truncate_dim is None else _arrays.positive("truncate_dim", truncate_dim)
-        if device is not None and device != self.device:
+        _check_options(output_value, precision, truncation)
+        _arguments.positive("batch_size", batch_size)
+        columns = self._truncate_dim if truncate_dim is None else _arguments.positive("truncate_dim", truncate_dim)
+        if device is not None and _arguments.text("device", device) != self.device:
             raise DeviceError(f"device {device!r}: this model is on {self.device!r}")
-        torch = _arrays.torch() if convert_to_tensor or not convert_to_numpy else None
+        torch = _arguments.torch() if convert_to_tensor or not convert_to_numpy else None
 
         texts, single = _texts(inputs)
         if single and precision in ("int8", "uint8"):
@@ -231,15 +230,22 @@ class Model:
                 "progress": progress,
             }
             if output_value != "sentence_embedding":
-                encodings = self._engine.encode_tokens(texts, request)
-                outputs = encodings if output_value is None else [encoding[output_value] for encoding in encodings]
-                return outputs[0] if single else outputs
-            embeddings, truncated, longest = self._engine.encode(texts, request)
+                encodings, lengths = self._engine.encode_tokens(texts, request)
+                limit = self.max_seq_length
+                cut = [length for length in lengths if limit is not None and length > limit]
+                truncated, longest = len(cut), max(cut, default=0)
+            else:
+                embeddings, truncated, longest = self._engine.encode(texts, request)
         if truncated and truncation == "warn":
             logger.warning(
                 "%d of %d texts were cut to %s tokens; the longest has %d",
                 truncated, len(texts), self.max_seq_length, longest,
             )  # fmt: skip
+        if output_value != "sentence_embedding":
+            if torch is not None:
+                encodings = [{key: torch.from_numpy(array) for key, array in row.items()} for row in encodings]
+            outputs = encodings if output_value is None else [row[output_value] for row in encodings]
+            return outputs[0] if single else outputs
         result: NDArray[Any] = embeddings
         if precision != "float32":
             result = _core.quantize(embeddings, precision)
@@ -253,7 +259,7 @@ class Model:
     ) -> Any:
         """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
         if prompt_name is None and options.get("prompt") is None:
-            options["prompt"] = self._prompts.get("query", "")
+            options["prompt"] = self._prompts.get("query") or ""
         return self.encode(inputs, prompt_name=prompt_name, **options)
 
     def encode_document(
@@ -270,18 +276,16 @@ class Model:
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
         if prompt is not None:
-            if not isinstance(prompt, str):
-                raise InvalidArgumentError(f"prompt: must be a str, got {type(prompt).__name__}")
             if prompt_name is not None:
                 logger.warning("both prompt and prompt_name are given: prompt_name is ignored")
-            return prompt
+            return _arguments.text("prompt", prompt)
         if prompt_name is not None:
             return self._named_prompt("prompt_name", prompt_name)
-        return self._prompts.get(self._default_prompt_name or "", "")
+        return _arguments.text("prompts", self._prompts.get(self._default_prompt_name or "", ""))
 
     def _named_prompt(self, argument: str, name: str) -> str:
         try:
-            return self._prompts[name]
+            return _arguments.text("prompts", self._prompts[name])
         except (KeyError, TypeError):
             known = ", ".join(map(repr, self._prompts))
             raise InvalidArgumentError(f"{argument}: no prompt {name!r}; there are {known}") from None
@@ -301,7 +305,7 @@ class Model:
         if single:
             raise InvalidInputError("texts: must be a list of texts, got a str")
         rows = self._engine.tokenize(batch)
-        _, pad, left = self._engine.tokenizer_info()
+        _, pad, left, typed = self._engine.tokenizer_info()
         width = max((len(ids) for ids, _, _ in rows), default=0)
 
         def padded(values: list[list[int]], filler: int) -> NDArray[np.int64]:
@@ -314,9 +318,8 @@ class Model:
             "input_ids": padded([ids for ids, _, _ in rows], pad or 0),
             "attention_mask": padded([[1] * len(ids) for ids, _, _ in rows], 0),
         }
-        types = [types for _, types, _ in rows if types is not None]
-        if rows and len(types) == len(rows):
-            tokens["token_type_ids"] = padded(types, 0)
+        if typed:
+            tokens["token_type_ids"] = padded([types or [] for _, types, _ in rows], 0)
         return tokens
 
     def count_tokens(self, inputs: str | Iterable[str | tuple[str, str]]) -> Any:
@@ -351,11 +354,11 @@ class Model:
         numpy.ndarray
             float32 `(n, m)`; higher is more similar.
         """
-        return _core.similarity(self._similarity_fn_name, _arrays.matrix("a", a), _arrays.matrix("b", b))
+        return _core.similarity(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
 
     def similarity_pairwise(self, a: Any, b: Any) -> NDArray[np.float32]:
         """Compare each embedding in `a` with the one at its place in `b`: float32 `(n,)`."""
-        return _core.similarity_pairwise(self._similarity_fn_name, _arrays.matrix("a", a), _arrays.matrix("b", b))
+        return _core.similarity_pairwise(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
 
     # Settings
 
@@ -368,13 +371,13 @@ class Model:
     def max_seq_length(self) -> int | None:
         """How many tokens of a text are kept, special tokens included; None where there is no limit.
 
-        It can be set from 1 to the model's real limit.
+        It can be set from 1 to the model's real limit; special tokens are kept in any case.
         """
         return self._engine.max_seq_length
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        self._engine.max_seq_length = _arrays.positive("max_seq_length", tokens)
+        self._engine.max_seq_length = _arguments.positive("max_seq_length", tokens)
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -413,7 +416,7 @@ class Model:
 
     @truncate_dim.setter
     def truncate_dim(self, columns: int | None) -> None:
-        self._truncate_dim = None if columns is None else _arrays.positive("truncate_dim", columns)
+        self._truncate_dim = None if columns is None else _arguments.positive("truncate_dim", columns)
 
     @contextmanager
     def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
@@ -443,7 +446,13 @@ class Model:
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load."""
-        self._engine.save(path, self._prompts, self._default_prompt_name, self._similarity_fn_name, self._truncate_dim)
+        self._engine.save(
+            _arguments.path("path", path),
+            self._prompts,
+            self._default_prompt_name,
+            self._similarity_fn_name,
+            self._truncate_dim,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the model; see `save_pretrained`."""
@@ -464,7 +473,7 @@ class Model:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load the model again from its folder."""
-        self._core = _core.Model(state["folder"], state["device"], state["max_seq_length"])
+        self._core = _core.Model(state["folder"], state["device"], state["max_seq_length"], {}, None)
         self._prompts = state["prompts"]
         self._default_prompt_name = state["default_prompt_name"]
         self._similarity_fn_name = state["similarity_fn_name"]
@@ -503,27 +512,31 @@ class Model:
         )
 
 
+def _check_options(output_value: str | None, precision: str, truncation: str) -> None:
+    _one_of("output_value", output_value, _OUTPUTS)
+    _one_of("precision", precision, _PRECISIONS)
+    _one_of("truncation", truncation, _TRUNCATIONS)
+    if precision != "float32" and output_value != "sentence_embedding":
+        raise InvalidArgumentError(f"precision: {precision!r} is for sentence embeddings, not {output_value!r}")
+
+
 def _find(name: str | os.PathLike[str], cache_folder: str | os.PathLike[str] | None, revision: str | None) -> Path:
     """Return the folder that a name or path means."""
-    try:
-        name = os.fspath(name)
-    except TypeError:
-        name = repr(name)
-        raise InvalidArgumentError(f"model_name_or_path: must be a model's name or folder, got {name}") from None
-    if not isinstance(name, str):
-        raise InvalidArgumentError(f"model_name_or_path: must be a str or a path, got {type(name).__name__}")
+    path = _arguments.path("model_name_or_path", name)
+    if cache_folder is not None:
+        cache_folder = _arguments.path("cache_folder", cache_folder)
     looked: list[str] = []
-    if name and "\0" not in name and not Path(name).exists():
-        if revision is None:
-            # Imported where it is needed, since it is slow to.
-            from rushlight import _wheels
+    if revision is not None:
+        _arguments.text("revision", revision)
+        looked = ["installed model wheels: left out, since they have no revisions"]
+    elif isinstance(name, str) and name and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for odd names)
+        # Imported where it is needed, since it is slow to.
+        from rushlight import _wheels
 
-            folder, looked = _wheels.find(name)
-            if folder is not None:
-                return folder
-        else:
-            looked = ["installed model wheels: left out, since they have no revisions"]
-    return _core.find_model(name, cache_folder, revision, looked)
+        folder, looked = _wheels.find(name)
+        if folder is not None:
+            return folder
+    return _core.find_model(path if name else "", cache_folder, revision, looked)
 
 
 def _texts(inputs: Any) -> tuple[list[str | tuple[str, str]], bool]:
@@ -536,19 +549,15 @@ def _texts(inputs: Any) -> tuple[list[str | tuple[str, str]], bool]:
         return inputs.tolist(), False
     if isinstance(inputs, list):
         return inputs, False
-    taken = isinstance(inputs, Iterable) and not isinstance(
-        inputs, (bytes, bytearray, memoryview, Mapping, AbstractSet)
-    )
-    if not taken:
+    if isinstance(inputs, _NO_BATCH) or not isinstance(inputs, Iterable):
         raise InvalidInputError(f"inputs: must be a str or a list of str, got {type(inputs).__name__}")
     return list(inputs), False
 
 
-def _checked_prompts(prompts: Mapping[Any, Any]) -> dict[str, str]:
-    for name, prompt in dict(prompts).items():
-        if not (isinstance(name, str) and isinstance(prompt, str)):
-            raise InvalidArgumentError(f"prompts: must be str by str, got {name!r}: {prompt!r}")
-    return dict(prompts)
+def _checked_prompts(prompts: Any) -> dict[str, str]:
+    if not isinstance(prompts, Mapping):
+        raise InvalidArgumentError(f"prompts: must be a mapping of str to str, got {type(prompts).__name__}")
+    return {_arguments.text("prompts", name): _arguments.text("prompts", prompt) for name, prompt in prompts.items()}
 
 
 @contextmanager

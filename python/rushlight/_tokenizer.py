@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import operator
+from typing import TYPE_CHECKING, SupportsIndex
+
+from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +21,7 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are, added ones included."""
+        """How many tokens the vocabulary has, without added ones."""
         return self._core.tokenizer_info()[0]
 
     def encode(self, text: str) -> list[int]:
@@ -27,7 +30,14 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of token ids, which is not always the one they came from."""
-        return self._core.decode([int(i) for i in ids], skip_special_tokens)
+        return self._core.decode([_id(i) for i in ids], bool(skip_special_tokens))
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size})"
+
+
+def _id(value: object) -> int:
+    """Return a token id as an int of 32 bits."""
+    if not isinstance(value, SupportsIndex) or not 0 <= operator.index(value) < 2**32:
+        raise InvalidArgumentError(f"ids: must be token ids, from 0 up, got {value!r}")
+    return operator.index(value)

@@ -37,13 +37,13 @@ mod _core {
 #[pyfunction]
 fn find_model(
     py: Python<'_>,
-    name: &str,
+    name: PathBuf,
     cache_folder: Option<PathBuf>,
     revision: Option<&str>,
     looked: Vec<String>,
 ) -> PyResult<PathBuf> {
     let cache = CacheLocation::choose(cache_folder.as_deref());
-    source::find(name, &cache, revision.unwrap_or("main"), looked).into_python(py)
+    source::find(&name, &cache, revision.unwrap_or("main"), looked).into_python(py)
 }
 
 /// How many threads compute at once, of all models together.

@@ -1,5 +1,6 @@
 //! The model, on Python's texts and numpy's arrays.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
@@ -58,9 +59,16 @@ fn inputs(texts: &[Text]) -> Vec<Input<'_>> {
 impl Model {
     /// Loads the model in a folder.
     #[new]
-    fn new(py: Python<'_>, folder: PathBuf, device: &str, max_seq_length: Option<usize>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        folder: PathBuf,
+        device: &str,
+        max_seq_length: Option<usize>,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+    ) -> PyResult<Self> {
         let device = device.parse().into_python(py)?;
-        let options = LoadOptions { device, max_seq_length, ..LoadOptions::default() };
+        let options = LoadOptions { device, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
         let model = compute(py, None, |_| crate::Model::from_dir_with(folder, &options))?;
         Ok(Self { model: RwLock::new(model) })
     }
@@ -86,13 +94,13 @@ impl Model {
         Ok((array(py, embeddings.into_vec(), rows, columns)?, truncated.count, truncated.longest))
     }
 
-    /// Embeds texts: a dict of arrays for each.
+    /// Embeds texts: a dict of arrays for each, and the texts' tokens before truncation.
     fn encode_tokens<'py>(
         &self,
         py: Python<'py>,
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
-    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
         let (model, texts) = (self.get(), texts(texts_or_pairs)?);
         let progress = request.progress.as_ref().map(|progress| progress.clone_ref(py));
         let encodings = compute(py, progress, |observer| {
@@ -109,7 +117,8 @@ impl Model {
             dict.set_item("sentence_embedding", PyArray1::from_vec(py, encoding.sentence_embedding))?;
             Ok(dict)
         };
-        encodings.into_iter().map(dict).collect()
+        let lengths = encodings.iter().map(|encoding| encoding.full_length).collect();
+        Ok((encodings.into_iter().map(dict).collect::<PyResult<_>>()?, lengths))
     }
 
     /// For each text its token ids, its token type ids where the tokenizer has them, and its tokens before truncation.
@@ -120,14 +129,14 @@ impl Model {
         texts_or_pairs: &Bound<'_, PyList>,
     ) -> PyResult<Vec<(Vec<u32>, Option<Vec<u32>>, usize)>> {
         let (model, texts) = (self.get(), texts(texts_or_pairs)?);
-        let tokens = compute(py, None, |_| model.tokenize(&inputs(&texts)))?;
+        let tokens = compute(py, None, |observer| model.tokenize_watched(&inputs(&texts), observer))?;
         Ok(tokens.into_iter().map(|tokens| (tokens.ids, tokens.type_ids, tokens.full_length)).collect())
     }
 
     /// How many tokens each text has, before truncation.
     fn count_tokens(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
         let (model, texts) = (self.get(), texts(texts_or_pairs)?);
-        compute(py, None, |_| model.count_tokens(&inputs(&texts)))
+        compute(py, None, |observer| model.count_tokens_watched(&inputs(&texts), observer))
     }
 
     /// The text of token ids.
@@ -136,11 +145,12 @@ impl Model {
         compute(py, None, |_| model.tokenizer().decode(&ids, skip_special_tokens))
     }
 
-    /// What the tokenizer is: its vocabulary's size, its padding id and whether padding goes to the left.
-    fn tokenizer_info(&self) -> (usize, Option<u32>, bool) {
+    /// What the tokenizer is: its vocabulary's size, its padding id, whether padding goes to the left, and whether it has
+    /// token type ids.
+    fn tokenizer_info(&self) -> (usize, Option<u32>, bool, bool) {
         let model = self.get();
         let tokenizer = model.tokenizer();
-        (tokenizer.vocab_size(), tokenizer.pad_id(), tokenizer.pad_left())
+        (tokenizer.vocab_size(), tokenizer.pad_id(), tokenizer.pad_left(), tokenizer.has_token_type_ids())
     }
 
     /// Writes the model into a folder, with these settings.
@@ -148,7 +158,7 @@ impl Model {
         &self,
         py: Python<'_>,
         folder: PathBuf,
-        prompts: std::collections::BTreeMap<String, String>,
+        prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
         similarity_fn_name: &str,
         truncate_dim: Option<usize>,
@@ -172,7 +182,7 @@ impl Model {
     }
 
     #[getter]
-    fn prompts(&self) -> std::collections::BTreeMap<String, String> {
+    fn prompts(&self) -> BTreeMap<String, String> {
         self.get().prompts().clone()
     }
 

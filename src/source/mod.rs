@@ -86,30 +86,31 @@ const TRANSFORMERS_OWN: &[&str] = &[
 ///
 /// # Errors
 /// [`Error::ModelNotFound`] with every place that was looked at, those where the caller has `looked` among them.
-pub(crate) fn find(name: &str, cache: &CacheLocation, revision: &str, mut looked: Vec<String>) -> Result<PathBuf> {
-    if let Some(folder) = local_folder(name)? {
+pub(crate) fn find(path: &Path, cache: &CacheLocation, revision: &str, mut looked: Vec<String>) -> Result<PathBuf> {
+    if let Some(folder) = local_folder(path)? {
         return Ok(folder);
     }
+    let name = path.to_string_lossy();
     looked.insert(0, format!("{name:?}: no such folder"));
-    let Some(repository) = repository(name) else {
+    let Some(repository) = path.to_str().and_then(repository) else {
         looked.push("not a repository's name either: those are \"name\" or \"organization/name\"".to_owned());
-        return Err(Error::ModelNotFound { name: name.to_owned(), looked });
+        return Err(Error::ModelNotFound { name: name.into_owned(), looked });
     };
     cache.find(&repository, revision).map_err(|place| {
         looked.push(place);
-        Error::ModelNotFound { name: name.to_owned(), looked }
+        Error::ModelNotFound { name: name.into_owned(), looked }
     })
 }
 
 /// `name` as a folder, where it is one.
-fn local_folder(name: &str) -> Result<Option<PathBuf>> {
-    if name.is_empty() || name.contains('\0') {
-        return Err(Error::argument("model_name_or_path", format!("must be a model's name or folder, got {name:?}")));
+fn local_folder(path: &Path) -> Result<Option<PathBuf>> {
+    let refuse =
+        |what: &str| Err(Error::argument("model_name_or_path", format!("must be a model's name or folder, {what}")));
+    if path.as_os_str().is_empty() || path.as_os_str().as_encoded_bytes().contains(&0) {
+        return refuse(&format!("got {path:?}"));
     }
-    let path = Path::new(name);
     if path.is_file() {
-        let problem = format!("must be a model's name or folder, but {name:?} is a file");
-        return Err(Error::argument("model_name_or_path", problem));
+        return refuse(&format!("but {path:?} is a file"));
     }
     Ok(path.is_dir().then(|| path.to_path_buf()))
 }
@@ -143,14 +144,14 @@ mod tests {
     #[test]
     fn what_is_nowhere_is_told_with_every_place() {
         let cache = CacheLocation { folder: PathBuf::from("nowhere-cache"), said_by: "cache_folder" };
-        let error = find("no-such-model", &cache, "main", vec!["a wheel".to_owned()]).unwrap_err();
+        let error = find(Path::new("no-such-model"), &cache, "main", vec!["a wheel".to_owned()]).unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains("no such folder") && text.contains("a wheel") && text.contains("nowhere-cache"),
             "{text}"
         );
         assert!(text.contains("models--sentence-transformers--no-such-model"), "{text}");
-        assert!(matches!(find("", &cache, "main", vec![]), Err(Error::InvalidArgument { .. })));
-        assert!(matches!(find("Cargo.toml", &cache, "main", vec![]), Err(Error::InvalidArgument { .. })));
+        assert!(matches!(find(Path::new(""), &cache, "main", vec![]), Err(Error::InvalidArgument { .. })));
+        assert!(matches!(find(Path::new("Cargo.toml"), &cache, "main", vec![]), Err(Error::InvalidArgument { .. })));
     }
 }

@@ -106,6 +106,10 @@ def test_what_is_not_text_is_named(model: Model, wrong, words: list[str]) -> Non
         ({"truncate_dim": -1}, ["truncate_dim", "-1"]),
         ({"prompt_name": "unknown"}, ["prompt_name", "'query'"]),
         ({"prompt": 3}, ["prompt", "int"]),
+        ({"prompt": "\ud800"}, ["prompt", "surrogate"]),
+        ({"precision": "int8", "output_value": None}, ["precision", "int8"]),
+        ({"precision": np.array(["int8", "a"])}, ["precision"]),
+        ({"output_value": 3}, ["output_value"]),
     ],
 )
 def test_arguments_out_of_range_are_named(model: Model, options: dict, words: list[str]) -> None:
@@ -177,8 +181,13 @@ def test_truncation_of_texts(model: Model, caplog: pytest.LogCaptureFixture) -> 
         model.encode(["short", long, long])
         assert not caplog.records
         model.encode(["short", long, long], truncation="warn")
-    (record,) = caplog.records
-    assert record.getMessage() == f"2 of 3 texts were cut to 64 tokens; the longest has {model.count_tokens(long)}"
+        model.encode(["short", long, long], truncation="warn", output_value=None)
+    record, other = caplog.records
+    assert (
+        record.getMessage()
+        == other.getMessage()
+        == f"2 of 3 texts were cut to 64 tokens; the longest has {model.count_tokens(long)}"
+    )
     with pytest.raises(InvalidArgumentError, match=r"inputs\[1\].*64"):
         model.encode(["short", long], truncation="error")
     assert (model.encode(["short"], truncation="error") == model.encode(["short"])).all()
@@ -287,8 +296,17 @@ def test_progress_is_shown_at_level_info(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-def test_an_interrupt_stops_it_within_a_second(model: Model) -> None:
-    texts = [f"text {i} " * 30 for i in range(400_000)]
+@pytest.mark.parametrize(
+    ("method", "texts"),
+    [
+        ("encode", [f"text {i} " * 30 for i in range(400_000)]),
+        ("encode", [f"text {i} " * 100_000 for i in range(64)]),
+        ("count_tokens", [f"text {i} " * 30 for i in range(400_000)]),
+        ("tokenize", [f"text {i} " * 30 for i in range(400_000)]),
+    ],
+    ids=["many", "long", "count_tokens", "tokenize"],
+)
+def test_an_interrupt_stops_it_within_a_second(model: Model, method: str, texts: list[str]) -> None:
     assert threading.current_thread() is threading.main_thread()
     sent = []
     # A process that was started in the background ignores the signal, and its children do.
@@ -302,7 +320,7 @@ def test_an_interrupt_stops_it_within_a_second(model: Model) -> None:
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        model.encode(texts)
+        getattr(model, method)(texts)
     stopped = time.monotonic()
     thread.join()
     signal.signal(signal.SIGINT, handler)

@@ -93,6 +93,9 @@ def test_tensors_are_taken() -> None:
         (["text"], np.ones((2, 4)), "a:"),
         ([[1, 2], [3]], np.ones((2, 4)), "a:"),
         (None, np.ones((2, 4)), "a:"),
+        (["1", "2"], np.ones((2, 4)), "numbers"),
+        (np.ones((2, 4), dtype=complex), np.ones((2, 4)), "numbers"),
+        (np.zeros((2, 4), dtype="M8[s]"), np.ones((2, 4)), "numbers"),
     ],
 )
 def test_what_is_no_embedding_is_refused(a, b, word: str) -> None:

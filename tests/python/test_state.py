@@ -110,7 +110,15 @@ def test_settings_are_checked(model: Model) -> None:
         ({"max_seq_length": 0}, InvalidArgumentError, "max_seq_length"),
         ({"max_seq_length": 141}, InvalidArgumentError, "140"),
         ({"truncate_dim": 0}, InvalidArgumentError, "truncate_dim"),
-        ({"default_prompt_name": "unknown"}, InvalidArgumentError, "'query'"),
+        ({"default_prompt_name": "unknown"}, InvalidArgumentError, '"query"'),
+        ({"default_prompt_name": 3}, InvalidArgumentError, "default_prompt_name"),
+        ({"device": 3}, InvalidArgumentError, "device"),
+        ({"device": ""}, InvalidArgumentError, "device"),
+        ({"revision": 3}, InvalidArgumentError, "revision"),
+        ({"cache_folder": 3}, InvalidArgumentError, "cache_folder"),
+        ({"prompts": 3}, InvalidArgumentError, "prompts"),
+        ({"prompts": {"\ud800": "x"}}, InvalidArgumentError, "surrogate"),
+        ({"dtype": np.float16}, InvalidArgumentError, "dtype"),
         ({"similarity_fn_name": "unknown"}, InvalidArgumentError, "'dot'"),
         ({"prompts": {"a": None}}, InvalidArgumentError, "prompts"),
     ],
@@ -118,6 +126,34 @@ def test_settings_are_checked(model: Model) -> None:
 def test_arguments_of_the_constructor(options: dict, error: type[Exception], word: str) -> None:
     with pytest.raises(error, match=word):
         Model(FOLDER, **options)
+
+
+def test_the_constructors_prompts_win_over_the_configs(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "model")
+    settings = {"prompts": {"query": None, "a": "a: "}, "default_prompt_name": "x"}
+    (tmp_path / "model" / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelFormatError, match=r"(?s)config_sentence_transformers.*default_prompt_name"):
+        Model(tmp_path / "model")
+    assert Model(tmp_path / "model", prompts={"x": "x: "}).default_prompt_name == "x"
+    model = Model(tmp_path / "model", default_prompt_name="a")
+    assert model.default_prompt_name == "a"
+    assert model.prompts["query"] == ""
+
+
+def test_odd_arguments_of_other_calls(model: Model) -> None:
+    for wrong in ([-1], ["a"], [5.7], "12", [2**40]):
+        with pytest.raises(InvalidArgumentError, match="ids"):
+            model.tokenizer.decode(wrong)
+    for wrong in (-1, 0, "2", None):
+        with pytest.raises(InvalidArgumentError, match="n:"):
+            rushlight.set_num_threads(wrong)
+    with pytest.raises(InvalidArgumentError, match="path"):
+        model.save(None)
+    with pytest.raises(ModelNotFoundError):
+        Model("x" * 10_000)
+    model.prompts["query"] = 3
+    with pytest.raises(InvalidArgumentError, match="prompts"):
+        model.encode("a", prompt_name="query")
 
 
 def test_unknown_keywords() -> None:

@@ -1,0 +1,105 @@
+"""What callers have, as what the core takes."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rushlight.exceptions import InvalidArgumentError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def matrix(name: str, embeddings: Any) -> NDArray[np.float32]:
+    """Return embeddings of any kind as a C-contiguous float32 array `(n, d)`; a single one is one row."""
+    try:
+        if isinstance(embeddings, (list, tuple)):
+            embeddings = [_numpy(row) for row in embeddings]
+        array = np.asarray(_numpy(embeddings))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"{name}: must be an array of embeddings, (n, d): {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InvalidArgumentError(f"{name}: must be an array of numbers, (n, d), got one of {array.dtype}")
+    if array.ndim == 1:
+        array = array.reshape(1, -1) if array.size else array.reshape(0, 0)
+    if array.ndim != 2:
+        raise InvalidArgumentError(f"{name}: must have shape (n, d) or (d,), got {array.shape}")
+    with np.errstate(over="ignore"):  # what float32 can't hold is infinite there
+        return np.require(array, dtype=np.float32, requirements=["C", "A"])
+
+
+def _numpy(embeddings: Any) -> Any:
+    """Return a torch tensor, of any device, as an array; anything else as it is."""
+    return embeddings.detach().cpu().float().numpy() if hasattr(embeddings, "detach") else embeddings
+
+
+def torch() -> Any:
+    """Return the module torch.
+
+    Raises
+    ------
+    MissingDependencyError
+        Where it is not installed.
+    """
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise MissingDependencyError("tensors need torch, which is not installed: pip install torch") from error
+
+
+def positive(name: str, value: Any) -> int:
+    """Return `value` as an int of at least 1.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where it is none.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidArgumentError(f"{name}: must be an int of at least 1, got {value!r}") from None
+    if number < 1:
+        raise InvalidArgumentError(f"{name}: must be at least 1, got {number}")
+    # More than any text or memory has: the same as the largest that fits.
+    return min(number, 2**62)
+
+
+def text(name: str, value: Any) -> str:
+    """Return `value`, which must be a str that is valid Unicode.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where it is none.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name}: must be a str, got {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{name}: must be valid Unicode, got a lone surrogate in {value!r}") from None
+    return value
+
+
+def path(name: str, value: Any) -> Path:
+    """Return a str or path-like `value` as a path.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where it is none.
+    """
+    try:
+        place = os.fspath(value)
+    except TypeError:
+        place = None
+    if not isinstance(place, str):
+        raise InvalidArgumentError(f"{name}: must be a str or a path, got {value!r}")
+    return Path(place).expanduser()
