@@ -120,7 +120,9 @@ fn files_that_are_no_json_or_of_the_wrong_shape_are_named() {
         "2_Normalize/config.json",
     ];
     for file in files {
-        for wrong in ["", "{", "nonsense", "\"text\"", "3", "null", "[1]", "[1, 2]", "[[]]", "\u{0}", &deep, &deep_object] {
+        for wrong in
+            ["", "{", "nonsense", "\"text\"", "3", "null", "[1]", "[1, 2]", "[[]]", "\u{0}", &deep, &deep_object]
+        {
             let error = Spoiled::bert().write(file, wrong).fails(&[file.rsplit('/').next().unwrap()]);
             let start = &wrong[..wrong.len().min(20)];
             assert!(

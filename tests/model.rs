@@ -189,7 +189,9 @@ fn a_saved_model_is_the_same_model() {
 fn a_model_saved_over_another_is_not_the_other() {
     let folder = tempfile::tempdir().unwrap();
     // Each time the kind of the weights' file changes, and tokenizer files come and go.
-    for name in ["bert-mean-normalize", "legacy-bert-cls-dense-normalize", "mpnet-cls-dot", "legacy-distilbert-dense-tanh"] {
+    for name in
+        ["bert-mean-normalize", "legacy-bert-cls-dense-normalize", "mpnet-cls-dot", "legacy-distilbert-dense-tanh"]
+    {
         std::fs::write(folder.path().join("added_tokens.json"), r#"{"[NEW]": 9000}"#).unwrap();
         let saved = model(name);
         saved.save(folder.path()).unwrap();
