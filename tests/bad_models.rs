@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use common::tiny;
-use rushlight::{Error, LoadOptions, Model};
+use rushlight::{EncodeOptions, Error, Input, LoadOptions, Model};
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -58,6 +60,22 @@ impl Spoiled {
         let mut bytes = fs::read(self.path().join("model.safetensors")).unwrap();
         change(&mut bytes);
         self.write("model.safetensors", bytes)
+    }
+
+    /// Takes all positions away but the first ones, in the weights and in the config.
+    fn positions(self, count: usize) -> Self {
+        let bytes = fs::read(self.path().join("model.safetensors")).unwrap();
+        let cut = |(name, view): (String, TensorView<'static>)| {
+            if !name.ends_with("position_embeddings.weight") {
+                return (name, view);
+            }
+            let width = view.shape()[1];
+            let data = &view.data()[..count * width * size_of::<f32>()];
+            (name, TensorView::new(view.dtype(), vec![count, width], data).unwrap())
+        };
+        let tensors = SafeTensors::deserialize(bytes.leak()).unwrap().tensors();
+        let cut = safetensors::serialize(tensors.into_iter().map(cut), None).unwrap();
+        self.write("model.safetensors", cut).config("max_position_embeddings", json!(count))
     }
 
     /// The error of loading it, whose message must hold all of `words`.
@@ -193,6 +211,25 @@ fn sizes_that_do_not_fit_are_refused_before_anything_is_allocated() {
     assert_is!(room.fails(&["max_position_embeddings"]), Error::InvalidConfig { .. });
     let room = Spoiled::of("roberta-mean-normalize").config("pad_token_id", json!(u32::MAX));
     assert_is!(room.fails(&["max_position_embeddings"]), Error::InvalidConfig { .. });
+}
+
+#[test]
+fn positions_that_special_tokens_do_not_fit_in_are_refused() {
+    // Beside what padding takes of the positions: a pair has three special tokens, or four.
+    for (case, taken, special) in [
+        ("bert-mean-normalize", 0, 3),
+        ("distilbert-mean-normalize", 0, 3),
+        ("mpnet-cls-dot", 2, 4),
+        ("roberta-mean-normalize", 2, 4),
+    ] {
+        let spoiled = Spoiled::of(case).positions(taken + special - 1);
+        let error = spoiled.fails(&["config.json", "max_position_embeddings", "special tokens"]);
+        assert_is!(error, Error::InvalidConfig { .. });
+        let model = Model::from_dir(Spoiled::of(case).positions(taken + special).path()).unwrap();
+        for input in [Input::Text("some text"), Input::Pair("some", "text")] {
+            model.encode_inputs(&[input], &EncodeOptions::default()).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -352,7 +389,7 @@ fn ids_beyond_the_embedding_table_are_an_error_of_their_text() {
     }));
     let spoiled = spoiled.write("tokenizer.json", tokenizer.to_string());
     let model = Model::from_dir(spoiled.path()).unwrap();
-    let encode = |texts: &[&str]| model.encode(texts, &rushlight::EncodeOptions::default());
+    let encode = |texts: &[&str]| model.encode(texts, &EncodeOptions::default());
     encode(&["fine"]).unwrap();
     let error = encode(&["fine", "fine", "here zzyzx is"]).unwrap_err();
     assert!(matches!(error, Error::InvalidInput { index: 2, .. }), "{error:?}");

@@ -171,6 +171,7 @@ impl Parts {
                 network::load(&folder, entries_listed, transformer, config, ops)?
             }
         };
+        check_room(config, tokenizer.special_tokens(), network.limits().max_tokens)?;
         Ok(Self { folder, entries, settings, tokenizer, network, device: options.device })
     }
 
@@ -189,6 +190,17 @@ impl Parts {
                 .min()
         };
         [configured.or_else(by_tokenizer), self.max_tokens()].into_iter().flatten().min()
+    }
+}
+
+/// Special tokens are never cut, so the model must have positions for them.
+fn check_room(config: &JsonFile, special_tokens: usize, max_tokens: Option<usize>) -> Result<()> {
+    match max_tokens.filter(|room| *room < special_tokens) {
+        Some(room) => {
+            let problem = format!("must leave room for the {special_tokens} special tokens of a pair, leaves {room}");
+            Err(config.error("max_position_embeddings", problem))
+        }
+        None => Ok(()),
     }
 }
 

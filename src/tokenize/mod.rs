@@ -118,8 +118,8 @@ impl Tokenizer {
     /// first. `usize::MAX` cuts nothing.
     ///
     /// # Errors
-    /// `max_length` is less than the number of special tokens, or the tokenizer fails on the text: it has no token for
-    /// what it does not know, or a file that loads but makes no sense.
+    /// The tokenizer fails on the text: it has no token for what it does not know, or a file that loads but makes no
+    /// sense.
     pub fn encode(&self, input: Input<'_>, prompt: &str, max_length: usize) -> Result<Tokens> {
         let (first, second) = match input {
             Input::Text(text) => (text, None),
@@ -143,6 +143,11 @@ impl Tokenizer {
     fn cut<'a>(&self, ids: &'a [u32], kept: usize) -> &'a [u32] {
         let range = if self.cut_left { ids.len().saturating_sub(kept)..ids.len() } else { 0..kept };
         ids.get(range).unwrap_or(ids)
+    }
+
+    /// How many special tokens there are around a text, or around a pair where those are more: no input is cut to fewer.
+    pub(crate) fn special_tokens(&self) -> usize {
+        self.layouts.single.added().max(self.layouts.pair.added())
     }
 
     /// How many tokens an input has, uncut, special ones included.
