@@ -257,6 +257,10 @@ fn what_is_not_supported_is_named_with_what_is() {
         assert_is!(pooling("pooling_mode", mode).fails(&["pooling_mode", "lasttoken"]), Error::Unsupported { .. });
     }
     assert_is!(
+        pooling("pooling_mode", json!(vec!["mean"; 7])).fails(&["pooling_mode", "at most 6", "got 7"]),
+        Error::InvalidConfig { .. }
+    );
+    assert_is!(
         pooling("embedding_dimension", json!(33)).fails(&["embedding_dimension", "32"]),
         Error::InvalidConfig { .. }
     );

@@ -87,6 +87,10 @@ impl PoolingConfig {
         let modes = match &raw.pooling_mode {
             Some(modes) => match serde_json::from_value(modes.clone()) {
                 Ok(Modes::One(mode)) => vec![mode],
+                Ok(Modes::Several(modes)) if modes.len() > FLAGS.len() => {
+                    let problem = format!("must be at most {} modes, got {}", FLAGS.len(), modes.len());
+                    return Err(file.error("pooling_mode", problem));
+                }
                 Ok(Modes::Several(modes)) if !modes.is_empty() => modes,
                 _ => {
                     let what = format!("{}: pooling_mode", file.path.display());
