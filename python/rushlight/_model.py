@@ -459,25 +459,14 @@ class Model:
         self.save_pretrained(path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the folder and the settings: whoever unpickles the model loads it from there."""
+        """Return the settings, and the folder: whoever unpickles the model loads it from there."""
         engine = self._engine
-        return {
-            "folder": engine.folder.absolute(),
-            "device": engine.device,
-            "max_seq_length": engine.max_seq_length,
-            "prompts": dict(self._prompts),
-            "default_prompt_name": self._default_prompt_name,
-            "similarity_fn_name": self._similarity_fn_name,
-            "truncate_dim": self._truncate_dim,
-        }
+        return {**self.__dict__, "_core": (engine.folder.absolute(), engine.device, engine.max_seq_length)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load the model again from its folder."""
-        self._core = _core.Model(state["folder"], state["device"], state["max_seq_length"], {}, None)
-        self._prompts = state["prompts"]
-        self._default_prompt_name = state["default_prompt_name"]
-        self._similarity_fn_name = state["similarity_fn_name"]
-        self._truncate_dim = state["truncate_dim"]
+        folder, device, max_seq_length = state["_core"]
+        self.__dict__.update(state, _core=_core.Model(folder, device, max_seq_length, {}, None))
 
     def __copy__(self) -> Self:
         """Return a model with settings of its own that shares the weights."""

@@ -63,6 +63,21 @@ def test_copies_have_the_same_state_of_their_own(changed: Model, duplicate) -> N
     assert state(changed) == before
 
 
+class Labelled(Model):
+    """A model with something of its own."""
+
+    label = "none"
+
+
+def test_a_pickle_keeps_what_a_subclass_adds() -> None:
+    model = Labelled(FOLDER, prompts={"new": "new: "})
+    model.label = "mine"
+    other = pickle.loads(pickle.dumps(model))
+    assert type(other) is Labelled
+    assert other.label == "mine"
+    assert state(other) == state(model)
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_a_saved_model_is_the_same(name: str, tmp_path: Path) -> None:
     model = Model(tiny(name).model, prompts={"new": "new: "}, default_prompt_name="new")
