@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
@@ -354,11 +354,15 @@ class Model:
         numpy.ndarray
             float32 `(n, m)`; higher is more similar.
         """
-        return _core.similarity(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
+        return self._compare(_core.similarity, a, b)
 
     def similarity_pairwise(self, a: Any, b: Any) -> NDArray[np.float32]:
         """Compare each embedding in `a` with the one at its place in `b`: float32 `(n,)`."""
-        return _core.similarity_pairwise(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
+        return self._compare(_core.similarity_pairwise, a, b)
+
+    def _compare(self, compare: Callable[..., NDArray[np.float32]], a: Any, b: Any) -> NDArray[np.float32]:
+        _ = self._engine  # it isn't needed, but a closed model must say so
+        return compare(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
 
     # Settings
 

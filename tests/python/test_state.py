@@ -99,7 +99,14 @@ def test_a_closed_model_says_so() -> None:
         assert "embedding_dimension=32" in repr(model)
         assert "device='cpu'" in repr(model)
     assert repr(model) == "Model(closed)"
-    for call in (lambda: model.encode("a"), lambda: model.device, lambda: model.save("x"), lambda: pickle.dumps(model)):
+    for call in (
+        lambda: model.encode("a"),
+        lambda: model.similarity([1.0], [1.0]),
+        lambda: model.similarity_pairwise([1.0], [1.0]),
+        lambda: model.device,
+        lambda: model.save("x"),
+        lambda: pickle.dumps(model),
+    ):
         with pytest.raises(InferenceError, match="closed"):
             call()
 
