@@ -71,20 +71,20 @@ def positive(name: str, value: Any) -> int:
     return min(number, 2**62)
 
 
-def text(name: str, value: Any) -> str:
+def text(name: str, value: Any, error: type[InvalidArgumentError] = InvalidArgumentError) -> str:
     """Return `value`, which must be a str that is valid Unicode.
 
     Raises
     ------
     InvalidArgumentError
-        Where it is none.
+        Where it is none; of the class `error`.
     """
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"{name}: must be a str, got {type(value).__name__}")
+        raise error(f"{name}: must be a str, got {type(value).__name__}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidArgumentError(f"{name}: must be valid Unicode, got a lone surrogate in {value!r}") from None
+        raise error(f"{name}: must be valid Unicode, got a lone surrogate in {value!r}") from None
     return value
 
 
@@ -102,4 +102,12 @@ def path(name: str, value: Any) -> Path:
         place = None
     if not isinstance(place, str):
         raise InvalidArgumentError(f"{name}: must be a str or a path, got {value!r}")
-    return Path(place).expanduser()
+    if not place or "\0" in place:
+        raise InvalidArgumentError(f"{name}: must be a path, got {place!r}")
+    try:
+        os.fsencode(place)
+        return Path(place).expanduser()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{name}: no file can have the name {place!r}") from None
+    except RuntimeError:
+        raise InvalidArgumentError(f"{name}: there is no home folder as in {place!r}") from None

@@ -301,7 +301,7 @@ class Model:
             int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has
             them.
         """
-        batch, single = _texts(texts)
+        batch, single = _texts(texts, "texts")
         if single:
             raise InvalidInputError("texts: must be a list of texts, got a str")
         rows = self._engine.tokenize(batch)
@@ -452,7 +452,7 @@ class Model:
         """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load."""
         self._engine.save(
             _arguments.path("path", path),
-            self._prompts,
+            _checked_prompts(self._prompts),
             self._default_prompt_name,
             self._similarity_fn_name,
             self._truncate_dim,
@@ -522,28 +522,28 @@ def _find(name: str | os.PathLike[str], cache_folder: str | os.PathLike[str] | N
     if revision is not None:
         _arguments.text("revision", revision)
         looked = ["installed model wheels: left out, since they have no revisions"]
-    elif isinstance(name, str) and name and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for odd names)
+    elif isinstance(name, str) and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for odd names)
         # Imported where it is needed, since it is slow to.
         from rushlight import _wheels
 
         folder, looked = _wheels.find(name)
         if folder is not None:
             return folder
-    return _core.find_model(path if name else "", cache_folder, revision, looked)
+    return _core.find_model(path, cache_folder, revision, looked)
 
 
-def _texts(inputs: Any) -> tuple[list[str | tuple[str, str]], bool]:
-    """Return the inputs as a list, and whether it was a single text."""
+def _texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]], bool]:
+    """Return the inputs as a list, and whether it was a single text; `name` is the argument's."""
     if isinstance(inputs, str):
         return [inputs], True
     if isinstance(inputs, np.ndarray):
         if inputs.ndim != 1:
-            raise InvalidInputError(f"inputs: must be a 1-D array of str, got one of shape {inputs.shape}")
+            raise InvalidInputError(f"{name}: must be a 1-D array of str, got one of shape {inputs.shape}")
         return inputs.tolist(), False
     if isinstance(inputs, list):
         return inputs, False
     if isinstance(inputs, _NO_BATCH) or not isinstance(inputs, Iterable):
-        raise InvalidInputError(f"inputs: must be a str or a list of str, got {type(inputs).__name__}")
+        raise InvalidInputError(f"{name}: must be a str or a list of str, got {type(inputs).__name__}")
     return list(inputs), False
 
 

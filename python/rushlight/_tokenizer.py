@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
-from rushlight.exceptions import InvalidArgumentError
+from rushlight import _arguments
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,18 +27,22 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, special tokens included, truncated to the model's `max_seq_length`."""
-        return self._core.tokenize([text])[0][0]
+        return self._core.tokenize([_arguments.text("text", text, InvalidInputError)])[0][0]
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of token ids, which is not always the one they came from."""
-        return self._core.decode([_id(i) for i in ids], bool(skip_special_tokens))
+        return self._core.decode(_ids(ids), bool(skip_special_tokens))
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size})"
 
 
-def _id(value: object) -> int:
-    """Return a token id as an int of 32 bits."""
-    if not isinstance(value, SupportsIndex) or not 0 <= operator.index(value) < 2**32:
-        raise InvalidArgumentError(f"ids: must be token ids, from 0 up, got {value!r}")
-    return operator.index(value)
+def _ids(values: Any) -> list[int]:
+    """Return token ids as ints of 32 bits."""
+    try:
+        ids = [operator.index(value) for value in values]
+    except TypeError:
+        ids = [-1]
+    if not all(0 <= i < 2**32 for i in ids):
+        raise InvalidArgumentError(f"ids: must be token ids, from 0 up, got {values!r}")
+    return ids

@@ -22,20 +22,20 @@ impl Text {
     }
 }
 
-/// The items of a list as texts and pairs; an error names the first that is neither.
-pub(super) fn texts(inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
-    inputs.iter().enumerate().map(|(i, item)| text(i, &item)).collect()
+/// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name.
+pub(super) fn texts(argument: &str, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
+    inputs.iter().enumerate().map(|(i, item)| text(|| format!("{argument}[{i}]"), &item)).collect()
 }
 
-fn text(index: usize, item: &Bound<'_, PyAny>) -> PyResult<Text> {
+fn text(place: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {
     if let Ok(string) = item.cast::<PyString>() {
-        return Ok(Text::One(utf8(index, string)?));
+        return Ok(Text::One(utf8(&place, string)?));
     }
     if let Ok((first, second)) = item.cast::<PyTuple>().map_err(PyErr::from).and_then(strings) {
-        return Ok(Text::Pair(utf8(index, &first)?, utf8(index, &second)?));
+        return Ok(Text::Pair(utf8(&place, &first)?, utf8(&place, &second)?));
     }
     let kind = item.get_type().fully_qualified_name()?;
-    let message = format!("inputs[{index}]: must be a str, or a tuple of two, got {kind}");
+    let message = format!("{}: must be a str, or a tuple of two, got {kind}", place());
     Err(exception(item.py(), "InvalidInputError", message))
 }
 
@@ -44,9 +44,9 @@ fn strings<'py>(pair: &Bound<'py, PyTuple>) -> PyResult<(Bound<'py, PyString>, B
     pair.extract()
 }
 
-fn utf8(index: usize, string: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
+fn utf8(place: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
     PyBackedStr::try_from(string.clone()).map_err(|error| {
-        let message = format!("inputs[{index}]: must be a str that is valid Unicode, got one with a lone surrogate");
+        let message = format!("{}: must be a str that is valid Unicode, got one with a lone surrogate", place());
         let raised = exception(string.py(), "InvalidInputError", message);
         raised.set_cause(string.py(), Some(error));
         raised

@@ -85,7 +85,7 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
         let progress = request.progress.as_ref().map(|progress| progress.clone_ref(py));
         let embeddings = compute(py, progress, |observer| {
             model.encode_inputs(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
@@ -101,7 +101,7 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
-        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
         let progress = request.progress.as_ref().map(|progress| progress.clone_ref(py));
         let encodings = compute(py, progress, |observer| {
             model.encode_tokens(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
@@ -128,14 +128,14 @@ impl Model {
         py: Python<'_>,
         texts_or_pairs: &Bound<'_, PyList>,
     ) -> PyResult<Vec<(Vec<u32>, Option<Vec<u32>>, usize)>> {
-        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("texts", texts_or_pairs)?);
         let tokens = compute(py, None, |observer| model.tokenize_watched(&inputs(&texts), observer))?;
         Ok(tokens.into_iter().map(|tokens| (tokens.ids, tokens.type_ids, tokens.full_length)).collect())
     }
 
     /// How many tokens each text has, before truncation.
     fn count_tokens(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
-        let (model, texts) = (self.get(), texts(texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
         compute(py, None, |observer| model.count_tokens_watched(&inputs(&texts), observer))
     }
 

@@ -20,6 +20,7 @@ from rushlight.exceptions import (
     DeviceError,
     InferenceError,
     InvalidArgumentError,
+    InvalidInputError,
     ModelFormatError,
     ModelNotFoundError,
     UnsupportedModelError,
@@ -162,8 +163,8 @@ def test_the_constructors_prompts_win_over_the_configs(tmp_path: Path) -> None:
     assert model.prompts["query"] == ""
 
 
-def test_odd_arguments_of_other_calls(model: Model) -> None:
-    for wrong in ([-1], ["a"], [5.7], "12", [2**40]):
+def test_odd_arguments_of_other_calls(model: Model, tmp_path: Path) -> None:
+    for wrong in ([-1], ["a"], [5.7], "12", [2**40], None, 3, np.array([[1, 2]]), np.array([1.5])):
         with pytest.raises(InvalidArgumentError, match="ids"):
             model.tokenizer.decode(wrong)
     for wrong in (-1, 0, "2", None):
@@ -171,11 +172,36 @@ def test_odd_arguments_of_other_calls(model: Model) -> None:
             rushlight.set_num_threads(wrong)
     with pytest.raises(InvalidArgumentError, match="path"):
         model.save(None)
+    for wrong in (3, b"bytes", "", "a\0b"):
+        with pytest.raises(InvalidArgumentError, match="path"):
+            model.save(wrong)
+        with pytest.raises(InvalidArgumentError, match="cache_folder"):
+            Model("x", cache_folder=wrong)
     with pytest.raises(ModelNotFoundError):
         Model("x" * 10_000)
     model.prompts["query"] = 3
     with pytest.raises(InvalidArgumentError, match="prompts"):
         model.encode("a", prompt_name="query")
+    with pytest.raises(InvalidArgumentError, match="prompts"):
+        model.save(tmp_path)
+    for wrong in (None, b"bytes", ["a"], "\ud800"):
+        with pytest.raises(InvalidInputError, match="text:"):
+            model.tokenizer.encode(wrong)
+    for wrong in (None, "a", [None], ["\ud800"]):
+        with pytest.raises(InvalidInputError, match="texts"):
+            model.tokenize(wrong)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="any str is a path there")
+@pytest.mark.parametrize("wrong", ["\ud800", "org/\ud800", Path("\ud800"), "~no such user~/model"])
+def test_paths_that_none_can_be(model: Model, wrong) -> None:
+    for call, argument in (
+        (Model, "model_name_or_path"),
+        (lambda path: Model("x", cache_folder=path), "cache_folder"),
+        (model.save, "path"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=argument):
+            call(wrong)
 
 
 def test_unknown_keywords() -> None:
