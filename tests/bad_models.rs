@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::tiny;
+use common::{copy, tiny};
 use rushlight::{EncodeOptions, Error, Input, LoadOptions, Model};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -86,15 +86,6 @@ impl Spoiled {
             assert!(message.contains(word), "{word:?} is not in: {message}");
         }
         error
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (entry, target) = (entry.unwrap().path(), to.to_path_buf());
-        let target = target.join(entry.file_name().unwrap());
-        if entry.is_dir() { copy(&entry, &target) } else { assert!(fs::copy(&entry, &target).is_ok()) }
     }
 }
 

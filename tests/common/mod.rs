@@ -98,3 +98,13 @@ pub fn real(name: &str) -> Option<Case> {
     }
     Some(Case::read(&data().join("real").join(name), model))
 }
+
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, target) = (entry.unwrap().path(), to.to_path_buf());
+        let target = target.join(entry.file_name().unwrap());
+        if entry.is_dir() { copy(&entry, &target) } else { assert!(fs::copy(&entry, &target).is_ok()) }
+    }
+}
