@@ -52,6 +52,14 @@ impl Spoiled {
         self.write(file, json.to_string())
     }
 
+    /// Sets a key of the tokenizer's model.
+    fn set_model(self, key: &str, value: Value) -> Self {
+        let tokenizer = fs::read(self.path().join("tokenizer.json")).unwrap();
+        let mut model = serde_json::from_slice::<Value>(&tokenizer).unwrap()["model"].take();
+        model[key] = value;
+        self.set("tokenizer.json", "model", model)
+    }
+
     fn config(self, key: &str, value: Value) -> Self {
         self.set("config.json", key, value)
     }
@@ -243,6 +251,10 @@ fn what_is_not_supported_is_named_with_what_is() {
         let error = Spoiled::bert().config(key, value).fails(&["config.json", key, supported]);
         assert_is!(error, Error::Unsupported { .. });
     }
+    let at_random = Spoiled::of("roberta-mean-normalize")
+        .set("tokenizer_config.json", "tokenizer_class", json!("TokenizersBackend"))
+        .set_model("dropout", json!(0.1));
+    assert_is!(at_random.fails(&["tokenizer.json", "model.dropout", "0.1"]), Error::Unsupported { .. });
     let pooling = |key: &str, value: Value| Spoiled::bert().set("1_Pooling/config.json", key, value);
     for mode in [json!("median"), json!([]), json!(["mean", 3]), json!(7)] {
         assert_is!(pooling("pooling_mode", mode).fails(&["pooling_mode", "lasttoken"]), Error::Unsupported { .. });

@@ -31,6 +31,11 @@ pub(super) struct Source<'a> {
 
 /// tokenizer.json as it is, but for its padding and truncation.
 pub(super) fn as_filed(mut source: Source<'_>) -> Result<Tokenizer> {
+    // It leaves merges out at random, for training; but the same text must give the same tokens.
+    if let Some(dropout) = source.file.model.get("dropout").filter(|value| !value.is_null() && **value != 0.0) {
+        let what = format!("{}: model.dropout", source.file.path.display());
+        return Err(Error::unsupported(what, dropout.to_string(), "null"));
+    }
     let model = Value::Object(std::mem::take(&mut source.file.model));
     let model: ModelWrapper = source.part("model", || Ok(serde_json::from_value(model)?))?;
     let file = source.file;
