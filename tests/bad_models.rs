@@ -323,6 +323,9 @@ fn weights_that_are_wrong_are_named() {
     for at in [0, 1, 7, 8, 100, length / 2, length - 1] {
         assert_is!(cut(at).fails(&["model.safetensors"]), Error::InvalidWeights { .. } | Error::Io { .. });
     }
+    let pointer =
+        Spoiled::bert().write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+    assert_is!(pointer.fails(&["model.safetensors", "git lfs pull"]), Error::InvalidWeights { .. });
     let huge_header = Spoiled::bert().weights(|bytes| bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes()));
     assert_is!(huge_header.fails(&["model.safetensors"]), Error::InvalidWeights { .. });
     assert_is!(

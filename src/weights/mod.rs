@@ -205,8 +205,15 @@ fn map(path: &Path) -> Result<Arc<Mmap>> {
     Ok(Arc::new(map))
 }
 
+/// How a file begins that git puts in the place of one that it has not fetched.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+const LFS_PROBLEM: &str = "a pointer of git-lfs, not the file itself; `git lfs pull` fetches it";
+
 fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<()> {
     let map = map(path)?;
+    if map.starts_with(LFS_POINTER) {
+        return Err(Error::weights(path, LFS_PROBLEM));
+    }
     let file: Arc<Path> = path.into();
     let tensors = SafeTensors::deserialize(&map)
         .map_err(|error| Error::weights(path, format!("not a whole safetensors file: {error}")))?;

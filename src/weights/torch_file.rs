@@ -46,8 +46,8 @@ fn parse(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
         parse_zip(file)
     } else if file.starts_with(&[0x80]) {
         parse_pickles(file)
-    } else if file.starts_with(b"version https://git-lfs") {
-        Err("a pointer of git-lfs, not the file itself; `git lfs pull` fetches it".to_owned())
+    } else if file.starts_with(super::LFS_POINTER) {
+        Err(super::LFS_PROBLEM.to_owned())
     } else {
         Err("not a file of torch.save: neither a zip nor a pickle".to_owned())
     }
