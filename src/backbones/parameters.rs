@@ -37,12 +37,11 @@ impl<'a, O: Ops> Parameters<'a, O> {
 
     /// Linear layers of one input as one layer, their outputs side by side.
     pub(crate) fn stacked_linear(&self, names: &[&str], inputs: usize, outputs: usize) -> Result<O::Linear> {
-        let stack = |what: &str, shape: &[usize]| -> Result<Array> {
-            let arrays = names.iter().map(|name| self.array(&format!("{name}.{what}"), shape));
-            let arrays = arrays.collect::<Result<Vec<_>>>()?;
-            Ok(if arrays.len() == 1 { arrays[0].clone() } else { Array::stack(&arrays) })
+        let arrays = |what: &str, shape: &[usize]| -> Result<Vec<Array>> {
+            names.iter().map(|name| self.array(&format!("{name}.{what}"), shape)).collect()
         };
-        self.ops.linear_layer(&stack("weight", &[outputs, inputs])?, Some(&stack("bias", &[outputs])?))
+        let bias = Array::stack(&arrays("bias", &[outputs])?);
+        self.ops.linear_layer(&arrays("weight", &[outputs, inputs])?, Some(&bias))
     }
 
     pub(crate) fn norm(&self, name: &str, width: usize, eps: f32) -> Result<O::Norm> {

@@ -3,32 +3,36 @@
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
+use super::rows::RowsMut;
 
-/// The row's sum: one partial sum a lane, then the rest in order, so that it depends on the row alone.
-#[inline(always)]
-fn sum<S: Simd>(simd: S, row: &[f32]) -> f32 {
-    let (vectors, tail) = S::as_simd_f32s(row);
-    let mut sums = simd.splat_f32s(0.0);
-    for x in vectors {
-        sums = simd.add_f32s(sums, *x);
-    }
-    simd.reduce_sum_f32s(sums) + tail.iter().sum::<f32>()
-}
+/// Vectors summed side by side: one sum would wait for itself.
+const ABREAST: usize = 4;
 
-/// The sum of the squared distances to `center`, in the order of [`sum`].
+/// The sum of a function of each number of a row, in an order that depends on the row's length alone.
 #[inline(always)]
-fn sum_of_squares<S: Simd>(simd: S, row: &[f32], center: f32) -> f32 {
+fn sum<S: Simd>(
+    simd: S,
+    row: &[f32],
+    mut add: impl FnMut(S::f32s, S::f32s) -> S::f32s,
+    last: impl Fn(f32) -> f32,
+) -> f32 {
     let (vectors, tail) = S::as_simd_f32s(row);
-    let mut sums = simd.splat_f32s(0.0);
-    for x in vectors {
-        let x = simd.sub_f32s(*x, simd.splat_f32s(center));
-        sums = simd.mul_add_e_f32s(x, x, sums);
+    let (abreast, rest) = vectors.as_chunks::<ABREAST>();
+    let mut sums = [simd.splat_f32s(0.0); ABREAST];
+    for vectors in abreast {
+        for i in 0..ABREAST {
+            sums[i] = add(sums[i], vectors[i]);
+        }
     }
-    simd.reduce_sum_f32s(sums) + tail.iter().map(|x| (x - center) * (x - center)).sum::<f32>()
+    for (sum, vector) in sums.iter_mut().zip(rest) {
+        *sum = add(*sum, *vector);
+    }
+    let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
+    simd.reduce_sum_f32s(sum) + tail.iter().map(|x| last(*x)).sum::<f32>()
 }
 
 struct LayerNorm<'a> {
-    x: &'a mut [f32],
+    x: RowsMut<'a>,
     weight: &'a [f32],
     bias: &'a [f32],
     eps: f32,
@@ -38,15 +42,22 @@ impl WithSimd for LayerNorm<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let width = self.weight.len();
-        let (weights, last_weights) = S::as_simd_f32s(self.weight);
-        let (biases, last_biases) = S::as_simd_f32s(self.bias);
-        for row in self.x.chunks_exact_mut(width) {
-            let mean = sum(simd, row) / width as f32;
-            let variance = sum_of_squares(simd, row, mean) / width as f32;
-            let scale = 1.0 / (variance + self.eps).sqrt();
+        let Self { mut x, weight, bias, eps } = self;
+        let width = weight.len() as f32;
+        let (weights, last_weights) = S::as_simd_f32s(weight);
+        let (biases, last_biases) = S::as_simd_f32s(bias);
+        for i in 0..x.count() {
+            let row = x.row(i);
+            let mean = sum(simd, row, |sum, x| simd.add_f32s(sum, x), |x| x) / width;
+            let center = simd.splat_f32s(mean);
+            let square = |sum, x| {
+                let x = simd.sub_f32s(x, center);
+                simd.mul_add_e_f32s(x, x, sum)
+            };
+            let variance = sum(simd, row, square, |x| (x - mean) * (x - mean)) / width;
+            let scale = 1.0 / (variance + eps).sqrt();
 
-            let (center, factor) = (simd.splat_f32s(mean), simd.splat_f32s(scale));
+            let factor = simd.splat_f32s(scale);
             let (vectors, tail) = S::as_mut_simd_f32s(row);
             for ((x, weight), bias) in vectors.iter_mut().zip(weights).zip(biases) {
                 *x = simd.mul_add_e_f32s(simd.mul_f32s(simd.sub_f32s(*x, center), factor), *weight, *bias);
@@ -58,18 +69,20 @@ impl WithSimd for LayerNorm<'_> {
     }
 }
 
-/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each row of `x`, `(rows, width)`, in place.
-pub(crate) fn layer_norm(isa: Isa, x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each row of `x`, in place.
+pub(crate) fn layer_norm(isa: Isa, x: RowsMut<'_>, weight: &[f32], bias: &[f32], eps: f32) {
+    assert!(x.width() == weight.len() && x.width() == bias.len());
     if !weight.is_empty() {
         isa.run(LayerNorm { x, weight, bias, eps });
     }
 }
 
-/// Divides each row of `x`, `(rows, width)`, by its L2 norm, taken for `1e-12` where it is smaller.
+/// Divides each row of `x` by its L2 norm, taken for `1e-12` where it is smaller.
 ///
 /// The squares are summed in float64: no row over- or underflows that has a norm in float32.
-pub(crate) fn normalize(x: &mut [f32], width: usize) {
-    for row in x.chunks_exact_mut(width.max(1)) {
+pub(crate) fn normalize(mut x: RowsMut<'_>) {
+    for i in 0..x.count() {
+        let row = x.row(i);
         let norm = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt().max(1e-12);
         for x in row {
             *x = (f64::from(*x) / norm) as f32;
@@ -98,7 +111,7 @@ mod tests {
                         truth.push((x - mean) / (variance + f64::from(eps)).sqrt() * f64::from(*w) + f64::from(*b));
                     }
                 }
-                layer_norm(isa, &mut x, &weight, &bias, eps);
+                layer_norm(isa, RowsMut::packed(&mut x, width), &weight, &bias, eps);
                 // At two numbers a row, their difference may be small, and its rounding large beside it.
                 let limit = if width < 4 { 1e-4 } else { 3e-6 };
                 let error = largest_difference(&x, &truth);
@@ -111,7 +124,7 @@ mod tests {
     fn a_constant_row_becomes_the_bias() {
         for isa in Isa::available() {
             let mut x = vec![0.5; 48];
-            layer_norm(isa, &mut x, &[2.0; 48], &[0.25; 48], 1e-12);
+            layer_norm(isa, RowsMut::packed(&mut x, 48), &[2.0; 48], &[0.25; 48], 1e-12);
             assert_eq!(x, [0.25; 48]);
         }
     }
@@ -119,7 +132,7 @@ mod tests {
     #[test]
     fn normalize_gives_unit_rows_and_leaves_zeros() {
         let mut x = vec![3e30, 4e30, 0.0, 0.0, 3e-30, 4e-30];
-        normalize(&mut x, 2);
+        normalize(RowsMut::packed(&mut x, 2));
         assert!((x[0] - 0.6).abs() < 1e-7 && (x[1] - 0.8).abs() < 1e-7, "{x:?}");
         assert_eq!(x[2..4], [0.0, 0.0]);
         // A norm under 1e-12 counts as that.

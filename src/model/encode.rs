@@ -8,6 +8,7 @@ use crate::batch::{Batch, distinct, plan};
 use crate::embeddings::{Embeddings, Encoding, Truncated};
 use crate::error::{Error, Result};
 use crate::kernels::norm::normalize;
+use crate::kernels::rows::RowsMut;
 use crate::network::{Network, Output, Wanted};
 use crate::options::{EncodeOptions, Truncation};
 use crate::process;
@@ -79,7 +80,7 @@ impl Model {
             which.iter().flat_map(|i| &all[i * width..][..columns]).copied().collect()
         };
         if options.normalize_embeddings {
-            normalize(&mut data, columns);
+            normalize(RowsMut::packed(&mut data, columns));
         }
         Ok(Embeddings::new(data, inputs.len(), columns, call.truncated(&which)))
     }
@@ -99,7 +100,7 @@ impl Model {
             for ((text, tokens), sentence) in texts.iter().zip(batch.texts()).zip(rows) {
                 let mut sentence_embedding = sentence[..columns].to_vec();
                 if options.normalize_embeddings {
-                    normalize(&mut sentence_embedding, columns);
+                    normalize(RowsMut::packed(&mut sentence_embedding, columns));
                 }
                 let ids = &call.tokens[*text];
                 let encoding = Encoding {

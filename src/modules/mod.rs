@@ -69,11 +69,11 @@ impl<O: Ops> Dense<O> {
         let weights = Weights::open(folder)?;
         let shape = [config.out_features, config.in_features];
         let bias = config.bias.then(|| weights.array("linear.bias", &shape[..1])).transpose()?;
-        let linear = ops.linear_layer(&weights.array("linear.weight", &shape)?, bias.as_ref())?;
+        let linear = ops.linear_layer(&[weights.array("linear.weight", &shape)?], bias.as_ref())?;
         let residual = match config.residual {
             false => Residual::None,
             true if config.in_features == config.out_features => Residual::Input,
-            true => Residual::Projected(ops.linear_layer(&weights.array("residual.weight", &shape)?, None)?),
+            true => Residual::Projected(ops.linear_layer(&[weights.array("residual.weight", &shape)?], None)?),
         };
         let mut known = vec!["linear.weight"];
         known.extend(config.bias.then_some("linear.bias"));

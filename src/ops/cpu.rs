@@ -1,6 +1,5 @@
 //! The ops by our kernels.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Attention, FeedForward, Lookup, Ops};
@@ -8,15 +7,17 @@ use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::Isa;
-use crate::kernels::attention::{DistanceBias, Heads, Scratch, attention};
+use crate::kernels::attention::{DistanceBias, Heads, Scratch, Span, attention};
 use crate::kernels::buffer::Buffer;
-use crate::kernels::matmul::{Epilogue, Packed, Rows, matmul};
+use crate::kernels::matmul::{Epilogue, matmul};
 use crate::kernels::norm::{layer_norm, normalize};
+use crate::kernels::packed::Packed;
 use crate::kernels::pool::pool;
+use crate::kernels::rows::{Rows, RowsMut};
 use crate::weights::Array;
 
 /// Rows of a feed-forward block done at once, so that its wide middle stays in the cache.
-const FEED_FORWARD_ROWS: usize = 96;
+const FEED_FORWARD_ROWS: usize = 128;
 
 /// The processor, as one thread sees it: an instruction set, and memory to write over.
 pub(crate) struct Cpu {
@@ -33,33 +34,56 @@ impl Cpu {
     /// Room for activations; what they hold at first is arbitrary.
     fn room(&self, rows: usize, width: usize) -> Activations {
         let mut data = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        data.resize(rows * width);
-        Activations { data, rows, width, home: Arc::clone(&self.spare) }
+        // Rows an odd number of cache lines apart: else those of a tile fall into few of the cache's sets.
+        let stride = (width.div_ceil(LINE) | 1) * LINE;
+        data.resize(rows * stride);
+        Activations { data, rows, width, stride, home: Arc::clone(&self.spare) }
     }
 
-    /// `epilogue(x · weightᵀ)`, with the layer's bias.
-    fn product(&self, x: Rows<'_>, layer: &Linear, activation: Activation, residual: &[f32], out: &mut [f32]) {
-        let epilogue = Epilogue { bias: layer.bias.as_ref().map_or(&[], Array::as_slice), activation, residual };
-        matmul(self.isa, x, &layer.weight, epilogue, out, layer.weight.columns());
+    /// `x · weightᵀ` with the layer's bias and, where given, residual and activation.
+    fn product(&self, x: Rows<'_>, layer: &Linear, more: Epilogue<'_>, out: RowsMut<'_>) {
+        let bias = layer.bias.as_ref().map_or(&[][..], Array::as_slice);
+        matmul(self.isa, x, &layer.weight, 0..layer.weight.panels(), Epilogue { bias, ..more }, out);
     }
 
     fn normed(&self, mut x: Activations, norm: &Norm) -> Activations {
-        layer_norm(self.isa, &mut x, norm.weight.as_slice(), norm.bias.as_slice(), norm.eps);
+        layer_norm(self.isa, x.as_rows_mut(), norm.weight.as_slice(), norm.bias.as_slice(), norm.eps);
         x
     }
+
+    fn copy(&self, x: &Activations) -> Activations {
+        let mut out = self.room(x.rows, x.width);
+        out.fill_from(x.as_rows());
+        out
+    }
 }
+
+/// Numbers in a cache line.
+const LINE: usize = 16;
 
 /// Activations, `(rows, width)`, whose memory goes back to its worker.
 pub(crate) struct Activations {
     data: Buffer,
     rows: usize,
     width: usize,
+    stride: usize,
     home: Arc<Mutex<Vec<Buffer>>>,
 }
 
 impl Activations {
     fn as_rows(&self) -> Rows<'_> {
-        Rows { data: self, stride: self.width, count: self.rows }
+        Rows::new(&self.data, self.rows, self.width, self.stride)
+    }
+
+    fn as_rows_mut(&mut self) -> RowsMut<'_> {
+        RowsMut::new(&mut self.data, self.rows, self.width, self.stride)
+    }
+
+    fn fill_from(&mut self, rows: Rows<'_>) {
+        let mut out = self.as_rows_mut();
+        for (i, row) in rows.iter().enumerate() {
+            out.row(i).copy_from_slice(row);
+        }
     }
 }
 
@@ -67,19 +91,6 @@ impl Drop for Activations {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
         self.home.lock().unwrap_or_else(PoisonError::into_inner).push(data);
-    }
-}
-
-impl Deref for Activations {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        &self.data
-    }
-}
-
-impl DerefMut for Activations {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.data
     }
 }
 
@@ -109,9 +120,11 @@ impl Ops for Cpu {
         Ok(vectors.clone())
     }
 
-    fn linear_layer(&self, weight: &Array, bias: Option<&Array>) -> Result<Linear> {
-        let packed = Packed::transposed(self.isa, weight.as_slice(), weight.shape[0], weight.shape[1]);
-        Ok(Linear { weight: packed, bias: bias.cloned() })
+    fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
+        let rows: Vec<_> = weights.iter().map(|weight| Rows::packed(weight.as_slice(), weight.shape[1])).collect();
+        let linear = Linear { weight: Packed::transposed(self.isa, &rows), bias: bias.cloned() };
+        weights.iter().for_each(Array::forget_pages);
+        Ok(linear)
     }
 
     fn norm(&self, weight: &Array, bias: &Array, eps: f32) -> Result<Norm> {
@@ -126,12 +139,13 @@ impl Ops for Cpu {
     fn embed(&self, lookups: &[Lookup<'_, Self>], norm: &Norm) -> Result<Activations> {
         let width = norm.weight.as_slice().len();
         let mut out = self.room(lookups.first().map_or(0, |lookup| lookup.entries.len()), width);
-        out.fill(0.0);
-        for lookup in lookups {
-            let table = lookup.table.as_slice();
-            for (out, entry) in out.chunks_exact_mut(width).zip(lookup.entries) {
-                let vector = &table[*entry as usize * width..][..width];
-                out.iter_mut().zip(vector).for_each(|(out, x)| *out += x);
+        let mut rows = out.as_rows_mut();
+        for i in 0..rows.count() {
+            let row = rows.row(i);
+            row.fill(0.0);
+            for lookup in lookups {
+                let vector = &lookup.table.as_slice()[lookup.entries[i] as usize * width..][..width];
+                row.iter_mut().zip(vector).for_each(|(out, x)| *out += x);
             }
         }
         Ok(self.normed(out, norm))
@@ -139,16 +153,18 @@ impl Ops for Cpu {
 
     fn linear(&self, x: &Activations, layer: &Linear, activation: Activation) -> Result<Activations> {
         let mut out = self.room(x.rows, layer.weight.columns());
-        self.product(x.as_rows(), layer, activation, &[], &mut out);
+        self.product(x.as_rows(), layer, Epilogue { activation, ..Epilogue::default() }, out.as_rows_mut());
         Ok(out)
     }
 
     fn attention(&self, qkv: &Activations, batch: &Batch, shape: &Attention<Self>) -> Result<Activations> {
-        let mut out = self.room(qkv.rows, qkv.width / 3);
-        let heads =
-            Heads { count: shape.heads, width: shape.head_width, scale: shape.scale, bias: shape.bias.as_ref() };
+        let hidden = qkv.width / 3;
+        let mut out = self.room(qkv.rows, hidden);
+        let parts = [0, 1, 2].map(|part| qkv.as_rows().columns(part * hidden..(part + 1) * hidden));
+        let spans: Vec<_> = batch.texts().map(|text| Span { queries: text.clone(), keys: text }).collect();
+        let heads = Heads { width: shape.head_width, scale: shape.scale, bias: shape.bias.as_ref() };
         let mut scratch = self.attention.lock().unwrap_or_else(PoisonError::into_inner);
-        attention(self.isa, qkv, batch.texts(), heads, &mut scratch, &mut out);
+        attention(self.isa, parts, &spans, heads, 0..shape.heads, &mut scratch, out.as_rows_mut());
         Ok(out)
     }
 
@@ -160,31 +176,33 @@ impl Ops for Cpu {
         norm: &Norm,
     ) -> Result<Activations> {
         let mut out = self.room(x.rows, layer.weight.columns());
-        self.product(x.as_rows(), layer, Activation::Identity, residual, &mut out);
+        let residual = Some(residual.as_rows());
+        self.product(x.as_rows(), layer, Epilogue { residual, ..Epilogue::default() }, out.as_rows_mut());
         Ok(self.normed(out, norm))
     }
 
     fn feed_forward(&self, x: &Activations, layer: &FeedForward<Self>, norm: &Norm) -> Result<Activations> {
-        let middle = layer.up.weight.columns();
-        let mut wide = self.room(FEED_FORWARD_ROWS.min(x.rows), middle);
+        let mut wide = self.room(FEED_FORWARD_ROWS.min(x.rows), layer.up.weight.columns());
         let mut out = self.room(x.rows, x.width);
-        let block = FEED_FORWARD_ROWS * x.width;
-        for (x_block, out) in x.chunks(block).zip(out.chunks_mut(block)) {
-            let count = x_block.len() / x.width;
-            let rows = Rows { data: x_block, stride: x.width, count };
-            self.product(rows, &layer.up, layer.activation, &[], &mut wide);
-            let rows = Rows { data: &wide, stride: middle, count };
-            self.product(rows, &layer.down, Activation::Identity, x_block, out);
+        let mut out_rows = out.as_rows_mut();
+        for first in (0..x.rows).step_by(FEED_FORWARD_ROWS) {
+            let block = first..x.rows.min(first + FEED_FORWARD_ROWS);
+            let input = x.as_rows().range(block.clone());
+            let up = Epilogue { activation: layer.activation, ..Epilogue::default() };
+            self.product(input, &layer.up, up, wide.as_rows_mut().range(0..block.len()));
+            let down = Epilogue { residual: Some(input), ..Epilogue::default() };
+            self.product(wide.as_rows().range(0..block.len()), &layer.down, down, out_rows.range(block));
         }
         Ok(self.normed(out, norm))
     }
 
     fn pool(&self, x: &Activations, batch: &Batch, modes: &[PoolingMode], skip: usize) -> Result<Activations> {
-        let width = x.width;
-        let mut out = self.room(batch.len(), modes.len() * width);
-        let places = batch.texts().flat_map(|text| modes.iter().map(move |mode| (text.clone(), *mode)));
-        for ((text, mode), out) in places.zip(out.chunks_exact_mut(width)) {
-            pool(mode, &x[text.start * width..text.end * width], width, skip, out);
+        let mut out = self.room(batch.len(), modes.len() * x.width);
+        let mut rows = out.as_rows_mut();
+        for (i, text) in batch.texts().enumerate() {
+            for (mode, out) in modes.iter().zip(rows.row(i).chunks_exact_mut(x.width)) {
+                pool(*mode, x.as_rows().range(text.clone()), skip, out);
+            }
         }
         Ok(out)
     }
@@ -195,25 +213,20 @@ impl Ops for Cpu {
 
     fn normalize(&self, x: &Activations) -> Result<Activations> {
         let mut out = self.copy(x);
-        normalize(&mut out, x.width);
+        normalize(out.as_rows_mut());
         Ok(out)
     }
 
     fn add(&self, x: &Activations, y: &Activations) -> Result<Activations> {
         let mut out = self.copy(x);
-        out.iter_mut().zip(y.iter()).for_each(|(out, y)| *out += y);
+        let mut rows = out.as_rows_mut();
+        for (i, y) in y.as_rows().iter().enumerate() {
+            rows.row(i).iter_mut().zip(y).for_each(|(out, y)| *out += y);
+        }
         Ok(out)
     }
 
     fn to_vec(&self, x: &Activations) -> Result<Vec<f32>> {
-        Ok(x.to_vec())
-    }
-}
-
-impl Cpu {
-    fn copy(&self, x: &Activations) -> Activations {
-        let mut out = self.room(x.rows, x.width);
-        out.copy_from_slice(x);
-        out
+        Ok(x.as_rows().iter().flatten().copied().collect())
     }
 }

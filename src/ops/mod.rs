@@ -34,8 +34,8 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     /// Embedding vectors of `(entries, width)`.
     fn table(&self, vectors: &Array) -> Result<Self::Table>;
 
-    /// A linear layer of a weight `(outputs, inputs)` and a bias `(outputs)`.
-    fn linear_layer(&self, weight: &Array, bias: Option<&Array>) -> Result<Self::Linear>;
+    /// A linear layer of weights `(outputs, inputs)`, whose outputs stand side by side, and a bias of all outputs.
+    fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Self::Linear>;
 
     /// A layer norm of weight and bias `(width)`.
     fn norm(&self, weight: &Array, bias: &Array, eps: f32) -> Result<Self::Norm>;

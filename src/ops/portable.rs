@@ -86,9 +86,10 @@ impl Ops for Portable {
         self.tensor(vectors)
     }
 
-    fn linear_layer(&self, weight: &Array, bias: Option<&Array>) -> Result<Linear> {
+    fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
         let bias = bias.map(|bias| self.tensor(bias)).transpose()?;
-        Ok(Linear { weight: self.tensor(weight)?.t()?, bias })
+        let weights = weights.iter().map(|weight| self.tensor(weight)).collect::<Result<Vec<_>>>()?;
+        Ok(Linear { weight: Tensor::cat(&weights, 0)?.t()?, bias })
     }
 
     fn norm(&self, weight: &Array, bias: &Array, eps: f32) -> Result<Norm> {

@@ -216,8 +216,11 @@ fn the_caller_can_stop_it_and_is_asked_on_its_own_thread() {
         let observer = Impatient { here: std::thread::current().id(), asked: AtomicUsize::new(0) };
         let run = Run { isa: best(), threads, observer: &observer };
         let result = similarity(Similarity::Dot, a.view(), b.view(), run);
-        assert!(matches!(result, Err(Error::Interrupted)), "{result:?}");
-        assert_eq!(observer.asked.load(Ordering::Relaxed), 2);
+        // The other threads may have done it all before the caller is asked a second time.
+        let asked = observer.asked.swap(0, Ordering::Relaxed);
+        assert!(asked == 2 || (asked < 2 && threads > 1), "asked {asked} times");
+        assert_eq!(matches!(result, Err(Error::Interrupted)), asked == 2, "{result:?}");
+        observer.asked.store(1, Ordering::Relaxed);
         let result = pairwise(Similarity::Dot, a.view(), a.view(), run);
         assert!(matches!(result, Err(Error::Interrupted)), "{result:?}");
     }

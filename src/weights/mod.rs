@@ -46,6 +46,19 @@ impl Array {
         }
     }
 
+    /// Lets go of the memory that holds what was read of the file: read again, it comes from the file again.
+    pub(crate) fn forget_pages(&self) {
+        #[cfg(unix)]
+        if let Data::Mapped(map, range) = &self.data {
+            #[expect(unsafe_code, reason = "advice on a memory map")]
+            // SAFETY: the map is of a file and never written to, so pages that are dropped come back as they were.
+            let advice =
+                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+            // It is advice: where the system doesn't take it, memory is all that is lost.
+            let _ = advice;
+        }
+    }
+
     /// The arrays' rows, one array's after the other's; all as wide as the first.
     pub(crate) fn stack(arrays: &[Self]) -> Self {
         let rows = arrays.iter().map(|array| array.shape[0]).sum();

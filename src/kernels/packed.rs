@@ -1,0 +1,241 @@
+//! The right side of a matrix product, packed into panels.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::Isa;
+use super::buffer::Buffer;
+use super::rows::Rows;
+
+/// A matrix `(depth, columns)` in panels: a few vectors of columns, row after row, the last one filled up with zero
+/// columns.
+pub(crate) struct Packed {
+    panels: Buffer,
+    depth: usize,
+    columns: usize,
+    isa: Isa,
+}
+
+impl Packed {
+    /// Packs the weights of linear layers that share their input, each `(outputs, inputs)`: the transpose of them, one
+    /// below the other, is the right side.
+    pub(crate) fn transposed(isa: Isa, weights: &[Rows<'_>]) -> Self {
+        let mut packed = Self::empty(isa);
+        packed.pack_transposed(weights);
+        packed
+    }
+
+    /// Room for a matrix to come.
+    pub(crate) fn empty(isa: Isa) -> Self {
+        Self { panels: Buffer::default(), depth: 0, columns: 0, isa }
+    }
+
+    /// Packs the transpose of rows, all of one width.
+    pub(crate) fn pack_transposed(&mut self, rows: &[Rows<'_>]) {
+        self.isa.run(PackTransposed { packed: self, rows });
+    }
+
+    /// [`Packed::pack_transposed`] for kernels that have chosen their instruction set.
+    #[inline(always)]
+    pub(crate) fn pack_block_transposed<S: Simd>(&mut self, simd: S, rows: Rows<'_>) {
+        PackTransposed { packed: self, rows: &[rows] }.with_simd(simd);
+    }
+
+    /// Packs rows as they are, for kernels that have chosen their instruction set.
+    #[inline(always)]
+    pub(crate) fn pack_block<S: Simd>(&mut self, _: S, rows: Rows<'_>) {
+        self.reshape(rows.count(), rows.width());
+        let (depth, layout) = (self.depth, self.layout());
+        for panel in 0..layout.panels() {
+            let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
+            let used = first..next.min(rows.width());
+            let target = &mut self.panels[first * depth..next * depth];
+            for (target, row) in target.chunks_exact_mut(next - first).zip(rows.iter()) {
+                let (to, rest) = target.split_at_mut(used.len());
+                to.copy_from_slice(&row[used.clone()]);
+                rest.fill(0.0);
+            }
+        }
+    }
+
+    /// Packs rows as they are.
+    #[cfg(test)]
+    pub(crate) fn pack(&mut self, rows: Rows<'_>) {
+        struct Pack<'a>(&'a mut Packed, Rows<'a>);
+        impl WithSimd for Pack<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) {
+                self.0.pack_block(simd, self.1);
+            }
+        }
+        self.isa.run(Pack(self, rows));
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How many panels.
+    pub(crate) fn panels(&self) -> usize {
+        self.layout().panels()
+    }
+
+    /// The columns of some of the panels.
+    pub(crate) fn columns_of(&self, panels: Range<usize>) -> Range<usize> {
+        let layout = self.layout();
+        layout.first_column(panels.start).min(self.columns)..layout.first_column(panels.end).min(self.columns)
+    }
+
+    /// A panel's numbers, row after row.
+    #[inline(always)]
+    pub(crate) fn panel(&self, panel: usize) -> &[f32] {
+        let layout = self.layout();
+        &self.panels[layout.first_column(panel) * self.depth..layout.first_column(panel + 1) * self.depth]
+    }
+
+    #[inline(always)]
+    fn layout(&self) -> Layout {
+        let lanes = self.isa.lanes();
+        Layout { vectors: self.columns.div_ceil(lanes), most: self.isa.panel_vectors(), lanes }
+    }
+
+    #[inline(always)]
+    fn reshape(&mut self, depth: usize, columns: usize) {
+        (self.depth, self.columns) = (depth, columns);
+        let layout = self.layout();
+        self.panels.resize(layout.vectors * layout.lanes * depth);
+    }
+}
+
+/// How vectors of columns are shared out over panels: as evenly as can be, the wider ones first.
+#[derive(Clone, Copy)]
+struct Layout {
+    vectors: usize,
+    /// Vectors of a panel at most.
+    most: usize,
+    lanes: usize,
+}
+
+impl Layout {
+    #[inline(always)]
+    fn panels(self) -> usize {
+        self.vectors.div_ceil(self.most)
+    }
+
+    #[inline(always)]
+    fn first_column(self, panel: usize) -> usize {
+        let panels = self.panels().max(1);
+        (panel * (self.vectors / panels) + panel.min(self.vectors % panels)) * self.lanes
+    }
+}
+
+struct PackTransposed<'a> {
+    packed: &'a mut Packed,
+    rows: &'a [Rows<'a>],
+}
+
+impl WithSimd for PackTransposed<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { packed, rows } = self;
+        let depth = rows.first().map_or(0, |rows| rows.width());
+        packed.reshape(depth, rows.iter().map(|rows| rows.count()).sum());
+        let layout = packed.layout();
+        let mut sources = rows.iter().flat_map(|rows| rows.iter());
+        let mut panels = &mut packed.panels[..];
+        for panel in 0..layout.panels() {
+            let width = layout.first_column(panel + 1) - layout.first_column(panel);
+            let (target, rest) = std::mem::take(&mut panels).split_at_mut(width * depth);
+            panels = rest;
+            for column in (0..width).step_by(BLOCK) {
+                let used = BLOCK.min(width - column);
+                let mut source = |i| if i < used { sources.next().unwrap_or(&[]) } else { &[] };
+                transpose(std::array::from_fn(&mut source), &mut target[column..], width, used);
+            }
+        }
+    }
+}
+
+/// Rows, and numbers of them, that are transposed at once.
+const BLOCK: usize = 4;
+
+/// Writes `used` rows as columns of a panel `width` wide; a row that isn't there is zeros.
+#[inline(always)]
+fn transpose(rows: [&[f32]; BLOCK], target: &mut [f32], width: usize, used: usize) {
+    let depth = rows[0].len();
+    let whole = rows.iter().all(|row| row.len() == depth) && used == BLOCK;
+    let mut done = 0;
+    if whole {
+        let blocks = rows.map(|row| row.as_chunks::<BLOCK>().0);
+        done = blocks[0].len() * BLOCK;
+        for (i, target) in target.chunks_mut(BLOCK * width).enumerate().take(blocks[0].len()) {
+            let block: [[f32; BLOCK]; BLOCK] = blocks.map(|rows| rows[i]);
+            for j in 0..BLOCK {
+                target[j * width..][..BLOCK].copy_from_slice(&block.map(|row| row[j]));
+            }
+        }
+    }
+    for (k, target) in target.chunks_mut(width).enumerate().skip(done) {
+        for (row, target) in rows.iter().zip(&mut target[..used]) {
+            *target = row.get(k).copied().unwrap_or(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::noise;
+
+    /// The matrix that the panels hold, row by row.
+    fn unpacked(packed: &Packed) -> Vec<f32> {
+        let mut all = vec![f32::NAN; packed.depth() * packed.columns()];
+        for panel in 0..packed.panels() {
+            let columns = packed.columns_of(panel..panel + 1);
+            let width = packed.panel(panel).len() / packed.depth();
+            for (k, row) in packed.panel(panel).chunks(width).enumerate() {
+                all[k * packed.columns()..][columns.clone()].copy_from_slice(&row[..columns.len()]);
+                assert!(row[columns.len()..].iter().all(|x| *x == 0.0));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn panels_hold_the_matrix_and_zeros() {
+        for isa in Isa::available() {
+            // Packed into a buffer that held something larger before.
+            let (mut as_is, mut transposed) = (Packed::empty(isa), Packed::empty(isa));
+            as_is.pack(Rows::packed(&[f32::NAN; 20_000], 100));
+            transposed.pack_transposed(&[Rows::packed(&[f32::NAN; 20_000], 100)]);
+            for (depth, columns) in (1..10).flat_map(|d| (1..=130).map(move |c| (d, c))) {
+                let matrix = noise(depth * columns, 7);
+                as_is.pack(Rows::packed(&matrix, columns));
+                assert!(unpacked(&as_is) == matrix, "{} {depth}x{columns}", isa.name());
+
+                let transpose: Vec<f32> =
+                    (0..depth * columns).map(|i| matrix[i % depth * columns + i / depth]).collect();
+                let (first, second) = transpose.split_at(columns / 3 * depth);
+                transposed.pack_transposed(&[Rows::packed(first, depth), Rows::packed(second, depth)]);
+                assert!(unpacked(&transposed) == matrix, "{} {depth}x{columns}, transposed", isa.name());
+            }
+        }
+    }
+
+    #[test]
+    fn panels_are_as_even_as_can_be() {
+        for (vectors, widths) in [(1, vec![1]), (3, vec![3]), (4, vec![2, 2]), (7, vec![3, 2, 2]), (24, vec![3; 8])] {
+            let layout = Layout { vectors, most: 3, lanes: 1 };
+            let got: Vec<_> =
+                (0..layout.panels()).map(|i| layout.first_column(i + 1) - layout.first_column(i)).collect();
+            assert_eq!(got, widths);
+        }
+    }
+}
