@@ -1,0 +1,1 @@
+"""Measures rushlight beside other ways to get the same embeddings; see benches/README.md."""
