@@ -15,7 +15,7 @@ PACKAGES = ("embed_anything", "numpy")
 def load(model: str, threads: str, name: str) -> Callable[[list[str]], NDArray[object]]:
     """Return what embeds texts by the model called `name`."""
     import numpy as np
-    from embed_anything import EmbeddingModel, WhichModel, embed_query
+    from embed_anything import EmbeddingModel, embed_query
 
-    loaded = EmbeddingModel.from_pretrained_hf(WhichModel.Bert, model_id=name)
+    loaded = EmbeddingModel.from_pretrained_hf(model_id=name)
     return lambda texts: np.array([row.embedding for row in embed_query(texts, loaded)], dtype=np.float32)

@@ -39,13 +39,14 @@ def load(model: str, threads: str, graph: str, hint: str) -> Callable[[list[str]
         result = np.empty((len(texts), 384), dtype=np.float32)
 
         def done(request: Any, batch: Any) -> None:
-            places, mask = batch
-            result[places] = pooled(request.get_output_tensor(0).data, mask)
+            places, inputs = batch
+            result[places] = pooled(request.get_output_tensor(0).data, inputs["attention_mask"])
 
         queue = openvino.AsyncInferQueue(compiled)
         queue.set_callback(done)
         for places, inputs in tokens.batches(texts):
-            queue.start_async(inputs, (places, inputs["attention_mask"]), share_inputs=True)
+            # What goes along keeps the inputs alive, which are not copied.
+            queue.start_async(inputs, (places, inputs), share_inputs=True)
         queue.wait_all()
         return result
 

@@ -1,0 +1,19 @@
+"""Where things are: all below the repository's root, and what is made there is ignored by git, but for the results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HARNESS = Path(__file__).parent
+BENCHES = HARNESS.parents[1]
+ROOT = BENCHES.parent
+MODELS = ROOT / ".models"
+EXPECTED = ROOT / "tests/data/real"
+RESULTS = BENCHES / "results"
+CACHE = BENCHES / ".cache"
+
+
+def python(venv: str) -> Path:
+    """Return the Python of a peers' environment, or this one for no name."""
+    return BENCHES / f".venv-{venv}" / "bin/python" if venv else Path(sys.executable)
