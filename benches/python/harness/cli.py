@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 
-from harness import contenders, paths, session, throughput
+from harness import contenders, growth, memory, paths, plots, scaling, session, single, start, tables, throughput
 from harness.workloads import WORKLOADS
 
 MINILM = "all-MiniLM-L6-v2"
@@ -31,6 +31,22 @@ def _parser() -> argparse.ArgumentParser:
     _common(added)
     added.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
     added.add_argument("--seconds", type=float, default=1.0, help="of ours for a part of a workload")
+    added = command("single", _single, "one short query at a time, and the share of the memory's bandwidth")
+    _common(added)
+    added.add_argument("--queries", type=int, default=100, help="of a turn")
+    _common(command("start", _start, "from the start of a process to the first embedding"))
+    _common(command("memory", _memory, "resident memory after loading, and at most over mixed"))
+    added = command("scaling", _scaling, "more threads against one, ours alone")
+    added.add_argument("--model", default=MINILM)
+    added.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    added.add_argument("--rounds", type=int, default=7)
+    added = command("growth", _growth, "tokens a second over lengths, numbers of texts and models, ours alone")
+    added.add_argument("--models", nargs="+", default=[MINILM, "all-mpnet-base-v2"])
+    added.add_argument("--threads", type=int, default=2)
+    added.add_argument("--rounds", type=int, default=7)
+    added.add_argument("--gflop", type=float, default=30, help="of a call, at least, where lengths change")
+    command("plot", lambda _: plots.draw_all(), "draw all results")
+    command("table", lambda _: print(tables.render(), end=""), "print all results as tables in Markdown")
     return parser
 
 
@@ -60,3 +76,30 @@ def _throughput(arguments: argparse.Namespace) -> None:
         arguments.seconds,
     )
     session.write("throughput", arguments.model, arguments.threads, result)
+
+
+def _single(arguments: argparse.Namespace) -> None:
+    result = single.measure(
+        arguments.model, _names(arguments), arguments.threads, arguments.rounds, arguments.queries
+    )
+    session.write("single", arguments.model, arguments.threads, result)
+
+
+def _start(arguments: argparse.Namespace) -> None:
+    result = start.measure(arguments.model, _names(arguments), arguments.threads, arguments.rounds)
+    session.write("start", arguments.model, arguments.threads, result)
+
+
+def _memory(arguments: argparse.Namespace) -> None:
+    result = memory.measure(arguments.model, _names(arguments), arguments.threads)
+    session.write("memory", arguments.model, arguments.threads, result)
+
+
+def _scaling(arguments: argparse.Namespace) -> None:
+    result = scaling.measure(arguments.model, arguments.threads, arguments.rounds)
+    session.write("scaling", arguments.model, max(arguments.threads), result)
+
+
+def _growth(arguments: argparse.Namespace) -> None:
+    result = growth.measure(arguments.models, arguments.threads, arguments.rounds, arguments.gflop * 1e9)
+    session.write("growth", "+".join(arguments.models), arguments.threads, result)

@@ -23,7 +23,7 @@ def describe(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "rushlight": importlib.metadata.version("rushlight"),
         "commit": _commit(),
-        "info": rushlight.info(),
+        "info": {key: value for key, value in rushlight.info().items() if not isinstance(value, Path)},
         "threads": threads,
     }
 
