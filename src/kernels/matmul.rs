@@ -16,7 +16,7 @@ use crate::config::Activation;
 
 /// Rows of a panel that are fetched ahead of their use. A panel is larger than the first-level cache, and a tile goes
 /// through all of it.
-const AHEAD: usize = 16;
+const AHEAD: usize = 8;
 
 /// What becomes of a product's sums before they are stored.
 #[derive(Clone, Copy, Default)]
@@ -29,12 +29,12 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) activation: Activation,
 }
 
-/// Where a product's sums begin.
+/// Whether a product is added to what the output holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// At zero: what the output holds is written over.
+    /// What the output holds is written over.
     Zero,
-    /// At what the output holds.
+    /// The product is added to it.
     Output,
 }
 
@@ -160,6 +160,9 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
     fn tile<const ROWS: usize>(&mut self, simd: S, first: usize) {
         for (row, mut sums) in (first..).zip(self.sums::<ROWS>(simd, first)) {
             add(simd, &mut sums, &self.bias);
+            if self.start == Start::Output {
+                add(simd, &mut sums, &load(simd, self.out.row(row)));
+            }
             if let Some(residual) = self.epilogue.residual {
                 add(simd, &mut sums, &load(simd, residual.row(row)));
             }
@@ -171,26 +174,53 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
     /// dimension.
     #[inline(always)]
     #[expect(unsafe_code, reason = "bounds checks in the innermost loop keep the sums out of registers")]
-    fn sums<const ROWS: usize>(&mut self, simd: S, first: usize) -> [[S::f32s; VECTORS]; ROWS] {
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|i| &self.a.row(first + i)[..self.panel.len()]);
-        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        if self.start == Start::Output {
-            for (row, sums) in (first..).zip(&mut sums) {
-                *sums = load(simd, self.out.row(row));
-            }
+    #[expect(clippy::needless_range_loop, reason = "iterators and closures keep the sums out of registers, too")]
+    fn sums<const ROWS: usize>(&self, simd: S, first: usize) -> [[S::f32s; VECTORS]; ROWS] {
+        let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+        for i in 0..ROWS {
+            rows[i] = &self.a.row(first + i)[..self.panel.len()];
         }
-        for (k, b) in self.panel.iter().enumerate() {
-            prefetch(self.panel, k + AHEAD);
-            for i in 0..ROWS {
-                // SAFETY: every row has as many numbers as the panel has entries, and `k` counts those.
-                let a = simd.splat_f32s(unsafe { *rows[i].get_unchecked(k) });
-                for j in 0..VECTORS {
-                    sums[i][j] = simd.mul_add_e_f32s(a, b[j], sums[i][j]);
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        // Written out, not a loop nor a function: those keep the sums in memory.
+        macro_rules! step {
+            ($k:expr, $b:expr) => {
+                for i in 0..ROWS {
+                    // SAFETY: every row has as many numbers as the panel has entries, and `k` is one of those.
+                    let a = simd.splat_f32s(unsafe { *rows[i].get_unchecked($k) });
+                    for j in 0..VECTORS {
+                        sums[i][j] = simd.mul_add_e_f32s(a, $b[j], sums[i][j]);
+                    }
                 }
-            }
+            };
+        }
+        // Two steps between checks for the end, which take the place of multiply-adds.
+        let (pairs, rest) = self.panel.as_chunks::<2>();
+        let mut k = 0;
+        for [b, next] in pairs {
+            prefetch(self.panel, k + AHEAD);
+            step!(k, b);
+            k = apart(k + 1);
+            prefetch(self.panel, k + AHEAD);
+            step!(k, next);
+            k += 1;
+        }
+        if let [b] = rest {
+            step!(k, b);
         }
         sums
     }
+}
+
+/// The number itself, which the compiler can't know before: loads that need it stay behind those that don't.
+#[inline(always)]
+fn apart(mut k: usize) -> usize {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[expect(unsafe_code, reason = "assembly")]
+    // SAFETY: it has no instructions.
+    unsafe {
+        std::arch::asm!("/* {} */", inout(reg) k, options(nostack, preserves_flags));
+    }
+    k
 }
 
 /// Up to a panel's width of numbers; zeros where there are fewer.
@@ -300,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_can_go_on_from_the_output() {
+    fn products_can_be_added_to_the_output() {
         for isa in Isa::available() {
             let (rows, depth, columns) = (11, 20, 37);
             let (a, b) = (noise(rows * depth, 1), noise(depth * columns, 2));
@@ -331,7 +361,8 @@ mod tests {
                 isa.run(Steps(a, &parts, &mut out));
                 out
             };
-            assert!(run(&[0, 20]) == run(&[0, 7, 8, 20]), "{}", isa.name());
+            let whole: Vec<f64> = run(&[0, 20]).into_iter().map(f64::from).collect();
+            assert!(largest_difference(&run(&[0, 7, 8, 20]), &whole) < 1e-6, "{}", isa.name());
         }
     }
 
