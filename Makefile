@@ -29,6 +29,8 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
 # Stamps: the tools are in .venv; the package, as built from SOURCES, is in .venv.
 TOOLS := .venv/.tools
 PACKAGE := .venv/.package
+# What the benches need beside.
+BENCHED := .venv/.benched
 
 .PHONY: help
 help: ## List the targets
@@ -96,6 +98,39 @@ models: $(TOOLS) ## Fetch the real models into .models
 .PHONY: models-for-tests
 models-for-tests: $(TOOLS)
 	@$(PY) scripts/fetch_models.py --optional all-MiniLM-L6-v2 all-mpnet-base-v2
+
+BENCH := $(PY) benches/python/bench.py
+PEERS := peers st embed-anything
+
+.PHONY: bench
+bench: $(PACKAGE) models $(BENCHED) ## Measure rushlight against the processor's peak, alone: five minutes
+	$(BENCH) throughput
+	$(BENCH) single
+	$(BENCH) scaling
+	$(BENCH) throughput --model all-mpnet-base-v2 --workloads mixed
+	$(BENCH) plot
+
+.PHONY: bench-peers
+bench-peers: $(PACKAGE) models $(BENCHED) $(PEERS:%=benches/.venv-%/.installed) ## Measure rushlight beside its peers: an hour, and gigabytes of torch
+	$(BENCH) prepare
+	$(BENCH) throughput --contenders all
+	$(BENCH) single --contenders all
+	$(BENCH) start --contenders all
+	$(BENCH) memory --contenders all
+	$(BENCH) scaling
+	$(BENCH) throughput --model all-mpnet-base-v2 --workloads mixed
+	$(BENCH) growth
+	$(BENCH) plot
+	$(BENCH) table
+
+$(BENCHED): $(TOOLS)
+	$(PY) -m pip install --quiet --group bench
+	@touch $@
+
+benches/.venv-%/.installed: benches/python/requirements-%.txt
+	$(PYTHON) scripts/make_venv.py benches/.venv-$*
+	benches/.venv-$*/bin/python -m pip install --quiet -r $<
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove what was built; keep the fetched models

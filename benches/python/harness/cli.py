@@ -79,9 +79,7 @@ def _throughput(arguments: argparse.Namespace) -> None:
 
 
 def _single(arguments: argparse.Namespace) -> None:
-    result = single.measure(
-        arguments.model, _names(arguments), arguments.threads, arguments.rounds, arguments.queries
-    )
+    result = single.measure(arguments.model, _names(arguments), arguments.threads, arguments.rounds, arguments.queries)
     session.write("single", arguments.model, arguments.threads, result)
 
 

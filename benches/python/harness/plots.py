@@ -14,9 +14,9 @@ def _figure(columns: int = 1, width: float = 7.5) -> tuple[Any, Any]:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "rushlight"  # the same figures make the same file
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    return pyplot.subplots(1, columns, figsize=(width * (1 if columns == 1 else 1.6), 4.8), layout="constrained")
+    return plt.subplots(1, columns, figsize=(width * (1 if columns == 1 else 1.6), 4.8), layout="constrained")
 
 
 def _save(figure: Any, name: str) -> None:

@@ -54,7 +54,7 @@ def fill(weights: Path, out: Path) -> None:
 
 
 def fuse(graph: Path, out: Path) -> None:
-    """Let ONNX Runtime's optimizer put operations together: attention, GELU with its bias, norms with their residual."""
+    """Let ONNX Runtime's optimizer join operations: attention, GELU with its bias, norms with their residual."""
     from onnxruntime.transformers.optimizer import optimize_model
 
     fused = optimize_model(str(graph), model_type="bert", num_heads=12, hidden_size=384, opt_level=0)

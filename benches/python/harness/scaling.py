@@ -49,5 +49,3 @@ def measure(model: str, counts: Sequence[int], least_rounds: int) -> dict[str, A
         }
         print(f"{threads} thread(s): {rounds.summary(faster)['median']:.2f} times as fast as {counts[0]}")
     return {"contenders": {OURS: {"versions": workers[0].versions}}, "figures": figures}
-
-

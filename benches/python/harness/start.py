@@ -20,7 +20,7 @@ BASELINES = {"python": "print('embedded', flush=True)", "import numpy": "import 
 
 
 def measure(model: str, names: Sequence[str], threads: int, times: int) -> dict[str, Any]:
-    """Start each contender's process by turns; what is written at the first turn is in the system's cache afterwards."""
+    """Start each contender's process by turns; what the first turn writes is in the system's cache afterwards."""
     folder = session.model_folder(model)
     with session.checked(names, folder, threads) as (workers, reports):
         right = [worker.name for worker in workers]

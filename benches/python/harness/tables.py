@@ -19,8 +19,10 @@ def render() -> str:
         machine = content["machine"]
         sections += [
             f"### {content['measurement']}, {content['model']}",
-            f"{machine['processor']}; {machine['threads']} threads; {machine['info']['instruction_set']};"
-            f" {machine['system']}; rushlight {machine['rushlight']} at {machine['commit']}",
+            (
+                f"{machine['processor']}; {machine['threads']} threads; {machine['info']['instruction_set']};"
+                f" {machine['system']}; rushlight {machine['rushlight']} at {machine['commit']}"
+            ),
             _TABLES[content["measurement"]](content),
         ]
         wrong = [name for name, report in content.get("contenders", {}).items() if not report.get("right", True)]
