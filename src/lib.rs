@@ -16,6 +16,7 @@ mod quantize;
 mod schedule;
 mod similarity;
 mod source;
+mod team;
 mod tokenize;
 mod weights;
 

@@ -9,16 +9,19 @@ use crate::config::{JsonFile, ModuleEntry, PoolingConfig};
 use crate::error::Result;
 use crate::modules::{self, Module};
 use crate::ops::Ops;
+use crate::team::Team;
 use crate::weights::Weights;
 
 /// From packed tokens to vectors. Shared by threads; each call works in scratch memory of its own.
 pub(crate) trait Network: Send + Sync {
-    /// Computes a micro-batch; the token embeddings only where they are `wanted`.
+    /// Computes a micro-batch, on several threads where it is the only one; the token embeddings only where they are
+    /// `wanted`.
     fn forward(
         &self,
         batch: &Batch,
         prompt_length: usize,
         wanted: Wanted,
+        threads: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output>;
 
@@ -86,26 +89,17 @@ impl<O: Ops> Network for On<O> {
         batch: &Batch,
         prompt_length: usize,
         wanted: Wanted,
+        threads: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = idle().pop();
-        let ops = waiting.unwrap_or_else(|| self.ops.worker());
-
-        let tokens = self.backbone.forward(&ops, batch, checkpoint)?;
-        let skip = if self.pooling.include_prompt { 0 } else { prompt_length };
-        let mut x = ops.pool(&tokens, batch, &self.pooling.modes, skip)?;
-        for module in &self.modules {
-            x = module.forward(&ops, &x)?;
-        }
-        let output = Output {
-            sentence_embeddings: ops.to_vec(&x)?,
-            token_embeddings: match wanted {
-                Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
-                Wanted::SentenceEmbeddings => Vec::new(),
-            },
-        };
-        drop((tokens, x));
+        let mut ops = waiting.unwrap_or_else(|| self.ops.worker());
+        let output = Team::with(threads, |team| {
+            ops.join(team);
+            self.compute(&ops, batch, prompt_length, wanted, checkpoint)
+        })?;
+        ops.join(Team::default());
         idle().push(ops);
         Ok(output)
     }
@@ -120,5 +114,30 @@ impl<O: Ops> Network for On<O> {
 
     fn excludes_prompt(&self) -> bool {
         !self.pooling.include_prompt
+    }
+}
+
+impl<O: Ops> On<O> {
+    fn compute(
+        &self,
+        ops: &O,
+        batch: &Batch,
+        prompt_length: usize,
+        wanted: Wanted,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<Output> {
+        let tokens = self.backbone.forward(ops, batch, checkpoint)?;
+        let skip = if self.pooling.include_prompt { 0 } else { prompt_length };
+        let mut x = ops.pool(&tokens, batch, &self.pooling.modes, skip)?;
+        for module in &self.modules {
+            x = module.forward(ops, &x)?;
+        }
+        Ok(Output {
+            sentence_embeddings: ops.to_vec(&x)?,
+            token_embeddings: match wanted {
+                Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
+                Wanted::SentenceEmbeddings => Vec::new(),
+            },
+        })
     }
 }

@@ -158,6 +158,16 @@ pub(crate) fn permit(checkpoint: &dyn Fn() -> Result<()>) -> Result<Permit> {
     }
 }
 
+/// Leave for up to `most` more threads, as far as they are free and nobody waits for them.
+pub(crate) fn free_permits(most: usize) -> Result<Vec<Permit>> {
+    let mut state = lock();
+    let threads = threads(&mut state)?;
+    let free = if threads.waiting.is_empty() { threads.limit.saturating_sub(threads.running) } else { 0 };
+    let granted = most.min(free);
+    threads.running += granted;
+    Ok((0..granted).map(|_| Permit(())).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -188,7 +198,10 @@ mod tests {
 
         let all: Vec<_> = (0..3).map(|_| permit(&|| Ok(())).unwrap()).collect();
         assert!(matches!(permit(&|| Err(Error::Interrupted)), Err(Error::Interrupted)));
+        assert_eq!(free_permits(5).unwrap().len(), 0);
         drop(all);
+        assert_eq!(free_permits(5).unwrap().len(), 3);
+        assert_eq!(free_permits(2).unwrap().len(), 2);
         // The one that gave up is not waited for.
         drop(permit(&|| Ok(())).unwrap());
         set_num_threads(default_limit().unwrap()).unwrap();

@@ -125,7 +125,6 @@ impl<'a> RowsMut<'a> {
     }
 
     /// Parts it before a column.
-    #[cfg(test)]
     pub(crate) fn split_columns(self, at: usize) -> (Self, Self) {
         assert!(at <= self.width);
         // SAFETY: not beyond the first row, where there is one; else the pointer is not read.

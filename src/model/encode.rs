@@ -1,7 +1,9 @@
 //! Embedding: from inputs to embeddings, by way of tokens, micro-batches and the network.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use super::{Model, check_truncate_dim};
 use crate::batch::{Batch, distinct, plan};
@@ -17,6 +19,10 @@ use crate::tokenize::{Input, Tokenizer, Tokens};
 
 /// Texts tokenized by a thread at a time.
 const TEXTS_A_PIECE: usize = 32;
+/// Bytes of an input from which on tokenizing it takes longer than callers wait who want to stop.
+const LONG: usize = 1 << 20;
+/// How often they are asked meanwhile.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Model {
     /// Embeds texts.
@@ -163,8 +169,11 @@ impl Model {
         place: &dyn Fn(usize) -> usize,
     ) -> Result<Vec<Tokens>> {
         let max_length = self.max_seq_length.unwrap_or(usize::MAX);
-        let tokens = for_each_input(inputs, observer, |input| {
-            let tokens = match self.parts.tokenizer.encode(input, prompt, max_length) {
+        let tokens = for_each_input(inputs, observer, |input, checkpoint| {
+            let prompt = prompt.to_owned();
+            let tokens = self
+                .interruptible(input, checkpoint, move |tokenizer, input| tokenizer.encode(input, &prompt, max_length));
+            let tokens = match tokens {
                 Err(Error::Tokenizer(problem)) => return Ok(Err(problem)),
                 tokens => tokens?,
             };
@@ -215,7 +224,37 @@ impl Model {
     }
 
     pub(crate) fn count_tokens_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<usize>> {
-        for_each_input(inputs, observer, |input| self.parts.tokenizer.count(input))
+        for_each_input(inputs, observer, |input, checkpoint| self.interruptible(input, checkpoint, Tokenizer::count))
+    }
+
+    /// What the tokenizer does with an input: on a thread that can be left behind, where it may take long.
+    fn interruptible<T: Send + 'static>(
+        &self,
+        input: Input<'_>,
+        checkpoint: &dyn Fn() -> Result<()>,
+        work: impl FnOnce(&Tokenizer, Input<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (first, second) = match input {
+            Input::Text(text) => (text, None),
+            Input::Pair(first, second) => (first, Some(second)),
+        };
+        if first.len() + second.map_or(0, str::len) < LONG {
+            return work(&self.parts.tokenizer, input);
+        }
+        let (parts, first, second) = (Arc::clone(&self.parts), first.to_owned(), second.map(str::to_owned));
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let input = second.as_deref().map_or(Input::Text(&first), |second| Input::Pair(&first, second));
+            // Nobody may be left to hear it.
+            let _ = sender.send(work(&parts.tokenizer, input));
+        });
+        loop {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) => checkpoint()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Tokenizer("its thread panicked".to_owned())),
+            }
+        }
     }
 
     /// The tokenizer.
@@ -232,7 +271,7 @@ fn texts<T: AsRef<str>>(inputs: &[T]) -> Vec<Input<'_>> {
 fn for_each_input<'a, T: Send>(
     inputs: &[Input<'a>],
     observer: &dyn Observer,
-    work: impl Fn(Input<'a>) -> Result<T> + Sync,
+    work: impl Fn(Input<'a>, &dyn Fn() -> Result<()>) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let pieces = inputs.len().div_ceil(TEXTS_A_PIECE);
     let mut results: Vec<Vec<T>> = Vec::new();
@@ -240,9 +279,8 @@ fn for_each_input<'a, T: Send>(
     let tasks = inputs.chunks(TEXTS_A_PIECE).zip(&mut results);
     schedule::run(tasks, pieces, observer, &|| {}, |(inputs, results), checkpoint| {
         for input in inputs {
-            // A text may be long.
             checkpoint()?;
-            results.push(work(*input)?);
+            results.push(work(*input, checkpoint)?);
         }
         Ok(())
     })?;
@@ -270,7 +308,11 @@ impl Call<'_> {
         let finished = || self.observer.progress(done.load(Ordering::Relaxed), self.tokens.len());
         schedule::run(batches.iter(), batches.len(), self.observer, &finished, |texts, checkpoint| {
             let batch = Batch::new(texts.iter().map(|text| &self.tokens[*text]));
-            let output = self.network.forward(&batch, self.prompt_length, wanted, checkpoint)?;
+            // The only micro-batch is parted among the threads that are free; of several each has one.
+            let wished = if batches.len() == 1 { process::num_threads()? - 1 } else { 0 };
+            let helpers = process::free_permits(wished)?;
+            let threads = 1 + helpers.len();
+            let output = self.network.forward(&batch, self.prompt_length, wanted, threads, checkpoint)?;
             done.fetch_add(store(texts, &batch, output), Ordering::Relaxed);
             Ok(())
         })?;

@@ -14,21 +14,23 @@ use crate::kernels::norm::{layer_norm, normalize};
 use crate::kernels::packed::Packed;
 use crate::kernels::pool::pool;
 use crate::kernels::rows::{Rows, RowsMut};
+use crate::team::{Team, part};
 use crate::weights::Array;
 
 /// Rows of a feed-forward block done at once, so that its wide middle stays in the cache.
 const FEED_FORWARD_ROWS: usize = 128;
 
-/// The processor, as one thread sees it: an instruction set, and memory to write over.
+/// The processor, as one micro-batch sees it: an instruction set, the threads to use, and memory to write over.
 pub(crate) struct Cpu {
     isa: Isa,
-    attention: Mutex<Scratch>,
+    team: Team,
+    attention: Mutex<Vec<Scratch>>,
     spare: Arc<Mutex<Vec<Buffer>>>,
 }
 
 impl Cpu {
     pub(crate) fn new(isa: Isa) -> Self {
-        Self { isa, attention: Mutex::new(Scratch::new(isa)), spare: Arc::default() }
+        Self { isa, team: Team::default(), attention: Mutex::default(), spare: Arc::default() }
     }
 
     /// Room for activations; what they hold at first is arbitrary.
@@ -43,7 +45,16 @@ impl Cpu {
     /// `x · weightᵀ` with the layer's bias and, where given, residual and activation.
     fn product(&self, x: Rows<'_>, layer: &Linear, more: Epilogue<'_>, out: RowsMut<'_>) {
         let bias = layer.bias.as_ref().map_or(&[][..], Array::as_slice);
-        matmul(self.isa, x, &layer.weight, 0..layer.weight.panels(), Epilogue { bias, ..more }, out);
+        let mut rest = out;
+        let mut tasks = Vec::new();
+        for panels in part(layer.weight.panels(), self.team.size()) {
+            let (mine, others) = rest.split_columns(layer.weight.columns_of(panels.clone()).len());
+            tasks.push((panels, mine));
+            rest = others;
+        }
+        self.team.for_each(tasks, |(panels, out)| {
+            matmul(self.isa, x, &layer.weight, panels, Epilogue { bias, ..more }, out);
+        });
     }
 
     fn normed(&self, mut x: Activations, norm: &Norm) -> Activations {
@@ -116,6 +127,10 @@ impl Ops for Cpu {
         Self::new(self.isa)
     }
 
+    fn join(&mut self, team: Team) {
+        self.team = team;
+    }
+
     fn table(&self, vectors: &Array) -> Result<Array> {
         Ok(vectors.clone())
     }
@@ -163,8 +178,20 @@ impl Ops for Cpu {
         let parts = [0, 1, 2].map(|part| qkv.as_rows().columns(part * hidden..(part + 1) * hidden));
         let spans: Vec<_> = batch.texts().map(|text| Span { queries: text.clone(), keys: text }).collect();
         let heads = Heads { width: shape.head_width, scale: shape.scale, bias: shape.bias.as_ref() };
-        let mut scratch = self.attention.lock().unwrap_or_else(PoisonError::into_inner);
-        attention(self.isa, parts, &spans, heads, 0..shape.heads, &mut scratch, out.as_rows_mut());
+        let mut rest = out.as_rows_mut();
+        let mut tasks = Vec::new();
+        for chosen in part(shape.heads, self.team.size()) {
+            let (mine, others) = rest.split_columns(chosen.len() * shape.head_width);
+            tasks.push((chosen, mine));
+            rest = others;
+        }
+        let idle = || self.attention.lock().unwrap_or_else(PoisonError::into_inner);
+        self.team.for_each(tasks, |(chosen, out)| {
+            let waiting = idle().pop();
+            let mut scratch = waiting.unwrap_or_else(|| Scratch::new(self.isa));
+            attention(self.isa, parts, &spans, heads, chosen, &mut scratch, out);
+            idle().push(scratch);
+        });
         Ok(out)
     }
 

@@ -13,6 +13,7 @@ pub(crate) use portable::Portable;
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
+use crate::team::Team;
 use crate::weights::Array;
 
 /// Operations on a device. Parameters are made once, when a model is loaded, and shared by its workers.
@@ -30,6 +31,9 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
 
     /// The same device for another thread, with scratch memory of its own.
     fn worker(&self) -> Self;
+
+    /// Has the ops use the threads of a team from here on; those of a device have threads of their own.
+    fn join(&mut self, _: Team) {}
 
     /// Embedding vectors of `(entries, width)`.
     fn table(&self, vectors: &Array) -> Result<Self::Table>;

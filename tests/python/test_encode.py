@@ -301,10 +301,11 @@ def test_progress_is_shown_at_level_info(
     [
         ("encode", [f"text {i} " * 30 for i in range(400_000)]),
         ("encode", [f"text {i} " * 100_000 for i in range(64)]),
+        ("encode", ["one text of many bytes " * 2_000_000]),
         ("count_tokens", [f"text {i} " * 30 for i in range(400_000)]),
         ("tokenize", [f"text {i} " * 30 for i in range(400_000)]),
     ],
-    ids=["many", "long", "count_tokens", "tokenize"],
+    ids=["many", "long", "huge", "count_tokens", "tokenize"],
 )
 def test_an_interrupt_stops_it_within_a_second(model: Model, method: str, texts: list[str]) -> None:
     assert threading.current_thread() is threading.main_thread()

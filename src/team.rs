@@ -1,0 +1,195 @@
+//! A team of threads for one micro-batch: each op parts its work among them, and goes on when all of it is done.
+//!
+//! An op of a single short text takes microseconds, less than it takes to wake a thread that sleeps. So the helpers spin
+//! between ops; the team exists only while a call computes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The threads that an op may use: the one that calls it, and helpers.
+#[derive(Clone, Default)]
+pub(crate) struct Team {
+    helpers: Option<Arc<Helpers>>,
+}
+
+/// What the leader and its helpers share.
+#[derive(Default)]
+struct Helpers {
+    count: usize,
+    /// What is to be done now, or null.
+    job: AtomicPtr<Job<'static>>,
+    /// How many jobs there were: a helper does each once.
+    jobs: AtomicUsize,
+    /// Helpers that may hold the job's address.
+    inside: AtomicUsize,
+    panicked: AtomicBool,
+    over: AtomicBool,
+}
+
+struct Job<'a>(&'a (dyn Fn() + Sync));
+
+impl Team {
+    /// Calls `work` with a team of `size` threads, of which the caller is one.
+    pub(crate) fn with<R>(size: usize, work: impl FnOnce(Team) -> R) -> R {
+        if size < 2 {
+            return work(Self::default());
+        }
+        let helpers = Arc::new(Helpers { count: size - 1, ..Helpers::default() });
+        std::thread::scope(|scope| {
+            let _over = Over(&helpers);
+            for _ in 0..helpers.count {
+                // Where the system has no more threads, those that run do it all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, || helpers.help());
+            }
+            work(Self { helpers: Some(Arc::clone(&helpers)) })
+        })
+    }
+
+    /// How many threads it has.
+    pub(crate) fn size(&self) -> usize {
+        1 + self.helpers.as_ref().map_or(0, |helpers| helpers.count)
+    }
+
+    /// Does `work` with each of the tasks, on all threads, and returns when all are done.
+    pub(crate) fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Sync) {
+        match &self.helpers {
+            Some(helpers) if tasks.len() > 1 => {
+                let tasks = Mutex::new(tasks.into_iter());
+                let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+                helpers.lead(&|| {
+                    while let Some(task) = next() {
+                        work(task);
+                    }
+                });
+            }
+            _ => tasks.into_iter().for_each(work),
+        }
+    }
+}
+
+impl Helpers {
+    /// Does a job here, and on those helpers that come in time.
+    #[expect(unsafe_code, reason = "helpers outlive the job that they are lent")]
+    fn lead(&self, job: &(dyn Fn() + Sync)) {
+        // SAFETY: only the lifetime changes. Nobody uses the job after this function: it takes the address back, and then
+        // waits until no helper is inside that may have read it before. Both are sequentially consistent, so a helper
+        // that enters later finds no address.
+        let job = Job(unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(job) });
+        self.jobs.fetch_add(1, SeqCst);
+        self.job.store((&raw const job).cast_mut(), SeqCst);
+        let result = catch_unwind(AssertUnwindSafe(|| (job.0)()));
+        self.job.store(null_mut(), SeqCst);
+        let mut patience = Patience::default();
+        while self.inside.load(SeqCst) > 0 {
+            patience.wait();
+        }
+        if let Err(panic) = result {
+            resume_unwind(panic);
+        }
+        assert!(!self.panicked.swap(false, SeqCst), "a helper panicked");
+    }
+
+    /// Helps with one job after another until the team is over.
+    #[expect(unsafe_code, reason = "helpers outlive the job that they are lent")]
+    fn help(&self) {
+        let mut done = 0;
+        let mut patience = Patience::default();
+        while !self.over.load(SeqCst) {
+            if self.job.load(SeqCst).is_null() || self.jobs.load(SeqCst) == done {
+                patience.wait();
+                continue;
+            }
+            self.inside.fetch_add(1, SeqCst);
+            let jobs = self.jobs.load(SeqCst);
+            // SAFETY: the leader keeps the job until nobody is inside, see there.
+            if let Some(job) = unsafe { self.job.load(SeqCst).as_ref() } {
+                done = jobs;
+                if catch_unwind(AssertUnwindSafe(|| (job.0)())).is_err() {
+                    self.panicked.store(true, SeqCst);
+                }
+            }
+            self.inside.fetch_sub(1, SeqCst);
+            patience = Patience::default();
+        }
+    }
+}
+
+/// Ends the team, whichever way it goes out of sight.
+struct Over<'a>(&'a Helpers);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, SeqCst);
+    }
+}
+
+/// Spins for about as long as an op takes, then lets other threads run.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Patience {
+    fn wait(&mut self) {
+        if self.0 < 2_000 {
+            self.0 += 1;
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Parts `0..count` into as many ranges as there are threads, or as there are items, as evenly as can be.
+pub(crate) fn part(count: usize, threads: usize) -> Vec<std::ops::Range<usize>> {
+    let parts = threads.min(count).max(1);
+    (0..parts).map(|i| count * i / parts..count * (i + 1) / parts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_done_once_by_one_job_after_another() {
+        for size in [1, 2, 4] {
+            Team::with(size, |team| {
+                assert_eq!(team.size(), size);
+                for tasks in (0..200).map(|i| i % 7) {
+                    let done: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                    team.for_each((0..tasks).collect(), |task| {
+                        done[task].fetch_add(1, SeqCst);
+                    });
+                    assert!(done.iter().all(|count| count.load(SeqCst) == 1));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_reaches_the_caller_and_the_team_goes_on() {
+        Team::with(3, |team| {
+            for _ in 0..50 {
+                let fail = || team.for_each((0..6).collect(), |task| assert!(task != 3, "on purpose"));
+                assert!(catch_unwind(AssertUnwindSafe(fail)).is_err());
+                let sum = AtomicUsize::new(0);
+                team.for_each((0..6).collect(), |task: usize| {
+                    sum.fetch_add(task, SeqCst);
+                });
+                assert_eq!(sum.load(SeqCst), 15);
+            }
+        });
+    }
+
+    #[test]
+    fn parts_are_all_and_even() {
+        for (count, threads) in (0..20).flat_map(|count| (1..9).map(move |threads| (count, threads))) {
+            let parts = part(count, threads);
+            assert_eq!(parts.iter().map(ExactSizeIterator::len).sum::<usize>(), count);
+            assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+            let (least, most) =
+                (parts.iter().map(ExactSizeIterator::len).min(), parts.iter().map(ExactSizeIterator::len).max());
+            assert!(most.unwrap() - least.unwrap() <= 1);
+        }
+    }
+}
