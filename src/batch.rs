@@ -79,26 +79,31 @@ pub(crate) fn distinct<'a>(inputs: &[Input<'a>]) -> (Vec<Input<'a>>, Vec<usize>)
 }
 
 /// Micro-batches for `threads` threads, as places in `texts`: the longest texts first, each within the token budget.
+///
+/// They are as even as the texts allow, and as many for each thread: else all wait for the one that has one more to do.
 pub(crate) fn plan(texts: &[Tokens], threads: usize) -> Vec<Vec<usize>> {
     let length = |i: usize| texts[i].ids.len();
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|i| std::cmp::Reverse(length(*i)));
     let total: usize = (0..texts.len()).map(length).sum();
-    let budget = total.div_ceil(threads.max(1)).clamp(LEAST, BUDGET);
+    let count = total.div_ceil(BUDGET).next_multiple_of(threads.max(1)).min(total / LEAST).max(1);
 
     let mut batches: Vec<Vec<usize>> = Vec::new();
-    let mut room = 0;
+    let (mut done, mut room) = (0, 0);
     for i in order {
-        match batches.last_mut().filter(|_| length(i) <= room) {
+        // A text that lies more in the next even share than in this one begins a micro-batch.
+        let full = (done + length(i) / 2) * count > batches.len() * total;
+        match batches.last_mut().filter(|_| length(i) <= room && !full) {
             Some(batch) => {
                 batch.push(i);
                 room -= length(i);
             }
             None => {
                 batches.push(vec![i]);
-                room = budget.saturating_sub(length(i));
+                room = BUDGET.saturating_sub(length(i));
             }
         }
+        done += length(i);
     }
     batches
 }
@@ -128,6 +133,21 @@ mod tests {
                 prop_assert!(total <= BUDGET || batch.len() == 1);
                 prop_assert!(batch.windows(2).all(|pair| lengths[pair[0]] >= lengths[pair[1]]));
             }
+        }
+
+        #[test]
+        fn threads_have_about_as_much_to_do(
+            lengths in prop::collection::vec(1usize..100, 1..200), threads in 1usize..5,
+        ) {
+            let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
+            let batches = plan(&texts, threads);
+            let total: usize = lengths.iter().sum();
+            if total < 2 * LEAST {
+                prop_assert_eq!(batches.len(), 1);
+            }
+            let sums: Vec<usize> = batches.iter().map(|batch| batch.iter().map(|i| lengths[*i]).sum()).collect();
+            let even = total.div_ceil(batches.len());
+            prop_assert!(sums.iter().all(|sum| *sum <= even + 200), "{:?}", sums);
         }
 
         #[test]

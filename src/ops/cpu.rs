@@ -18,7 +18,7 @@ use crate::team::{Team, part};
 use crate::weights::Array;
 
 /// Rows of a feed-forward block done at once, so that its wide middle stays in the cache.
-const FEED_FORWARD_ROWS: usize = 128;
+const FEED_FORWARD_ROWS: usize = 256;
 
 /// The processor, as one micro-batch sees it: an instruction set, the threads to use, and memory to write over.
 pub(crate) struct Cpu {
