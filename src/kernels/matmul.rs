@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use super::Isa;
 use super::activation;
 use super::packed::Packed;
-use super::prefetch::prefetch;
+use super::prefetch::{LINE, prefetch, prefetch_behind};
 use super::rows::{Rows, RowsMut};
 use crate::config::Activation;
 
@@ -195,11 +195,16 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
         }
         // Two steps between checks for the end, which take the place of multiply-adds.
         let (pairs, rest) = self.panel.as_chunks::<2>();
+        // The first tiles fetch the next panel, which lies behind this one, a cache line for two steps: all at once, the
+        // memory would be slower than they are.
+        let behind = first / ROWS * pairs.len() * LINE;
+        let behind = if behind < size_of_val(self.panel) { behind } else { 0 };
         let mut k = 0;
         for [b, next] in pairs {
             prefetch(self.panel, k + AHEAD);
             step!(k, b);
             k = apart(k + 1);
+            prefetch_behind(self.panel, behind + k * (LINE / 2));
             prefetch(self.panel, k + AHEAD);
             step!(k, next);
             k += 1;
