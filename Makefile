@@ -64,7 +64,7 @@ lint-rust: $(TOOLS) ## rustfmt and clippy
 	@cargo fmt --version >/dev/null && cargo clippy --version >/dev/null || rustup component add clippy rustfmt
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features python -- -D warnings
+	cargo clippy --locked --all-targets --features python,bench -- -D warnings
 
 .PHONY: lint-python
 lint-python: $(TOOLS) ## ruff and mypy
@@ -104,6 +104,7 @@ PEERS := peers st embed-anything
 
 .PHONY: bench
 bench: $(PACKAGE) models $(BENCHED) ## Measure rushlight against the processor's peak, alone: five minutes
+	cargo bench --locked --features bench --bench kernels
 	$(BENCH) throughput
 	$(BENCH) single
 	$(BENCH) scaling

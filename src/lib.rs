@@ -29,5 +29,9 @@ pub use schedule::Observer;
 pub use similarity::{Matrix, MatrixView, Similarity};
 pub use tokenize::{Input, Tokenizer, Tokens};
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use kernels::bench;
+
 #[cfg(feature = "python")]
 mod python;

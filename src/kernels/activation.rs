@@ -23,10 +23,16 @@ const ABREAST: usize = 6;
 fn each<S: Simd>(simd: S, function: impl Elementwise, row: &mut [f32]) {
     let (vectors, tail) = S::as_mut_simd_f32s(row);
     let (abreast, rest) = vectors.as_chunks_mut::<ABREAST>();
-    abreast.iter_mut().for_each(|x| function.apply(simd, x));
+    for x in abreast {
+        function.apply(simd, x);
+    }
     let (abreast, rest) = rest.as_chunks_mut::<{ ABREAST / 2 }>();
-    abreast.iter_mut().for_each(|x| function.apply(simd, x));
-    rest.iter_mut().for_each(|x| function.apply(simd, std::array::from_mut(x)));
+    for x in abreast {
+        function.apply(simd, x);
+    }
+    for x in rest {
+        function.apply(simd, std::array::from_mut(x));
+    }
     if !tail.is_empty() {
         let mut last = [simd.partial_load_f32s(tail)];
         function.apply(simd, &mut last);
@@ -106,25 +112,27 @@ pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, mut x: RowsMut<'_>
     }
 }
 
+/// [`apply`], where it isn't part of a product.
+#[cfg(any(test, feature = "bench"))]
+pub(crate) struct Apply<'a>(pub(crate) Activation, pub(crate) RowsMut<'a>);
+
+#[cfg(any(test, feature = "bench"))]
+impl pulp::WithSimd for Apply<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        apply(simd, self.0, self.1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use pulp::WithSimd;
-
     use super::*;
     use crate::kernels::Isa;
 
-    struct Apply<'a>(Activation, &'a mut [f32]);
-    impl WithSimd for Apply<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let width = self.1.len();
-            apply(simd, self.0, RowsMut::packed(self.1, width));
-        }
-    }
-
     fn activate(isa: Isa, activation: Activation, x: &mut [f32]) {
-        isa.run(Apply(activation, x));
+        let width = x.len();
+        isa.run(Apply(activation, RowsMut::packed(x, width)));
     }
 
     fn truth(activation: Activation, x: f64) -> f64 {

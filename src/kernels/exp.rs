@@ -62,7 +62,10 @@ pub(crate) fn powers<S: Simd>(simd: S, row: &mut [f32], factor: f32, shift: f32)
     let (abreast, rest) = vectors.as_chunks_mut::<ABREAST>();
     let mut sums = [simd.splat_f32s(0.0); ABREAST];
     for vectors in abreast {
-        *vectors = exp2(simd, vectors.map(|x| simd.mul_add_e_f32s(x, factor, shift)));
+        for x in vectors.iter_mut() {
+            *x = simd.mul_add_e_f32s(*x, factor, shift);
+        }
+        *vectors = exp2(simd, *vectors);
         for i in 0..ABREAST {
             sums[i] = simd.add_f32s(sums[i], vectors[i]);
         }

@@ -5,7 +5,11 @@
 //! begins. That is what makes the same text give the same bits in any batch.
 
 pub(crate) mod activation;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub(crate) mod attention;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub(crate) mod buffer;
 pub(crate) mod dot;
 pub(crate) mod exp;
@@ -28,6 +32,9 @@ pub(crate) enum Isa {
     /// AVX-512: 16 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
+    /// AVX-512 with AMX for the matrix products.
+    #[cfg(target_arch = "x86_64")]
+    Amx(amx::Amx),
     /// NEON: 4 lanes.
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
@@ -41,6 +48,7 @@ impl Isa {
         {
             sets.extend(pulp::x86::V3::try_new().map(Self::Avx2));
             sets.extend(pulp::x86::V4::try_new().map(Self::Avx512));
+            sets.extend(amx::Amx::try_new().map(Self::Amx));
         }
         #[cfg(target_arch = "aarch64")]
         sets.extend(pulp::aarch64::Neon::try_new().map(Self::Neon));
@@ -55,6 +63,8 @@ impl Isa {
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(_) => "amx",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
         }
@@ -68,7 +78,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(simd) => pulp::Simd::vectorize(simd, op),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(simd) => pulp::Simd::vectorize(simd, op),
+            Self::Avx512(simd) | Self::Amx(amx::Amx(simd)) => pulp::Simd::vectorize(simd, op),
             #[cfg(target_arch = "aarch64")]
             Self::Neon(simd) => pulp::Simd::vectorize(simd, op),
         }
@@ -84,6 +94,8 @@ impl Isa {
             Self::Avx2(_) => 2,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => 3,
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(_) => amx::VECTORS,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => 3,
         }
@@ -98,13 +110,15 @@ impl Isa {
             Self::Avx2(_) => 8,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => 16,
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(_) => 16,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => 4,
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "bench"))]
 pub(crate) mod testing {
     /// `count` numbers in -1..1 that look random and are the same in every run.
     pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
@@ -119,6 +133,7 @@ pub(crate) mod testing {
     }
 
     /// The largest absolute difference of two equally long slices.
+    #[cfg(test)]
     pub(crate) fn largest_difference(a: &[f32], b: &[f64]) -> f64 {
         assert_eq!(a.len(), b.len());
         a.iter().zip(b).map(|(x, y)| (f64::from(*x) - y).abs()).fold(0.0, f64::max)

@@ -7,9 +7,9 @@ use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::Isa;
-use crate::kernels::attention::{DistanceBias, Heads, Scratch, Span, attention};
+use crate::kernels::attention::{self, DistanceBias, Heads, Span, attention};
 use crate::kernels::buffer::Buffer;
-use crate::kernels::matmul::{Epilogue, matmul};
+use crate::kernels::matmul::{self, Epilogue, matmul};
 use crate::kernels::norm::{layer_norm, normalize};
 use crate::kernels::packed::Packed;
 use crate::kernels::pool::pool;
@@ -24,13 +24,19 @@ const FEED_FORWARD_ROWS: usize = 256;
 pub(crate) struct Cpu {
     isa: Isa,
     team: Team,
-    attention: Mutex<Vec<Scratch>>,
+    scratch: Mutex<Vec<Scratch>>,
     spare: Arc<Mutex<Vec<Buffer>>>,
+}
+
+/// What one thread's kernels write over.
+struct Scratch {
+    attention: attention::Scratch,
+    product: matmul::Scratch,
 }
 
 impl Cpu {
     pub(crate) fn new(isa: Isa) -> Self {
-        Self { isa, team: Team::default(), attention: Mutex::default(), spare: Arc::default() }
+        Self { isa, team: Team::default(), scratch: Mutex::default(), spare: Arc::default() }
     }
 
     /// Room for activations; what they hold at first is arbitrary.
@@ -52,8 +58,22 @@ impl Cpu {
             tasks.push((panels, mine));
             rest = others;
         }
-        self.team.for_each(tasks, |(panels, out)| {
-            matmul(self.isa, x, &layer.weight, panels, Epilogue { bias, ..more }, out);
+        self.for_each(tasks, |(panels, out), scratch| {
+            matmul(self.isa, x, &layer.weight, panels, Epilogue { bias, ..more }, &mut scratch.product, out);
+        });
+    }
+
+    /// Does the tasks on all threads.
+    fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T, &mut Scratch) + Sync) {
+        let idle = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        self.team.for_each(tasks, |task| {
+            let waiting = idle().pop();
+            let mut scratch = waiting.unwrap_or_else(|| Scratch {
+                attention: attention::Scratch::new(self.isa),
+                product: matmul::Scratch::default(),
+            });
+            work(task, &mut scratch);
+            idle().push(scratch);
         });
     }
 
@@ -185,12 +205,8 @@ impl Ops for Cpu {
             tasks.push((chosen, mine));
             rest = others;
         }
-        let idle = || self.attention.lock().unwrap_or_else(PoisonError::into_inner);
-        self.team.for_each(tasks, |(chosen, out)| {
-            let waiting = idle().pop();
-            let mut scratch = waiting.unwrap_or_else(|| Scratch::new(self.isa));
-            attention(self.isa, parts, &spans, heads, chosen, &mut scratch, out);
-            idle().push(scratch);
+        self.for_each(tasks, |(chosen, out), scratch| {
+            attention(self.isa, parts, &spans, heads, chosen, &mut scratch.attention, out);
         });
         Ok(out)
     }

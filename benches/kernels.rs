@@ -1,0 +1,89 @@
+//! What share of the processor's peak each kernel reaches, on shapes that models have; on one thread.
+//!
+//! `cargo bench --features bench --bench kernels` prints a table. `-- product` runs those alone whose names have the word
+//! in it. `RUSHLIGHT_CPU` names the instruction set, as for rushlight itself; the peak is that of float32's multiply-adds, which
+//! products by AMX exceed. Each kernel's numbers are held against those of plain code first.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that prints")]
+
+#[expect(dead_code, reason = "reading memory is for the peak's bench alone")]
+mod common;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use common::isa::Isa;
+use common::limits;
+use rushlight::bench::{Case, cases, instruction_sets};
+
+/// How long a turn is, of a kernel or of the peak.
+const TURN: Duration = Duration::from_micros(500);
+const TURNS: usize = 101;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("kernels: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[String]) -> Result<(), String> {
+    let isa = Isa::chosen()?;
+    let sets = instruction_sets();
+    let named = std::env::var("RUSHLIGHT_CPU").ok().filter(|name| !name.is_empty());
+    let name = named.as_deref().or(sets.last().copied()).unwrap_or("scalar");
+    println!("by {name}; median of {TURNS} turns of {TURN:?}, by turns with the peak\n");
+    println!("| kernel | of the peak | or: multiply-adds in a number's time | peak, Gflop/s |");
+    println!("|---|---|---|---|");
+    for (mut case, mut plain) in cases(name).into_iter().zip(cases("scalar")) {
+        if !words.iter().all(|word| case.name.contains(word.as_str())) {
+            continue;
+        }
+        let mut out = vec![f32::NAN; case.numbers];
+        check(&mut case, &mut plain, &mut out)?;
+        let (share, cost, peak) = measure(isa, &mut case, &mut out);
+        let reached = match share {
+            Some(share) => format!("{:.1} % |", 100.0 * share),
+            None => format!("| {cost:.0}"),
+        };
+        println!("| {} | {reached} | {peak:.0} |", case.name);
+    }
+    Ok(())
+}
+
+/// Holds what a kernel gives against what plain code gives.
+fn check(case: &mut Case, plain: &mut Case, out: &mut [f32]) -> Result<(), String> {
+    let mut right = vec![f32::NAN; case.numbers];
+    case.run(out);
+    plain.run(&mut right);
+    let far = |(x, y): (&f32, &f32)| (x - y).abs() > 2e-5 * y.abs().max(1.0) || x.is_nan();
+    match out.iter().zip(&right).filter(|pair| far(*pair)).count() {
+        0 => Ok(()),
+        wrong => Err(format!("{}: {wrong} of {} numbers are wrong", case.name, case.numbers)),
+    }
+}
+
+/// The share of the peak where the kernel has operations to count, the multiply-adds that the peak does in the time of
+/// one number, and the peak.
+fn measure(isa: Isa, case: &mut Case, out: &mut [f32]) -> (Option<f64>, f64, f64) {
+    let (mut seconds, mut peaks) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        peaks.push(limits::gflops(isa, 1, TURN) * 1e9);
+        let (begin, mut runs) = (Instant::now(), 0.0);
+        while begin.elapsed() < TURN {
+            case.run(out);
+            runs += 1.0;
+        }
+        seconds.push(begin.elapsed().as_secs_f64() / runs);
+    }
+    let (seconds, peak) = (median(seconds), median(peaks));
+    (case.flops.map(|flops| flops / seconds / peak), peak / 2.0 * seconds / case.numbers as f64, peak / 1e9)
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}

@@ -1,0 +1,132 @@
+//! The kernels as `benches/kernels.rs` times them: on shapes that models have, with numbers that look random.
+
+use super::Isa;
+use super::activation::Apply;
+use super::attention::{self, Heads, Span};
+use super::matmul::{self, Epilogue};
+use super::norm::layer_norm;
+use super::packed::Packed;
+use super::rows::{Rows, RowsMut};
+use super::testing::noise;
+use crate::config::Activation;
+
+/// A kernel with its input.
+pub struct Case {
+    /// What it computes, on what.
+    pub name: String,
+    /// Useful operations of a run, where they are products: a multiply-add is two.
+    pub flops: Option<f64>,
+    /// How many numbers it gives.
+    pub numbers: usize,
+    run: Run,
+}
+
+/// Writes over all of its argument.
+type Run = Box<dyn FnMut(&mut [f32])>;
+
+impl Case {
+    /// Runs it once; `out` is as long as [`Case::numbers`] says.
+    pub fn run(&mut self, out: &mut [f32]) {
+        (self.run)(out);
+    }
+}
+
+/// Names of the instruction sets that this machine has, the plainest first.
+pub fn instruction_sets() -> Vec<&'static str> {
+    Isa::available().into_iter().map(Isa::name).collect()
+}
+
+/// All cases by an instruction set; none where this machine lacks it.
+pub fn cases(instruction_set: &str) -> Vec<Case> {
+    let Some(isa) = Isa::available().into_iter().find(|isa| isa.name() == instruction_set) else {
+        return Vec::new();
+    };
+    let mut cases = Vec::new();
+    // Of all-MiniLM-L6-v2 and all-mpnet-base-v2: queries, keys and values; attention's output; up; down. Of one query,
+    // of a block of the feed-forward, of a micro-batch.
+    for hidden in [384, 768] {
+        for rows in [12, 64, 256, 512] {
+            for (inner, columns, activation) in [
+                (hidden, 3 * hidden, Activation::Identity),
+                (hidden, hidden, Activation::Identity),
+                (hidden, 4 * hidden, Activation::Gelu),
+                (4 * hidden, hidden, Activation::Identity),
+            ] {
+                cases.push(product(isa, rows, inner, columns, activation));
+            }
+        }
+    }
+    for width in [32, 64] {
+        for tokens in [8, 16, 40, 128, 256, 512] {
+            cases.push(attend(isa, 512 / tokens, tokens, 12, width));
+        }
+    }
+    cases.push(norm(isa, 512, 384));
+    for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Silu] {
+        cases.push(activate(isa, activation, 64 * 1536));
+    }
+    cases
+}
+
+/// Numbers between rows, as the ops leave them.
+const GAP: usize = 16;
+
+fn product(isa: Isa, rows: usize, inner: usize, columns: usize, activation: Activation) -> Case {
+    let a = noise(rows * (inner + GAP), 1);
+    // As wide apart as trained weights: the sums stay near 1.
+    let w: Vec<f32> = noise(columns * inner, 2).into_iter().map(|w| w / (inner as f32).sqrt()).collect();
+    let bias = noise(columns, 3);
+    let packed = Packed::transposed(isa, &[Rows::packed(&w, inner)]);
+    let mut scratch = matmul::Scratch::default();
+    let run = move |out: &mut [f32]| {
+        let a = Rows::new(&a, rows, inner, inner + GAP);
+        let epilogue = Epilogue { bias: &bias, activation, residual: None };
+        let out = RowsMut::packed(out, columns);
+        matmul::matmul(isa, a, &packed, 0..packed.panels(), epilogue, &mut scratch, out);
+    };
+    let then = if activation == Activation::Identity { "" } else { ", then gelu" };
+    Case {
+        name: format!("product {rows} x {inner} x {columns}{then}"),
+        flops: Some(2.0 * (rows * inner * columns) as f64),
+        numbers: rows * columns,
+        run: Box::new(run),
+    }
+}
+
+fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> Case {
+    let (rows, hidden) = (texts * tokens, heads * width);
+    let qkv = noise(rows * (3 * hidden + GAP), 4);
+    let spans: Vec<_> = (0..texts).map(|i| i * tokens..(i + 1) * tokens).collect();
+    let spans: Vec<_> = spans.into_iter().map(|text| Span { queries: text.clone(), keys: text }).collect();
+    let mut scratch = attention::Scratch::new(isa);
+    let run = move |out: &mut [f32]| {
+        let qkv = Rows::new(&qkv, rows, 3 * hidden, 3 * hidden + GAP);
+        let parts = [0, 1, 2].map(|part| qkv.columns(part * hidden..(part + 1) * hidden));
+        let shape = Heads { width, scale: 1.0 / (width as f32).sqrt(), bias: None };
+        attention::attention(isa, parts, &spans, shape, 0..heads, &mut scratch, RowsMut::packed(out, hidden));
+    };
+    Case {
+        name: format!("attention, {texts} x {tokens} tokens, {heads} heads of {width}"),
+        flops: Some(4.0 * (rows * tokens * hidden) as f64),
+        numbers: rows * hidden,
+        run: Box::new(run),
+    }
+}
+
+fn norm(isa: Isa, rows: usize, width: usize) -> Case {
+    let (x, weight, bias) = (noise(rows * width, 5), noise(width, 6), noise(width, 7));
+    let run = move |out: &mut [f32]| {
+        out.copy_from_slice(&x);
+        layer_norm(isa, RowsMut::packed(out, width), &weight, &bias, 1e-12);
+    };
+    Case { name: format!("layer norm {rows} x {width}"), flops: None, numbers: rows * width, run: Box::new(run) }
+}
+
+fn activate(isa: Isa, activation: Activation, numbers: usize) -> Case {
+    let x: Vec<f32> = noise(numbers, 8).into_iter().map(|x| 4.0 * x).collect();
+    let run = move |out: &mut [f32]| {
+        out.copy_from_slice(&x);
+        isa.run(Apply(activation, RowsMut::packed(out, numbers)));
+    };
+    Case { name: format!("{activation:?} of {numbers}"), flops: None, numbers, run: Box::new(run) }
+}
