@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::backbones::{self, Backbone, Checkpoint, Limits};
 use crate::batch::Batch;
-use crate::config::{JsonFile, ModuleEntry, PoolingConfig};
+use crate::config::{JsonFile, ModuleEntry, PoolingConfig, PoolingMode};
 use crate::error::Result;
 use crate::modules::{self, Module};
-use crate::ops::Ops;
+use crate::ops::{Ops, Queries};
 use crate::team::Team;
 use crate::weights::Weights;
 
@@ -126,18 +126,22 @@ impl<O: Ops> On<O> {
         wanted: Wanted,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
-        let tokens = self.backbone.forward(ops, batch, checkpoint)?;
         let skip = if self.pooling.include_prompt { 0 } else { prompt_length };
-        let mut x = ops.pool(&tokens, batch, &self.pooling.modes, skip)?;
+        // cls pooling takes a text's first token, and needs none of the others of the last layer.
+        let first = wanted == Wanted::SentenceEmbeddings && self.pooling.modes == [PoolingMode::Cls] && skip == 0;
+        let queries = if first { Queries::First } else { Queries::All };
+        let tokens = self.backbone.forward(ops, batch, queries, checkpoint)?;
+        let token_embeddings = match wanted {
+            Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
+            Wanted::SentenceEmbeddings => Vec::new(),
+        };
+        let mut x = match queries {
+            Queries::All => ops.pool(&tokens, batch, &self.pooling.modes, skip)?,
+            Queries::First => tokens,
+        };
         for module in &self.modules {
             x = module.forward(ops, &x)?;
         }
-        Ok(Output {
-            sentence_embeddings: ops.to_vec(&x)?,
-            token_embeddings: match wanted {
-                Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
-                Wanted::SentenceEmbeddings => Vec::new(),
-            },
-        })
+        Ok(Output { sentence_embeddings: ops.to_vec(&x)?, token_embeddings })
     }
 }

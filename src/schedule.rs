@@ -1,5 +1,6 @@
 //! Work over threads: each takes the next piece until none is left; the first error, or the caller, stops them all.
 
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,27 @@ pub trait Observer: Sync {
 pub(crate) struct Nobody;
 
 impl Observer for Nobody {}
+
+/// Does both, at once where a thread is free; the first one's error before the second one's.
+pub(crate) fn both<A: Send, B>(
+    first: impl Fn() -> Result<A> + Sync,
+    second: impl FnOnce() -> Result<B>,
+) -> Result<(A, B)> {
+    let helper = process::free_permits(1)?;
+    if helper.is_empty() {
+        return Ok((first()?, second()?));
+    }
+    std::thread::scope(|scope| {
+        let handle = std::thread::Builder::new().spawn_scoped(scope, &first);
+        let second = second();
+        let first = match handle {
+            Ok(handle) => handle.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // The system has no more threads.
+            Err(_) => first(),
+        };
+        Ok((first?, second?))
+    })
+}
 
 /// How often a caller that has no piece left asks its observer.
 const PATIENCE: Duration = Duration::from_millis(20);

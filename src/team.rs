@@ -6,12 +6,30 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::error::Result;
+use crate::process;
 
 /// The threads that an op may use: the one that calls it, and helpers.
 #[derive(Clone, Default)]
 pub(crate) struct Team {
     helpers: Option<Arc<Helpers>>,
+}
+
+/// The results of `work` for the numbers below `count`, by all threads that nobody else uses; the first of its errors.
+pub(crate) fn by_free_threads<T: Send + Sync>(
+    count: usize,
+    work: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let helpers = process::free_permits(count.saturating_sub(1))?;
+    let results: Vec<_> = (0..count).map(|_| OnceLock::new()).collect();
+    Team::with(1 + helpers.len(), |team| {
+        team.for_each((0..count).collect(), |i| {
+            let _ = results[i].set(work(i));
+        });
+    });
+    results.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// What the leader and its helpers share.

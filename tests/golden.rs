@@ -102,6 +102,24 @@ fn the_same_text_gives_the_same_bits() {
     }
 }
 
+/// cls pooling computes all of the last layer only where the tokens are wanted too.
+#[test]
+fn a_sentence_has_the_same_bits_with_its_tokens() {
+    for case in tiny_cases() {
+        for kernels in [Kernels::Native, Kernels::Portable] {
+            let model = load(&case, kernels);
+            let inputs: Vec<_> = case.texts.iter().map(|text| Input::Text(text)).collect();
+            let encodings = model.encode_tokens(&inputs, &EncodeOptions::default()).unwrap();
+            let rows: Vec<_> = encodings.into_iter().flat_map(|encoding| encoding.sentence_embedding).collect();
+            let alone = encode(&model, &case.texts);
+            match kernels {
+                Kernels::Native => assert!(rows == alone, "{}", case.name),
+                _ => assert!(rows.iter().zip(&alone).all(|(x, y)| (x - y).abs() < 1e-5), "{}", case.name),
+            }
+        }
+    }
+}
+
 #[test]
 fn golden_values_of_the_real_models() {
     let texts = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."];

@@ -8,7 +8,7 @@ use super::{Backbone, Checkpoint, Limits, Parameters};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile};
 use crate::error::{Error, Result};
-use crate::ops::{Lookup, Ops};
+use crate::ops::{Lookup, Ops, Queries};
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' classes.
@@ -176,13 +176,13 @@ impl<O: Ops> Bert<O> {
 }
 
 impl<O: Ops> Backbone<O> for Bert<O> {
-    fn forward(&self, ops: &O, batch: &Batch, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor> {
+    fn forward(&self, ops: &O, batch: &Batch, wanted: Queries, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor> {
         let lookups = [
             Lookup { table: &self.words, entries: &batch.input_ids },
             Lookup { table: &self.token_types, entries: &batch.token_type_ids },
             Lookup { table: &self.positions, entries: &self.position_rule.of(batch) },
         ];
-        self.encoder.forward(ops, ops.embed(&lookups, &self.norm)?, batch, checkpoint)
+        self.encoder.forward(ops, ops.embed(&lookups, &self.norm)?, batch, wanted, checkpoint)
     }
 
     fn limits(&self) -> Limits {

@@ -7,7 +7,7 @@ use super::{Backbone, Checkpoint, Limits, Parameters};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::ops::{Lookup, Ops};
+use crate::ops::{Lookup, Ops, Queries};
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' class.
@@ -91,12 +91,12 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
 }
 
 impl<O: Ops> Backbone<O> for DistilBert<O> {
-    fn forward(&self, ops: &O, batch: &Batch, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor> {
+    fn forward(&self, ops: &O, batch: &Batch, wanted: Queries, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor> {
         let lookups = [
             Lookup { table: &self.words, entries: &batch.input_ids },
             Lookup { table: &self.positions, entries: &batch.positions() },
         ];
-        self.encoder.forward(ops, ops.embed(&lookups, &self.norm)?, batch, checkpoint)
+        self.encoder.forward(ops, ops.embed(&lookups, &self.norm)?, batch, wanted, checkpoint)
     }
 
     fn limits(&self) -> Limits {

@@ -3,9 +3,10 @@
 
 use super::{Checkpoint, Parameters};
 use crate::batch::Batch;
-use crate::config::{Activation, JsonFile};
+use crate::config::{Activation, JsonFile, PoolingMode};
 use crate::error::Result;
-use crate::ops::{Attention, FeedForward, Ops};
+use crate::ops::{Attention, FeedForward, Ops, Queries};
+use crate::team::by_free_threads;
 
 /// The sizes of an encoder.
 pub(crate) struct EncoderShape {
@@ -77,21 +78,26 @@ impl<O: Ops> Encoder<O> {
         };
         let scale = 1.0 / (head_width as f32).sqrt();
         let attention = Attention { heads: shape.heads, head_width, scale, bias };
-        Ok(Self { attention, layers: (0..shape.layers).map(load).collect::<Result<_>>()? })
+        Ok(Self { attention, layers: by_free_threads(shape.layers, load)? })
     }
 
-    /// `(tokens, hidden_size)` to the same.
+    /// `(tokens, hidden_size)` to the same, of the tokens that are wanted: in the last layer the others are keys alone.
     pub(crate) fn forward(
         &self,
         ops: &O,
         mut x: O::Tensor,
         batch: &Batch,
+        wanted: Queries,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<O::Tensor> {
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
             checkpoint()?;
+            let queries = if i + 1 == self.layers.len() { wanted } else { Queries::All };
             let qkv = ops.linear(&x, &layer.query_key_value, Activation::Identity)?;
-            let attended = ops.attention(&qkv, batch, &self.attention)?;
+            let attended = ops.attention(&qkv, batch, &self.attention, queries)?;
+            if queries == Queries::First {
+                x = ops.pool(&x, batch, &[PoolingMode::Cls], 0)?;
+            }
             x = ops.linear_add_norm(&attended, &layer.attention_output, &x, &layer.attention_norm)?;
             x = ops.feed_forward(&x, &layer.feed_forward, &layer.output_norm)?;
         }

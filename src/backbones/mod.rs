@@ -9,7 +9,7 @@ mod parameters;
 use crate::batch::Batch;
 use crate::config::JsonFile;
 use crate::error::{Error, Result};
-use crate::ops::Ops;
+use crate::ops::{Ops, Queries};
 use crate::weights::Weights;
 
 pub(crate) use parameters::Parameters;
@@ -19,8 +19,8 @@ pub(crate) type Checkpoint<'a> = dyn Fn() -> Result<()> + 'a;
 
 /// A transformer.
 pub(crate) trait Backbone<O: Ops>: Send + Sync {
-    /// The token embeddings, `(tokens, hidden_size)`.
-    fn forward(&self, ops: &O, batch: &Batch, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor>;
+    /// The embeddings of the tokens that are wanted, `(tokens, hidden_size)`.
+    fn forward(&self, ops: &O, batch: &Batch, wanted: Queries, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor>;
 
     /// What a caller must know of it.
     fn limits(&self) -> Limits;

@@ -14,7 +14,7 @@ use crate::network::{self, Network};
 use crate::ops::{Cpu, Portable};
 use crate::options::{Device, Kernels, LoadOptions};
 use crate::process;
-use crate::schedule::Nobody;
+use crate::schedule::{self, Nobody};
 use crate::similarity::{self, Matrix, Run, Similarity};
 use crate::source::{self, CacheLocation};
 use crate::tokenize::Tokenizer;
@@ -162,15 +162,16 @@ impl Parts {
         };
         let config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         let model_type = crate::backbones::model_type(&config)?;
-        let tokenizer = Tokenizer::load(transformer, model_type, settings.do_lower_case)?;
+        let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case);
         let (entries_listed, config) = (entries.as_deref(), &config);
-        let network = match options.kernels {
-            Kernels::Native => network::load(&folder, entries_listed, transformer, config, Cpu::new(process::isa()?))?,
+        let network = || match options.kernels {
+            Kernels::Native => network::load(&folder, entries_listed, transformer, config, Cpu::new(process::isa()?)),
             Kernels::Portable => {
                 let ops = Portable::new(candle_core::Device::Cpu);
-                network::load(&folder, entries_listed, transformer, config, ops)?
+                network::load(&folder, entries_listed, transformer, config, ops)
             }
         };
+        let (tokenizer, network) = schedule::both(tokenizer, network)?;
         check_room(config, tokenizer.special_tokens(), network.limits().max_tokens)?;
         Ok(Self { folder, entries, settings, tokenizer, network, device: options.device })
     }

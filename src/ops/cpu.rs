@@ -1,8 +1,9 @@
 //! The ops by our kernels.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Attention, FeedForward, Lookup, Ops};
+use super::{Attention, FeedForward, Lookup, Ops, Queries};
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
@@ -192,11 +193,27 @@ impl Ops for Cpu {
         Ok(out)
     }
 
-    fn attention(&self, qkv: &Activations, batch: &Batch, shape: &Attention<Self>) -> Result<Activations> {
+    fn attention(
+        &self,
+        qkv: &Activations,
+        batch: &Batch,
+        shape: &Attention<Self>,
+        queries: Queries,
+    ) -> Result<Activations> {
         let hidden = qkv.width / 3;
-        let mut out = self.room(qkv.rows, hidden);
-        let parts = [0, 1, 2].map(|part| qkv.as_rows().columns(part * hidden..(part + 1) * hidden));
-        let spans: Vec<_> = batch.texts().map(|text| Span { queries: text.clone(), keys: text }).collect();
+        let first = match queries {
+            Queries::All => None,
+            Queries::First => Some(self.pool(qkv, batch, &[PoolingMode::Cls], 0)?),
+        };
+        let asking = first.as_ref().unwrap_or(qkv);
+        let mut out = self.room(asking.rows, hidden);
+        let parts = [(asking, 0), (qkv, 1), (qkv, 2)];
+        let parts = parts.map(|(x, part)| x.as_rows().columns(part * hidden..(part + 1) * hidden));
+        let span = |(i, text): (usize, Range<usize>)| Span {
+            queries: if queries == Queries::First { i..i + 1 } else { text.clone() },
+            keys: text,
+        };
+        let spans: Vec<_> = batch.texts().enumerate().map(span).collect();
         let heads = Heads { width: shape.head_width, scale: shape.scale, bias: shape.bias.as_ref() };
         let mut rest = out.as_rows_mut();
         let mut tasks = Vec::new();

@@ -54,8 +54,14 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     /// `activation(x · weightᵀ + bias)`.
     fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;
 
-    /// Attention of each text in itself: `qkv` is `(tokens, 3 hidden)`, the result `(tokens, hidden)`.
-    fn attention(&self, qkv: &Self::Tensor, batch: &Batch, attention: &Attention<Self>) -> Result<Self::Tensor>;
+    /// Attention of each text in itself: `qkv` is `(tokens, 3 hidden)`, the result `(queries, hidden)`.
+    fn attention(
+        &self,
+        qkv: &Self::Tensor,
+        batch: &Batch,
+        attention: &Attention<Self>,
+        queries: Queries,
+    ) -> Result<Self::Tensor>;
 
     /// `norm(x · weightᵀ + bias + residual)`.
     fn linear_add_norm(
@@ -89,6 +95,13 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
 pub(crate) struct Lookup<'a, O: Ops> {
     pub(crate) table: &'a O::Table,
     pub(crate) entries: &'a [u32],
+}
+
+/// The tokens of each text whose vectors are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queries {
+    All,
+    First,
 }
 
 /// How a family attends.

@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{sigmoid, softmax_last_dim};
 
-use super::{Attention, FeedForward, Lookup, Ops};
+use super::{Attention, FeedForward, Lookup, Ops, Queries};
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
@@ -127,19 +127,20 @@ impl Ops for Portable {
     }
 
     /// Texts of one length are next to each other in a batch, and are done together.
-    fn attention(&self, qkv: &Tensor, batch: &Batch, shape: &Attention<Self>) -> Result<Tensor> {
+    fn attention(&self, qkv: &Tensor, batch: &Batch, shape: &Attention<Self>, queries: Queries) -> Result<Tensor> {
         let Attention { heads, head_width, scale, bias } = shape;
         let attend = |(rows, length): (std::ops::Range<usize>, usize)| -> Result<Tensor> {
             let count = rows.len() / length;
             let qkv = qkv.narrow(0, rows.start, rows.len())?.reshape((count, length, 3, *heads, *head_width))?;
             let part = |i: usize| qkv.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
-            let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+            let asking = if queries == Queries::First { 1 } else { length };
+            let (queries, keys, values) = (part(0)?.narrow(2, 0, asking)?.contiguous()?, part(1)?, part(2)?);
             let mut scores = (queries.matmul(&keys.t()?.contiguous()?)? * f64::from(*scale))?;
             if let Some(table) = bias {
-                scores = scores.broadcast_add(&self.biases(table, length)?)?;
+                scores = scores.broadcast_add(&self.biases(table, length)?.narrow(1, 0, asking)?)?;
             }
             let attended = softmax_last_dim(&scores)?.matmul(&values)?;
-            Ok(attended.transpose(1, 2)?.reshape((rows.len(), heads * head_width))?)
+            Ok(attended.transpose(1, 2)?.reshape((count * asking, heads * head_width))?)
         };
         let parts = batch.runs().map(attend).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&parts, 0)?)
