@@ -5,7 +5,20 @@ from __future__ import annotations
 import argparse
 import subprocess
 
-from harness import contenders, growth, memory, paths, plots, scaling, session, single, start, tables, throughput
+from harness import (
+    contenders,
+    growth,
+    instructions,
+    memory,
+    paths,
+    plots,
+    scaling,
+    session,
+    single,
+    start,
+    tables,
+    throughput,
+)
 from harness.workloads import WORKLOADS
 
 MINILM = "all-MiniLM-L6-v2"
@@ -45,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--threads", type=int, default=2)
     added.add_argument("--rounds", type=int, default=7)
     added.add_argument("--gflop", type=float, default=30, help="of a call, at least, where lengths change")
+    added = command("instructions", _instructions, "count the instructions of a fixed call, with valgrind")
+    added.add_argument("--keep", action="store_true", help="keep the counts, for later runs to be held against")
     command("plot", lambda _: plots.draw_all(), "draw all results")
     command("table", lambda _: print(tables.render(), end=""), "print all results as tables in Markdown")
     return parser
@@ -96,6 +111,10 @@ def _memory(arguments: argparse.Namespace) -> None:
 def _scaling(arguments: argparse.Namespace) -> None:
     result = scaling.measure(arguments.model, arguments.threads, arguments.rounds)
     session.write("scaling", arguments.model, max(arguments.threads), result)
+
+
+def _instructions(arguments: argparse.Namespace) -> None:
+    instructions.measure(keep=arguments.keep)
 
 
 def _growth(arguments: argparse.Namespace) -> None:
