@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::process;
@@ -17,19 +17,31 @@ pub(crate) struct Team {
     helpers: Option<Arc<Helpers>>,
 }
 
-/// The results of `work` for the numbers below `count`, by all threads that nobody else uses; the first of its errors.
-pub(crate) fn by_free_threads<T: Send + Sync>(
-    count: usize,
-    work: impl Fn(usize) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
+/// The results of `work` for the numbers below `count`, by all threads that nobody else uses; or the first error, after
+/// which no more are begun.
+pub(crate) fn by_free_threads<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
     let helpers = process::free_permits(count.saturating_sub(1))?;
-    let results: Vec<_> = (0..count).map(|_| OnceLock::new()).collect();
-    Team::with(1 + helpers.len(), |team| {
-        team.for_each((0..count).collect(), |i| {
-            let _ = results[i].set(work(i));
+    let size = 1 + helpers.len();
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let results = Mutex::new(Vec::new());
+    Team::with(size, |team| {
+        team.for_each(vec![(); size], |()| {
+            while !failed.load(SeqCst) {
+                let i = next.fetch_add(1, SeqCst);
+                if i >= count {
+                    break;
+                }
+                let result = work(i);
+                if result.is_err() {
+                    failed.store(true, SeqCst);
+                }
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
+            }
         });
     });
-    results.into_iter().filter_map(OnceLock::into_inner).collect()
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(i, _)| *i);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// What the leader and its helpers share.
@@ -167,6 +179,20 @@ pub(crate) fn part(count: usize, threads: usize) -> Vec<std::ops::Range<usize>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn free_threads_give_all_results_in_order_or_the_first_error() {
+        for count in [0, 1, 2, 100] {
+            assert!(by_free_threads(count, |i| Ok(i * i)).unwrap().into_iter().eq((0..count).map(|i| i * i)));
+        }
+        // However many there would be.
+        let fail = |i: usize| if i < 7 { Ok(i) } else { Err(Error::Tokenizer(i.to_string())) };
+        assert_eq!(
+            by_free_threads(usize::MAX, fail).unwrap_err().to_string(),
+            Error::Tokenizer("7".to_owned()).to_string()
+        );
+    }
 
     #[test]
     fn every_task_is_done_once_by_one_job_after_another() {
