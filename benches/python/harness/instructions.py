@@ -1,4 +1,4 @@
-"""How many instructions a fixed call takes, counted by valgrind, held against what is kept in the results."""
+"""How many instructions a fixed call takes, counted by valgrind, held against what is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import build, paths, session
 
 MODEL = "all-MiniLM-L6-v2"
-KEPT = paths.RESULTS / "instructions.json"
+KEPT = paths.BENCHES / "instructions.json"
 # What valgrind knows; it runs as if there were no AVX-512.
 SETS = ("scalar", "avx2")
 MORE = 1.03
