@@ -9,19 +9,21 @@
 //! As in the other products, the order of a sum depends on the inner dimension alone. Unlike there, pieces below 2⁻¹²⁶
 //! count as zero, and what is infinite may become no number.
 
-use std::arch::asm;
-use std::marker::PhantomData;
+mod pieces;
+mod registers;
+
 use std::ops::Range;
 
 use bytemuck::cast;
 use pulp::x86::V4;
-use pulp::{NullaryFnOnce, Simd, f32x16, u32x16};
+use pulp::{NullaryFnOnce, f32x16};
 
 use super::activation;
 use super::matmul::{Epilogue, Start, add, load, store};
 use super::packed::Packed;
-use super::prefetch::prefetch;
 use super::rows::{Rows, RowsMut};
+use pieces::{Left, PIECES, Part, Right, STEP, split_left};
+use registers::{Registers, SIDE, Tile};
 
 /// That this machine has AVX-512 and AMX, and that the system lets this process use them.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +55,6 @@ fn permitted() -> bool {
     false
 }
 
-/// Rows of a tile, and numbers in each: float32, or pairs of bfloat16.
-const SIDE: usize = 16;
-/// What one product of tiles takes of the inner dimension.
-const STEP: usize = 2 * SIDE;
 /// Steps of which the right side's pieces are at hand, for many rows and for few, whose sums stay at hand too: pieces in
 /// use and those to come share the first-level cache.
 const STEPS: usize = 4;
@@ -68,27 +66,9 @@ const DEPTH: usize = 12 * STEP;
 const ROWS: usize = 256;
 /// Tiles of columns in a panel.
 pub(super) const VECTORS: usize = 2;
-/// Rows of a panel that are fetched ahead of their use.
-const AHEAD: usize = 32;
-
-/// bfloat16 that make up a float32.
-const PIECES: usize = 3;
 /// Products of pieces that are taken.
 const PRODUCTS: usize = 6;
 
-/// What a register holds.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Tile([u32x16; SIDE]);
-
-impl Tile {
-    const ZERO: Self = Self([u32x16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0); SIDE]);
-}
-
-/// Pieces of the left side, for some rows and one step.
-type Left = [Tile; PIECES];
-/// Pieces of the right side, for one step and the columns of a panel.
-type Right = [[Tile; VECTORS]; PIECES];
 /// For some rows and the columns of a panel.
 type Sums = [Tile; VECTORS];
 
@@ -241,94 +221,6 @@ fn put(simd: V4, sums: &[Sums], start: Start, epilogue: Epilogue<'_>, mut out: R
     }
 }
 
-/// Splits rows' numbers into pieces, `steps` tiles for each tile of rows.
-#[inline(always)]
-fn split_left(simd: V4, rows: Rows<'_>, left: &mut [Left], steps: usize) {
-    for (tile, left) in left.chunks_mut(steps).enumerate().take(rows.count().div_ceil(SIDE)) {
-        let first = tile * SIDE;
-        let rows = rows.range(first..rows.count().min(first + SIDE));
-        for (step, left) in left.iter_mut().enumerate() {
-            let columns = rows.columns(step * STEP..rows.width().min((step + 1) * STEP));
-            for i in 0..columns.count() {
-                let [x, y] = load(simd, columns.row(i));
-                let pieces = split(simd, x, y);
-                for p in 0..PIECES {
-                    left[p].0[i] = pieces[p];
-                }
-            }
-        }
-    }
-}
-
-/// Numbers of a panel that are split into pieces by and by.
-#[derive(Default)]
-struct Part<'a> {
-    /// Row after row.
-    numbers: &'a [f32x16],
-    vectors: usize,
-    /// Pairs of rows that are split.
-    done: usize,
-}
-
-impl<'a> Part<'a> {
-    #[inline(always)]
-    fn new(b: &'a Packed, panel: usize, rows: Range<usize>) -> Self {
-        let panel = b.panel(panel);
-        let width = panel.len() / b.depth();
-        let (numbers, _) = V4::as_simd_f32s(&panel[rows.start * width..rows.end * width]);
-        Self { numbers, vectors: width / SIDE, done: 0 }
-    }
-
-    /// Splits as many pairs of rows at most.
-    #[inline(always)]
-    fn split(&mut self, simd: V4, to: &mut [Right], at_most: usize) {
-        match self.vectors {
-            0 => {}
-            1 => self.split_rows::<1>(simd, to, at_most),
-            _ => self.split_rows::<2>(simd, to, at_most),
-        }
-    }
-
-    #[inline(always)]
-    fn split_rows<const VECTORS: usize>(&mut self, simd: V4, to: &mut [Right], at_most: usize) {
-        let (rows, _) = self.numbers.as_chunks::<VECTORS>();
-        let end = (rows.len().div_ceil(STEP) * SIDE).min(self.done.saturating_add(at_most));
-        let zeros = [simd.splat_f32s(0.0); VECTORS];
-        for pair in self.done..end {
-            let (step, i) = (pair / SIDE, pair % SIDE);
-            let first = step * STEP + i;
-            let second = first + SIDE;
-            prefetch(rows, first + AHEAD);
-            prefetch(rows, second + AHEAD);
-            let x = rows.get(first).unwrap_or(&zeros);
-            let y = rows.get(second).unwrap_or(&zeros);
-            for j in 0..VECTORS {
-                let pieces = split(simd, x[j], y[j]);
-                for p in 0..PIECES {
-                    to[step][p][j].0[i] = pieces[p];
-                }
-            }
-        }
-        self.done = self.done.max(end);
-    }
-}
-
-/// Pairs of bfloat16 that make up pairs of numbers, of `x` in the low halves and of `y` in the high ones: what is left of
-/// a number is cut to a float32's upper half, three times.
-///
-/// A product of tiles takes sums over pairs. Which numbers are one doesn't matter, as long as both sides have the same.
-#[inline(always)]
-fn split(simd: V4, mut x: f32x16, mut y: f32x16) -> [u32x16; PIECES] {
-    let upper = simd.splat_u32s(0xFFFF_0000);
-    let mut pieces = [simd.splat_u32s(0); PIECES];
-    for piece in &mut pieces {
-        let (low, high) = (simd.and_u32s(cast(x), upper), simd.and_u32s(cast(y), upper));
-        *piece = simd.or_u32s(simd.wrapping_dyn_shr_u32s(low, simd.splat_u32s(16)), high);
-        (x, y) = (simd.sub_f32s(x, cast(low)), simd.sub_f32s(y, cast(high)));
-    }
-    pieces
-}
-
 /// What is done while the tiles are multiplied, which leaves the rest of the processor idle.
 struct Meanwhile<'a, 'b> {
     simd: V4,
@@ -353,67 +245,7 @@ enum Load {
     Sums,
 }
 
-/// The tile registers, of 16 rows of 64 bytes each.
-struct Registers(PhantomData<*mut ()>);
-
-#[expect(unsafe_code, reason = "Rust has no stable intrinsics for AMX")]
 impl Registers {
-    #[inline(always)]
-    fn configure(_: Amx) -> Self {
-        #[repr(C)]
-        struct Config {
-            palette: u8,
-            start_row: u8,
-            reserved: [u8; 14],
-            row_bytes: [u16; 16],
-            rows: [u8; 16],
-        }
-        let config = Config {
-            palette: 1,
-            start_row: 0,
-            reserved: [0; 14],
-            row_bytes: std::array::from_fn(|i| if i < 8 { 64 } else { 0 }),
-            rows: std::array::from_fn(|i| if i < 8 { SIDE as u8 } else { 0 }),
-        };
-        // SAFETY: `Amx` is proof that the registers may be used, and the configuration is one that they have.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, preserves_flags, readonly)) };
-        Self(PhantomData)
-    }
-
-    #[inline(always)]
-    fn zero<const REGISTER: usize>(&self) {
-        // SAFETY: the registers are configured, and no other code uses them.
-        unsafe { asm!("tilezero tmm{}", const REGISTER, options(nostack, preserves_flags, nomem)) };
-    }
-
-    #[inline(always)]
-    fn load<const REGISTER: usize>(&self, tile: &Tile) {
-        // SAFETY: as above; it reads 16 rows, which are 64 bytes apart.
-        unsafe {
-            asm!("tileloadd tmm{}, [{} + {}]", const REGISTER, in(reg) tile, in(reg) 64_usize,
-                options(nostack, preserves_flags, readonly));
-        }
-    }
-
-    #[inline(always)]
-    fn store<const REGISTER: usize>(&self, tile: &mut Tile) {
-        // SAFETY: as above; it writes 16 rows, which are 64 bytes apart.
-        unsafe {
-            asm!("tilestored [{} + {}], tmm{}", in(reg) tile, in(reg) 64_usize, const REGISTER,
-                options(nostack, preserves_flags));
-        }
-    }
-
-    /// Adds to the sums the products of two registers, one of rows and one of columns.
-    #[inline(always)]
-    fn add_product<const SUMS: usize, const ROWS: usize, const COLUMNS: usize>(&self) {
-        // SAFETY: as above.
-        unsafe {
-            asm!("tdpbf16ps tmm{}, tmm{}, tmm{}", const SUMS, const ROWS, const COLUMNS,
-                options(nostack, preserves_flags, nomem));
-        }
-    }
-
     #[inline(always)]
     fn load_rows<const TILES: usize>(&self, left: [&[Left]; TILES], k: usize, piece: usize) {
         self.load::<4>(&left[0][k][piece]);
@@ -496,43 +328,6 @@ impl Registers {
             if two {
                 self.store::<2>(&mut sums[1][0]);
                 self.store::<3>(&mut sums[1][1]);
-            }
-        }
-    }
-}
-
-#[expect(unsafe_code, reason = "Rust has no stable intrinsics for AMX")]
-impl Drop for Registers {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: it sets the registers back to what they were before.
-        unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::testing::noise;
-
-    #[test]
-    fn pieces_are_bfloat16_that_add_up_to_the_number() {
-        let Some(simd) = V4::try_new() else { return };
-        let mut numbers = noise(10_000, 9);
-        // Of any size whose smallest piece is no subnormal number.
-        for (i, x) in numbers.iter_mut().enumerate() {
-            *x *= 2f32.powi(i as i32 % 220 - 100);
-        }
-        numbers.extend([0.0, -0.0, 1.0, f32::MAX, f32::MIN, f32::from_bits(0x3FFF_FFFF), 1e-30]);
-        numbers.resize(numbers.len().next_multiple_of(STEP), 0.0);
-        for numbers in numbers.as_chunks::<STEP>().0 {
-            let [x, y]: [[f32; SIDE]; 2] = cast(*numbers);
-            let pieces = split(simd, cast(x), cast(y)).map(cast::<_, [[u16; 2]; SIDE]>);
-            for (i, both) in x.into_iter().zip(y).enumerate() {
-                for (half, number) in [both.0, both.1].into_iter().enumerate() {
-                    let sum: f64 = pieces.iter().map(|p| f64::from(f32::from_bits(u32::from(p[i][half]) << 16))).sum();
-                    assert_eq!(sum, f64::from(number));
-                }
             }
         }
     }
