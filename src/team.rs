@@ -21,22 +21,14 @@ pub(crate) struct Team {
 /// which no more are begun.
 pub(crate) fn by_free_threads<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
     let helpers = process::free_permits(count.saturating_sub(1))?;
-    let size = 1 + helpers.len();
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let failed = AtomicBool::new(false);
     let results = Mutex::new(Vec::new());
-    Team::with(size, |team| {
-        team.for_each(vec![(); size], |()| {
-            while !failed.load(SeqCst) {
-                let i = next.fetch_add(1, SeqCst);
-                if i >= count {
-                    break;
-                }
-                let result = work(i);
-                if result.is_err() {
-                    failed.store(true, SeqCst);
-                }
-                results.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
-            }
+    Team::with(1 + helpers.len(), |team| {
+        let until_failed = (0..count).take_while(|_| !failed.load(SeqCst));
+        team.for_each(until_failed, |i| {
+            let result = work(i);
+            failed.fetch_or(result.is_err(), SeqCst);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
         });
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -82,11 +74,13 @@ impl Team {
         1 + self.helpers.as_ref().map_or(0, |helpers| helpers.count)
     }
 
-    /// Does `work` with each of the tasks, on all threads, and returns when all are done.
-    pub(crate) fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Sync) {
+    /// Does `work` with each of the tasks, on all threads, and returns when all are done. A task is asked for when a thread
+    /// is there to do it.
+    pub(crate) fn for_each<T>(&self, tasks: impl IntoIterator<Item = T, IntoIter: Send>, work: impl Fn(T) + Sync) {
+        let tasks = tasks.into_iter();
         match &self.helpers {
-            Some(helpers) if tasks.len() > 1 => {
-                let tasks = Mutex::new(tasks.into_iter());
+            Some(helpers) if tasks.size_hint().1.is_none_or(|most| most > 1) => {
+                let tasks = Mutex::new(tasks);
                 let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
                 helpers.lead(&|| {
                     while let Some(task) = next() {
@@ -94,7 +88,7 @@ impl Team {
                     }
                 });
             }
-            _ => tasks.into_iter().for_each(work),
+            _ => tasks.for_each(work),
         }
     }
 }
@@ -201,7 +195,7 @@ mod tests {
                 assert_eq!(team.size(), size);
                 for tasks in (0..200).map(|i| i % 7) {
                     let done: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                    team.for_each((0..tasks).collect(), |task| {
+                    team.for_each(0..tasks, |task| {
                         done[task].fetch_add(1, SeqCst);
                     });
                     assert!(done.iter().all(|count| count.load(SeqCst) == 1));
@@ -214,10 +208,10 @@ mod tests {
     fn a_panic_of_any_thread_reaches_the_caller_and_the_team_goes_on() {
         Team::with(3, |team| {
             for _ in 0..50 {
-                let fail = || team.for_each((0..6).collect(), |task| assert!(task != 3, "on purpose"));
+                let fail = || team.for_each(0..6, |task| assert!(task != 3, "on purpose"));
                 assert!(catch_unwind(AssertUnwindSafe(fail)).is_err());
                 let sum = AtomicUsize::new(0);
-                team.for_each((0..6).collect(), |task: usize| {
+                team.for_each(0..6, |task: usize| {
                     sum.fetch_add(task, SeqCst);
                 });
                 assert_eq!(sum.load(SeqCst), 15);
