@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::isa::Isa;
 use common::limits;
-use rushlight::bench::{Case, cases, instruction_sets};
+use rushlight::bench::{Case, cases};
+use rushlight::process;
 
 /// How long a turn is, of a kernel or of the peak.
 const TURN: Duration = Duration::from_micros(500);
@@ -32,9 +33,7 @@ fn main() -> ExitCode {
 
 fn run(words: &[String]) -> Result<(), String> {
     let isa = Isa::chosen()?;
-    let sets = instruction_sets();
-    let named = std::env::var("RUSHLIGHT_CPU").ok().filter(|name| !name.is_empty());
-    let name = named.as_deref().or(sets.last().copied()).unwrap_or("scalar");
+    let name = process::instruction_set().map_err(|error| error.to_string())?;
     println!("by {name}; median of {TURNS} turns of {TURN:?}, by turns with the peak\n");
     println!("| kernel | of the peak | or: multiply-adds in a number's time | peak, Gflop/s |");
     println!("|---|---|---|---|");

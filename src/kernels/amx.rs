@@ -19,9 +19,8 @@ use pulp::x86::V4;
 use pulp::{NullaryFnOnce, f32x16};
 
 use super::activation;
-use super::matmul::{Epilogue, Start, add, load, store};
-use super::packed::Packed;
-use super::rows::{Rows, RowsMut};
+use super::matmul::{Epilogue, Product, Start, add, load, store};
+use super::rows::RowsMut;
 use pieces::{Left, PIECES, Part, Right, STEP, split_left};
 use registers::{Registers, SIDE, Tile};
 
@@ -84,52 +83,43 @@ pub(super) struct Scratch {
 }
 
 /// [`super::matmul::matmul`] by AMX.
-pub(super) fn matmul(
-    amx: Amx,
-    a: Rows<'_>,
-    b: &Packed,
-    panels: Range<usize>,
-    epilogue: Epilogue<'_>,
-    scratch: &mut Scratch,
-    out: RowsMut<'_>,
-) {
+pub(super) fn matmul(amx: Amx, product: Product<'_>, scratch: &mut Scratch) {
+    let Product { a, b, panels, out, .. } = &product;
     assert!(a.width() == b.depth() && a.count() == out.count());
     assert!(out.width() == b.columns_of(panels.clone()).len());
     if panels.is_empty() {
         return;
     }
-    amx.0.vectorize(Product { amx, a, b, panels, epilogue, scratch, out });
+    amx.0.vectorize(ByTiles { amx, product, scratch });
 }
 
-struct Product<'a> {
+struct ByTiles<'a> {
     amx: Amx,
-    a: Rows<'a>,
-    b: &'a Packed,
-    panels: Range<usize>,
-    epilogue: Epilogue<'a>,
+    product: Product<'a>,
     scratch: &'a mut Scratch,
-    out: RowsMut<'a>,
 }
 
-impl NullaryFnOnce for Product<'_> {
+impl NullaryFnOnce for ByTiles<'_> {
     type Output = ();
     #[inline(always)]
     fn call(mut self) {
         let registers = Registers::configure(self.amx);
-        for row in (0..self.a.count()).step_by(ROWS) {
-            let rows = row..self.a.count().min(row + ROWS);
-            for k in (0..self.a.width()).step_by(DEPTH) {
-                self.block(&registers, &rows, &(k..self.a.width().min(k + DEPTH)));
+        let (count, depth) = (self.product.a.count(), self.product.a.width());
+        for row in (0..count).step_by(ROWS) {
+            let rows = row..count.min(row + ROWS);
+            for k in (0..depth).step_by(DEPTH) {
+                self.block(&registers, &rows, &(k..depth.min(k + DEPTH)));
             }
         }
     }
 }
 
-impl Product<'_> {
+impl ByTiles<'_> {
     /// Some rows, all columns, some of the inner dimension.
     #[inline(always)]
     fn block(&mut self, registers: &Registers, rows: &Range<usize>, inner: &Range<usize>) {
         let simd = self.amx.0;
+        let Product { a, b, panels, epilogue, out } = &mut self.product;
         let steps = inner.len().div_ceil(STEP);
         let tiles = rows.len().div_ceil(SIDE);
         let pairs = tiles.div_ceil(2);
@@ -143,19 +133,19 @@ impl Product<'_> {
         let Scratch { left, right, sums } = &mut *self.scratch;
         left.resize(left.len().max(tiles * steps), [Tile::ZERO; PIECES]);
         sums.resize(sums.len().max(tiles), [Tile::ZERO; VECTORS]);
-        split_left(simd, self.a.range(rows.clone()).columns(inner.clone()), left, steps);
+        split_left(simd, a.range(rows.clone()).columns(inner.clone()), left, steps);
 
         let [mut here, mut there] = right.each_mut();
         here.resize(STEPS, [[Tile::ZERO; VECTORS]; PIECES]);
         there.resize(STEPS, [[Tile::ZERO; VECTORS]; PIECES]);
-        let mut next = Part::new(self.b, self.panels.start, rows_of(0));
+        let mut next = Part::new(b, panels.start, rows_of(0));
         next.split(simd, here, usize::MAX);
-        for panel in self.panels.clone() {
+        for panel in panels.clone() {
             for part in 0..parts {
                 let end = part + 1 == parts;
                 next = match end {
-                    false => Part::new(self.b, panel, rows_of(part + 1)),
-                    true if panel + 1 < self.panels.end => Part::new(self.b, panel + 1, rows_of(0)),
+                    false => Part::new(b, panel, rows_of(part + 1)),
+                    true if panel + 1 < panels.end => Part::new(b, panel + 1, rows_of(0)),
                     true => Part::default(),
                 };
                 let chosen = steps_of(part);
@@ -187,15 +177,15 @@ impl Product<'_> {
                 next.split(simd, there, usize::MAX);
                 std::mem::swap(&mut here, &mut there);
             }
-            let columns = self.b.columns_of(panel..panel + 1);
-            let residual = self.epilogue.residual.map(|residual| residual.range(rows.clone()));
-            let epilogue = Epilogue { residual, ..self.epilogue }.columns(columns.clone());
-            let first = self.b.columns_of(self.panels.clone()).start;
-            let mut out = self.out.range(rows.clone());
+            let columns = b.columns_of(panel..panel + 1);
+            let residual = epilogue.residual.map(|residual| residual.range(rows.clone()));
+            let epilogue = Epilogue { residual, ..*epilogue }.columns(columns.clone());
+            let first = b.columns_of(panels.clone()).start;
+            let mut out = out.range(rows.clone());
             let mut out = out.columns(columns.start - first..columns.end - first);
             let start = if inner.start == 0 { Start::Zero } else { Start::Output };
             put(simd, sums, start, epilogue, out.reborrow());
-            if inner.end == self.a.width() {
+            if inner.end == a.width() {
                 activation::apply(simd, epilogue.activation, out);
             }
         }

@@ -31,11 +31,6 @@ impl Case {
     }
 }
 
-/// Names of the instruction sets that this machine has, the plainest first.
-pub fn instruction_sets() -> Vec<&'static str> {
-    Isa::available().into_iter().map(Isa::name).collect()
-}
-
 /// All cases by an instruction set; none where this machine lacks it.
 pub fn cases(instruction_set: &str) -> Vec<Case> {
     let Some(isa) = Isa::available().into_iter().find(|isa| isa.name() == instruction_set) else {

@@ -66,19 +66,21 @@ pub(crate) fn matmul(
     scratch: &mut Scratch,
     out: RowsMut<'_>,
 ) {
+    let product = Product { a, b, panels, epilogue, out };
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Amx(amx) => amx::matmul(amx, a, b, panels, epilogue, &mut scratch.amx, out),
-        isa => isa.run(Product { a, b, panels, epilogue, out }),
+        Isa::Amx(amx) => amx::matmul(amx, product, &mut scratch.amx),
+        isa => isa.run(product),
     }
 }
 
-struct Product<'a> {
-    a: Rows<'a>,
-    b: &'a Packed,
-    panels: Range<usize>,
-    epilogue: Epilogue<'a>,
-    out: RowsMut<'a>,
+/// What [`matmul`] is given.
+pub(super) struct Product<'a> {
+    pub(super) a: Rows<'a>,
+    pub(super) b: &'a Packed,
+    pub(super) panels: Range<usize>,
+    pub(super) epilogue: Epilogue<'a>,
+    pub(super) out: RowsMut<'a>,
 }
 
 impl WithSimd for Product<'_> {

@@ -109,9 +109,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => 8,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => 16,
-            #[cfg(target_arch = "x86_64")]
-            Self::Amx(_) => 16,
+            Self::Avx512(_) | Self::Amx(_) => 16,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => 4,
         }

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 from harness import build, paths, session
 
@@ -38,7 +37,7 @@ def measure(*, keep: bool) -> None:
     for name, instructions in counts.items():
         print(f"{name:8} {instructions:15,}  {_ratio(instructions, kept.get(name))}")
     if keep:
-        Path(KEPT).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+        KEPT.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     elif worse := [name for name, instructions in counts.items() if instructions > MORE * kept.get(name, instructions)]:
         sys.exit(f"more than 3 % above what is kept: {', '.join(worse)}")
 
