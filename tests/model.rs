@@ -116,6 +116,34 @@ fn long_texts_are_counted_or_refused() {
     model.encode(&[long], &plain()).unwrap();
 }
 
+/// More texts than are tokenized at once: the next ones are, while these are computed.
+#[test]
+fn many_texts_are_embedded_as_few_are() {
+    let model = model("bert-mean-normalize");
+    let count = 1_500 * rushlight::process::num_threads().unwrap();
+    let texts: Vec<_> = (0..count).map(|i| format!("text {i} {}", "word ".repeat(i % 7))).collect();
+    let all = model.encode(&texts, &plain()).unwrap();
+    for i in (0..count).step_by(97).chain([count - 1]) {
+        assert_eq!(all.row(i), model.encode(&texts[i..=i], &plain()).unwrap().as_slice(), "{i}");
+    }
+    let encodings = model.encode_tokens(&texts.iter().map(|text| Input::Text(text)).collect::<Vec<_>>(), &plain());
+    let encodings = encodings.unwrap();
+    assert!(encodings.iter().map(|encoding| encoding.sentence_embedding.as_slice()).eq(all.rows()));
+
+    // What is wrong with a late text is told by its own place, and what was cut is counted over all.
+    let mut late = texts.clone();
+    late[count - 2] = "long ".repeat(1_000);
+    late[3] = late[count - 2].clone();
+    let truncated = model.encode(&late, &plain()).unwrap().truncated();
+    assert_eq!((truncated.count, truncated.longest > 1_000), (2, true));
+    late[3] = String::new();
+    let strict = EncodeOptions { truncation: Truncation::Error, ..plain() };
+    match model.encode(&late, &strict).unwrap_err() {
+        Error::InvalidInput { index, .. } => assert_eq!(index, count - 2),
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn clones_have_settings_of_their_own() {
     let first = model("bert-mean-normalize");

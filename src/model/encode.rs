@@ -11,12 +11,14 @@ use crate::embeddings::{Embeddings, Encoding, Truncated};
 use crate::error::{Error, Result};
 use crate::kernels::norm::normalize;
 use crate::kernels::rows::RowsMut;
-use crate::network::{Network, Output, Wanted};
+use crate::network::{Output, Wanted};
 use crate::options::{EncodeOptions, Truncation};
 use crate::process;
 use crate::schedule::{self, Nobody, Observer};
 use crate::tokenize::{Input, Tokenizer, Tokens};
 
+/// Texts for each thread that are tokenized while those before them are computed.
+const WINDOW: usize = 512;
 /// Texts tokenized by a thread at a time.
 const TEXTS_A_PIECE: usize = 32;
 /// Bytes of an input from which on tokenizing it takes longer than callers wait who want to stop.
@@ -67,16 +69,16 @@ impl Model {
     /// As [`Model::encode`].
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
+        let call = Call::new(self, options)?;
         let (few, which) = distinct(inputs);
-        let call = self.prepare(&few, options, |i| which.iter().position(|few| *few == i).unwrap_or(i))?;
+        let place = |i| which.iter().position(|few| *few == i).unwrap_or(i);
         let width = self.parts.network.embedding_dimension();
         let all = Mutex::new(vec![0.0; few.len() * width]);
-        call.forward(Wanted::SentenceEmbeddings, |texts, batch, output| {
+        let lengths = call.forward(&few, &place, Wanted::SentenceEmbeddings, |texts, _, output| {
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            for (text, row) in texts.iter().zip(output.sentence_embeddings.chunks_exact(width)) {
-                all[text * width..(text + 1) * width].copy_from_slice(row);
+            for ((i, _), row) in texts.iter().zip(output.sentence_embeddings.chunks_exact(width)) {
+                all[i * width..(i + 1) * width].copy_from_slice(row);
             }
-            batch.len()
         })?;
         let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
 
@@ -88,7 +90,8 @@ impl Model {
         if options.normalize_embeddings {
             normalize(RowsMut::packed(&mut data, columns));
         }
-        Ok(Embeddings::new(data, inputs.len(), columns, call.truncated(&which)))
+        let truncated = call.truncated(which.iter().map(|i| lengths[*i]));
+        Ok(Embeddings::new(data, inputs.len(), columns, truncated))
     }
 
     /// Embeds texts and pairs, and gives all that the model computed for each.
@@ -97,55 +100,28 @@ impl Model {
     /// As [`Model::encode`].
     pub fn encode_tokens(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Vec<Encoding>> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
-        let call = self.prepare(inputs, options, |i| i)?;
+        let call = Call::new(self, options)?;
         let width = self.parts.network.embedding_dimension();
         let hidden = self.hidden_size();
         let all: Mutex<Vec<Option<Encoding>>> = Mutex::new(vec![None; inputs.len()]);
-        call.forward(Wanted::TokenEmbeddingsToo, |texts, batch, output| {
+        call.forward(inputs, &|i| i, Wanted::TokenEmbeddingsToo, |texts, batch, output| {
             let rows = output.sentence_embeddings.chunks_exact(width);
-            for ((text, tokens), sentence) in texts.iter().zip(batch.texts()).zip(rows) {
+            for (((i, text), tokens), sentence) in texts.iter().zip(batch.texts()).zip(rows) {
                 let mut sentence_embedding = sentence[..columns].to_vec();
                 if options.normalize_embeddings {
                     normalize(RowsMut::packed(&mut sentence_embedding, columns));
                 }
-                let ids = &call.tokens[*text];
                 let encoding = Encoding {
-                    input_ids: ids.ids.clone(),
-                    token_type_ids: ids.type_ids.clone(),
-                    full_length: ids.full_length,
+                    input_ids: text.ids.clone(),
+                    token_type_ids: text.type_ids.clone(),
+                    full_length: text.full_length,
                     token_embeddings: output.token_embeddings[tokens.start * hidden..tokens.end * hidden].to_vec(),
                     sentence_embedding,
                 };
-                all.lock().unwrap_or_else(PoisonError::into_inner)[*text] = Some(encoding);
+                all.lock().unwrap_or_else(PoisonError::into_inner)[*i] = Some(encoding);
             }
-            batch.len()
         })?;
         Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
-    }
-
-    /// Everything before the forward pass. `place` tells of an input here which one of the caller's it is.
-    fn prepare<'a>(
-        &'a self,
-        inputs: &[Input<'_>],
-        options: &EncodeOptions<'a>,
-        place: impl Fn(usize) -> usize,
-    ) -> Result<Call<'a>> {
-        let observer = options.observer.unwrap_or(&Nobody);
-        let prompt = self.prompt(options)?;
-        let tokens = self.tokenize_all(inputs, prompt, observer, &place)?;
-        let max_length = self.max_seq_length.unwrap_or(usize::MAX);
-        let too_long = tokens.iter().position(|tokens| tokens.full_length > max_length);
-        if let (Truncation::Error, Some(i)) = (options.truncation, too_long) {
-            let length = tokens[i].full_length;
-            let problem = format!("has {length} tokens, more than max_seq_length, {max_length}");
-            return Err(Error::InvalidInput { index: place(i), problem });
-        }
-        let prompt_length = match prompt {
-            "" => 0,
-            prompt if self.parts.network.excludes_prompt() => self.parts.tokenizer.prompt_length(prompt, max_length)?,
-            _ => 0,
-        };
-        Ok(Call { network: &*self.parts.network, tokens, max_length, prompt_length, observer })
     }
 
     /// The prompt of a call.
@@ -160,29 +136,23 @@ impl Model {
         }
     }
 
-    /// The tokens of each input, by all threads; an error is of the first input that has one, by its `place`.
-    fn tokenize_all(
+    /// The tokens of an input; where it has none, what is wrong with it.
+    fn tokens_of(
         &self,
-        inputs: &[Input<'_>],
+        input: Input<'_>,
         prompt: &str,
-        observer: &dyn Observer,
-        place: &dyn Fn(usize) -> usize,
-    ) -> Result<Vec<Tokens>> {
-        let max_length = self.max_seq_length.unwrap_or(usize::MAX);
-        let tokens = for_each_input(inputs, observer, |input, checkpoint| {
-            let prompt = prompt.to_owned();
-            let tokens = self
-                .interruptible(input, checkpoint, move |tokenizer, input| tokenizer.encode(input, &prompt, max_length));
-            let tokens = match tokens {
-                Err(Error::Tokenizer(problem)) => return Ok(Err(problem)),
-                tokens => tokens?,
-            };
-            Ok(self.check_ids(&tokens).map(|()| tokens))
-        })?;
-        let named = |(i, tokens): (usize, std::result::Result<_, _>)| {
-            tokens.map_err(|problem| Error::InvalidInput { index: place(i), problem })
-        };
-        tokens.into_iter().enumerate().map(named).collect()
+        max_length: usize,
+        checkpoint: &dyn Fn() -> Result<()>,
+    ) -> Result<Tokenized> {
+        let prompt = prompt.to_owned();
+        let work = move |tokenizer: &Tokenizer, input: Input<'_>| tokenizer.encode(input, &prompt, max_length);
+        match self.interruptible(input, checkpoint, work) {
+            Err(Error::Tokenizer(problem)) => Ok(Err(problem)),
+            tokens => {
+                let tokens = tokens?;
+                Ok(self.check_ids(&tokens).map(|()| tokens))
+            }
+        }
     }
 
     /// Whether the embedding tables have every id; else what is wrong.
@@ -212,7 +182,10 @@ impl Model {
     }
 
     pub(crate) fn tokenize_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
-        self.tokenize_all(inputs, "", observer, &|i| i)
+        let max_length = self.max_seq_length.unwrap_or(usize::MAX);
+        let tokens =
+            for_each_input(inputs, observer, |input, checkpoint| self.tokens_of(input, "", max_length, checkpoint))?;
+        named(tokens, 0, &|i| i)
     }
 
     /// How many tokens each input has, special tokens included, before truncation and without a prompt.
@@ -287,43 +260,138 @@ fn for_each_input<'a, T: Send>(
     Ok(results.into_iter().flatten().collect())
 }
 
-/// A call to embed, tokenized.
+/// An input's tokens, or what is wrong with it.
+type Tokenized = std::result::Result<Tokens, String>;
+
+/// The tokens of inputs from the place `first` on, or the error of the first that has one; `place` tells which of the
+/// caller's an input is.
+fn named(tokens: Vec<Tokenized>, first: usize, place: &dyn Fn(usize) -> usize) -> Result<Vec<Tokens>> {
+    let named = |(i, tokens): (usize, Tokenized)| {
+        tokens.map_err(|problem| Error::InvalidInput { index: place(first + i), problem })
+    };
+    tokens.into_iter().enumerate().map(named).collect()
+}
+
+/// A call to embed.
 struct Call<'a> {
-    network: &'a dyn Network,
-    tokens: Vec<Tokens>,
-    max_length: usize,
+    model: &'a Model,
+    prompt: &'a str,
+    /// How many tokens of a text pooling leaves out, since they are the prompt's.
     prompt_length: usize,
+    max_length: usize,
+    truncation: Truncation,
     observer: &'a dyn Observer,
 }
 
-impl Call<'_> {
-    /// Computes all texts; `store` gets the output of each micro-batch with the places of its texts, and says how many
-    /// that were.
-    fn forward<S>(&self, wanted: Wanted, store: S) -> Result<()>
-    where
-        S: Fn(&[usize], &Batch, Output) -> usize + Sync,
-    {
-        let batches = plan(&self.tokens, process::num_threads()?);
-        let done = AtomicUsize::new(0);
-        let finished = || self.observer.progress(done.load(Ordering::Relaxed), self.tokens.len());
-        schedule::run(batches.iter(), batches.len(), self.observer, &finished, |texts, checkpoint| {
-            let batch = Batch::new(texts.iter().map(|text| &self.tokens[*text]));
-            // The only micro-batch is parted among the threads that are free; of several each has one.
-            let wished = if batches.len() == 1 { process::num_threads()? - 1 } else { 0 };
-            let helpers = process::free_permits(wished)?;
-            let threads = 1 + helpers.len();
-            let output = self.network.forward(&batch, self.prompt_length, wanted, threads, checkpoint)?;
-            done.fetch_add(store(texts, &batch, output), Ordering::Relaxed);
-            Ok(())
-        })?;
-        finished();
-        Ok(())
+/// What a thread does next.
+enum Task<'a, 'i> {
+    /// Computes the micro-batch of these texts of the present window.
+    Compute(&'a [usize]),
+    /// Tokenizes these inputs of the next one.
+    Tokenize(&'a [Input<'i>], &'a mut Vec<Tokenized>),
+}
+
+impl<'a> Call<'a> {
+    fn new(model: &'a Model, options: &EncodeOptions<'a>) -> Result<Self> {
+        let prompt = model.prompt(options)?;
+        let max_length = model.max_seq_length.unwrap_or(usize::MAX);
+        let prompt_length = match prompt {
+            "" => 0,
+            prompt if model.parts.network.excludes_prompt() => {
+                model.parts.tokenizer.prompt_length(prompt, max_length)?
+            }
+            _ => 0,
+        };
+        let observer = options.observer.unwrap_or(&Nobody);
+        Ok(Self { model, prompt, prompt_length, max_length, truncation: options.truncation, observer })
     }
 
-    /// How many texts were cut; `which` are the places in this call of the caller's texts.
-    fn truncated(&self, which: &[usize]) -> Truncated {
-        let cut = which.iter().map(|i| self.tokens[*i].full_length).filter(|length| *length > self.max_length);
-        cut.fold(Truncated::default(), |all, length| Truncated {
+    /// Computes all inputs, in windows: threads that find no more of a window to compute tokenize the next one.
+    ///
+    /// `store` gets the output of each micro-batch with its texts and their places among the inputs; `place` tells which of
+    /// the caller's an input is. The result is how many tokens each input has before truncation.
+    fn forward<S>(
+        &self,
+        inputs: &[Input<'_>],
+        place: &dyn Fn(usize) -> usize,
+        wanted: Wanted,
+        store: S,
+    ) -> Result<Vec<usize>>
+    where
+        S: Fn(&[(usize, &Tokens)], &Batch, Output) + Sync,
+    {
+        let threads = process::num_threads()?;
+        let done = AtomicUsize::new(0);
+        let finished = || self.observer.progress(done.load(Ordering::Relaxed), inputs.len());
+        let mut lengths = Vec::with_capacity(inputs.len());
+        let mut windows = inputs.chunks(WINDOW * threads);
+        let mut window: Vec<Tokens> = Vec::new();
+        loop {
+            let first = lengths.len();
+            let batches = plan(&window, threads);
+            let next = windows.next().unwrap_or_default();
+            if batches.is_empty() && next.is_empty() {
+                break;
+            }
+            let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
+            tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
+            let count = batches.len() + tokenized.len();
+            let compute = batches.iter().map(|texts| Task::Compute(texts));
+            let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
+            let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
+            schedule::run(tasks, count, self.observer, &finished, |task, checkpoint| match task {
+                Task::Compute(texts) => {
+                    let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
+                    let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
+                    store(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?);
+                    done.fetch_add(texts.len(), Ordering::Relaxed);
+                    Ok(())
+                }
+                Task::Tokenize(inputs, tokens) => {
+                    for input in inputs {
+                        checkpoint()?;
+                        tokens.push(self.model.tokens_of(*input, self.prompt, self.max_length, checkpoint)?);
+                    }
+                    Ok(())
+                }
+            })?;
+            lengths.extend(window.iter().map(|tokens| tokens.full_length));
+            let tokenized = tokenized.into_iter().flatten().collect();
+            window = named(tokenized, lengths.len(), place)?;
+            self.check_lengths(&window, lengths.len(), place)?;
+        }
+        finished();
+        Ok(lengths)
+    }
+
+    /// The forward pass of a micro-batch; the only one is parted among the threads that are free, of several each has one.
+    fn compute(
+        &self,
+        batch: &Batch,
+        wanted: Wanted,
+        only: bool,
+        checkpoint: &dyn Fn() -> Result<()>,
+    ) -> Result<Output> {
+        let helpers = process::free_permits(if only { process::num_threads()? - 1 } else { 0 })?;
+        self.model.parts.network.forward(batch, self.prompt_length, wanted, 1 + helpers.len(), checkpoint)
+    }
+
+    /// Refuses texts that are too long, where the caller wants that.
+    fn check_lengths(&self, window: &[Tokens], first: usize, place: &dyn Fn(usize) -> usize) -> Result<()> {
+        let too_long = window.iter().position(|tokens| tokens.full_length > self.max_length);
+        match (self.truncation, too_long) {
+            (Truncation::Error, Some(i)) => {
+                let problem =
+                    format!("has {} tokens, more than max_seq_length, {}", window[i].full_length, self.max_length);
+                Err(Error::InvalidInput { index: place(first + i), problem })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many texts were cut, by the lengths that they had.
+    fn truncated(&self, lengths: impl Iterator<Item = usize>) -> Truncated {
+        lengths.filter(|length| *length > self.max_length).fold(Truncated::default(), |all, length| Truncated {
             count: all.count + 1,
             longest: all.longest.max(length),
         })
