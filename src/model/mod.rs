@@ -16,7 +16,7 @@ use crate::options::{Device, Kernels, LoadOptions};
 use crate::process;
 use crate::schedule::{self, Nobody};
 use crate::similarity::{self, Matrix, Run, Similarity};
-use crate::source::{self, CacheLocation};
+use crate::source;
 use crate::tokenize::Tokenizer;
 
 /// A sentence embedding model.
@@ -67,12 +67,14 @@ impl std::fmt::Debug for Model {
 
 /// Loading.
 impl Model {
-    /// Loads a model by its folder, or by its name from the Hugging Face cache.
+    /// Loads a model by its folder, or by its name: from the Hugging Face cache, or where it isn't there, downloaded into it
+    /// from the hub (with the feature `hub`). What is in the cache is used as it is, and no connection is made.
     ///
     /// A name without a `/` is one of sentence-transformers' own, as in `all-MiniLM-L6-v2`.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
+    /// [`Error::ModelNotFound`] with every place looked at, [`Error::Download`] where the hub gives no file; or what is wrong
+    /// with the folder.
     pub fn load(name: &str) -> Result<Self> {
         Self::load_with(name, &LoadOptions::default())
     }
@@ -82,9 +84,7 @@ impl Model {
     /// # Errors
     /// As [`Model::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        let cache = CacheLocation::choose(options.cache_folder.as_deref());
-        let revision = options.revision.as_deref().unwrap_or("main");
-        Self::from_dir_with(source::find(Path::new(name), &cache, revision, Vec::new())?, options)
+        Self::from_dir_with(source::find(Path::new(name), options, Vec::new(), &Nobody)?, options)
     }
 
     /// Loads a model from its folder.

@@ -28,6 +28,7 @@ fn class(error: &Error) -> &'static str {
         // The binding itself finds what isn't text; what is left is text that doesn't fit.
         Error::InvalidArgument { .. } | Error::InvalidInput { .. } => "InvalidArgumentError",
         Error::Device { .. } => "DeviceError",
+        Error::Download { .. } => "DownloadError",
         Error::Tokenizer(_) | Error::Io { .. } | Error::Tensor(_) | Error::Interrupted => "InferenceError",
     }
 }

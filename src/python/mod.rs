@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::options::{self, LoadOptions};
 use crate::process;
 use crate::source::{self, CacheLocation};
 use errors::IntoPython;
+use observer::compute;
 
 /// The extension module behind the package `rushlight`.
 #[pymodule]
@@ -33,17 +35,40 @@ mod _core {
     }
 }
 
-/// The folder that a name means; `looked` is where the caller has looked before.
-#[pyfunction]
-fn find_model(
-    py: Python<'_>,
-    name: PathBuf,
+/// Where a name is looked for, beside the places that the caller has `looked` at.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Places {
     cache_folder: Option<PathBuf>,
-    revision: Option<&str>,
+    revision: Option<String>,
+    local_files_only: bool,
+    token: Option<Token>,
     looked: Vec<String>,
-) -> PyResult<PathBuf> {
-    let cache = CacheLocation::choose(cache_folder.as_deref());
-    source::find(&name, &cache, revision.unwrap_or("main"), looked).into_python(py)
+}
+
+/// Python's `token=`: a token, or whether to use the environment's.
+#[derive(FromPyObject)]
+enum Token {
+    Use(bool),
+    Given(String),
+}
+
+/// The folder that a name means, downloaded where it isn't in the cache; `progress` is told of bytes.
+#[pyfunction]
+fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py<PyAny>>) -> PyResult<PathBuf> {
+    let options = LoadOptions {
+        cache_folder: places.cache_folder,
+        revision: places.revision,
+        local_files_only: places.local_files_only,
+        token: match places.token {
+            None => options::Token::FromEnvironment,
+            Some(Token::Use(true)) => options::Token::Required,
+            Some(Token::Use(false)) => options::Token::None,
+            Some(Token::Given(token)) => options::Token::Given(token),
+        },
+        ..LoadOptions::default()
+    };
+    compute(py, progress, |observer| source::find(&name, &options, places.looked, observer))
 }
 
 /// How many threads compute at once, of all models together.
@@ -66,7 +91,11 @@ fn set_num_threads(py: Python<'_>, n: usize) -> PyResult<()> {
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
-    info.set_item("features", ["python"])?;
+    let features = [("hub", cfg!(feature = "hub")), ("python", true)];
+    info.set_item(
+        "features",
+        features.map(|(name, there)| there.then_some(name)).into_iter().flatten().collect::<Vec<_>>(),
+    )?;
     info.set_item("instruction_set", process::instruction_set().into_python(py)?)?;
     info.set_item("instruction_sets", process::instruction_sets())?;
     info.set_item("devices", ["cpu"])?;

@@ -1,0 +1,87 @@
+"""Where a model's folder comes from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rushlight import _arguments, _core
+from rushlight.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+logger = logging.getLogger("rushlight")
+
+
+def find(
+    name: str | os.PathLike[str],
+    *,
+    cache_folder: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> Path:
+    """Return the folder that a name or path means, downloaded where it is nowhere; arguments are as in `Model`."""
+    path = _arguments.path("model_name_or_path", name)
+    if cache_folder is not None:
+        cache_folder = _arguments.path("cache_folder", cache_folder)
+    if token is not None and not isinstance(token, (str, bool)):
+        raise InvalidArgumentError(f"token: must be a str, a bool or None, got {type(token).__name__}")
+    looked: list[str] = []
+    if revision is not None:
+        _arguments.text("revision", revision)
+        looked = ["installed model wheels: left out, since they have no revisions"]
+    elif isinstance(name, str) and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for odd names)
+        # Imported where it is needed, since it is slow to.
+        from rushlight import _wheels
+
+        folder, looked = _wheels.find(name)
+        if folder is not None:
+            return folder
+    places: _core._Places = {
+        "cache_folder": cache_folder,
+        "revision": revision,
+        "local_files_only": bool(local_files_only),
+        "token": token,
+        "looked": looked,
+    }
+    with _progress_bar(str(name)) as progress:
+        return _core.find_model(path, places, progress)
+
+
+@contextmanager
+def _progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what is told of the bytes that are there and of all; a bar shows them where a person looks."""
+    bar: Any = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            logger.info("downloading %s", name)
+            # Imported where it is needed: most models are there.
+            from tqdm.auto import tqdm
+
+            bar = tqdm(
+                total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=not _someone_looks()
+            )
+        bar.total = total
+        bar.update(done - bar.n)
+
+    try:
+        yield progress
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _someone_looks() -> bool:
+    if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        return False
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return terminal or "ipykernel" in sys.modules or logger.isEnabledFor(logging.INFO)

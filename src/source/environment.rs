@@ -1,0 +1,82 @@
+//! What the environment says of the hub, by the names that Python's huggingface_hub knows.
+
+#[cfg(feature = "hub")]
+pub(super) use online::{certificates, endpoint, timeout, token};
+
+/// The variable that forbids the network, if one does.
+pub(super) fn offline() -> Option<&'static str> {
+    ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| is_true(name))
+}
+
+/// Whether a variable is set to what Python's client takes for yes.
+fn is_true(name: &str) -> bool {
+    let value = std::env::var(name).unwrap_or_default().to_uppercase();
+    ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
+}
+
+#[cfg(feature = "hub")]
+mod online {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::super::cache::hugging_face_home;
+    use super::is_true;
+    use crate::error::{Error, Result};
+    use crate::options::Token;
+
+    fn variable(name: &str) -> Option<String> {
+        std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// Where the hub is: `HF_ENDPOINT`, or Hugging Face's own.
+    pub(in super::super) fn endpoint() -> String {
+        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
+        endpoint.trim_end_matches('/').to_owned()
+    }
+
+    /// How long a connection may be silent: `HF_HUB_DOWNLOAD_TIMEOUT` in seconds, 10 where it isn't set.
+    pub(in super::super) fn timeout() -> Result<Duration> {
+        let Some(text) = variable("HF_HUB_DOWNLOAD_TIMEOUT") else { return Ok(Duration::from_secs(10)) };
+        let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
+        seconds.map(Duration::from_secs).ok_or_else(|| {
+            Error::argument("HF_HUB_DOWNLOAD_TIMEOUT", format!("must be a number of seconds from 1 up, got {text:?}"))
+        })
+    }
+
+    /// A file of certificates to trust in place of those that are built in: companies' proxies have their own.
+    pub(in super::super) fn certificates() -> Option<PathBuf> {
+        ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"].into_iter().find_map(variable).map(PathBuf::from)
+    }
+
+    /// The access token, if there is one to be used.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where one is required and nowhere, or can't be one.
+    pub(in super::super) fn token(token: &Token) -> Result<Option<String>> {
+        let found = match token {
+            Token::Given(text) => Some(text.trim().to_owned()),
+            Token::None => None,
+            Token::FromEnvironment if is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
+            Token::FromEnvironment | Token::Required => from_environment(),
+        };
+        if found.is_none() && matches!(token, Token::Required) {
+            let problem = "is required, but neither HF_TOKEN nor the file that `hf auth login` writes has one";
+            return Err(Error::argument("token", problem));
+        }
+        // Not shown, however wrong it is.
+        match found.filter(|token| !token.is_empty()) {
+            Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Err(Error::argument("token", "must be of printable ASCII characters, without spaces"))
+            }
+            token => Ok(token),
+        }
+    }
+
+    fn from_environment() -> Option<String> {
+        let said = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter().find_map(variable);
+        said.or_else(|| {
+            let file = variable("HF_TOKEN_PATH").map_or_else(|| hugging_face_home().join("token"), PathBuf::from);
+            std::fs::read_to_string(file).ok().map(|token| token.trim().to_owned())
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! One file: from the hub into the cache, whole and checked, or not at all.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+use ureq::http::StatusCode;
+
+use super::address::shown;
+use super::client::{ATTEMPTS, Answer, Client, Method, backoff};
+use crate::error::{Error, Result};
+use crate::source::cache::{Repository, is_plain};
+
+/// Bytes read at a time: so often a download that shall stop is asked.
+const PIECE: usize = 1 << 16;
+
+/// How far a download is, in bytes.
+#[derive(Default)]
+pub(super) struct Progress {
+    pub(super) done: AtomicU64,
+    pub(super) total: AtomicU64,
+}
+
+/// A file of a commit, as the hub tells of it.
+#[derive(Debug)]
+pub(super) struct RemoteFile {
+    /// Below the repository, as the hub lists it.
+    path: String,
+    url: String,
+    /// The name of its content: a SHA-256 of large files, git's SHA-1 of the others.
+    etag: String,
+    size: Option<u64>,
+}
+
+impl RemoteFile {
+    /// Asks the hub.
+    pub(super) fn describe(client: &Client, repository: &Repository, commit: &str, path: &str) -> Result<Self> {
+        let parts = repository.name.split('/').chain(["resolve", commit]).chain(path.split('/'));
+        let url = client.address(parts);
+        let answer = client.ask(Method::Head, &url, 0)?;
+        let redirected = answer.status().is_redirection();
+        if !answer.status().is_success() && !redirected {
+            return Err(answer.refusal(client));
+        }
+        let etag = answer.header("x-linked-etag").or(answer.header("etag")).unwrap_or_default();
+        let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+        if !is_plain(&etag) {
+            return Err(failure(&url, "the hub tells no etag: it doesn't seem to be a hub".to_owned()));
+        }
+        let own_size = answer.header("content-length").filter(|_| !redirected);
+        let size = answer.header("x-linked-size").or(own_size).and_then(|size| size.parse().ok());
+        Ok(Self { path: path.to_owned(), url, etag, size })
+    }
+
+    fn blob(&self, repository: &Repository) -> PathBuf {
+        repository.folder.join("blobs").join(&self.etag)
+    }
+
+    /// How many bytes are to be fetched.
+    pub(super) fn missing(&self, repository: &Repository) -> u64 {
+        if self.blob(repository).exists() { 0 } else { self.size.unwrap_or(0) }
+    }
+
+    /// Puts it into a commit's snapshot; fetches what isn't in the cache.
+    pub(super) fn fetch(
+        &self,
+        client: &Client,
+        repository: &Repository,
+        commit: &str,
+        progress: &Progress,
+    ) -> Result<()> {
+        let blob = self.blob(repository);
+        if !blob.exists() {
+            let lock = self.lock(client, &repository.locks.join(format!("{}.lock", self.etag)))?;
+            if !blob.exists() {
+                // Where files can't be locked, nobody else may write to the same.
+                let id = if lock.is_some() { String::new() } else { format!(".{}", std::process::id()) };
+                let partial = blob.with_file_name(format!("{}{id}.incomplete", self.etag));
+                self.download(client, &partial, progress)?;
+                std::fs::rename(&partial, &blob).map_err(|error| self.unwritable(&blob, &error))?;
+            }
+        }
+        let pointer = repository.snapshot(commit).join(&self.path);
+        self.link(&blob, &pointer).map_err(|error| self.unwritable(&pointer, &error))
+    }
+
+    /// Keeps other programs from fetching the same file meanwhile; `None` where the file system can't.
+    fn lock(&self, client: &Client, path: &Path) -> Result<Option<File>> {
+        self.make_folder_of(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let file = file.map_err(|error| self.unwritable(path, &error))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) => client.stop.sleep(Duration::from_millis(100))?,
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(self.unwritable(path, &error)),
+            }
+        }
+    }
+
+    /// The whole file as `partial`, of which a part may be there already.
+    fn download(&self, client: &Client, partial: &Path, progress: &Progress) -> Result<()> {
+        self.make_folder_of(partial)?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(partial);
+        let mut file = file.map_err(|error| self.unwritable(partial, &error))?;
+        let mut attempt = 1;
+        loop {
+            let problem = match self.receive(client, &mut file, partial, progress)? {
+                Ok(()) => match self.check(&mut file).map_err(|error| self.unwritable(partial, &error))? {
+                    Ok(()) => return Ok(()),
+                    Err(problem) => {
+                        // What was there before may be at fault.
+                        progress.done.fetch_sub(self.restart(&mut file, partial)?, Ordering::Relaxed);
+                        problem
+                    }
+                },
+                Err(problem) => problem,
+            };
+            if attempt == ATTEMPTS {
+                return Err(failure(&self.url, format!("{problem}; tried {attempt} times")));
+            }
+            client.stop.sleep(backoff(attempt))?;
+            attempt += 1;
+        }
+    }
+
+    /// Appends what is missing; the inner error is one that may go away.
+    fn receive(
+        &self,
+        client: &Client,
+        file: &mut File,
+        partial: &Path,
+        progress: &Progress,
+    ) -> Result<std::result::Result<(), String>> {
+        let unwritable = |error: std::io::Error| self.unwritable(partial, &error);
+        let mut have = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
+        if self.size.is_some_and(|size| have > size) {
+            self.restart(file, partial)?;
+            have = 0;
+        }
+        progress.done.fetch_max(have, Ordering::Relaxed);
+        if self.size == Some(have) {
+            return Ok(Ok(()));
+        }
+        let answer = client.ask(Method::Get, &self.url, have)?;
+        match answer.status() {
+            StatusCode::PARTIAL_CONTENT if begins_at(&answer, have) => {}
+            StatusCode::OK => {
+                self.restart(file, partial)?;
+                have = 0;
+            }
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                self.restart(file, partial)?;
+                return Ok(Err("the hub gave another part than was asked for".to_owned()));
+            }
+            _ => return Err(answer.refusal(client)),
+        }
+        let mut body = answer.response.into_body().into_reader();
+        let mut piece = vec![0; PIECE];
+        loop {
+            client.stop.check()?;
+            let count = match body.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) => return Ok(Err(format!("{error} after {have} bytes"))),
+            };
+            file.write_all(&piece[..count]).map_err(|error| {
+                if error.kind() == ErrorKind::StorageFull {
+                    // Others may need the room.
+                    let _ = std::fs::remove_file(partial);
+                }
+                unwritable(error)
+            })?;
+            have += count as u64;
+            progress.done.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        match self.size.filter(|size| *size != have) {
+            Some(size) => Ok(Err(format!("ended after {have} of {size} bytes"))),
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// Empties the file; how many bytes it had.
+    fn restart(&self, file: &mut File, partial: &Path) -> Result<u64> {
+        let unwritable = |error: std::io::Error| self.unwritable(partial, &error);
+        let had = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
+        file.set_len(0).map_err(unwritable)?;
+        file.rewind().map_err(unwritable)?;
+        Ok(had)
+    }
+
+    /// Whether the content is the one that the etag names, as far as etags of this form tell.
+    fn check(&self, file: &mut File) -> std::io::Result<std::result::Result<(), String>> {
+        let size = file.seek(SeekFrom::End(0))?;
+        file.rewind()?;
+        let found = match self.etag.len() {
+            64 => hash(Sha256::new(), file)?,
+            40 => hash(Sha1::new_with_prefix(format!("blob {size}\0")), file)?,
+            _ => return Ok(Ok(())),
+        };
+        let is_same = found == self.etag.to_lowercase();
+        Ok(if is_same { Ok(()) } else { Err(format!("what came has the hash {found}, not {}", self.etag)) })
+    }
+
+    /// Makes the snapshot's entry: a link to the blob, or where links aren't allowed, the same file under another name.
+    fn link(&self, blob: &Path, pointer: &Path) -> std::io::Result<()> {
+        if pointer.exists() {
+            return Ok(());
+        }
+        if let Some(folder) = pointer.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        // One that leads nowhere.
+        if pointer.is_symlink() {
+            std::fs::remove_file(pointer)?;
+        }
+        let up = "../".repeat(2 + self.path.split('/').count() - 1);
+        let made = symlink(&Path::new(&up).join("blobs").join(&self.etag), pointer);
+        match made.or_else(|_| std::fs::hard_link(blob, pointer)) {
+            // Another program was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(_) => {
+                let copy = pointer.with_extension(format!("{}.copy", std::process::id()));
+                std::fs::copy(blob, &copy)?;
+                std::fs::rename(copy, pointer)
+            }
+            made => made,
+        }
+    }
+
+    fn make_folder_of(&self, file: &Path) -> Result<()> {
+        let folder = file.parent().unwrap_or(file);
+        std::fs::create_dir_all(folder).map_err(|error| self.unwritable(folder, &error))
+    }
+
+    fn unwritable(&self, path: &Path, error: &std::io::Error) -> Error {
+        unwritable(&self.url, path, error)
+    }
+}
+
+/// The error of a cache that takes no file.
+pub(super) fn unwritable(url: &str, path: &Path, error: &std::io::Error) -> Error {
+    let advice = "choose another cache by cache_folder, or by the variable HF_HUB_CACHE";
+    failure(url, format!("can't be written to {}: {error}; {advice}", path.display()))
+}
+
+pub(super) fn failure(url: &str, problem: String) -> Error {
+    Error::Download { url: shown(url), status: None, problem }
+}
+
+/// Whether a part that was sent begins at that byte.
+fn begins_at(answer: &Answer, byte: u64) -> bool {
+    answer.header("content-range").is_some_and(|range| range.starts_with(&format!("bytes {byte}-")))
+}
+
+fn hash(mut hasher: impl Digest, file: &mut File) -> std::io::Result<String> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => hasher.update(&piece[..count]),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+#[cfg(windows)]
+fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::windows::fs::symlink_file(target, link)
+}

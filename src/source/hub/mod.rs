@@ -1,0 +1,198 @@
+//! Downloading from the Hugging Face hub into the cache that is shared with Python's huggingface_hub.
+
+mod address;
+mod blob;
+mod client;
+mod stop;
+mod wanted;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::cache::{DECISIVE, Repository, is_plain};
+use crate::error::{Error, Result};
+use crate::options::Token;
+use crate::schedule::Observer;
+use blob::{Progress, RemoteFile, failure, unwritable};
+use client::{Client, Method};
+use stop::Stop;
+
+/// Files that are fetched at once.
+const CONNECTIONS: usize = 8;
+/// How often the caller is asked whether to go on.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Downloads what a model needs of a repository, and gives its snapshot; or where it was looked for in vain.
+///
+/// The observer is told of bytes.
+///
+/// # Errors
+/// [`Error::Download`] where the hub doesn't give a file or the cache doesn't take it; [`Error::Interrupted`] at once where
+/// the observer asks to stop: what has come of a file stays, and the next download goes on from there.
+pub(super) fn download(
+    repository: &Repository,
+    revision: &str,
+    token: &Token,
+    observer: &dyn Observer,
+) -> Result<std::result::Result<PathBuf, String>> {
+    let stop = Stop::default();
+    let client = Client::new(token, stop.clone())?;
+    let progress = Arc::new(Progress::default());
+    let url = client.shown();
+    let (sender, receiver) = channel();
+    let job = Job { client, repository: repository.clone(), revision: revision.to_owned(), progress: progress.clone() };
+    // On a thread that can be left behind: a connection may be silent for long.
+    std::thread::spawn(move || sender.send(job.run()));
+    loop {
+        let result = receiver.recv_timeout(PATIENCE);
+        let (done, total) = (progress.done.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
+        if total > 0 {
+            observer.progress(done.min(total) as usize, total as usize);
+        }
+        match result {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) if observer.interrupted() => {
+                stop.set();
+                return Err(Error::Interrupted);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(failure(&url, "the download panicked".to_owned())),
+        }
+    }
+}
+
+/// What the hub says of a revision.
+#[derive(Deserialize)]
+struct Listing {
+    sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// The download of a revision.
+struct Job {
+    client: Client,
+    repository: Repository,
+    revision: String,
+    progress: Arc<Progress>,
+}
+
+impl Job {
+    fn run(self) -> Result<std::result::Result<PathBuf, String>> {
+        let (commit, all) = match self.list()? {
+            Ok(listing) => listing,
+            Err(place) => return Ok(Err(place)),
+        };
+        let layout: Vec<_> = wanted::LAYOUT.into_iter().filter(|file| all.iter().any(|other| other == file)).collect();
+        self.fetch(&commit, layout.into_iter().map(str::to_owned).collect())?;
+        let snapshot = self.repository.snapshot(&commit);
+        let [modules, router] = wanted::LAYOUT.map(|file| json(&snapshot.join(file)));
+        self.fetch(&commit, wanted::files(&all, &wanted::folders(modules.as_ref(), router.as_ref())))?;
+
+        for file in DECISIVE.into_iter().filter(|file| !all.iter().any(|other| other == file)) {
+            self.write(&self.repository.known_absent(&commit, file), "")?;
+        }
+        // Last, so that what the revision leads to is whole.
+        if self.revision != commit {
+            self.write(&self.repository.reference(&self.revision), &commit)?;
+        }
+        Ok(Ok(snapshot))
+    }
+
+    /// The commit of the revision, and the names of its files; or where it was looked for in vain.
+    fn list(&self) -> Result<std::result::Result<(String, Vec<String>), String>> {
+        let name = self.repository.name.split('/');
+        let url = self.client.address(["api", "models"].into_iter().chain(name).chain(["revision", &self.revision]));
+        let answer = self.client.ask(Method::Get, &url, 0)?;
+        if answer.is_absent() {
+            let what = match answer.header("x-error-code") {
+                Some("RevisionNotFound") => format!("no revision {:?}", self.revision),
+                _ if self.client.has_token() => {
+                    "no such repository, or a private one to which the access token gives no access".to_owned()
+                }
+                _ => {
+                    "no such repository, or a private one, which needs an access token (token=, or HF_TOKEN)".to_owned()
+                }
+            };
+            return Ok(Err(format!("the hub, {}/{}: {what}", self.client.shown(), self.repository.name)));
+        }
+        if !answer.status().is_success() {
+            return Err(answer.refusal(&self.client));
+        }
+        let body = answer.response.into_body().into_with_config().limit(1 << 26).read_to_vec();
+        let body = body.map_err(|error| failure(&url, error.to_string()))?;
+        let listing: Listing = serde_json::from_slice(&body)
+            .map_err(|error| failure(&url, format!("not the list of files that a hub gives: {error}")))?;
+        let files: Vec<_> = listing.siblings.into_iter().map(|file| file.rfilename).collect();
+        match std::iter::once(&listing.sha).chain(&files).find(|name| !is_plain(name)) {
+            Some(name) => Err(failure(&url, format!("must name files of the repository, names {name:?}"))),
+            None => Ok(Ok((listing.sha, files))),
+        }
+    }
+
+    /// Puts files into the snapshot.
+    fn fetch(&self, commit: &str, files: Vec<String>) -> Result<()> {
+        let (client, repository) = (&self.client, &self.repository);
+        let mut remote = self.each(files, |file| RemoteFile::describe(client, repository, commit, &file))?;
+        // The largest first, since it takes the longest.
+        remote.sort_by_key(|file| std::cmp::Reverse(file.missing(repository)));
+        let total = remote.iter().map(|file| file.missing(repository)).sum();
+        self.progress.total.fetch_add(total, Ordering::Relaxed);
+        self.each(remote, |file| file.fetch(client, repository, commit, &self.progress)).map(|_| ())
+    }
+
+    /// Does `work` with all items, several at once; the first error stops the others.
+    fn each<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+        fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+            mutex.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+        let threads = CONNECTIONS.min(items.len());
+        let items = Mutex::new(items.into_iter());
+        let (results, failure) = (Mutex::new(Vec::new()), Mutex::new(None));
+        let next = || lock(&items).next();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(item) = next() {
+                        match work(item) {
+                            Ok(result) => lock(&results).push(result),
+                            Err(error) => {
+                                lock(&failure).get_or_insert(error);
+                                return self.client.stop.set();
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let failure = lock(&failure).take();
+        failure.map_or_else(|| Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner)), Err)
+    }
+
+    /// Writes a small file so that it is there with all of its text or not at all.
+    fn write(&self, path: &Path, text: &str) -> Result<()> {
+        let write = || {
+            std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+            let new = path.with_extension(format!("{}.new", std::process::id()));
+            std::fs::write(&new, text)?;
+            std::fs::rename(new, path)
+        };
+        write().map_err(|error| unwritable(&self.client.shown(), path, &error))
+    }
+}
+
+/// A file of the layout; what is malformed is for loading to tell.
+fn json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}

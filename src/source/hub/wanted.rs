@@ -1,0 +1,149 @@
+//! Which of a repository's files a model needs.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// The files that tell which folders a model's modules are in.
+pub(super) const LAYOUT: [&str; 2] = ["modules.json", "router_config.json"];
+
+/// Files of a module, and of the model as a whole, that are not weights.
+const FILES: [&str; 15] = [
+    "README.md",
+    "added_tokens.json",
+    "artifact.metadata",
+    // Refused where it is there, which must be seen.
+    "adapter_config.json",
+    "config.json",
+    "config_sentence_transformers.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+];
+
+/// The folders of the modules, by what the files of [`LAYOUT`] say; "" is the repository itself.
+pub(super) fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> {
+    let paths = modules.and_then(Value::as_array).into_iter().flatten();
+    let paths = paths.filter_map(|entry| entry.get("path")?.as_str());
+    let routes = router.and_then(|router| router.get("types")?.as_object()).into_iter().flatten();
+    let named = paths.chain(routes.map(|(path, _)| path.as_str()));
+    named.chain([""]).map(|path| path.trim_end_matches('/').to_owned()).collect()
+}
+
+/// The files to fetch of those that there are: configs and tokenizers of the folders, and weights in one form, safetensors
+/// before torch's.
+pub(super) fn files(all: &[String], folders: &BTreeSet<String>) -> Vec<String> {
+    let there: BTreeSet<_> = all.iter().map(String::as_str).collect();
+    let mut wanted: Vec<&str> = Vec::new();
+    for folder in folders {
+        let path = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        let has = |name: &str| there.contains(path(name).as_str());
+        let in_folder = |file: &&&str| match file.rsplit_once('/') {
+            Some((parent, _)) => parent == folder,
+            None => folder.is_empty(),
+        };
+        let name = |file: &&str| file.rsplit('/').next().unwrap_or_default().to_owned();
+        let index = !has("model.safetensors") && has("model.safetensors.index.json");
+        let torch = !has("model.safetensors") && !index;
+        wanted.extend(there.iter().filter(in_folder).copied().filter(|file| {
+            let name = name(file);
+            let is_shard = name.starts_with("model-") && name.ends_with(".safetensors");
+            let is_settings = name.starts_with("sentence_") && name.ends_with("_config.json");
+            FILES.contains(&name.as_str())
+                || LAYOUT.contains(&name.as_str())
+                || is_settings
+                || name == "model.safetensors"
+                || (index && (is_shard || name == "model.safetensors.index.json"))
+                || (torch && name == "pytorch_model.bin")
+        }));
+    }
+    wanted.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wanted(all: &[&str], modules: Option<Value>, router: Option<Value>) -> Vec<String> {
+        let all: Vec<_> = all.iter().map(|file| (*file).to_owned()).collect();
+        files(&all, &folders(modules.as_ref(), router.as_ref()))
+    }
+
+    #[test]
+    fn only_what_the_modules_need_is_wanted() {
+        let modules = json!([{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Dense/"}, {"path": "3_Normalize"}]);
+        let all = [
+            ".gitattributes",
+            "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+            "2_Dense/pytorch_model.bin",
+            "README.md",
+            "checkpoint-500/config.json",
+            "checkpoint-500/model.safetensors",
+            "config.json",
+            "config_sentence_transformers.json",
+            "data_config.json",
+            "flax_model.msgpack",
+            "model.safetensors",
+            "modules.json",
+            "onnx/model.onnx",
+            "onnx/config.json",
+            "openvino/openvino_model.bin",
+            "pytorch_model.bin",
+            "rust_model.ot",
+            "sentence_bert_config.json",
+            "tf_model.h5",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "train_script.py",
+            "vocab.txt",
+        ];
+        let want = [
+            "README.md",
+            "config.json",
+            "config_sentence_transformers.json",
+            "model.safetensors",
+            "modules.json",
+            "sentence_bert_config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "vocab.txt",
+            "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+        ];
+        assert_eq!(wanted(&all, Some(modules), None), want);
+    }
+
+    #[test]
+    fn weights_are_wanted_in_one_form() {
+        let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+        let index = "model.safetensors.index.json";
+        let torch = "pytorch_model.bin";
+        assert_eq!(wanted(&[shards[0], shards[1], index, torch], None, None), [shards[0], shards[1], index]);
+        assert_eq!(wanted(&[shards[0], "model.safetensors", index, torch], None, None), ["model.safetensors"]);
+        assert_eq!(wanted(&[torch, "tf_model.h5"], None, None), [torch]);
+    }
+
+    #[test]
+    fn the_folders_of_routes_are_wanted() {
+        let router = json!({"types": {"query_0_Static": "x", "document_0_Transformer": "y"}});
+        let all = [
+            "router_config.json",
+            "query_0_Static/model.safetensors",
+            "document_0_Transformer/config.json",
+            "x/config.json",
+        ];
+        let want = ["router_config.json", "document_0_Transformer/config.json", "query_0_Static/model.safetensors"];
+        assert_eq!(wanted(&all, Some(json!([{"path": ""}])), Some(router)), want);
+    }
+}

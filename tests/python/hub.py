@@ -1,0 +1,182 @@
+"""A hub on loopback, as much of the real one as a client sees, with faults that a test asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Fault:
+    """What happens instead of an answer, once: a status, or a body that ends or stalls too early."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    truncate: int | None = None
+    stall: int | None = None
+    replace: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    token: str | None
+    range: str | None
+    store: bool
+
+
+class Hub:
+    """Repositories by name; large files are redirected to a store on another port, as the hub's are."""
+
+    def __init__(self) -> None:
+        self.repositories: dict[str, dict[str, bytes]] = {}
+        self.revisions = {"main": COMMIT, COMMIT: COMMIT}
+        self.token: str | None = None
+        self.renamed: dict[str, str] = {}
+        self.faults: dict[str, list[Fault]] = defaultdict(list)
+        self.log: list[Request] = []
+        self.delay = 0.0
+        self._servers = [self._serve(store=False), self._serve(store=True)]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._servers[0].server_port}"
+
+    def add(self, name: str, folder: Path, **more: bytes) -> None:
+        files = {
+            str(path.relative_to(folder).as_posix()): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        }
+        self.repositories[name] = {**files, **{path.replace("__", "/"): data for path, data in more.items()}}
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def fetched(self) -> list[str]:
+        """Return the files whose bodies were asked for, sorted."""
+        gets = [
+            request.path for request in self.log if request.method == "GET" and not request.path.startswith("/api/")
+        ]
+        return sorted(path.split(f"/{COMMIT}/", 1)[1] for path in gets)
+
+    def _serve(self, *, store: bool) -> ThreadingHTTPServer:
+        hub = self
+
+        class Handler(_Handler):
+            pass
+
+        Handler.hub, Handler.store = hub, store
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return server
+
+
+def etag(data: bytes, *, large: bool) -> str:
+    return hashlib.sha256(data).hexdigest() if large else hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+    store: bool
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        authorization = self.headers.get("authorization")
+        token = authorization.removeprefix("Bearer ") if authorization else None
+        self.hub.log.append(Request(self.command, path, token, self.headers.get("range"), self.store))
+        fault = Fault()
+        for suffix, faults in self.hub.faults.items():
+            wanted, _, suffix = suffix.rpartition(" ")
+            if faults and path.endswith(suffix) and wanted in {"", self.command, "STORE" if self.store else "HUB"}:
+                fault = faults.pop(0)
+                break
+        if fault.status != 200:
+            self.answer(fault.status, b"no", **fault.headers)
+        elif path.startswith("/api/models/"):
+            self.listing(*path.removeprefix("/api/models/").split("/revision/"))
+        else:
+            name, rest = path.lstrip("/").split("/resolve/")
+            self.file(name, *rest.split("/", 1), fault)
+
+    def listing(self, name: str, revision: str = "main") -> None:
+        if name in self.hub.renamed:
+            self.answer(307, Location=f"/api/models/{self.hub.renamed[name]}/revision/{revision}")
+        elif name not in self.hub.repositories:
+            self.answer(401 if self.hub.token is None else 404, **{"X-Error-Code": "RepoNotFound"})
+        elif self.refuses():
+            self.answer(403, **{"X-Error-Code": "GatedRepo"})
+        elif revision not in self.hub.revisions:
+            self.answer(404, **{"X-Error-Code": "RevisionNotFound"})
+        else:
+            siblings = [{"rfilename": path} for path in self.hub.repositories[name]]
+            self.answer(
+                200, json.dumps({"id": name, "sha": self.hub.revisions[revision], "siblings": siblings}).encode()
+            )
+
+    def refuses(self) -> bool:
+        return self.hub.token is not None and self.hub.log[-1].token != self.hub.token
+
+    def file(self, name: str, revision: str, path: str, fault: Fault) -> None:
+        data = self.hub.repositories[name].get(path)
+        commit = {"X-Repo-Commit": self.hub.revisions[revision]}
+        if data is None:
+            self.answer(404, **commit, **{"X-Error-Code": "EntryNotFound"})
+        elif not self.store and self.refuses():
+            self.answer(403, **{"X-Error-Code": "GatedRepo"})
+        elif not self.store and path.endswith((".safetensors", ".bin")):
+            location = f"http://127.0.0.1:{self.hub._servers[1].server_port}{self.path}?signature=secret"
+            linked = {"X-Linked-Etag": f'"{etag(data, large=True)}"', "X-Linked-Size": str(len(data))}
+            self.answer(302, b"moved", **commit, **linked, Location=location)
+        else:
+            time.sleep(self.hub.delay if self.command == "GET" else 0)
+            self.body(data, fault, {**commit, "ETag": f'"{etag(data, large=self.store)}"'})
+
+    def body(self, data: bytes, fault: Fault, headers: dict[str, str]) -> None:
+        data = data if fault.replace is None else fault.replace
+        start = int((self.headers.get("range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if start >= len(data) > 0:
+            self.answer(416)
+            return
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        part = data[start:]
+        self.send_response(206 if start else 200)
+        for name, value in {**headers, "Content-Length": str(len(part))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        end = fault.truncate if fault.truncate is not None else fault.stall
+        self.wfile.write(part[:end])
+        self.wfile.flush()
+        if fault.stall is not None:
+            time.sleep(5)
+        if end is not None:
+            self.close_connection = True
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

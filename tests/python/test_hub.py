@@ -1,0 +1,546 @@
+"""Downloading: from a hub on loopback, into the cache that huggingface_hub keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import tiny
+from hub import COMMIT, Fault, Hub
+
+from rushlight import Model
+from rushlight.exceptions import DownloadError, InvalidArgumentError, ModelNotFoundError
+
+CASE = tiny("bert-mean-normalize")
+NAME = "org/small"
+TOKEN = "hf_a-secret"
+
+
+@pytest.fixture
+def hub() -> Hub:
+    hub = Hub()
+    hub.add(NAME, CASE.model)
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(autouse=True)
+def environment(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the hub and an empty home."""
+    for name in [*os.environ]:
+        if name.startswith(
+            ("HF_", "HUGGING", "TRANSFORMERS_", "SENTENCE_TRANSFORMERS_", "XDG_")
+        ) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "hf" / "hub"
+
+
+def check(model: Model) -> None:
+    expected = np.load(CASE.folder / "expected64.npy")[:3]
+    assert np.abs(model.encode(CASE.texts[:3]) - expected).max() <= 1e-5
+
+
+def snapshot(cache: Path, name: str = NAME) -> Path:
+    return cache / f"models--{name.replace('/', '--')}" / "snapshots" / COMMIT
+
+
+def is_clean(cache: Path) -> bool:
+    """Whether the cache has no file but whole ones."""
+    files = [path for path in cache.rglob("*") if path.is_file() and ".locks" not in path.parts]
+    return not [path for path in files if path.suffix in {".incomplete", ".new", ".copy"}]
+
+
+def run(code: str, **keywords: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, **keywords
+    )
+
+
+# What is fetched
+
+
+def test_a_name_is_downloaded_once_and_then_never_asked_for(hub: Hub, cache: Path) -> None:
+    check(Model(NAME))
+    files = {path for path in hub.repositories[NAME] if not path.endswith("README.md")}
+    assert set(hub.fetched()) == {*files, *({"README.md"} & hub.repositories[NAME].keys())}
+    weights = [request for request in hub.log if request.path.endswith("model.safetensors") and request.method == "GET"]
+    assert [request.store for request in weights] == [False, True]
+    assert (cache / "models--org--small" / "refs" / "main").read_text() == COMMIT
+    assert (snapshot(cache) / "model.safetensors").readlink() == Path("../../blobs") / (
+        snapshot(cache) / "model.safetensors"
+    ).resolve().name
+    assert is_clean(cache)
+
+    hub.log.clear()
+    check(Model(NAME))
+    check(Model(NAME, revision="main"))
+    check(Model(NAME, revision=COMMIT))
+    check(Model(NAME, local_files_only=True))
+    assert hub.log == []
+
+
+def test_only_what_a_model_needs_is_fetched(hub: Hub) -> None:
+    for name in (
+        "onnx/model.onnx", "openvino/openvino_model.bin", "tf_model.h5", "pytorch_model.bin", "flax_model.msgpack",
+        "checkpoint-500/model.safetensors", "train.py", "data_config.json", "1_Pooling/notes.txt", ".gitattributes",
+    ):  # fmt: skip
+        hub.repositories[NAME][name] = b"not needed"
+    check(Model(NAME))
+    assert not [path for path in hub.fetched() if hub.repositories[NAME][path] == b"not needed"]
+
+
+def test_weights_in_shards_and_of_torch_are_fetched(hub: Hub) -> None:
+    hub.add("org/legacy", tiny("legacy-bert-mean-normalize").model)
+    check(Model("org/legacy"))
+    assert "pytorch_model.bin" in hub.fetched()
+
+    files = hub.repositories[NAME]
+    files["model-00001-of-00001.safetensors"] = files.pop("model.safetensors")
+    header = files["model-00001-of-00001.safetensors"]
+    (length,) = struct.unpack("<Q", header[:8])
+    tensors = [name for name in json.loads(header[8 : 8 + length]) if name != "__metadata__"]
+    index = {"weight_map": dict.fromkeys(tensors, "model-00001-of-00001.safetensors")}
+    files["model.safetensors.index.json"] = json.dumps(index).encode()
+    check(Model(NAME))
+
+
+def test_a_name_without_an_organization_is_sentence_transformers_own(hub: Hub) -> None:
+    hub.add("sentence-transformers/small", CASE.model)
+    hub.add("bert-base-uncased", tiny("mpnet-mean-normalize").model)
+    check(Model("small"))
+    assert Model("bert-base-uncased").max_seq_length == 128
+
+
+def test_revisions(hub: Hub, cache: Path) -> None:
+    hub.revisions["refs/pr/1"] = hub.revisions["v1.0"] = COMMIT
+    for revision in ("v1.0", "refs/pr/1"):
+        check(Model(NAME, revision=revision))
+        assert (cache / "models--org--small" / "refs" / revision).read_text() == COMMIT
+    with pytest.raises(ModelNotFoundError, match='no revision "v2"'):
+        Model(NAME, revision="v2")
+
+
+def test_a_renamed_repository_is_followed(hub: Hub) -> None:
+    hub.renamed["org/old"] = NAME
+    hub.repositories["org/old"] = hub.repositories[NAME]
+    check(Model("org/old"))
+
+
+def test_what_transformers_alone_left_in_the_cache_is_completed(hub: Hub, cache: Path) -> None:
+    """Without modules.json the model would be another one, and nobody would notice."""
+    check(Model(NAME))
+    for name in ("modules.json", "config_sentence_transformers.json", "README.md"):
+        (snapshot(cache) / name).unlink(missing_ok=True)
+    with pytest.raises(
+        ModelNotFoundError, match=r"(?s)no modules\.json, and the repository may have it.*local_files_only"
+    ):
+        Model(NAME, local_files_only=True)
+    hub.log.clear()
+    check(Model(NAME))
+    # What was there is not fetched again.
+    assert hub.fetched() == []
+    assert (snapshot(cache) / "modules.json").exists()
+
+
+def test_a_snapshot_that_lacks_a_file_is_completed(hub: Hub, cache: Path) -> None:
+    check(Model(NAME))
+    (snapshot(cache) / "model.safetensors").resolve().unlink()
+    with pytest.raises(ModelNotFoundError, match=r"(?s)no model\.safetensors.*local_files_only"):
+        Model(NAME, local_files_only=True)
+    hub.log.clear()
+    check(Model(NAME))
+    assert set(hub.fetched()) == {"model.safetensors"}
+
+
+def test_that_a_repository_has_no_modules_is_known_afterwards(hub: Hub, cache: Path) -> None:
+    for name in ("modules.json", "config_sentence_transformers.json", "README.md"):
+        hub.repositories[NAME].pop(name, None)
+    Model(NAME)
+    hub.log.clear()
+    Model(NAME)
+    assert hub.log == []
+    assert (cache / "models--org--small" / ".no_exist" / COMMIT / "modules.json").exists()
+
+
+# Offline
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+@pytest.mark.parametrize("value", ["1", "on", "YES", "True"])
+def test_offline_makes_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ModelNotFoundError, match=f"not asked, because of {variable}"):
+        Model(NAME)
+    with pytest.raises(ModelNotFoundError):
+        Model("another", local_files_only=True)
+    assert hub.log == []
+
+
+def test_a_path_makes_no_connection(hub: Hub) -> None:
+    check(Model(CASE.model))
+    with pytest.raises(ModelNotFoundError):
+        Model("./no/such/folder")
+    assert hub.log == []
+
+
+# Tokens
+
+
+def test_a_token_is_shown_to_the_hub_and_to_nobody_else(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.token = TOKEN
+    check(Model(NAME, token=TOKEN))
+    assert {request.token for request in hub.log if not request.store} == {TOKEN}
+    assert {request.token for request in hub.log if request.store} == {None}
+
+
+@pytest.mark.parametrize("place", ["HF_TOKEN", "HF_TOKEN_PATH", "home"])
+def test_the_environments_token(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    hub.token = TOKEN
+    with pytest.raises(InvalidArgumentError, match="token: is required"):
+        Model(NAME, token=True)
+    file = tmp_path / ("hf/token" if place == "home" else "elsewhere")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"{TOKEN}\n")
+    if place != "home":
+        monkeypatch.setenv(place, TOKEN if place == "HF_TOKEN" else str(file))
+    with pytest.raises(DownloadError, match="403"):
+        Model(NAME, token=False)
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+    with pytest.raises(DownloadError, match="403"):
+        Model(NAME)
+    check(Model(NAME, token=True))
+
+
+def test_no_message_has_a_secret(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.token = "another"
+    monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("//", "//me:password@"))
+    with pytest.raises(DownloadError) as refused:
+        Model(NAME, token=TOKEN)
+    hub.token = None
+    hub.faults["STORE model.safetensors"] = [Fault(404)]
+    with pytest.raises(DownloadError, match="404") as absent:
+        Model(NAME, token=TOKEN)
+    with pytest.raises(InvalidArgumentError) as malformed:
+        Model(NAME, token="hf_a secret")
+    for raised in (refused, absent, malformed):
+        for secret in (TOKEN, "password", "signature", "secret"):
+            assert secret not in str(raised.value)
+
+
+# What the hub refuses
+
+
+def test_what_is_not_on_the_hub_is_told_with_every_place(hub: Hub) -> None:
+    with pytest.raises(
+        ModelNotFoundError, match=r"(?s)no such folder.*cache.*no such repository, or a private one, which"
+    ):
+        Model("org/absent")
+    hub.token = TOKEN
+    with pytest.raises(ModelNotFoundError, match="to which the access token gives no access"):
+        Model("org/absent", token=TOKEN)
+
+
+def test_gated_and_unauthorized(hub: Hub) -> None:
+    hub.token = TOKEN
+    with pytest.raises(DownloadError, match=r"403 Forbidden: gated: accept its conditions"):
+        Model(NAME)
+    hub.faults["/main"] = [Fault(401)]
+    with pytest.raises(DownloadError, match=r"401 Unauthorized: needs an access token: give token="):
+        Model(NAME)
+    hub.faults["/main"] = [Fault(401)]
+    with pytest.raises(DownloadError, match="the access token is not accepted"):
+        Model(NAME, token="hf_other")
+
+
+def test_a_file_that_vanishes_is_an_error(hub: Hub, cache: Path) -> None:
+    hub.faults["HEAD tokenizer.json"] = [Fault(404)]
+    with pytest.raises(DownloadError, match=r"tokenizer\.json: 404"):
+        Model(NAME)
+    assert not (cache / "models--org--small" / "refs").exists()
+    check(Model(NAME))
+
+
+def test_a_busy_hub_is_waited_for(hub: Hub) -> None:
+    hub.faults["/main"] = [Fault(429, {"Retry-After": "1"}), Fault(503)]
+    hub.faults["HEAD config.json"] = [Fault(500), Fault(502)]
+    hub.faults["STORE model.safetensors"] = [Fault(504)]
+    begun = time.monotonic()
+    check(Model(NAME))
+    assert time.monotonic() - begun >= 1
+
+
+def test_a_hub_that_stays_busy_is_an_error(hub: Hub) -> None:
+    hub.faults["/main"] = [Fault(503)] * 5
+    with pytest.raises(DownloadError, match=r"503 Service Unavailable; tried 5 times"):
+        Model(NAME)
+    hub.faults["/main"] = [Fault(429, {"Retry-After": "3600"})]
+    with pytest.raises(DownloadError, match=r"429 Too Many Requests; it asks to wait for 3600 seconds"):
+        Model(NAME)
+
+
+def test_no_hub_at_all(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.close()
+    with pytest.raises(DownloadError, match="tried 5 times"):
+        Model(NAME)
+    for wrong in ("hub.example", "ftp://hub.example"):
+        monkeypatch.setenv("HF_ENDPOINT", wrong)
+        with pytest.raises(InvalidArgumentError, match="HF_ENDPOINT: must be an address"):
+            Model(NAME)
+
+
+def test_what_is_no_hub(hub: Hub) -> None:
+    hub.repositories[NAME]["../../evil"] = b"x"
+    with pytest.raises(DownloadError, match="must name files of the repository"):
+        Model(NAME)
+    hub.faults["/main"] = [Fault(204)]
+    with pytest.raises(DownloadError, match="not the list of files"):
+        Model(NAME)
+    hub.faults["/main"] = [Fault(302, {"Location": "file:///etc/passwd"})]
+    with pytest.raises(DownloadError, match="redirects to"):
+        Model(NAME)
+    hub.faults["/main"] = [Fault(302, {"Location": f"/api/models/{NAME}/revision/main"})] * 50
+    with pytest.raises(DownloadError, match="more than 10 redirects"):
+        Model(NAME)
+
+
+# What goes wrong on the way
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_truncated_body_goes_on_where_it_ended(hub: Hub, cache: Path, name: str) -> None:
+    store = "STORE" if name == "model.safetensors" else "GET"
+    hub.faults[f"{store} {name}"] = [Fault(truncate=1000), Fault(truncate=500)]
+    check(Model(NAME))
+    ranges = [request.range for request in hub.log if request.path.endswith(name) and request.range]
+    assert set(ranges) == {"bytes=1000-", "bytes=1500-"}
+    assert is_clean(cache)
+
+
+def test_a_stalled_body_is_given_up_and_tried_again(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+    hub.faults["STORE model.safetensors"] = [Fault(stall=1000)]
+    check(Model(NAME))
+    assert is_clean(cache)
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "soon")
+    with pytest.raises(InvalidArgumentError, match="HF_HUB_DOWNLOAD_TIMEOUT"):
+        Model("org/other")
+
+
+def test_an_interrupted_download_goes_on_later(hub: Hub, cache: Path) -> None:
+    hub.faults["STORE model.safetensors"] = [Fault(truncate=1000), *[Fault(404)] * 2]
+    with pytest.raises(DownloadError, match="404"):
+        Model(NAME)
+    assert (snapshot(cache) / "config.json").exists() or not is_clean(cache)
+    with pytest.raises(ModelNotFoundError):
+        Model(NAME, local_files_only=True)
+    hub.faults.clear()
+    hub.log.clear()
+    check(Model(NAME))
+    assert "bytes=1000-" in {request.range for request in hub.log}
+    assert is_clean(cache)
+
+
+def test_other_content_than_the_hub_says_is_never_kept(hub: Hub, cache: Path) -> None:
+    length = len(hub.repositories[NAME]["model.safetensors"])
+    hub.faults["STORE model.safetensors"] = [Fault(replace=bytes(length))] * 5
+    with pytest.raises(DownloadError, match="what came has the hash"):
+        Model(NAME)
+    assert not (snapshot(cache) / "model.safetensors").exists()
+    hub.faults["STORE model.safetensors"] = [Fault(replace=b"short")]
+    check(Model(NAME))
+
+
+def test_a_part_that_is_not_of_this_file_is_fetched_again(hub: Hub, cache: Path) -> None:
+    check(Model(NAME))
+    blob = (snapshot(cache) / "model.safetensors").resolve()
+    for wrong in (b"x" * 100, b"x" * (blob.stat().st_size + 1), b"x" * blob.stat().st_size):
+        blob.unlink()
+        blob.with_name(f"{blob.name}.incomplete").write_bytes(wrong)
+        check(Model(NAME))
+        assert is_clean(cache)
+
+
+def test_control_c_stops_a_stalled_download_within_a_second(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.faults["STORE model.safetensors"] = [Fault(stall=1000)]
+    timer = threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        Model(NAME)
+    assert time.monotonic() - begun < 1.7
+    check(Model(NAME))
+
+
+def test_progress_is_shown_where_a_person_looks(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Model(NAME)
+    assert capsys.readouterr() == ("", "")
+    hub.add("org/again", CASE.model)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    Model("org/again")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "org/again: 100%" in shown.err
+    hub.add("org/silent", CASE.model)
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    Model("org/silent")
+    assert capsys.readouterr() == ("", "")
+
+
+# The cache
+
+
+def test_two_processes_at_once_fetch_each_file_once(hub: Hub, cache: Path) -> None:
+    hub.delay = 0.3
+    code = f"from rushlight import Model; print(Model({NAME!r}).encode('a').shape)"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert (out, err) == ("(32,)\n", "")
+    small = [path for path in hub.fetched() if path != "model.safetensors"]
+    assert len(small) == len(set(small))
+    assert hub.fetched().count("model.safetensors") == 2  # the hub's redirect, and the store
+    assert is_clean(cache)
+
+
+FULL = """
+import resource, sys
+from rushlight import Model
+from rushlight.exceptions import DownloadError
+{limit}
+try:
+    Model({name!r})
+except DownloadError as error:
+    print("DownloadError:", error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on the size of files")
+def test_a_file_that_the_system_does_not_take(hub: Hub, cache: Path) -> None:
+    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    done = run(FULL.format(limit=limit, name=NAME))
+    assert "can't be written to" in done.stdout, done
+    assert "choose another cache by cache_folder" in done.stdout
+    with pytest.raises(ModelNotFoundError):
+        Model(NAME, local_files_only=True)
+    check(Model(NAME))
+    assert is_clean(cache)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a small file system to fill")
+def test_a_full_disk(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("only root can mount a small file system")
+    try:
+        with pytest.raises(DownloadError, match=r"(?s)can't be written to .*No space left on device"):
+            Model(NAME, cache_folder=small)
+        with pytest.raises(ModelNotFoundError):
+            Model(NAME, cache_folder=small, local_files_only=True)
+        subprocess.run(["mount", "-o", "remount,size=8m", small], check=True)
+        check(Model(NAME, cache_folder=small))
+        assert is_clean(small)
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are read-only by other means there")
+def test_a_read_only_cache(hub: Hub, cache: Path, tmp_path: Path) -> None:
+    code = f"""
+import os, rushlight._wheels, tqdm.auto
+from rushlight import Model
+if os.geteuid() == 0:  # who may write everywhere
+    os.setuid(65534)
+print(Model({NAME!r}).encode("a").shape)
+"""
+    for folder in (tmp_path, *tmp_path.parents):
+        folder.chmod(folder.stat().st_mode | 0o55)
+        if folder.name.startswith("pytest-of"):
+            break
+    cache.mkdir(parents=True)
+    cache.chmod(0o555)
+    refused = run(code)
+    assert "DownloadError" in refused.stderr, refused
+    assert "Permission denied" in refused.stderr
+    assert "choose another cache by cache_folder" in refused.stderr
+    cache.chmod(0o755)
+    Model(NAME)
+    folders = [cache, *(path for path in cache.rglob("*") if path.is_dir() and not path.is_symlink())]
+    for path in folders:
+        path.chmod(0o555)
+    hub.log.clear()
+    done = run(code)
+    for path in folders:
+        path.chmod(0o755)
+    assert done.stdout == "(32,)\n", done
+    assert hub.log == []
+
+
+HUGGINGFACE_HUB = f"""
+import sys
+from pathlib import Path
+from huggingface_hub import hf_hub_download, snapshot_download
+print(Path(hf_hub_download({NAME!r}, "model.safetensors")).resolve().stat().st_size)
+"""
+
+
+def test_huggingface_hub_finds_what_we_downloaded(hub: Hub) -> None:
+    pytest.importorskip("huggingface_hub")
+    Model(NAME)
+    hub.log.clear()
+    done = run(HUGGINGFACE_HUB)
+    assert done.stdout.strip() == str(len(hub.repositories[NAME]["model.safetensors"])), done
+    assert hub.fetched() == []
+    done = run(HUGGINGFACE_HUB, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done
+    scan = run("from huggingface_hub import scan_cache_dir; i = scan_cache_dir(); print(len(i.repos), i.warnings)")
+    assert scan.stdout.strip() in {"1 []", "1 frozenset()"}, scan
+
+
+def test_we_find_what_huggingface_hub_downloaded(hub: Hub) -> None:
+    pytest.importorskip("huggingface_hub")
+    done = run(HUGGINGFACE_HUB)
+    assert done.returncode == 0, done
+    hub.log.clear()
+    check(Model(NAME))
+    # It had fetched the weights alone.
+    assert "model.safetensors" not in hub.fetched()
+
+
+def test_huggingface_hub_at_the_same_time(hub: Hub, cache: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    hub.delay = 0.3
+    other = subprocess.Popen([sys.executable, "-c", HUGGINGFACE_HUB], stdout=subprocess.PIPE, text=True)
+    for _ in range(100):
+        if hub.log:
+            break
+        time.sleep(0.05)
+    check(Model(NAME))
+    assert other.communicate(timeout=60)[0].strip() == str(len(hub.repositories[NAME]["model.safetensors"]))
+    store = [request for request in hub.log if request.store and request.method == "GET"]
+    assert len(store) == 1
+    assert is_clean(cache)
