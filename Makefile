@@ -29,8 +29,9 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
 # Stamps: the tools are in .venv; the package, as built from SOURCES, is in .venv.
 TOOLS := .venv/.tools
 PACKAGE := .venv/.package
-# What the benches need beside.
+# What the benches need beside, and what releases do.
 BENCHED := .venv/.benched
+RELEASING := .venv/.releasing
 
 .PHONY: help
 help: ## List the targets
@@ -57,7 +58,7 @@ test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed relea
 	$(PY) -m pytest
 
 .PHONY: lint
-lint: lint-rust lint-python lint-stubs lint-workflows ## All checks that run no tests
+lint: lint-rust lint-python lint-stubs lint-workflows check-version ## All checks that run no tests
 
 .PHONY: lint-rust
 lint-rust: $(TOOLS) ## rustfmt and clippy
@@ -65,6 +66,7 @@ lint-rust: $(TOOLS) ## rustfmt and clippy
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features python,bench -- -D warnings
+	cargo clippy --locked --no-default-features -- -D warnings
 
 .PHONY: lint-python
 lint-python: $(TOOLS) ## ruff and mypy
@@ -99,6 +101,44 @@ models: $(TOOLS) ## Fetch the real models into .models
 models-for-tests: $(TOOLS)
 	@$(PY) scripts/fetch_models.py --optional all-MiniLM-L6-v2 all-mpnet-base-v2
 
+# Flags of maturin for a wheel; releases for Linux have `--zig --compatibility manylinux2014`, for all that have glibc 2.17.
+WHEEL ?= --interpreter $(PY)
+
+.PHONY: dist
+dist: sdist wheel check-dist ## Build sdist and wheel into dist, install each in a fresh environment and test it there
+
+.PHONY: sdist
+sdist: $(TOOLS)
+	rm -rf dist
+	$(PY) -m maturin sdist --out dist
+
+# zig is found by the Python on the PATH that has it.
+.PHONY: wheel
+wheel: $(RELEASING)
+	PATH="$(CURDIR)/$(dir $(PY)):$$PATH" $(PY) -m maturin build --release --locked --out dist $(WHEEL)
+
+.PHONY: check-dist
+check-dist: $(RELEASING) models-for-tests
+	$(PY) -m twine check --strict dist/*
+	$(PY) scripts/check_dist.py --tests dist/*
+
+.PHONY: package
+package: ## Build the crate as cargo will publish it
+	cargo package --locked
+
+.PHONY: deny
+deny: ## Hold the licences and sources of all dependencies against deny.toml
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny --locked check licenses bans sources
+
+.PHONY: check-version
+check-version: $(TOOLS) ## Hold the places that name the version against each other, and TAG where it is given
+	$(PY) scripts/check_version.py $(TAG)
+
+.PHONY: publish-crate
+publish-crate: ## Publish the crate; for the release workflow
+	cargo publish --locked
+
 BENCH := $(PY) benches/python/bench.py
 PEERS := peers st embed-anything
 
@@ -128,6 +168,10 @@ $(BENCHED): $(TOOLS)
 	$(PY) -m pip install --quiet --group bench
 	@touch $@
 
+$(RELEASING): $(TOOLS)
+	$(PY) -m pip install --quiet --group release
+	@touch $@
+
 benches/.venv-%/.installed: benches/python/requirements-%.txt
 	$(PYTHON) scripts/make_venv.py benches/.venv-$*
 	benches/.venv-$*/bin/python -m pip install --quiet -r $<
@@ -135,7 +179,7 @@ benches/.venv-%/.installed: benches/python/requirements-%.txt
 
 .PHONY: clean
 clean: ## Remove what was built; keep the fetched models
-	rm -rf .venv target .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(TOOLS): pyproject.toml scripts/make_venv.py
 	$(PYTHON) scripts/make_venv.py .venv

