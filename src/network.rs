@@ -1,7 +1,7 @@
 //! A loaded model's computation: the backbone, pooling, and the modules after it, on one device.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::backbones::{self, Backbone, Checkpoint, Limits};
 use crate::batch::Batch;
@@ -92,15 +92,17 @@ impl<O: Ops> Network for On<O> {
         threads: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle().pop();
+        // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
+        let waiting = self.idle.try_lock().ok().and_then(|mut idle| idle.pop());
         let mut ops = waiting.unwrap_or_else(|| self.ops.worker());
         let output = Team::with(threads, |team| {
             ops.join(team);
             self.compute(&ops, batch, prompt_length, wanted, checkpoint)
         })?;
         ops.join(Team::default());
-        idle().push(ops);
+        if let Ok(mut idle) = self.idle.try_lock() {
+            idle.push(ops);
+        }
         Ok(output)
     }
 

@@ -1,6 +1,8 @@
 //! What is the whole process's: the choice of kernels, and how many threads compute.
 
 use std::collections::VecDeque;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -41,21 +43,70 @@ pub fn instruction_set() -> Result<&'static str> {
 }
 
 /// The threads that compute, of all models together.
+#[derive(Default)]
 struct Threads {
-    limit: usize,
+    /// As far as it has been asked for or set.
+    limit: Option<usize>,
     running: usize,
     /// Those that wait, first come first served: a long call's pieces don't keep a short one waiting.
     waiting: VecDeque<u64>,
     next_ticket: u64,
-    /// A fork's child has none of the threads that were running.
-    process: u32,
 }
 
-static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
-static FREED: Condvar = Condvar::new();
+impl Threads {
+    fn limit(&mut self) -> Result<usize> {
+        match self.limit {
+            Some(limit) => Ok(limit),
+            None => Ok(*self.limit.insert(default_limit()?)),
+        }
+    }
+}
 
-fn lock() -> MutexGuard<'static, Option<Threads>> {
-    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+/// What all threads of a process share.
+struct Shared {
+    process: u32,
+    threads: Mutex<Threads>,
+    freed: Condvar,
+    /// The limit that was set, or 0: for a fork's child, which must not wait for the lock.
+    limit: AtomicUsize,
+}
+
+impl Shared {
+    fn new(limit: Option<usize>) -> Self {
+        let threads = Threads { limit, ..Threads::default() };
+        Self {
+            process: std::process::id(),
+            threads: Mutex::new(threads),
+            freed: Condvar::new(),
+            limit: AtomicUsize::new(limit.unwrap_or(0)),
+        }
+    }
+
+    /// That of this process. A fork's child has none of the threads that were running, one of which may have held the lock
+    /// that nobody now gives back: so it begins anew, with its parent's limit.
+    #[expect(unsafe_code, reason = "a lock that is left behind in a fork's child can't be a static")]
+    fn get() -> &'static Self {
+        static NOW: AtomicPtr<Shared> = AtomicPtr::new(null_mut());
+        loop {
+            let pointer = NOW.load(Ordering::Acquire);
+            // SAFETY: it is null or was made of a leaked box, which nobody frees or changes.
+            let now = unsafe { pointer.as_ref() };
+            if let Some(now) = now.filter(|now| now.process == std::process::id()) {
+                return now;
+            }
+            let limit = now.map(|parents| parents.limit.load(Ordering::Relaxed)).filter(|limit| *limit > 0);
+            let new = Box::into_raw(Box::new(Self::new(limit)));
+            if NOW.compare_exchange(pointer, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                // Another thread was faster.
+                // SAFETY: this one was never shared.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The limit that holds before anyone sets one: `RUSHLIGHT_NUM_THREADS`, or the cores that this process may run on, by
@@ -69,27 +120,12 @@ fn default_limit() -> Result<usize> {
     }
 }
 
-impl Threads {
-    fn new(limit: usize) -> Self {
-        Self { limit, running: 0, waiting: VecDeque::new(), next_ticket: 0, process: std::process::id() }
-    }
-}
-
-fn threads(state: &mut Option<Threads>) -> Result<&mut Threads> {
-    let threads = match state.take() {
-        Some(threads) if threads.process == std::process::id() => threads,
-        Some(parents) => Threads::new(parents.limit),
-        None => Threads::new(default_limit()?),
-    };
-    Ok(state.insert(threads))
-}
-
 /// How many threads may compute at once, of all models together.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] where `RUSHLIGHT_NUM_THREADS` is not a whole number from 1 up.
 pub fn num_threads() -> Result<usize> {
-    Ok(threads(&mut lock())?.limit)
+    Shared::get().lock().limit()
 }
 
 /// Sets how many threads may compute at once, of all models together; more than there are cores is allowed.
@@ -103,33 +139,31 @@ pub fn set_num_threads(limit: usize) -> Result<()> {
         return Err(Error::argument("n", "must be at least 1, got 0"));
     }
     // What the environment says is of no matter from here on, so it may be wrong.
-    lock().get_or_insert_with(|| Threads::new(limit)).limit = limit;
-    FREED.notify_all();
+    let shared = Shared::get();
+    shared.lock().limit = Some(limit);
+    shared.limit.store(limit, Ordering::Relaxed);
+    shared.freed.notify_all();
     Ok(())
 }
 
 /// Leave for a thread to compute, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Permit(());
+pub(crate) struct Permit(&'static Shared);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(threads) = lock().as_mut() {
-            threads.running = threads.running.saturating_sub(1);
-        }
-        FREED.notify_all();
+        let mut threads = self.0.lock();
+        threads.running = threads.running.saturating_sub(1);
+        self.0.freed.notify_all();
     }
 }
 
 /// A place in the queue; it is given up when dropped.
-struct Ticket(u64);
+struct Ticket(&'static Shared, u64);
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(threads) = lock().as_mut() {
-            threads.waiting.retain(|ticket| *ticket != self.0);
-        }
-        FREED.notify_all();
+        self.0.lock().waiting.retain(|ticket| *ticket != self.1);
+        self.0.freed.notify_all();
     }
 }
 
@@ -138,34 +172,33 @@ impl Drop for Ticket {
 /// # Errors
 /// What `checkpoint` says; it is asked now and then while waiting.
 pub(crate) fn permit(checkpoint: &dyn Fn() -> Result<()>) -> Result<Permit> {
+    let shared = Shared::get();
     let ticket = {
-        let mut state = lock();
-        let threads = threads(&mut state)?;
+        let mut threads = shared.lock();
         threads.next_ticket += 1;
         let ticket = threads.next_ticket;
         threads.waiting.push_back(ticket);
-        Ticket(ticket)
+        Ticket(shared, ticket)
     };
     loop {
-        let mut state = lock();
-        let threads = threads(&mut state)?;
-        if threads.running < threads.limit && threads.waiting.front() == Some(&ticket.0) {
+        let mut threads = shared.lock();
+        if threads.running < threads.limit()? && threads.waiting.front() == Some(&ticket.1) {
             threads.running += 1;
-            return Ok(Permit(()));
+            return Ok(Permit(shared));
         }
-        drop(FREED.wait_timeout(state, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner));
+        drop(shared.freed.wait_timeout(threads, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner));
         checkpoint()?;
     }
 }
 
 /// Leave for up to `most` more threads, as far as they are free and nobody waits for them.
 pub(crate) fn free_permits(most: usize) -> Result<Vec<Permit>> {
-    let mut state = lock();
-    let threads = threads(&mut state)?;
-    let free = if threads.waiting.is_empty() { threads.limit.saturating_sub(threads.running) } else { 0 };
+    let shared = Shared::get();
+    let mut threads = shared.lock();
+    let free = if threads.waiting.is_empty() { threads.limit()?.saturating_sub(threads.running) } else { 0 };
     let granted = most.min(free);
     threads.running += granted;
-    Ok((0..granted).map(|_| Permit(())).collect())
+    Ok((0..granted).map(|_| Permit(shared)).collect())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 import time
 from collections import defaultdict
@@ -38,7 +39,8 @@ class Request:
 class Hub:
     """Repositories by name; large files are redirected to a store on another port, as the hub's are."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.revisions = {"main": COMMIT, COMMIT: COMMIT}
         self.token: str | None = None
@@ -50,7 +52,10 @@ class Hub:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._servers[0].server_port}"
+        return self.address(0)
+
+    def address(self, server: int) -> str:
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._servers[server].server_port}"
 
     def add(self, name: str, folder: Path, **more: bytes) -> None:
         files = {
@@ -79,6 +84,8 @@ class Hub:
         Handler.hub, Handler.store = hub, store
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if self.tls is not None:
+            server.socket = self.tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
 
@@ -143,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.store and self.refuses():
             self.answer(403, **{"X-Error-Code": "GatedRepo"})
         elif not self.store and path.endswith((".safetensors", ".bin")):
-            location = f"http://127.0.0.1:{self.hub._servers[1].server_port}{self.path}?signature=secret"
+            location = f"{self.hub.address(1)}{self.path}?signature=secret"
             linked = {"X-Linked-Etag": f'"{etag(data, large=True)}"', "X-Linked-Size": str(len(data))}
             self.answer(302, b"moved", **commit, **linked, Location=location)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import struct
 import subprocess
 import sys
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trustme
 from cases import tiny
 from hub import COMMIT, Fault, Hub
 
 from rushlight import Model
-from rushlight.exceptions import DownloadError, InvalidArgumentError, ModelNotFoundError
+from rushlight.exceptions import DownloadError, InvalidArgumentError, ModelFormatError, ModelNotFoundError
 
 CASE = tiny("bert-mean-normalize")
 NAME = "org/small"
@@ -201,6 +203,29 @@ def test_a_path_makes_no_connection(hub: Hub) -> None:
 
 
 # Tokens
+
+
+def test_https_by_certificates_of_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    hub = Hub(context)
+    hub.add(NAME, CASE.model)
+    hub.token = TOKEN
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    with pytest.raises(DownloadError, match="certificate"):
+        Model(NAME, token=TOKEN)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    check(Model(NAME, token=TOKEN))
+    hub.add("org/downgraded", CASE.model)
+    hub.faults["GET config.json"] = [Fault(302, {"Location": "http://127.0.0.1/config.json"})]
+    with pytest.raises(DownloadError, match="where nothing is fetched from"):
+        Model("org/downgraded", token=TOKEN)
+    (tmp_path / "authority.pem").write_text("nothing")
+    with pytest.raises(ModelFormatError, match="must be certificates in PEM form"):
+        Model("org/other")
+    hub.close()
 
 
 def test_a_token_is_shown_to_the_hub_and_to_nobody_else(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

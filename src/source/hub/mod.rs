@@ -141,9 +141,10 @@ impl Job {
         }
     }
 
-    /// Puts files into the snapshot.
-    fn fetch(&self, commit: &str, files: Vec<String>) -> Result<()> {
+    /// Puts those files into the snapshot that it hasn't.
+    fn fetch(&self, commit: &str, mut files: Vec<String>) -> Result<()> {
         let (client, repository) = (&self.client, &self.repository);
+        files.retain(|file| !repository.snapshot(commit).join(file).exists());
         let mut remote = self.each(files, |file| RemoteFile::describe(client, repository, commit, &file))?;
         // The largest first, since it takes the longest.
         remote.sort_by_key(|file| std::cmp::Reverse(file.missing(repository)));
