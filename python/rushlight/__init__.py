@@ -11,9 +11,19 @@ Examples
 from rushlight import _arguments, _core, exceptions
 from rushlight._core import __version__, get_num_threads, info
 from rushlight._model import Model
+from rushlight._reranker import Reranker
 from rushlight._tokenizer import Tokenizer
 
-__all__ = ["Model", "Tokenizer", "__version__", "exceptions", "get_num_threads", "info", "set_num_threads"]
+__all__ = [
+    "Model",
+    "Reranker",
+    "Tokenizer",
+    "__version__",
+    "exceptions",
+    "get_num_threads",
+    "info",
+    "set_num_threads",
+]
 
 
 def set_num_threads(n: int) -> None:

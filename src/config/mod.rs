@@ -2,6 +2,7 @@
 
 mod activation;
 mod folder;
+mod kind;
 mod modules;
 
 use std::io::ErrorKind;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub(crate) use activation::Activation;
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
+pub(crate) use kind::Kind;
 pub(crate) use modules::{DenseConfig, LayerNormConfig, NormalizeConfig, PoolingConfig, PoolingMode};
 
 use crate::error::{Error, Result};

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{JsonFile, ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
+use crate::config::{
+    JsonFile, Kind, ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings,
+};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
+use crate::heads::Files;
 use crate::network::{self, Network};
 use crate::ops::{Cpu, Portable};
 use crate::options::{Device, Kernels, LoadOptions};
@@ -39,6 +42,8 @@ struct Parts {
     /// What `modules.json` lists, where there is one.
     entries: Option<Vec<ModuleEntry>>,
     settings: TransformerSettings,
+    /// The transformer's `config.json`.
+    config: JsonFile,
     tokenizer: Tokenizer,
     network: Box<dyn Network>,
     device: Device,
@@ -84,7 +89,7 @@ impl Model {
     /// # Errors
     /// As [`Model::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        Self::from_dir_with(source::find(Path::new(name), options, Vec::new(), &Nobody)?, options)
+        Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)
     }
 
     /// Loads a model from its folder.
@@ -101,12 +106,23 @@ impl Model {
     /// # Errors
     /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
-        let parts = Parts::load(folder.into(), options)?;
-        // A folder of transformers alone has no say in how sentences are embedded.
-        let (settings, file) = match parts.entries {
-            Some(_) => Settings::read(&parts.folder)?,
+        Ok(Self::of_kind(Kind::Sentence, folder.into(), options)?.0)
+    }
+
+    /// Loads a model of any kind as far as all kinds are alike, which is all but the network's head, and gives the settings
+    /// of which more may be for that kind alone.
+    pub(crate) fn of_kind(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
+        if !folder.is_dir() {
+            let looked = vec![format!("{}: no such folder", folder.display())];
+            return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
+        }
+        let entries = modules(&folder)?;
+        // A folder of transformers alone has no say in how its model is used.
+        let (settings, file) = match entries {
+            Some(_) => Settings::read(&folder, kind)?,
             None => Default::default(),
         };
+        let parts = Parts::load(kind, folder, entries, options)?;
         let similarity = match settings.similarity_fn_name.as_deref().map(str::parse::<Similarity>).transpose() {
             Ok(similarity) => similarity.unwrap_or_default(),
             Err(Error::InvalidArgument { problem, .. }) => {
@@ -114,9 +130,10 @@ impl Model {
             }
             Err(error) => return Err(error),
         };
-        let mut prompts: BTreeMap<_, _> = ["query", "document"].map(|name| (name.to_owned(), String::new())).into();
-        let configured = settings.prompts.unwrap_or_default().into_iter();
-        prompts.extend(configured.map(|(name, prompt)| (name, prompt.unwrap_or_default())));
+        let always = if kind == Kind::Reranker { &[][..] } else { &["query", "document"] };
+        let mut prompts: BTreeMap<_, _> = always.iter().map(|name| ((*name).to_owned(), String::new())).collect();
+        let configured = settings.prompts.iter().flatten();
+        prompts.extend(configured.map(|(name, prompt)| (name.clone(), prompt.clone().unwrap_or_default())));
         prompts.extend(options.prompts.clone());
         let mut model = Self {
             max_seq_length: parts.default_max_seq_length(),
@@ -128,10 +145,12 @@ impl Model {
         };
         match &options.default_prompt_name {
             Some(name) => model.set_default_prompt_name(Some(name.clone()))?,
-            None => model.set_default_prompt_name(settings.default_prompt_name).map_err(|error| match error {
-                Error::InvalidArgument { argument, problem } => Error::config(file, argument, problem),
-                other => other,
-            })?,
+            None => {
+                model.set_default_prompt_name(settings.default_prompt_name.clone()).map_err(|error| match error {
+                    Error::InvalidArgument { argument, problem } => Error::config(file, argument, problem),
+                    other => other,
+                })?
+            }
         }
         if let Some(columns) = options.truncate_dim {
             model.set_truncate_dim(Some(columns))?;
@@ -139,17 +158,22 @@ impl Model {
         if let Some(tokens) = options.max_seq_length {
             model.set_max_seq_length(tokens)?;
         }
-        Ok(model)
+        Ok((model, settings))
+    }
+
+    /// The transformer's `config.json`.
+    pub(crate) fn config(&self) -> &JsonFile {
+        &self.parts.config
     }
 }
 
+/// The folder that a name means; one without a `/` is of that organization.
+pub(crate) fn find(name: &str, organization: &str, options: &LoadOptions) -> Result<PathBuf> {
+    source::find(Path::new(name), organization, options, Vec::new(), &Nobody)
+}
+
 impl Parts {
-    fn load(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
-        if !folder.is_dir() {
-            let looked = vec![format!("{}: no such folder", folder.display())];
-            return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
-        }
-        let entries = modules(&folder)?;
+    fn load(kind: Kind, folder: PathBuf, entries: Option<Vec<ModuleEntry>>, options: &LoadOptions) -> Result<Self> {
         if let Some(first) = entries.as_ref().filter(|e| e.first().map(|e| e.kind) != Some(ModuleKind::Transformer)) {
             let what = format!("{}: first module", folder.join("modules.json").display());
             let got = first.first().map_or("none", |entry| entry.kind.name());
@@ -157,23 +181,20 @@ impl Parts {
         }
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let settings = match &entries {
-            Some(_) => transformer_settings(transformer)?,
+            Some(_) => transformer_settings(transformer, kind)?,
             None => TransformerSettings::default(),
         };
         let config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         let model_type = crate::backbones::model_type(&config)?;
         let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case);
-        let (entries_listed, config) = (entries.as_deref(), &config);
+        let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
         let network = || match options.kernels {
-            Kernels::Native => network::load(&folder, entries_listed, transformer, config, Cpu::new(process::isa()?)),
-            Kernels::Portable => {
-                let ops = Portable::new(candle_core::Device::Cpu);
-                network::load(&folder, entries_listed, transformer, config, ops)
-            }
+            Kernels::Native => network::load(kind, &files, Cpu::new(process::isa()?)),
+            Kernels::Portable => network::load(kind, &files, Portable::new(candle_core::Device::Cpu)),
         };
         let (tokenizer, network) = schedule::both(tokenizer, network)?;
-        check_room(config, tokenizer.special_tokens(), network.limits().max_tokens)?;
-        Ok(Self { folder, entries, settings, tokenizer, network, device: options.device })
+        check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
+        Ok(Self { folder, entries, settings, config, tokenizer, network, device: options.device })
     }
 
     /// The real limit: texts that are longer have tokens without a position.

@@ -14,12 +14,17 @@ pub(super) enum Text {
 }
 
 impl Text {
-    pub(super) fn as_input(&self) -> Input<'_> {
+    fn as_input(&self) -> Input<'_> {
         match self {
             Self::One(text) => Input::Text(text),
             Self::Pair(first, second) => Input::Pair(first, second),
         }
     }
+}
+
+/// The texts as the crate takes them.
+pub(super) fn inputs(texts: &[Text]) -> Vec<Input<'_>> {
+    texts.iter().map(Text::as_input).collect()
 }
 
 /// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name.

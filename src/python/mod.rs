@@ -5,6 +5,7 @@ mod errors;
 mod inputs;
 mod model;
 mod observer;
+mod reranker;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ mod _core {
     #[pymodule_export]
     use super::model::Model;
     #[pymodule_export]
+    use super::reranker::Reranker;
+    #[pymodule_export]
     use super::{find_model, get_num_threads, info, set_num_threads};
 
     use pyo3::prelude::*;
@@ -39,6 +42,8 @@ mod _core {
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Places {
+    /// Whose models are named without one.
+    organization: String,
     cache_folder: Option<PathBuf>,
     revision: Option<String>,
     local_files_only: bool,
@@ -68,7 +73,7 @@ fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py
         },
         ..LoadOptions::default()
     };
-    compute(py, progress, |observer| source::find(&name, &options, places.looked, observer))
+    compute(py, progress, |observer| source::find(&name, &places.organization, &options, places.looked, observer))
 }
 
 /// How many threads compute at once, of all models together.

@@ -10,10 +10,9 @@ use pyo3::types::{PyDict, PyList};
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{Text, texts};
+use super::inputs::{inputs, texts};
 use super::observer::compute;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
-use crate::tokenize::Input;
 
 /// A model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -49,10 +48,6 @@ impl Request {
             ..EncodeOptions::default()
         }
     }
-}
-
-fn inputs(texts: &[Text]) -> Vec<Input<'_>> {
-    texts.iter().map(Text::as_input).collect()
 }
 
 #[pymethods]

@@ -18,14 +18,20 @@ use crate::schedule::Observer;
 pub(crate) use cache::CacheLocation;
 use cache::{Repository, State};
 
+/// Whose models are named without an organization.
+pub(crate) const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
+/// Whose rerankers are.
+pub(crate) const CROSS_ENCODERS: &str = "cross-encoder";
+
 /// The folder that `name` means: itself where it is one, else the snapshot of that repository in the cache, which is
-/// downloaded where it isn't there and nothing forbids it.
+/// downloaded where it isn't there and nothing forbids it. A name without a `/` is of `organization`.
 ///
 /// # Errors
 /// [`Error::ModelNotFound`] with every place that was looked at, those where the caller has `looked` among them;
 /// [`Error::Download`] where the hub doesn't give what it has.
 pub(crate) fn find(
     path: &Path,
+    organization: &str,
     options: &LoadOptions,
     mut looked: Vec<String>,
     observer: &dyn Observer,
@@ -36,7 +42,7 @@ pub(crate) fn find(
     let name = path.to_string_lossy();
     looked.insert(0, format!("{name:?}: no such folder"));
     let nowhere = |looked| Error::ModelNotFound { name: name.clone().into_owned(), looked };
-    let Some(repository) = path.to_str().and_then(names::repository) else {
+    let Some(repository) = path.to_str().and_then(|name| names::repository(name, organization)) else {
         looked.push("not a repository's name either: those are \"name\" or \"organization/name\"".to_owned());
         return Err(nowhere(looked));
     };
@@ -115,7 +121,7 @@ mod tests {
             local_files_only: true,
             ..LoadOptions::default()
         };
-        let find = |name: &str, looked| find(Path::new(name), &options, looked, &Nobody);
+        let find = |name: &str, looked| find(Path::new(name), SENTENCE_TRANSFORMERS, &options, looked, &Nobody);
         let text = find("no-such-model", vec!["a wheel".to_owned()]).unwrap_err().to_string();
         for word in [
             "no such folder",

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-/// Names without an organization that are transformers' own models; any other is one of sentence-transformers'.
+/// Names without an organization that are transformers' own models; any other is one of the `organization`.
 const TRANSFORMERS_OWN: &[&str] = &[
     "albert-base-v1",
     "albert-base-v2",
@@ -75,12 +75,12 @@ const TRANSFORMERS_OWN: &[&str] = &[
 ];
 
 /// `organization/name` of the repository that a name means, unless it can't be one.
-pub(super) fn repository(name: &str) -> Option<String> {
+pub(super) fn repository(name: &str, organization: &str) -> Option<String> {
     let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     match name.split('/').collect::<Vec<_>>()[..] {
         _ if !plain || name.contains('\\') => None,
         [own] if TRANSFORMERS_OWN.contains(&own.to_lowercase().as_str()) => Some(own.to_owned()),
-        [single] => Some(format!("sentence-transformers/{single}")),
+        [single] => Some(format!("{organization}/{single}")),
         [organization, single] if !organization.is_empty() && !single.is_empty() => Some(name.to_owned()),
         _ => None,
     }
@@ -92,6 +92,7 @@ mod tests {
 
     #[test]
     fn names_become_repositories_by_the_references_rules() {
+        let repository = |name| repository(name, "sentence-transformers");
         assert_eq!(repository("all-MiniLM-L6-v2").as_deref(), Some("sentence-transformers/all-MiniLM-L6-v2"));
         assert_eq!(repository("bert-base-uncased").as_deref(), Some("bert-base-uncased"));
         assert_eq!(repository("BAAI/bge-m3").as_deref(), Some("BAAI/bge-m3"));

@@ -68,6 +68,7 @@ impl Array {
 }
 
 /// Where a tensor's bytes are.
+#[derive(Clone)]
 struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -90,7 +91,8 @@ impl Bytes {
     }
 }
 
-/// The named tensors of a module's folder.
+/// The named tensors of a module's folder. Clones share the bytes.
+#[derive(Clone)]
 pub(crate) struct Weights {
     file: Arc<Path>,
     entries: HashMap<String, Entry>,

@@ -27,27 +27,23 @@ pub struct Case {
 
 impl Case {
     pub fn read(folder: &Path, model: PathBuf) -> Self {
-        let json = |name: &str| -> Value { serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap() };
         Self {
             name: folder.file_name().unwrap().to_string_lossy().into_owned(),
             folder: folder.to_path_buf(),
             model,
-            texts: serde_json::from_value(json("texts.json")).unwrap(),
-            meta: json("meta.json"),
-            expected: npy_f64(&folder.join("expected64.npy")),
+            texts: json(&folder.join("texts.json")),
+            meta: json(&folder.join("meta.json")),
+            expected: npy(&folder.join("expected64.npy")),
         }
     }
 
     /// The ids of the bare texts.
     pub fn token_ids(&self) -> Vec<Vec<u32>> {
-        serde_json::from_slice(&fs::read(self.folder.join("token_ids.json")).unwrap()).unwrap()
+        json(&self.folder.join("token_ids.json"))
     }
 
     pub fn largest_difference(&self, got: &[f32]) -> f64 {
-        assert_eq!(got.len(), self.expected.len(), "{}: the shape", self.name);
-        let differences = got.iter().zip(&self.expected).map(|(got, want)| (f64::from(*got) - want).abs());
-        // NaN must not get lost in a maximum.
-        differences.fold(0.0, |largest, x| if x > largest || x.is_nan() { x } else { largest })
+        largest_difference(got, &self.expected)
     }
 
     /// 1e-5 where embeddings are normalized, else 2e-5 of the largest number.
@@ -61,14 +57,39 @@ impl Case {
     }
 }
 
-/// A version 1 `.npy` of little-endian float64 in C order.
-fn npy_f64(path: &Path) -> Vec<f64> {
+/// A version 1 `.npy` of little-endian float64 or float32 in C order.
+pub fn npy(path: &Path) -> Vec<f64> {
     let bytes = fs::read(path).unwrap();
     assert_eq!(&bytes[..6], b"\x93NUMPY");
     let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let text = String::from_utf8_lossy(&bytes[10..header]);
-    assert!(text.contains("'<f8'") && text.contains("'fortran_order': False"), "{text}");
-    bytes[header..].chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect()
+    assert!(text.contains("'fortran_order': False"), "{text}");
+    let numbers = &bytes[header..];
+    if text.contains("'<f8'") {
+        return numbers.chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect();
+    }
+    assert!(text.contains("'<f4'"), "{text}");
+    numbers.chunks_exact(4).map(|x| f64::from(f32::from_le_bytes(x.try_into().unwrap()))).collect()
+}
+
+/// The largest difference of numbers to the expected ones.
+pub fn largest_difference(got: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len(), "the shape");
+    let differences = got.iter().zip(expected).map(|(got, want)| (f64::from(*got) - want).abs());
+    // NaN must not get lost in a maximum.
+    differences.fold(0.0, |largest, x| if x > largest || x.is_nan() { x } else { largest })
+}
+
+/// The JSON in a file.
+pub fn json<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// The folders below `tests/data/{kind}`: a case each.
+pub fn folders(kind: &str) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = fs::read_dir(data().join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
 }
 
 pub fn data() -> PathBuf {
@@ -77,9 +98,7 @@ pub fn data() -> PathBuf {
 
 /// The small random models.
 pub fn tiny_cases() -> Vec<Case> {
-    let mut folders: Vec<_> = fs::read_dir(data().join("tiny")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.sort();
-    folders.iter().map(|folder| Case::read(folder, folder.join("model"))).collect()
+    folders("tiny").iter().map(|folder| Case::read(folder, folder.join("model"))).collect()
 }
 
 pub fn tiny(name: &str) -> Case {

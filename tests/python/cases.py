@@ -50,6 +50,11 @@ def tiny(name: str) -> Case:
     return Case(name, DATA / "tiny" / name / "model")
 
 
+def other(kind: str) -> list[Path]:
+    """The folders of cases of another kind of model, such as "rerank"."""
+    return sorted((DATA / kind).iterdir())
+
+
 TINY = sorted(path.name for path in (DATA / "tiny").iterdir())
 
 

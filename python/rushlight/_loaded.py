@@ -1,0 +1,188 @@
+"""What models of all kinds have: where they come from, prompts, a device, copies, and an end."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from rushlight import _arguments, _core, _source
+from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+logger = logging.getLogger("rushlight")
+
+# The classes of the extension module that compute; their constructors all take the same.
+Core = TypeVar("Core", _core.Model, _core.Reranker)
+
+
+class Loaded(Generic[Core]):
+    """A loaded model of some kind."""
+
+    # The class that computes.
+    _kind: ClassVar[Any]
+    # Whose models are named without an organization.
+    _organization: ClassVar[str] = "sentence-transformers"
+
+    _core: Core | None
+    _prompts: dict[str, str]
+    _default_prompt_name: str | None
+
+    def _load(
+        self,
+        name: str | os.PathLike[str],
+        *,
+        device: str | None,
+        max_length: int | None,
+        prompts: Mapping[str, str] | None,
+        default_prompt_name: str | None,
+        dtype: str | None,
+        cache_folder: str | os.PathLike[str] | None,
+        revision: str | None,
+        local_files_only: bool,
+        token: str | bool | None,
+    ) -> Path:
+        """Load the model that a name or path means, and return its folder."""
+        if dtype is not None and _arguments.text("dtype", dtype) != "float32":
+            raise DeviceError(f"dtype {dtype!r} is not available on cpu, which computes in 'float32'")
+        device = "cpu" if device is None else _arguments.text("device", device)
+        if default_prompt_name is not None:
+            _arguments.text("default_prompt_name", default_prompt_name)
+        checked = _arguments.prompts({} if prompts is None else prompts)
+        folder = _source.find(
+            name,
+            self._organization,
+            cache_folder=cache_folder,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        core: Core = self._kind(folder, device, max_length, checked, default_prompt_name)
+        self._core = core
+        self._prompts = core.prompts
+        self._default_prompt_name = core.default_prompt_name
+        return folder
+
+    @property
+    def _engine(self) -> Core:
+        if self._core is None:
+            raise InferenceError("this model is closed")
+        return self._core
+
+    # Prompts
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The prompts by name, which can be changed in place."""
+        return self._prompts
+
+    @prompts.setter
+    def prompts(self, prompts: Mapping[str, str]) -> None:
+        self._prompts = _arguments.prompts(prompts)
+
+    @property
+    def default_prompt_name(self) -> str | None:
+        """Name of the prompt that is used where a call names none."""
+        return self._default_prompt_name
+
+    @default_prompt_name.setter
+    def default_prompt_name(self, name: str | None) -> None:
+        if name is not None:
+            self._named_prompt("default_prompt_name", name)
+        self._default_prompt_name = name
+
+    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        if prompt is not None:
+            if prompt_name is not None:
+                logger.warning("both prompt and prompt_name are given: prompt_name is ignored")
+            return _arguments.text("prompt", prompt)
+        if prompt_name is not None:
+            return self._named_prompt("prompt_name", prompt_name)
+        return _arguments.text("prompts", self._prompts.get(self._default_prompt_name or "", ""))
+
+    def _named_prompt(self, argument: str, name: str) -> str:
+        try:
+            return _arguments.text("prompts", self._prompts[name])
+        except (KeyError, TypeError):
+            known = ", ".join(map(repr, self._prompts))
+            raise InvalidArgumentError(f"{argument}: no prompt {name!r}; there are {known}") from None
+
+    # Devices
+
+    @property
+    def device(self) -> str:
+        """Where the model computes."""
+        return self._engine.device
+
+    def _check_device(self, device: str | None) -> None:
+        if device is not None and _arguments.text("device", device) != self.device:
+            raise DeviceError(f"device {device!r}: this model is on {self.device!r}")
+
+    # Copying, closing
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, and the folder: whoever unpickles the model loads it from there."""
+        engine = self._engine
+        return {**self.__dict__, "_core": (engine.folder.absolute(), engine.device, engine.max_seq_length)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the model again from its folder."""
+        folder, device, max_length = state["_core"]
+        self.__dict__.update(state, _core=self._kind(folder, device, max_length, {}, None))
+
+    def __copy__(self) -> Self:
+        """Return a model with settings of its own that shares the weights."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._core = self._engine.copy()
+        copied._prompts = dict(self._prompts)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a model with settings of its own; the weights, which never change, are shared."""
+        return self.__copy__()
+
+    def close(self) -> None:
+        """Let go of the weights; what is called after that raises."""
+        self._core = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        if self._core is None:
+            return f"{name}(closed)"
+        return f"{name}({str(self._core.folder)!r}, {self._said()}, device={self.device!r})"
+
+    def _said(self) -> str:
+        """Return what `repr` says of this kind."""
+        raise NotImplementedError
+
+
+def progress(show: bool | None, total: int) -> AbstractContextManager[Callable[[int, int], object] | None]:
+    """Return a context of what is told of progress, if any; `show=None` is as the logger's level says."""
+    if show is None:
+        show = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
+    return _bar(total) if show else nullcontext()
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int, int], object]]:
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc="Texts", unit="text") as bar:
+        yield lambda done, _total: bar.update(done - bar.n)
+

@@ -1,0 +1,53 @@
+//! The kinds of models, as their folders name them.
+
+/// What a folder's model gives of a text. Each kind is loaded by a class of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One vector: [`Model`](crate::Model).
+    Sentence,
+    /// Scores of a pair: [`Reranker`](crate::Reranker).
+    Reranker,
+}
+
+/// What a transformer does, as `sentence_bert_config.json` says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task {
+    pub(super) name: &'static str,
+    /// What the transformer's own code calls its output.
+    pub(super) method_output: &'static str,
+    /// What the modules after it call that.
+    pub(super) module_output: &'static str,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Sentence, Self::Reranker];
+
+    /// By the `model_type` of `config_sentence_transformers.json`.
+    pub(super) fn named(model_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.model_type() == model_type)
+    }
+
+    /// Its `model_type` in `config_sentence_transformers.json`.
+    pub(crate) fn model_type(self) -> &'static str {
+        match self {
+            Self::Sentence => "SentenceTransformer",
+            Self::Reranker => "CrossEncoder",
+        }
+    }
+
+    /// The class that loads it.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Sentence => "Model",
+            Self::Reranker => "Reranker",
+        }
+    }
+
+    pub(super) fn task(self) -> Task {
+        let task = |name, method_output, module_output| Task { name, method_output, module_output };
+        match self {
+            Self::Sentence => task("feature-extraction", "last_hidden_state", "token_embeddings"),
+            Self::Reranker => task("sequence-classification", "logits", "scores"),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The heads: from token embeddings to what a model gives. One kind a file, each written in the ops' words.
+
+mod classifier;
+mod sentence;
+
+use std::path::Path;
+
+use crate::backbones::Limits;
+use crate::batch::Batch;
+use crate::config::{JsonFile, Kind, ModuleEntry};
+use crate::error::Result;
+use crate::ops::{Ops, Queries};
+use crate::weights::Weights;
+
+/// What follows a backbone.
+pub(crate) trait Head<O: Ops>: Send + Sync {
+    /// The tokens whose vectors it needs, without the first `skip` of each text.
+    fn queries(&self, wanted: Wanted, skip: usize) -> Queries;
+
+    /// From the vectors of the tokens that [`Head::queries`] asks for, `(tokens, hidden_size)`.
+    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &Batch, skip: usize, wanted: Wanted) -> Result<Output>;
+
+    /// Columns of what a text becomes.
+    fn width(&self) -> usize;
+
+    /// Whether the prompt's tokens are left out.
+    fn excludes_prompt(&self) -> bool {
+        false
+    }
+}
+
+/// What is wanted of a forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    SentenceEmbeddings,
+    TokenEmbeddingsToo,
+}
+
+/// What a forward pass gives.
+#[derive(Default)]
+pub(crate) struct Output {
+    /// A row a text, `(texts, width)`: sentence embeddings, or logits.
+    pub(crate) sentence_embeddings: Vec<f32>,
+    /// `(tokens, hidden_size)`; empty where not wanted.
+    pub(crate) token_embeddings: Vec<f32>,
+}
+
+/// What a head is loaded from.
+pub(crate) struct Files<'a> {
+    pub(crate) folder: &'a Path,
+    /// What `modules.json` lists, where there is one.
+    pub(crate) entries: Option<&'a [ModuleEntry]>,
+    /// The transformer's folder and its `config.json`.
+    pub(crate) transformer: &'a Path,
+    pub(crate) config: &'a JsonFile,
+}
+
+/// Loads the head of a kind of model; `weights` are the transformer's.
+pub(crate) fn load<O: Ops>(
+    kind: Kind,
+    files: &Files<'_>,
+    weights: &Weights,
+    limits: Limits,
+    ops: &O,
+) -> Result<Box<dyn Head<O>>> {
+    match kind {
+        Kind::Sentence => sentence::load(files, limits.hidden_size, ops),
+        Kind::Reranker => classifier::load(files, weights, limits.hidden_size, ops),
+    }
+}

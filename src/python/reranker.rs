@@ -1,0 +1,125 @@
+//! The reranker, on Python's pairs of texts and numpy's arrays.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::arrays::array;
+use super::errors::IntoPython;
+use super::inputs::{inputs, texts};
+use super::observer::compute;
+use crate::options::LoadOptions;
+use crate::reranker::PredictOptions;
+
+/// A reranker, as the package's own class wraps it.
+#[pyclass(frozen, module = "rushlight._core")]
+pub(super) struct Reranker {
+    model: RwLock<crate::Reranker>,
+}
+
+impl Reranker {
+    /// A clone: cheap, and free of the lock while it computes.
+    fn get(&self) -> crate::Reranker {
+        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a call of `predict` is asked for.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Request {
+    prompt: String,
+    activation_fn: String,
+    apply_softmax: bool,
+    progress: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Reranker {
+    /// Loads the reranker in a folder.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        folder: PathBuf,
+        device: &str,
+        max_seq_length: Option<usize>,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+    ) -> PyResult<Self> {
+        let device = device.parse().into_python(py)?;
+        let options = LoadOptions { device, prompts, default_prompt_name, ..LoadOptions::default() };
+        let model = compute(py, None, |_| {
+            let mut model = crate::Reranker::from_dir_with(folder, &options)?;
+            max_seq_length.map_or(Ok(()), |tokens| model.set_max_length(tokens))?;
+            Ok(model)
+        })?;
+        Ok(Self { model: RwLock::new(model) })
+    }
+
+    /// A reranker with settings of its own that shares the weights.
+    fn copy(&self) -> Self {
+        Self { model: RwLock::new(self.get()) }
+    }
+
+    /// Scores pairs: a float32 array `(n, num_labels)`.
+    fn predict<'py>(
+        &self,
+        py: Python<'py>,
+        pairs: &Bound<'py, PyList>,
+        request: Request,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (model, pairs) = (self.get(), texts("inputs", pairs)?);
+        let activation = Some(request.activation_fn.parse().into_python(py)?);
+        let scores = compute(py, request.progress, |observer| {
+            let (prompt, observer) = (Some(&*request.prompt), Some(observer));
+            let apply_softmax = request.apply_softmax;
+            let options = PredictOptions { prompt, activation, apply_softmax, observer, ..PredictOptions::default() };
+            model.predict_inputs(&inputs(&pairs), &options)
+        })?;
+        let (rows, columns) = (scores.rows(), scores.columns());
+        array(py, scores.into_vec(), rows, columns)
+    }
+
+    #[getter]
+    fn folder(&self) -> PathBuf {
+        self.get().folder().to_path_buf()
+    }
+
+    #[getter]
+    fn device(&self) -> String {
+        self.get().device().to_string()
+    }
+
+    #[getter]
+    fn prompts(&self) -> BTreeMap<String, String> {
+        self.get().prompts().clone()
+    }
+
+    #[getter]
+    fn default_prompt_name(&self) -> Option<String> {
+        self.get().default_prompt_name().map(str::to_owned)
+    }
+
+    #[getter]
+    fn num_labels(&self) -> usize {
+        self.get().num_labels()
+    }
+
+    #[getter]
+    fn activation_fn(&self) -> &'static str {
+        self.get().activation().name()
+    }
+
+    #[getter]
+    fn max_seq_length(&self) -> Option<usize> {
+        self.get().max_length()
+    }
+
+    #[setter]
+    fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
+        self.model.write().unwrap_or_else(PoisonError::into_inner).set_max_length(tokens).into_python(py)
+    }
+}

@@ -1,0 +1,350 @@
+//! [`Reranker`]: scores of pairs of texts, by a transformer that reads both as one and classifies.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::config::{JsonFile, Kind, Settings};
+use crate::error::{Error, Result};
+use crate::model::{Model, find};
+use crate::options::{Device, EncodeOptions, LoadOptions};
+use crate::schedule::Observer;
+use crate::similarity::Matrix;
+use crate::source;
+use crate::tokenize::Input;
+
+/// A cross-encoder: it gives a pair of texts a score, or several.
+///
+/// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
+/// `&self` and may be called from many threads at once.
+#[derive(Clone, Debug)]
+pub struct Reranker {
+    /// Its network ends in logits where a sentence embedding model's ends in embeddings.
+    model: Model,
+    activation: ScoreActivation,
+}
+
+/// What is made of a pair's logits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScoreActivation {
+    /// `"identity"`: the logits themselves.
+    #[default]
+    Identity,
+    /// `"sigmoid"`: 1 / (1 + e^-x), each by itself.
+    Sigmoid,
+    /// `"softmax"`: e^x over the sum of them, all of a pair together.
+    Softmax,
+}
+
+/// How a call scores.
+#[derive(Clone, Copy, Default)]
+pub struct PredictOptions<'a> {
+    /// Name of a prompt of the model's; ignored where `prompt` is given.
+    pub prompt_name: Option<&'a str>,
+    /// Put before the first text of every pair, as it is; `Some("")` suppresses the default prompt.
+    pub prompt: Option<&'a str>,
+    /// What is made of the logits, in place of the model's own.
+    pub activation: Option<ScoreActivation>,
+    /// A softmax over the scores of a pair, after the activation; with one label it is left out.
+    pub apply_softmax: bool,
+    /// Told of progress, and may stop the call.
+    pub observer: Option<&'a dyn Observer>,
+}
+
+/// A document among those that were ranked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranked {
+    /// Its place among the documents that were given.
+    pub index: usize,
+    /// Its score with the query.
+    pub score: f32,
+}
+
+/// Loading.
+impl Reranker {
+    /// Loads a reranker by its folder, or by its name from the Hugging Face cache.
+    ///
+    /// A name without a `/` is one of `cross-encoder`, as in `ms-marco-MiniLM-L6-v2`.
+    ///
+    /// # Errors
+    /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
+    pub fn load(name: &str) -> Result<Self> {
+        Self::load_with(name, &LoadOptions::default())
+    }
+
+    /// [`Reranker::load`], with options: `max_seq_length` is how many tokens of a pair are kept.
+    ///
+    /// # Errors
+    /// As [`Reranker::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
+        Self::from_dir_with(find(name, source::CROSS_ENCODERS, options)?, options)
+    }
+
+    /// Loads a reranker from its folder.
+    ///
+    /// # Errors
+    /// What is wrong with the folder: a file that is absent or malformed, a tensor that is absent or of another shape, an
+    /// architecture, module or activation that isn't supported.
+    pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
+        Self::from_dir_with(folder, &LoadOptions::default())
+    }
+
+    /// [`Reranker::from_dir`], with options.
+    ///
+    /// # Errors
+    /// As [`Reranker::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
+        if options.truncate_dim.is_some() || options.similarity.is_some() {
+            let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
+            return Err(Error::argument(argument, "is for embeddings: a reranker gives scores"));
+        }
+        let (model, settings) = Model::of_kind(Kind::Reranker, folder.into(), options)?;
+        let default = if labels(&model) == 1 { ScoreActivation::Sigmoid } else { ScoreActivation::Identity };
+        let activation = configured(&model, &settings)?.unwrap_or(default);
+        Ok(Self { model, activation })
+    }
+}
+
+fn labels(model: &Model) -> usize {
+    model.embedding_dimension()
+}
+
+/// The activation that the folder names: in `config_sentence_transformers.json`, or as older ones do in `config.json`.
+fn configured(model: &Model, settings: &Settings) -> Result<Option<ScoreActivation>> {
+    if let Some(name) = &settings.activation_fn {
+        let file = model.folder().join("config_sentence_transformers.json");
+        return ScoreActivation::from_torch(name, &file, "activation_fn").map(Some);
+    }
+    let config: &JsonFile = model.config();
+    let places = [
+        ("sentence_transformers.activation_fn", "/sentence_transformers/activation_fn"),
+        ("sbert_ce_default_activation_function", "/sbert_ce_default_activation_function"),
+    ];
+    for (key, pointer) in places {
+        match config.value.pointer(pointer).filter(|name| !name.is_null()) {
+            Some(serde_json::Value::String(name)) => {
+                return ScoreActivation::from_torch(name, &config.path, key).map(Some);
+            }
+            Some(other) => return Err(config.error(key, format!("must be the name of a class of torch, got {other}"))),
+            None => {}
+        }
+    }
+    Ok(None)
+}
+
+impl ScoreActivation {
+    const ALL: [Self; 3] = [Self::Identity, Self::Sigmoid, Self::Softmax];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Sigmoid => "sigmoid",
+            Self::Softmax => "softmax",
+        }
+    }
+
+    /// By the dotted name of torch's class, such as `torch.nn.modules.activation.Sigmoid`.
+    fn from_torch(name: &str, file: &Path, key: &str) -> Result<Self> {
+        let class = name.strip_prefix("torch.nn.").and_then(|rest| rest.rsplit('.').next());
+        match class {
+            Some("Identity") => Ok(Self::Identity),
+            Some("Sigmoid") => Ok(Self::Sigmoid),
+            Some("Softmax") => Ok(Self::Softmax),
+            _ => {
+                let what = format!("{}: {key}", file.display());
+                Err(Error::unsupported(what, name, "torch.nn's Identity, Sigmoid, Softmax"))
+            }
+        }
+    }
+
+    /// Makes scores of the logits of one pair.
+    fn apply(self, logits: &mut [f32]) {
+        match self {
+            Self::Identity => {}
+            Self::Sigmoid => logits.iter_mut().for_each(|x| *x = (1.0 / (1.0 + (-f64::from(*x)).exp())) as f32),
+            Self::Softmax => {
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let power = |x: f32| f64::from(x - largest).exp();
+                let sum: f64 = logits.iter().map(|x| power(*x)).sum();
+                logits.iter_mut().for_each(|x| *x = (power(*x) / sum) as f32);
+            }
+        }
+    }
+}
+
+impl fmt::Display for ScoreActivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for ScoreActivation {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an unknown name, with the known ones.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|activation| activation.name() == name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::argument("activation_fn", format!("must be one of {known}, got {name:?}"))
+        })
+    }
+}
+
+/// Scoring.
+impl Reranker {
+    /// The scores of pairs of texts, `(pairs, num_labels)`.
+    ///
+    /// The same pair gives the same bits on one machine, whatever the other pairs, their order and the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a pair that can't be scored,
+    /// [`Error::Interrupted`] where the observer stops it.
+    pub fn predict<A: AsRef<str>, B: AsRef<str>>(
+        &self,
+        pairs: &[(A, B)],
+        options: &PredictOptions<'_>,
+    ) -> Result<Matrix> {
+        let inputs: Vec<_> = pairs.iter().map(|(a, b)| Input::Pair(a.as_ref(), b.as_ref())).collect();
+        self.predict_inputs(&inputs, options)
+    }
+
+    /// The scores of inputs, which may be single texts too, as some classifiers take them.
+    ///
+    /// # Errors
+    /// As [`Reranker::predict`].
+    pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<Matrix> {
+        let PredictOptions { prompt_name, prompt, activation, apply_softmax, observer } = *options;
+        let options = EncodeOptions { prompt_name, prompt, observer, ..EncodeOptions::default() };
+        let mut scores = self.model.encode_inputs(inputs, &options)?.into_vec();
+        let labels = self.num_labels();
+        for scores in scores.chunks_exact_mut(labels) {
+            activation.unwrap_or(self.activation).apply(scores);
+            if apply_softmax && labels > 1 {
+                ScoreActivation::Softmax.apply(scores);
+            }
+        }
+        Matrix::new(inputs.len(), labels, scores)
+    }
+
+    /// The documents by their scores with the query, the best first; of equal ones the first given first.
+    ///
+    /// # Errors
+    /// As [`Reranker::predict`]; [`Error::InvalidArgument`] where the model gives more than one score.
+    pub fn rank<T: AsRef<str>>(
+        &self,
+        query: &str,
+        documents: &[T],
+        options: &PredictOptions<'_>,
+    ) -> Result<Vec<Ranked>> {
+        let labels = self.num_labels();
+        if labels != 1 {
+            let problem = format!("rank needs a model with one label, this one has {labels}; predict gives all scores");
+            return Err(Error::argument("num_labels", problem));
+        }
+        let pairs: Vec<_> = documents.iter().map(|document| (query, document.as_ref())).collect();
+        Ok(ranked(self.predict(&pairs, options)?.as_slice()))
+    }
+
+    /// How many scores a pair gets.
+    pub fn num_labels(&self) -> usize {
+        labels(&self.model)
+    }
+
+    /// What is made of the logits where a call doesn't say.
+    pub fn activation(&self) -> ScoreActivation {
+        self.activation
+    }
+
+    /// Sets what is made of the logits where a call doesn't say.
+    pub fn set_activation(&mut self, activation: ScoreActivation) {
+        self.activation = activation;
+    }
+
+    /// Tokens that are kept of a pair, special tokens included: the longer text is cut first. `None` is no limit.
+    pub fn max_length(&self) -> Option<usize> {
+        self.model.max_seq_length()
+    }
+
+    /// Sets how many tokens are kept of a pair. Special tokens are kept in any case.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    pub fn set_max_length(&mut self, tokens: usize) -> Result<()> {
+        self.model.set_max_seq_length(tokens).map_err(|error| match error {
+            Error::InvalidArgument { problem, .. } => Error::argument("max_length", problem),
+            other => other,
+        })
+    }
+
+    /// The prompts by name.
+    pub fn prompts(&self) -> &BTreeMap<String, String> {
+        self.model.prompts()
+    }
+
+    /// Name of the prompt that is used where a call names none.
+    pub fn default_prompt_name(&self) -> Option<&str> {
+        self.model.default_prompt_name()
+    }
+
+    /// The folder that it was loaded from.
+    pub fn folder(&self) -> &Path {
+        self.model.folder()
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.model.device()
+    }
+}
+
+/// The places of scores, the highest first; of equal ones the first first, and what is no number last.
+pub(crate) fn ranked(scores: &[f32]) -> Vec<Ranked> {
+    let mut ranked: Vec<_> = scores.iter().enumerate().map(|(index, score)| Ranked { index, score: *score }).collect();
+    let key = |x: f32| if x.is_nan() { f32::NEG_INFINITY } else { x };
+    ranked.sort_by(|a, b| key(b.score).partial_cmp(&key(a.score)).unwrap_or(Ordering::Equal));
+    ranked
+}
+
+impl fmt::Debug for PredictOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PredictOptions")
+            .field("prompt_name", &self.prompt_name)
+            .field("prompt", &self.prompt)
+            .field("activation", &self.activation)
+            .field("apply_softmax", &self.apply_softmax)
+            .field("observer", &self.observer.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activations_are_what_they_say_at_any_size() {
+        let apply = |activation: ScoreActivation, x: &[f32]| {
+            let mut x = x.to_vec();
+            activation.apply(&mut x);
+            x
+        };
+        assert_eq!(apply(ScoreActivation::Identity, &[1.5, -2.0]), [1.5, -2.0]);
+        assert_eq!(apply(ScoreActivation::Sigmoid, &[0.0, 200.0, -200.0]), [0.5, 1.0, 0.0]);
+        assert_eq!(apply(ScoreActivation::Softmax, &[3.0, 3.0, -500.0]), [0.5, 0.5, 0.0]);
+        assert_eq!(apply(ScoreActivation::Softmax, &[1e30]), [1.0]);
+        let e = std::f32::consts::E;
+        let [a, b] = apply(ScoreActivation::Softmax, &[0.0, 1.0])[..] else { panic!("two") };
+        assert!((a - 1.0 / (1.0 + e)).abs() < 1e-7 && (b - e / (1.0 + e)).abs() < 1e-7);
+    }
+
+    #[test]
+    fn the_best_comes_first_and_equals_keep_their_order() {
+        let order: Vec<_> =
+            ranked(&[0.5, 2.0, f32::NAN, 0.5, 0.0, -0.0, 0.0]).iter().map(|ranked| ranked.index).collect();
+        assert_eq!(order, [1, 0, 3, 4, 5, 6, 2]);
+    }
+}

@@ -1,0 +1,234 @@
+//! Rerankers: the numbers of sentence-transformers' CrossEncoder, and what `Reranker` promises beside them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{copy, folders, json, largest_difference, npy, tiny};
+use rushlight::{
+    Error, Input, Kernels, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, process,
+};
+use serde_json::{Value, json};
+
+type Pairs = Vec<(String, String)>;
+
+fn load(folder: &Path, kernels: Kernels) -> Reranker {
+    let options = LoadOptions { kernels, ..LoadOptions::default() };
+    Reranker::from_dir_with(folder.join("model"), &options).unwrap_or_else(|error| panic!("{}", error))
+}
+
+fn rerank(case: &str) -> PathBuf {
+    common::data().join("rerank").join(case)
+}
+
+fn plain() -> PredictOptions<'static> {
+    PredictOptions::default()
+}
+
+fn predict(model: &Reranker, pairs: &[(String, String)]) -> Vec<f32> {
+    model.predict(pairs, &plain()).unwrap().into_vec()
+}
+
+/// The tolerance of numbers that are not normalized.
+fn tolerance(expected: &[f64]) -> f64 {
+    2e-5 * expected.iter().fold(0.0, |largest, x| x.abs().max(largest))
+}
+
+#[test]
+fn scores_are_the_references() {
+    for folder in folders("rerank") {
+        let (pairs, meta): (Pairs, Value) = (json(&folder.join("texts.json")), json(&folder.join("meta.json")));
+        let expected = npy(&folder.join("expected64.npy"));
+        // Of the logits there are the reference's own float32 only.
+        let logits = npy(&folder.join("expected_logits.npy"));
+        for kernels in [Kernels::Native, Kernels::Portable] {
+            let model = load(&folder, kernels);
+            assert_eq!(model.num_labels() as u64, meta["num_labels"].as_u64().unwrap());
+            assert_eq!(model.max_length().map(|n| n as u64), meta["max_length"].as_u64());
+            let error = largest_difference(&predict(&model, &pairs), &expected);
+            let name = folder.file_name().unwrap().to_string_lossy();
+            println!("{name:26} {kernels:?} {error:8.1e}");
+            assert!(error <= tolerance(&expected), "{name} by {kernels:?}: {error:e}");
+            let identity = PredictOptions { activation: Some(ScoreActivation::Identity), ..plain() };
+            let got = model.predict(&pairs, &identity).unwrap();
+            assert!(largest_difference(got.as_slice(), &logits) <= 2.0 * tolerance(&logits), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_same_pair_gives_the_same_bits() {
+    let before = process::num_threads().unwrap();
+    for folder in folders("rerank") {
+        let pairs: Pairs = json(&folder.join("texts.json"));
+        let model = load(&folder, Kernels::Native);
+        let labels = model.num_labels();
+        let all = predict(&model, &pairs);
+        for threads in [1, 2, 4] {
+            process::set_num_threads(threads).unwrap();
+            assert!(predict(&model, &pairs) == all, "{} with {threads} threads", folder.display());
+            let reversed: Pairs = pairs.iter().rev().cloned().collect();
+            assert!(predict(&model, &reversed).chunks(labels).rev().eq(all.chunks(labels)));
+        }
+        process::set_num_threads(before).unwrap();
+        for (pair, scores) in pairs.iter().zip(all.chunks(labels)) {
+            assert!(predict(&model, std::slice::from_ref(pair)) == scores, "{pair:?} alone");
+        }
+    }
+}
+
+#[test]
+fn documents_are_ranked_by_their_scores() {
+    let model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
+    let documents = ["a document", "one more", "a document", "", "last"];
+    let ranked = model.rank("a query", &documents, &plain()).unwrap();
+    let pairs: Vec<_> = documents.iter().map(|document| ("a query", *document)).collect();
+    let scores = model.predict(&pairs, &plain()).unwrap();
+    assert!(ranked.windows(2).all(|pair| pair[0].score >= pair[1].score));
+    assert!(ranked.iter().all(|document| scores.row(document.index) == [document.score]));
+    let place = |index| ranked.iter().position(|document| document.index == index).unwrap();
+    assert_eq!(place(0) + 1, place(2), "equal scores keep their order");
+    assert_eq!(model.rank("a query", &[""; 0], &plain()).unwrap(), []);
+
+    let model = Reranker::from_dir(rerank("rerank-bert-3-labels").join("model")).unwrap();
+    let error = model.rank("a query", &documents, &plain()).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { argument: "num_labels", .. }), "{error}");
+}
+
+#[test]
+fn softmax_is_over_the_labels_of_a_pair() {
+    let three = Reranker::from_dir(rerank("rerank-bert-3-labels").join("model")).unwrap();
+    let pairs = [("one", "two"), ("three", "four")];
+    let softmax = three.predict(&pairs, &PredictOptions { apply_softmax: true, ..plain() }).unwrap();
+    let named = PredictOptions { activation: Some(ScoreActivation::Softmax), ..plain() };
+    assert_eq!(softmax, three.predict(&pairs, &named).unwrap());
+    assert!(softmax.as_slice().chunks(3).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6));
+    let one = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
+    let ignored = one.predict(&pairs, &PredictOptions { apply_softmax: true, ..plain() }).unwrap();
+    assert_eq!(ignored, one.predict(&pairs, &plain()).unwrap());
+}
+
+/// A copy of a case's model, changed.
+fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&rerank(case).join("model"), folder.path());
+    let path = folder.path().join(file);
+    let mut value: Value = json(&path);
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+    folder
+}
+
+/// As the hub has it: files of transformers alone, whose config.json says the activation.
+#[test]
+fn a_plain_folder_of_transformers_is_a_reranker() {
+    let activation = |change: fn(&mut Value)| {
+        let folder = changed("rerank-bert", "config.json", change);
+        for file in ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"] {
+            fs::remove_file(folder.path().join(file)).unwrap();
+        }
+        Reranker::from_dir(folder.path()).map(|model| (model.activation(), model.max_length()))
+    };
+    let right = |change, expected| assert_eq!(activation(change).unwrap(), (expected, Some(96)));
+    right(|_| {}, ScoreActivation::Sigmoid);
+    right(
+        |config| config["sbert_ce_default_activation_function"] = json!("torch.nn.modules.linear.Identity"),
+        ScoreActivation::Identity,
+    );
+    right(
+        |config| {
+            config["sbert_ce_default_activation_function"] = json!("torch.nn.modules.activation.Softmax");
+            config["sentence_transformers"] = json!({ "activation_fn": "torch.nn.modules.linear.Identity" });
+        },
+        ScoreActivation::Identity,
+    );
+    let wrong = |change| activation(change).unwrap_err().to_string();
+    let error = wrong(|config| config["sbert_ce_default_activation_function"] = json!("my.Own"));
+    assert!(error.contains("my.Own") && error.contains("Sigmoid"), "{error}");
+    let error = wrong(|config| config["sbert_ce_default_activation_function"] = json!(3));
+    assert!(error.contains("sbert_ce_default_activation_function"), "{error}");
+}
+
+#[test]
+fn the_files_of_sentence_transformers_come_before_those_of_transformers() {
+    let folder = changed("rerank-bert", "config.json", |config| {
+        config["sentence_transformers"] = json!({ "activation_fn": "torch.nn.modules.linear.Identity" });
+    });
+    assert_eq!(Reranker::from_dir(folder.path()).unwrap().activation(), ScoreActivation::Sigmoid);
+}
+
+#[test]
+fn prompts_go_before_the_first_text() {
+    let folder = changed("rerank-bert", "config_sentence_transformers.json", |settings| {
+        settings["prompts"] = json!({ "ask": "Which one? " });
+        settings["default_prompt_name"] = json!("ask");
+    });
+    let model = Reranker::from_dir(folder.path()).unwrap();
+    assert_eq!(model.prompts().len(), 1);
+    let bare = PredictOptions { prompt: Some(""), ..plain() };
+    let by_hand = model.predict(&[("Which one? this", "that")], &bare).unwrap();
+    assert_eq!(model.predict(&[("this", "that")], &plain()).unwrap(), by_hand);
+    assert_ne!(model.predict(&[("this", "that")], &bare).unwrap(), by_hand);
+    let unknown = PredictOptions { prompt_name: Some("query"), ..plain() };
+    assert!(matches!(model.predict(&[("a", "b")], &unknown), Err(Error::InvalidArgument { .. })));
+}
+
+#[test]
+fn lengths_are_settings_within_the_models_limit() {
+    let mut model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
+    let (long, longer) = ("word ".repeat(60), "word ".repeat(200));
+    let whole = predict(&model, &[(long.clone(), longer.clone())]);
+    model.set_max_length(50).unwrap();
+    assert_ne!(predict(&model, &[(long, longer)]), whole);
+    for wrong in [0, 141] {
+        let error = model.set_max_length(wrong).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { argument: "max_length", .. }), "{error}");
+    }
+    let options = LoadOptions { truncate_dim: Some(1), ..LoadOptions::default() };
+    let error = Reranker::from_dir_with(rerank("rerank-bert").join("model"), &options).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { argument: "truncate_dim", .. }), "{error}");
+}
+
+#[test]
+fn an_observer_stops_it_and_a_single_text_is_taken() {
+    struct Stop;
+    impl Observer for Stop {
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+    let model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
+    let options = PredictOptions { observer: Some(&Stop), ..plain() };
+    assert!(matches!(model.predict(&[("a", "b")], &options), Err(Error::Interrupted)));
+    let scores = model.predict_inputs(&[Input::Text("one text"), Input::Pair("a", "b")], &plain()).unwrap();
+    assert_eq!((scores.rows(), scores.columns()), (2, 1));
+    assert_eq!(model.predict::<&str, &str>(&[], &plain()).unwrap().rows(), 0);
+}
+
+#[test]
+fn folders_of_another_kind_are_refused_by_name() {
+    let message = |folder: &Path| Reranker::from_dir(folder).unwrap_err().to_string();
+    let error = message(&tiny("bert-mean-normalize").model);
+    assert!(error.contains("SentenceTransformer") && error.contains("for Model"), "{error}");
+    let error = Model::from_dir(rerank("rerank-bert").join("model")).unwrap_err().to_string();
+    assert!(error.contains("CrossEncoder") && error.contains("for Reranker"), "{error}");
+
+    let folder = changed("rerank-bert", "config.json", |config| config["architectures"] = json!(["BertForMaskedLM"]));
+    assert!(message(folder.path()).contains("BertForMaskedLM"));
+    let folder = changed("rerank-bert", "config.json", |config| config["id2label"] = json!({ "0": "a", "1": "b" }));
+    assert!(message(folder.path()).contains("classifier."));
+    let folder = changed("rerank-bert", "config.json", |config| config["id2label"] = json!({}));
+    assert!(message(folder.path()).contains("id2label"));
+    let folder = changed("rerank-bert", "config_sentence_transformers.json", |settings| {
+        settings["activation_fn"] = json!("torch.nn.modules.activation.ELU");
+    });
+    assert!(message(folder.path()).contains("ELU"));
+    let folder = changed("rerank-bert", "modules.json", |modules| {
+        let logits = json!({ "idx": 1, "name": "1", "path": "1_LogitScore",
+            "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore" });
+        modules.as_array_mut().unwrap().push(logits);
+    });
+    assert!(message(folder.path()).contains("LogitScore"));
+}
