@@ -18,6 +18,7 @@ mod reranker;
 mod schedule;
 mod similarity;
 mod source;
+mod sparse;
 mod team;
 mod tokenize;
 mod weights;
@@ -30,6 +31,7 @@ pub use quantize::{Precision, Quantized, QuantizedValues, quantize};
 pub use reranker::{PredictOptions, Ranked, Reranker, ScoreActivation};
 pub use schedule::Observer;
 pub use similarity::{Matrix, MatrixView, Similarity};
+pub use sparse::{SparseEmbeddings, SparseModel, SparseOptions};
 pub use tokenize::{Input, Tokenizer, Tokens};
 
 #[cfg(feature = "bench")]

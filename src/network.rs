@@ -1,5 +1,7 @@
 //! A loaded model's computation: a backbone, and the head after it, on one device.
 
+pub(crate) mod token_weights;
+
 use std::sync::Mutex;
 
 use crate::backbones::{self, Backbone, Checkpoint, Limits};
@@ -34,6 +36,11 @@ pub(crate) trait Network: Send + Sync {
 
     /// Whether pooling leaves out the prompt's tokens.
     fn excludes_prompt(&self) -> bool;
+
+    /// Whether a text may have no tokens at all.
+    fn takes_no_tokens(&self) -> bool {
+        false
+    }
 }
 
 /// A network in one device's ops.

@@ -117,7 +117,7 @@ fn configured(model: &Model, settings: &Settings) -> Result<Option<ScoreActivati
         let file = model.folder().join("config_sentence_transformers.json");
         return ScoreActivation::from_torch(name, &file, "activation_fn").map(Some);
     }
-    let config: &JsonFile = model.config();
+    let config = JsonFile::read(model.transformer().join("config.json"), "it describes the transformer")?;
     let places = [
         ("sentence_transformers.activation_fn", "/sentence_transformers/activation_fn"),
         ("sbert_ce_default_activation_function", "/sbert_ce_default_activation_function"),

@@ -188,8 +188,12 @@ impl<'a> Run<'a> {
     }
 
     /// No more threads than pieces, and none for work that is done before it starts.
-    fn threads(&self, pieces: usize, terms: usize) -> usize {
+    pub(crate) fn threads(&self, pieces: usize, terms: usize) -> usize {
         self.threads.min(pieces).min(1 + (terms >> 22))
+    }
+
+    pub(crate) fn observer(&self) -> &'a dyn Observer {
+        self.observer
     }
 }
 
@@ -260,7 +264,7 @@ fn same_width(a: MatrixView<'_>, b: MatrixView<'_>) -> Result<usize> {
     Err(Error::argument("b", format!("must be as wide as a, {}, got {}", a.columns, b.columns)))
 }
 
-fn zeros(rows: usize, columns: usize) -> Result<Vec<f32>> {
+pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Vec<f32>> {
     let problem = || format!("no memory for {rows} x {columns} scores; take fewer rows at a time");
     let count = rows.checked_mul(columns).ok_or_else(|| Error::argument("a", problem()))?;
     // Tried first, since `vec!` aborts where memory lacks; but what it gives is zero without having been touched.

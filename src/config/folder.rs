@@ -14,16 +14,26 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModuleKind {
     Transformer,
+    /// A transformer with its masked-language-model head.
+    MlmTransformer,
     Pooling,
+    SpladePooling,
+    SparseStaticEmbedding,
     Dense,
     LayerNorm,
     Normalize,
+    /// Modules that depend on whether a text is a query or a document.
+    Router,
 }
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 5] = [
+    const ALL: [(&str, Self); 9] = [
         ("Transformer", Self::Transformer),
+        ("MLMTransformer", Self::MlmTransformer),
         ("Pooling", Self::Pooling),
+        ("SpladePooling", Self::SpladePooling),
+        ("SparseStaticEmbedding", Self::SparseStaticEmbedding),
+        ("Router", Self::Router),
         ("Dense", Self::Dense),
         ("LayerNorm", Self::LayerNorm),
         ("Normalize", Self::Normalize),
@@ -34,15 +44,25 @@ impl ModuleKind {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// By a class's dotted name, in any of the three spellings that sentence-transformers has had.
+    /// By a class's dotted name, in any of the spellings that sentence-transformers has had.
     fn from_class(name: &str) -> Option<Self> {
         let class = match name.split('.').collect::<Vec<_>>()[..] {
             ["sentence_transformers", "models", class] => class,
             ["sentence_transformers", "models", _, class] => class,
-            ["sentence_transformers", "base" | "sentence_transformer", "modules", _, class] => class,
+            ["sentence_transformers", "sparse_encoder", "models", class] => class,
+            ["sentence_transformers", "sparse_encoder", "models", _, class] => class,
+            ["sentence_transformers", "base" | "sentence_transformer" | "sparse_encoder", "modules", _, class] => class,
             _ => return None,
         };
         Self::ALL.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind)
+    }
+
+    /// By a class's dotted name, which is the value of a file's key.
+    pub(super) fn read(class: &str, file: &JsonFile, key: &str) -> Result<Self> {
+        Self::from_class(class).ok_or_else(|| {
+            let supported: Vec<_> = Self::ALL.iter().map(|(name, _)| *name).collect();
+            Error::unsupported(format!("{}: {key}", file.path.display()), class, supported.join(", "))
+        })
     }
 }
 
@@ -65,12 +85,7 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
     let entries: Vec<Entry> = file.parse_list()?;
     let read = |(i, entry): (usize, Entry)| {
         let folder = inside(folder, &entry.path, &file.path, &format!("[{i}].path"))?;
-        let Some(kind) = ModuleKind::from_class(&entry.r#type) else {
-            let what = format!("{}: [{i}].type", file.path.display());
-            let supported: Vec<_> = ModuleKind::ALL.iter().map(|(name, _)| *name).collect();
-            return Err(Error::unsupported(what, entry.r#type, supported.join(", ")));
-        };
-        Ok(ModuleEntry { kind, folder })
+        Ok(ModuleEntry { kind: ModuleKind::read(&entry.r#type, &file, &format!("[{i}].type"))?, folder })
     };
     entries.into_iter().enumerate().map(read).collect::<Result<_>>().map(Some)
 }
@@ -92,6 +107,9 @@ pub(crate) struct Settings {
     /// Of rerankers: torch's name of what is applied to the logits.
     #[serde(default)]
     pub(crate) activation_fn: Option<String>,
+    /// Of sparse models: how many weights of an embedding are kept.
+    #[serde(default)]
+    pub(crate) max_active_dims: Option<usize>,
 }
 
 impl Settings {
@@ -106,8 +124,8 @@ impl Settings {
             let supported = format!("{}{}", kind.model_type(), hint.unwrap_or_default());
             return Err(Error::unsupported(what, other, supported));
         }
-        if settings.truncate_dim == Some(0) {
-            return Err(file.error("truncate_dim", "must be at least 1, got 0"));
+        for (key, value) in [("truncate_dim", settings.truncate_dim), ("max_active_dims", settings.max_active_dims)] {
+            file.positive(key, value.unwrap_or(1))?;
         }
         Ok((settings, path))
     }

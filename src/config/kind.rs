@@ -7,6 +7,8 @@ pub(crate) enum Kind {
     Sentence,
     /// Scores of a pair: [`Reranker`](crate::Reranker).
     Reranker,
+    /// A weight for each token of the vocabulary: [`SparseModel`](crate::SparseModel).
+    Sparse,
 }
 
 /// What a transformer does, as `sentence_bert_config.json` says it.
@@ -20,7 +22,7 @@ pub(super) struct Task {
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Sentence, Self::Reranker];
+    const ALL: [Self; 3] = [Self::Sentence, Self::Reranker, Self::Sparse];
 
     /// By the `model_type` of `config_sentence_transformers.json`.
     pub(super) fn named(model_type: &str) -> Option<Self> {
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Self::Sentence => "SentenceTransformer",
             Self::Reranker => "CrossEncoder",
+            Self::Sparse => "SparseEncoder",
         }
     }
 
@@ -40,6 +43,7 @@ impl Kind {
         match self {
             Self::Sentence => "Model",
             Self::Reranker => "Reranker",
+            Self::Sparse => "SparseModel",
         }
     }
 
@@ -48,6 +52,7 @@ impl Kind {
         match self {
             Self::Sentence => task("feature-extraction", "last_hidden_state", "token_embeddings"),
             Self::Reranker => task("sequence-classification", "logits", "scores"),
+            Self::Sparse => task("fill-mask", "logits", "token_embeddings"),
         }
     }
 }

@@ -4,6 +4,8 @@ mod activation;
 mod folder;
 mod kind;
 mod modules;
+mod router;
+mod splade;
 
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +17,9 @@ pub(crate) use activation::Activation;
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
 pub(crate) use kind::Kind;
 pub(crate) use modules::{DenseConfig, LayerNormConfig, NormalizeConfig, PoolingConfig, PoolingMode};
+
+pub(crate) use router::Routes;
+pub(crate) use splade::{SpladeConfig, SpladePooling};
 
 use crate::error::{Error, Result};
 

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::transform::{NormNames, Transform, TransformNames, linear};
 use super::{Files, Head, Output, Wanted};
 use crate::backbones::{Parameters, model_type};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, PoolingMode};
 use crate::error::{Error, Result};
 use crate::ops::{Ops, Queries};
-use crate::weights::{Array, Weights};
+use crate::weights::Weights;
 
 /// How a family classifies, with the names of its layers.
 struct Family {
     reads: Reads,
-    dense: Option<Dense>,
-    norm: Option<Norm>,
+    transform: Option<TransformNames>,
     output: &'static str,
     output_bias: bool,
 }
@@ -27,24 +27,10 @@ struct Family {
 enum Reads {
     First,
     Mean,
-    /// The last token that is no padding, which may stand literally in a text.
+    /// The last token but for padding, which may stand literally in a text.
     Last {
         pad: Option<u32>,
     },
-}
-
-/// `activation(x · weightᵀ + bias)`
-struct Dense {
-    name: &'static str,
-    bias: bool,
-    activation: Activation,
-}
-
-/// The layer norm after it.
-struct Norm {
-    name: &'static str,
-    bias: bool,
-    eps: f32,
 }
 
 /// What `config.json` says of a head; what is absent is as in transformers' classes.
@@ -84,13 +70,13 @@ impl Default for Config {
 
 /// The families that have a head here, for messages.
 const FAMILIES: &str = "albert, bert, camembert, deberta-v2, distilbert, electra, gte, modernbert, mpnet, nomic_bert, \
-    qwen3, roberta, xlm-roberta";
+                        qwen3, roberta, xlm-roberta";
 
 impl Family {
     /// A dense layer on the first token's vector, and the output layer.
     fn first(dense: &'static str, activation: Activation, output: &'static str) -> Self {
-        let dense = Some(Dense { name: dense, bias: true, activation });
-        Self { reads: Reads::First, dense, norm: None, output, output_bias: true }
+        let transform = TransformNames { dense, dense_bias: true, activation, norm: None };
+        Self { reads: Reads::First, transform: Some(transform), output, output_bias: true }
     }
 
     fn of(file: &JsonFile, config: &Config) -> Result<Self> {
@@ -109,34 +95,36 @@ impl Family {
                 let activation = activation(&config.pooler_hidden_act, "pooler_hidden_act")?;
                 Self::first("pooler.dense", activation, "classifier")
             }
-            "modernbert" => {
-                let activation = activation(&config.classifier_activation, "classifier_activation")?;
-                let eps = file.eps("norm_eps", config.norm_eps)?;
-                let reads = match config.classifier_pooling.as_str() {
+            "modernbert" => Self {
+                reads: match config.classifier_pooling.as_str() {
                     "cls" => Reads::First,
                     "mean" => Reads::Mean,
                     other => {
                         let what = format!("{}: classifier_pooling", file.path.display());
                         return Err(Error::unsupported(what, other, "cls, mean"));
                     }
-                };
-                Self {
-                    reads,
-                    dense: Some(Dense { name: "head.dense", bias: config.classifier_bias, activation }),
-                    norm: Some(Norm { name: "head.norm", bias: config.norm_bias, eps }),
-                    output: "classifier",
-                    output_bias: true,
-                }
-            }
+                },
+                transform: Some(TransformNames {
+                    dense: "head.dense",
+                    dense_bias: config.classifier_bias,
+                    activation: activation(&config.classifier_activation, "classifier_activation")?,
+                    norm: Some(NormNames {
+                        name: "head.norm",
+                        bias: config.norm_bias,
+                        eps: file.eps("norm_eps", config.norm_eps)?,
+                    }),
+                }),
+                output: "classifier",
+                output_bias: true,
+            },
             "qwen3" => Self {
                 reads: Reads::Last { pad: config.pad_token_id },
-                dense: None,
-                norm: None,
+                transform: None,
                 output: "score",
                 output_bias: false,
             },
             other => {
-                let what = format!("{}: for a reranker, model_type", file.path.display());
+                let what = format!("{}: for Reranker, model_type", file.path.display());
                 return Err(Error::unsupported(what, other, FAMILIES));
             }
         })
@@ -153,8 +141,7 @@ fn num_labels(file: &JsonFile, config: &Config) -> Result<usize> {
 
 struct Classifier<O: Ops> {
     reads: Reads,
-    dense: Option<(O::Linear, Activation)>,
-    norm: Option<O::Norm>,
+    transform: Option<Transform<O>>,
     output: O::Linear,
     labels: usize,
 }
@@ -168,30 +155,17 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
     let config: Config = file.parse()?;
     let architecture = config.architectures.iter().flatten().next();
     if let Some(other) = architecture.filter(|name| !name.ends_with("ForSequenceClassification")) {
-        let what = format!("{}: for a reranker, architecture", file.path.display());
-        return Err(Error::unsupported(what, other, "sequence classifiers (\"…ForSequenceClassification\")"));
+        let what = format!("{}: for Reranker, architecture", file.path.display());
+        return Err(Error::unsupported(what, other, "sequence classifiers (names in …ForSequenceClassification)"));
     }
     let family = Family::of(file, &config)?;
     let labels = num_labels(file, &config)?;
     let parameters = Parameters::new(weights, ops);
-    let linear = |name: &str, outputs: usize, bias: bool| {
-        let bias = bias.then(|| parameters.array(&format!("{name}.bias"), &[outputs])).transpose()?;
-        ops.linear_layer(&[parameters.array(&format!("{name}.weight"), &[outputs, width])?], bias.as_ref())
-    };
-    let norm = |norm: Norm| {
-        let weight = parameters.array(&format!("{}.weight", norm.name), &[width])?;
-        let bias = match norm.bias {
-            true => parameters.array(&format!("{}.bias", norm.name), &[width])?,
-            false => Array::new(vec![width], vec![0.0; width]),
-        };
-        ops.norm(&weight, &bias, norm.eps)
-    };
-    let dense = |dense: Dense| linear(dense.name, width, dense.bias).map(|layer| (layer, dense.activation));
+    let transform = |names: &TransformNames| Transform::load(&parameters, names, width, width);
     Ok(Box::new(Classifier {
         reads: family.reads,
-        dense: family.dense.map(dense).transpose()?,
-        norm: family.norm.map(norm).transpose()?,
-        output: linear(family.output, labels, family.output_bias)?,
+        transform: family.transform.as_ref().map(transform).transpose()?,
+        output: linear(&parameters, family.output, family.output_bias, width, labels)?,
         labels,
     }))
 }
@@ -209,16 +183,13 @@ impl<O: Ops> Head<O> for Classifier<O> {
             Reads::Mean => ops.pool(&tokens, batch, &[PoolingMode::Mean], 0)?,
             Reads::First | Reads::Last { .. } => tokens,
         };
-        if let Some((dense, activation)) = &self.dense {
-            x = ops.linear(&x, dense, *activation)?;
-        }
-        if let Some(norm) = &self.norm {
-            x = ops.layer_norm(&x, norm)?;
+        if let Some(transform) = &self.transform {
+            x = transform.forward(ops, &x)?;
         }
         let logits = ops.to_vec(&ops.linear(&x, &self.output, Activation::Identity)?)?;
         let sentence_embeddings = match self.reads {
             Reads::First | Reads::Mean => logits,
-            // Of all tokens there are logits by now, and few of them.
+            // Of all tokens there are logits by now, and few of each.
             Reads::Last { pad } => {
                 let rows = batch.texts().map(|text| last_but_padding(&batch.input_ids[text.clone()], pad) + text.start);
                 rows.flat_map(|row| &logits[row * self.labels..][..self.labels]).copied().collect()

@@ -2,6 +2,8 @@
 
 mod classifier;
 mod sentence;
+mod splade;
+mod transform;
 
 use std::path::Path;
 
@@ -39,11 +41,16 @@ pub(crate) enum Wanted {
 /// What a forward pass gives.
 #[derive(Default)]
 pub(crate) struct Output {
-    /// A row a text, `(texts, width)`: sentence embeddings, or logits.
+    /// A row a text, `(texts, width)`: sentence embeddings, or logits. Empty for sparse models.
     pub(crate) sentence_embeddings: Vec<f32>,
     /// `(tokens, hidden_size)`; empty where not wanted.
     pub(crate) token_embeddings: Vec<f32>,
+    /// A row a text, of sparse models.
+    pub(crate) sparse: Vec<SparseRow>,
 }
+
+/// What is not 0 in a row: columns, rising, and numbers.
+pub(crate) type SparseRow = Vec<(u32, f32)>;
 
 /// What a head is loaded from.
 pub(crate) struct Files<'a> {
@@ -66,5 +73,6 @@ pub(crate) fn load<O: Ops>(
     match kind {
         Kind::Sentence => sentence::load(files, limits.hidden_size, ops),
         Kind::Reranker => classifier::load(files, weights, limits.hidden_size, ops),
+        Kind::Sparse => splade::load(files, weights, limits, ops),
     }
 }

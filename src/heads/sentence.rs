@@ -44,7 +44,7 @@ impl<O: Ops> Head<O> for Sentence<O> {
         for module in &self.modules {
             x = module.forward(ops, &x)?;
         }
-        Ok(Output { sentence_embeddings: ops.to_vec(&x)?, token_embeddings })
+        Ok(Output { sentence_embeddings: ops.to_vec(&x)?, token_embeddings, ..Output::default() })
     }
 
     fn width(&self) -> usize {

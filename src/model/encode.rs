@@ -55,7 +55,7 @@ impl Model {
         self.encode(inputs, &self.with_role(options, &["document", "passage", "corpus"]))
     }
 
-    fn with_role<'a>(&'a self, options: &EncodeOptions<'a>, names: &[&str]) -> EncodeOptions<'a> {
+    pub(crate) fn with_role<'a>(&'a self, options: &EncodeOptions<'a>, names: &[&str]) -> EncodeOptions<'a> {
         if options.prompt.is_some() || options.prompt_name.is_some() {
             return *options;
         }
@@ -158,7 +158,7 @@ impl Model {
     /// Whether the embedding tables have every id; else what is wrong.
     fn check_ids(&self, tokens: &Tokens) -> std::result::Result<(), String> {
         let limits = self.parts.network.limits();
-        if tokens.ids.is_empty() {
+        if tokens.ids.is_empty() && !self.parts.network.takes_no_tokens() {
             return Err("gives no tokens: this model's tokenizer adds no special ones".to_owned());
         }
         if let Some(id) = tokens.ids.iter().find(|id| **id as usize >= limits.vocab_size) {
@@ -273,7 +273,7 @@ fn named(tokens: Vec<Tokenized>, first: usize, place: &dyn Fn(usize) -> usize) -
 }
 
 /// A call to embed.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     model: &'a Model,
     prompt: &'a str,
     /// How many tokens of a text pooling leaves out, since they are the prompt's.
@@ -292,7 +292,7 @@ enum Task<'a, 'i> {
 }
 
 impl<'a> Call<'a> {
-    fn new(model: &'a Model, options: &EncodeOptions<'a>) -> Result<Self> {
+    pub(crate) fn new(model: &'a Model, options: &EncodeOptions<'a>) -> Result<Self> {
         let prompt = model.prompt(options)?;
         let max_length = model.max_seq_length.unwrap_or(usize::MAX);
         let prompt_length = match prompt {
@@ -310,7 +310,7 @@ impl<'a> Call<'a> {
     ///
     /// `store` gets the output of each micro-batch with its texts and their places among the inputs; `place` tells which of
     /// the caller's an input is. The result is how many tokens each input has before truncation.
-    fn forward<S>(
+    pub(crate) fn forward<S>(
         &self,
         inputs: &[Input<'_>],
         place: &dyn Fn(usize) -> usize,
@@ -390,7 +390,7 @@ impl<'a> Call<'a> {
     }
 
     /// How many texts were cut, by the lengths that they had.
-    fn truncated(&self, lengths: impl Iterator<Item = usize>) -> Truncated {
+    pub(crate) fn truncated(&self, lengths: impl Iterator<Item = usize>) -> Truncated {
         lengths.filter(|length| *length > self.max_length).fold(Truncated::default(), |all, length| Truncated {
             count: all.count + 1,
             longest: all.longest.max(length),

@@ -1,26 +1,24 @@
 //! [`Model`]: the façade. It calls the other rooms in the order in which a text goes through them.
 
 mod encode;
+mod parts;
 mod save;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{
-    JsonFile, Kind, ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings,
-};
+use self::parts::Parts;
+use crate::config::{Kind, ModuleEntry, Settings};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
-use crate::heads::Files;
-use crate::network::{self, Network};
-use crate::ops::{Cpu, Portable};
-use crate::options::{Device, Kernels, LoadOptions};
-use crate::process;
-use crate::schedule::{self, Nobody};
+use crate::options::{Device, LoadOptions};
+use crate::schedule::Nobody;
 use crate::similarity::{self, Matrix, Run, Similarity};
 use crate::source;
-use crate::tokenize::Tokenizer;
+
+pub(crate) use self::encode::Call;
+pub(crate) use self::parts::listed_modules;
 
 /// A sentence embedding model.
 ///
@@ -34,29 +32,6 @@ pub struct Model {
     similarity: Similarity,
     truncate_dim: Option<usize>,
     max_seq_length: Option<usize>,
-}
-
-/// What clones share.
-struct Parts {
-    folder: PathBuf,
-    /// What `modules.json` lists, where there is one.
-    entries: Option<Vec<ModuleEntry>>,
-    settings: TransformerSettings,
-    /// The transformer's `config.json`.
-    config: JsonFile,
-    tokenizer: Tokenizer,
-    network: Box<dyn Network>,
-    device: Device,
-}
-
-impl Parts {
-    fn transformer(&self) -> &Path {
-        transformer_folder(self.entries.as_deref(), &self.folder)
-    }
-}
-
-fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) -> &'a Path {
-    entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
 }
 
 impl std::fmt::Debug for Model {
@@ -112,11 +87,17 @@ impl Model {
     /// Loads a model of any kind as far as all kinds are alike, which is all but the network's head, and gives the settings
     /// of which more may be for that kind alone.
     pub(crate) fn of_kind(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
-        if !folder.is_dir() {
-            let looked = vec![format!("{}: no such folder", folder.display())];
-            return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
-        }
-        let entries = modules(&folder)?;
+        let entries = listed_modules(&folder)?;
+        Self::of_modules(kind, folder, entries, options)
+    }
+
+    /// [`Model::of_kind`], of these modules in place of those that `modules.json` lists.
+    pub(crate) fn of_modules(
+        kind: Kind,
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        options: &LoadOptions,
+    ) -> Result<(Self, Settings)> {
         // A folder of transformers alone has no say in how its model is used.
         let (settings, file) = match entries {
             Some(_) => Settings::read(&folder, kind)?,
@@ -161,69 +142,15 @@ impl Model {
         Ok((model, settings))
     }
 
-    /// The transformer's `config.json`.
-    pub(crate) fn config(&self) -> &JsonFile {
-        &self.parts.config
+    /// The folder of its first module, which holds `config.json`.
+    pub(crate) fn transformer(&self) -> &Path {
+        self.parts.transformer()
     }
 }
 
 /// The folder that a name means; one without a `/` is of that organization.
 pub(crate) fn find(name: &str, organization: &str, options: &LoadOptions) -> Result<PathBuf> {
     source::find(Path::new(name), organization, options, Vec::new(), &Nobody)
-}
-
-impl Parts {
-    fn load(kind: Kind, folder: PathBuf, entries: Option<Vec<ModuleEntry>>, options: &LoadOptions) -> Result<Self> {
-        if let Some(first) = entries.as_ref().filter(|e| e.first().map(|e| e.kind) != Some(ModuleKind::Transformer)) {
-            let what = format!("{}: first module", folder.join("modules.json").display());
-            let got = first.first().map_or("none", |entry| entry.kind.name());
-            return Err(Error::unsupported(what, got, "Transformer"));
-        }
-        let transformer = transformer_folder(entries.as_deref(), &folder);
-        let settings = match &entries {
-            Some(_) => transformer_settings(transformer, kind)?,
-            None => TransformerSettings::default(),
-        };
-        let config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
-        let model_type = crate::backbones::model_type(&config)?;
-        let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case);
-        let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
-        let network = || match options.kernels {
-            Kernels::Native => network::load(kind, &files, Cpu::new(process::isa()?)),
-            Kernels::Portable => network::load(kind, &files, Portable::new(candle_core::Device::Cpu)),
-        };
-        let (tokenizer, network) = schedule::both(tokenizer, network)?;
-        check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
-        Ok(Self { folder, entries, settings, config, tokenizer, network, device: options.device })
-    }
-
-    /// The real limit: texts that are longer have tokens without a position.
-    fn max_tokens(&self) -> Option<usize> {
-        self.network.limits().max_tokens
-    }
-
-    /// What the folder says, within the real limit.
-    fn default_max_seq_length(&self) -> Option<usize> {
-        let configured = self.settings.max_seq_length;
-        let by_tokenizer = || {
-            [self.tokenizer.model_max_length(), self.network.limits().max_position_embeddings]
-                .into_iter()
-                .flatten()
-                .min()
-        };
-        [configured.or_else(by_tokenizer), self.max_tokens()].into_iter().flatten().min()
-    }
-}
-
-/// Special tokens are never cut, so the model must have positions for them.
-fn check_room(config: &JsonFile, special_tokens: usize, max_tokens: Option<usize>) -> Result<()> {
-    match max_tokens.filter(|room| *room < special_tokens) {
-        Some(room) => {
-            let problem = format!("must leave room for the {special_tokens} special tokens of a pair, leaves {room}");
-            Err(config.error("max_position_embeddings", problem))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Settings.

@@ -83,7 +83,7 @@ fn save_module(entry: &ModuleEntry, path: &Path, staged: &mut Staged<'_>) -> Res
     let config = path.join("config.json");
     match entry.kind {
         // It has no settings of its own that we take.
-        ModuleKind::Normalize | ModuleKind::Transformer => Ok(()),
+        ModuleKind::Normalize => Ok(()),
         ModuleKind::Pooling => {
             let file = read()?;
             let width = ["embedding_dimension", "word_embedding_dimension"].iter().find_map(|key| file.value.get(key));
@@ -101,6 +101,10 @@ fn save_module(entry: &ModuleEntry, path: &Path, staged: &mut Staged<'_>) -> Res
         ModuleKind::LayerNorm => {
             staged.write_json(config, &read()?.value)?;
             copy_weights(&entry.folder, path, staged)
+        }
+        other => {
+            let what = format!("{}: to save, a module", entry.folder.display());
+            Err(Error::unsupported(what, other.name(), "Pooling, Dense, LayerNorm, Normalize"))
         }
     }
 }

@@ -47,9 +47,9 @@ impl<O: Ops> Module<O> {
                 NormalizeConfig::check(&entry.folder)?;
                 Ok((Self::Normalize, width))
             }
-            ModuleKind::Transformer | ModuleKind::Pooling => {
+            other => {
                 let what = format!("{}: after pooling, a module", entry.folder.display());
-                Err(Error::unsupported(what, entry.kind.name(), "Dense, LayerNorm, Normalize"))
+                Err(Error::unsupported(what, other.name(), "Dense, LayerNorm, Normalize"))
             }
         }
     }

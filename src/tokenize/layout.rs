@@ -69,6 +69,11 @@ pub(super) struct Layouts {
 }
 
 impl Layouts {
+    /// No special tokens.
+    pub(super) fn bare() -> Self {
+        Self { single: Layout::new(&[(FIRST, 0)]), pair: Layout::new(&[(FIRST, 0), (SECOND, 1)]) }
+    }
+
     pub(super) fn bert(cls: u32, sep: u32) -> Self {
         Self {
             single: Layout::new(&[(cls, 0), (FIRST, 0), (sep, 0)]),
@@ -86,7 +91,7 @@ impl Layouts {
     /// What the tokenizer's own post-processor does.
     pub(super) fn of(tokenizer: &Tokenizer) -> Result<Self, String> {
         let Some(processor) = tokenizer.get_post_processor() else {
-            return Ok(Self { single: Layout::new(&[(FIRST, 0)]), pair: Layout::new(&[(FIRST, 0), (SECOND, 1)]) });
+            return Ok(Self::bare());
         };
         let text = |id| Encoding::from_tokens(vec![Token::new(id, String::new(), (0, 0))], 0);
         let read = |pair: Option<Encoding>| -> Result<Layout, String> {

@@ -112,6 +112,16 @@ impl Tokenizer {
         })
     }
 
+    /// The same, without special tokens around a text.
+    pub(crate) fn bare(self) -> Self {
+        Self { layouts: Layouts::bare(), ..self }
+    }
+
+    /// The token of an id, where there is one.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// The tokens of `prompt` and `input`, at most `max_length` of them, special ones included: those are never cut.
     ///
     /// The prompt goes before the (first) text and is tokenized with it; `""` is none. Of a pair the longer text is cut

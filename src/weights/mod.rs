@@ -59,6 +59,20 @@ impl Array {
         }
     }
 
+    /// Some of its rows.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let width: usize = self.shape[1..].iter().product();
+        let numbers = rows.start * width..rows.end * width;
+        let data = match &self.data {
+            Data::Owned(data) => Data::Owned(data[numbers].into()),
+            Data::Mapped(map, range) => {
+                let bytes = |number: usize| range.start + number * size_of::<f32>();
+                Data::Mapped(Arc::clone(map), bytes(numbers.start)..bytes(numbers.end))
+            }
+        };
+        Self { shape: std::iter::once(rows.len()).chain(self.shape[1..].iter().copied()).collect(), data }
+    }
+
     /// The arrays' rows, one array's after the other's; all as wide as the first.
     pub(crate) fn stack(arrays: &[Self]) -> Self {
         let rows = arrays.iter().map(|array| array.shape[0]).sum();
@@ -160,6 +174,17 @@ impl Weights {
     /// Names of the tensors that are none of `known`.
     pub(crate) fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = &'a str> {
         self.entries.keys().map(String::as_str).filter(|name| !known.contains(name))
+    }
+
+    /// Whether there is a tensor of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(&format!("{}{name}", self.prefix))
+    }
+
+    /// The tensor of that name, of whatever length; it must have one dimension.
+    pub(crate) fn vector(&self, name: &str) -> Result<Array> {
+        let length = self.entries.get(name).and_then(|entry| entry.shape.first()).copied().unwrap_or_default();
+        self.array(name, &[length])
     }
 
     /// The tensor of that name and shape, as float32.

@@ -1,0 +1,70 @@
+//! `router_config.json`: other modules for queries than for documents.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{JsonFile, ModuleEntry, ModuleKind, inside};
+use crate::error::{Error, Result};
+
+/// The modules of both kinds of texts.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    pub(crate) query: Vec<ModuleEntry>,
+    pub(crate) document: Vec<ModuleEntry>,
+    /// Which of the two a text takes that is said to be neither.
+    pub(crate) query_by_default: bool,
+}
+
+impl Routes {
+    /// Reads `router_config.json` in the Router's folder.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Raw {
+            types: BTreeMap<String, String>,
+            structure: BTreeMap<String, Vec<String>>,
+            #[serde(default)]
+            parameters: Parameters,
+        }
+        #[derive(Default, Deserialize)]
+        struct Parameters {
+            #[serde(default)]
+            default_route: Option<String>,
+            #[serde(default)]
+            route_mappings: Option<BTreeMap<String, Value>>,
+        }
+        let file = JsonFile::read(folder.join("router_config.json"), "a Router module needs it")?;
+        let raw: Raw = file.parse()?;
+        if raw.structure.keys().ne(["document", "query"]) {
+            let what = format!("{}: structure", file.path.display());
+            let got: Vec<_> = raw.structure.keys().map(String::as_str).collect();
+            return Err(Error::unsupported(what, got.join(", "), "the two routes document and query"));
+        }
+        if let Some(mappings) = raw.parameters.route_mappings.filter(|mappings| !mappings.is_empty()) {
+            let what = format!("{}: parameters.route_mappings", file.path.display());
+            let got: Vec<_> = mappings.into_keys().collect();
+            return Err(Error::unsupported(what, got.join(", "), "none"));
+        }
+        let query_by_default = match raw.parameters.default_route.as_deref() {
+            Some("query") => true,
+            None | Some("document") => false,
+            Some(other) => {
+                let problem = format!("must be one of the routes, document and query, got {other:?}");
+                return Err(file.error("parameters.default_route", problem));
+            }
+        };
+        let module = |route: &str, name: &String| {
+            let folder = inside(folder, name, &file.path, &format!("structure.{route}"))?;
+            let class = raw.types.get(name).ok_or_else(|| {
+                file.error(format!("types.{name}"), format!("is missing: structure.{route} lists the module"))
+            })?;
+            Ok(ModuleEntry { kind: ModuleKind::read(class, &file, &format!("types.{name}"))?, folder })
+        };
+        let route = |route: &str| -> Result<Vec<ModuleEntry>> {
+            raw.structure.get(route).into_iter().flatten().map(|name| module(route, name)).collect()
+        };
+        Ok(Self { query: route("query")?, document: route("document")?, query_by_default })
+    }
+}

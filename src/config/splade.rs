@@ -1,0 +1,53 @@
+//! The `config.json` of a SpladePooling module.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::JsonFile;
+use crate::error::{Error, Result};
+
+/// How the weights of a vocabulary's token, one for each token of a text, become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SpladePooling {
+    #[default]
+    Max,
+    Sum,
+}
+
+/// Weights are log(1 + relu(logit)).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SpladeConfig {
+    pub(crate) pooling: SpladePooling,
+    /// Whether they are log(1 + that).
+    pub(crate) twice: bool,
+}
+
+impl SpladeConfig {
+    /// Reads `config.json` in the module's folder.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(default)]
+            pooling_strategy: Option<String>,
+            #[serde(default)]
+            activation_function: Option<String>,
+        }
+        let file = JsonFile::read(folder.join("config.json"), "a SpladePooling module needs it")?;
+        let raw: Raw = file.parse()?;
+        let refuse = |key: &str, got: &str, supported: &str| {
+            Err(Error::unsupported(format!("{}: {key}", file.path.display()), got, supported))
+        };
+        let pooling = match raw.pooling_strategy.as_deref() {
+            None | Some("max") => SpladePooling::Max,
+            Some("sum") => SpladePooling::Sum,
+            Some(other) => return refuse("pooling_strategy", other, "max, sum"),
+        };
+        let twice = match raw.activation_function.as_deref() {
+            None | Some("relu") => false,
+            Some("log1p_relu") => true,
+            Some(other) => return refuse("activation_function", other, "relu, log1p_relu"),
+        };
+        Ok(Self { pooling, twice })
+    }
+}

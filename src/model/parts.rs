@@ -1,0 +1,131 @@
+//! What clones of a model share, and how it is loaded from a folder.
+
+use std::path::{Path, PathBuf};
+
+use crate::backbones;
+use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, TransformerSettings, modules, transformer_settings};
+use crate::error::{Error, Result};
+use crate::heads::Files;
+use crate::network::{self, Network, token_weights};
+use crate::ops::{Cpu, Portable};
+use crate::options::{Device, Kernels, LoadOptions};
+use crate::process;
+use crate::schedule;
+use crate::tokenize::Tokenizer;
+
+/// What clones share.
+pub(super) struct Parts {
+    pub(super) folder: PathBuf,
+    /// What `modules.json` lists, where there is one.
+    pub(super) entries: Option<Vec<ModuleEntry>>,
+    pub(super) settings: TransformerSettings,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) network: Box<dyn Network>,
+    pub(super) device: Device,
+}
+
+impl Parts {
+    pub(super) fn transformer(&self) -> &Path {
+        transformer_folder(self.entries.as_deref(), &self.folder)
+    }
+}
+
+fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) -> &'a Path {
+    entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
+}
+
+/// What `modules.json` lists, where there is one, of a folder that must be there.
+pub(crate) fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
+    if folder.is_dir() {
+        return modules(folder);
+    }
+    let looked = vec![format!("{}: no such folder", folder.display())];
+    Err(Error::ModelNotFound { name: folder.display().to_string(), looked })
+}
+
+impl Parts {
+    pub(super) fn load(
+        kind: Kind,
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
+        match first {
+            None | Some(Some(ModuleKind::Transformer)) => {}
+            Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
+            Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
+                return Self::load_token_weights(folder, entries, options);
+            }
+            Some(other) => {
+                let what = format!("{}: first module", folder.join("modules.json").display());
+                let got = other.map_or("none", ModuleKind::name);
+                return Err(Error::unsupported(what, got, "Transformer"));
+            }
+        }
+        let transformer = transformer_folder(entries.as_deref(), &folder);
+        let settings = match &entries {
+            Some(_) => transformer_settings(transformer, kind)?,
+            None => TransformerSettings::default(),
+        };
+        let config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+        let model_type = backbones::model_type(&config)?;
+        let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case);
+        let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
+        let network = || match options.kernels {
+            Kernels::Native => network::load(kind, &files, Cpu::new(process::isa()?)),
+            Kernels::Portable => network::load(kind, &files, Portable::new(candle_core::Device::Cpu)),
+        };
+        let (tokenizer, network) = schedule::both(tokenizer, network)?;
+        check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
+        Ok(Self { folder, entries, settings, tokenizer, network, device: options.device })
+    }
+
+    /// Loads what needs no transformer: weights of tokens, and their tokenizer.
+    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, options: &LoadOptions) -> Result<Self> {
+        if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
+            let problem = "must list no module after a SparseStaticEmbedding";
+            return Err(Error::config(folder, "modules", problem));
+        }
+        let module = transformer_folder(entries.as_deref(), &folder);
+        // Its class is in tokenizer_config.json: there is no model whose type would say it.
+        let tokenizer = Tokenizer::load(module, "", false)?.bare();
+        let network = token_weights::load(module)?;
+        Ok(Self {
+            folder,
+            entries,
+            settings: TransformerSettings::default(),
+            tokenizer,
+            network,
+            device: options.device,
+        })
+    }
+
+    /// The real limit: texts that are longer have tokens without a position.
+    pub(super) fn max_tokens(&self) -> Option<usize> {
+        self.network.limits().max_tokens
+    }
+
+    /// What the folder says, within the real limit.
+    pub(super) fn default_max_seq_length(&self) -> Option<usize> {
+        let configured = self.settings.max_seq_length;
+        let by_tokenizer = || {
+            [self.tokenizer.model_max_length(), self.network.limits().max_position_embeddings]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        [configured.or_else(by_tokenizer), self.max_tokens()].into_iter().flatten().min()
+    }
+}
+
+/// Special tokens are never cut, so the model must have positions for them.
+fn check_room(config: &JsonFile, special_tokens: usize, max_tokens: Option<usize>) -> Result<()> {
+    match max_tokens.filter(|room| *room < special_tokens) {
+        Some(room) => {
+            let problem = format!("must leave room for the {special_tokens} special tokens of a pair, leaves {room}");
+            Err(config.error("max_position_embeddings", problem))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Weights of tokens that need no transformer: each distinct token of a text has the weight that it always has.
+
+use std::path::Path;
+
+use super::{Network, Output, Wanted};
+use crate::backbones::{Checkpoint, Limits};
+use crate::batch::Batch;
+use crate::config::JsonFile;
+use crate::error::{Error, Result};
+use crate::weights::{Array, Weights};
+
+struct TokenWeights {
+    weights: Array,
+}
+
+/// Loads a SparseStaticEmbedding module.
+pub(crate) fn load(folder: &Path) -> Result<Box<dyn Network>> {
+    if let Some(config) = JsonFile::read_if_there(folder.join("config.json"))?
+        && let Some(path) = config.value.get("path").filter(|path| !path.is_null())
+    {
+        let what = format!("{}: path", config.path.display());
+        return Err(Error::unsupported(what, path.to_string(), "none: the weights in model.safetensors"));
+    }
+    Ok(Box::new(TokenWeights { weights: Weights::open(folder)?.vector("weight")? }))
+}
+
+impl Network for TokenWeights {
+    fn forward(&self, batch: &Batch, _: usize, _: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
+        let weights = self.weights.as_slice();
+        let row = |text: std::ops::Range<usize>| {
+            let mut ids = batch.input_ids[text].to_vec();
+            ids.sort_unstable();
+            ids.dedup();
+            ids.into_iter().map(|id| (id, weights[id as usize])).filter(|(_, weight)| *weight != 0.0).collect()
+        };
+        Ok(Output { sparse: batch.texts().map(row).collect(), ..Output::default() })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            hidden_size: 1,
+            vocab_size: self.embedding_dimension(),
+            type_vocab_size: None,
+            max_tokens: None,
+            max_position_embeddings: None,
+        }
+    }
+
+    fn embedding_dimension(&self) -> usize {
+        self.weights.as_slice().len()
+    }
+
+    fn excludes_prompt(&self) -> bool {
+        false
+    }
+
+    fn takes_no_tokens(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,226 @@
+//! Sparse models: the numbers of sentence-transformers' SparseEncoder, and what `SparseModel` promises beside them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{copy, folders, json, largest_difference, npy, tiny};
+use rushlight::{
+    Error, Kernels, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, process,
+};
+use serde_json::{Value, json};
+
+fn load(folder: &Path, kernels: Kernels) -> SparseModel {
+    let options = LoadOptions { kernels, ..LoadOptions::default() };
+    SparseModel::from_dir_with(folder.join("model"), &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn sparse(case: &str) -> PathBuf {
+    common::data().join("sparse").join(case)
+}
+
+fn model(case: &str) -> SparseModel {
+    load(&sparse(case), Kernels::Native)
+}
+
+fn plain() -> SparseOptions<'static> {
+    SparseOptions::default()
+}
+
+fn dense(embeddings: &SparseEmbeddings) -> Vec<f32> {
+    embeddings.to_dense().unwrap().into_vec()
+}
+
+#[test]
+fn weights_are_the_references() {
+    for folder in folders("sparse") {
+        let texts: Vec<String> = json(&folder.join("texts.json"));
+        let meta: Value = json(&folder.join("meta.json"));
+        let expected = npy(&folder.join("expected64.npy"));
+        let tolerance = 2e-5 * expected.iter().fold(0.0, |largest, x| x.abs().max(largest));
+        for kernels in [Kernels::Native, Kernels::Portable] {
+            let model = load(&folder, kernels);
+            assert_eq!(model.embedding_dimension() as u64, meta["dim"].as_u64().unwrap());
+            assert_eq!(model.max_seq_length().map(|n| n as u64), meta["max_seq_length"].as_u64());
+            let error = largest_difference(&dense(&model.encode_document(&texts, &plain()).unwrap()), &expected);
+            let name = folder.file_name().unwrap().to_string_lossy();
+            println!("{name:28} {kernels:?} {error:8.1e} of {tolerance:8.1e}");
+            assert!(error <= tolerance, "{name} by {kernels:?}: {error:e}");
+            if folder.join("expected_query.npy").exists() {
+                let expected = npy(&folder.join("expected_query.npy"));
+                let queries = model.encode_query(&texts, &plain()).unwrap();
+                assert_eq!(largest_difference(&dense(&queries), &expected), 0.0, "{name}: queries");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_text_gives_the_same_bits() {
+    let before = process::num_threads().unwrap();
+    for folder in folders("sparse") {
+        let texts: Vec<String> = json(&folder.join("texts.json"));
+        let model = load(&folder, Kernels::Native);
+        let all = model.encode_document(&texts, &plain()).unwrap();
+        for threads in [1, 2, 4] {
+            process::set_num_threads(threads).unwrap();
+            assert!(model.encode_document(&texts, &plain()).unwrap() == all, "with {threads} threads");
+            let reversed: Vec<_> = texts.iter().rev().collect();
+            let backwards = model.encode_document(&reversed, &plain()).unwrap();
+            assert!((0..texts.len()).all(|i| backwards.row(texts.len() - 1 - i) == all.row(i)));
+        }
+        process::set_num_threads(before).unwrap();
+        for (text, row) in texts.iter().zip(all.rows()) {
+            assert!(model.encode_document(&[text], &plain()).unwrap().row(0) == row, "{text:?} alone");
+        }
+    }
+}
+
+#[test]
+fn only_the_strongest_weights_are_kept_where_that_is_asked_for() {
+    let mut model = model("splade-bert-max");
+    let all = model.encode(&["some text", "more of it"], &plain()).unwrap();
+    let few =
+        model.encode(&["some text", "more of it"], &SparseOptions { max_active_dims: Some(5), ..plain() }).unwrap();
+    for (few, all) in few.rows().zip(all.rows()) {
+        assert_eq!(few.0.len(), 5);
+        let least = few.1.iter().copied().fold(f32::INFINITY, f32::min);
+        assert_eq!(all.1.iter().filter(|weight| **weight >= least).count(), 5);
+        assert!(few.0.iter().zip(few.1).all(|(i, x)| all.1[all.0.binary_search(i).unwrap()] == *x));
+    }
+    model.set_max_active_dims(Some(5)).unwrap();
+    assert_eq!(model.encode(&["some text", "more of it"], &plain()).unwrap(), few);
+    assert!(matches!(model.set_max_active_dims(Some(0)), Err(Error::InvalidArgument { .. })));
+    let wrong = SparseOptions { max_active_dims: Some(0), ..plain() };
+    assert!(matches!(model.encode(&["a"], &wrong), Err(Error::InvalidArgument { .. })));
+}
+
+#[test]
+fn an_embedding_is_decoded_to_its_strongest_tokens() {
+    let model = model("splade-router-static-query");
+    let query = model.encode_query(&["the weather", ""], &plain()).unwrap();
+    let tokens = model.decode(&query, 0, None);
+    assert_eq!(tokens.len(), query.row(0).0.len());
+    assert!(tokens.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+    assert!(tokens.iter().any(|(token, _)| token == "the"), "{tokens:?}");
+    assert_eq!(model.decode(&query, 0, Some(1)), tokens[..1]);
+    assert_eq!(model.decode(&query, 1, None), []);
+}
+
+#[test]
+fn routes_part_queries_from_documents() {
+    let model = model("splade-router-static-query");
+    let texts = ["a text", "another one"];
+    let documents = model.encode_document(&texts, &plain()).unwrap();
+    let queries = model.encode_query(&texts, &plain()).unwrap();
+    assert_ne!(documents, queries);
+    assert_eq!(model.encode(&texts, &plain()).unwrap(), documents, "the default route");
+    let scores = model.similarity(&queries, &documents).unwrap();
+    let dot = |(i, x): (&[i32], &[f32]), y: &[f32]| i.iter().zip(x).map(|(i, x)| x * y[*i as usize]).sum::<f32>();
+    let rows = documents.to_dense().unwrap();
+    assert!((scores.row(0)[1] - dot(queries.row(0), rows.row(1))).abs() < 1e-5);
+    assert_eq!(model.similarity_fn(), Similarity::Dot);
+}
+
+/// A copy of a case's model, changed.
+fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&sparse(case).join("model"), folder.path());
+    let path = folder.path().join(file);
+    let mut value: Value = json(&path);
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn weights_may_be_logarithms_of_logarithms() {
+    let twice = changed("splade-bert-max", "1_SpladePooling/config.json", |config| {
+        config["activation_function"] = json!("log1p_relu");
+    });
+    let twice = SparseModel::from_dir(twice.path()).unwrap().encode(&["a text"], &plain()).unwrap();
+    let once = model("splade-bert-max").encode(&["a text"], &plain()).unwrap();
+    assert!(twice.row(0).1.iter().zip(once.row(0).1).all(|(twice, once)| *twice == once.ln_1p()));
+}
+
+#[test]
+fn a_plain_folder_of_transformers_is_pooled_by_the_largest_weight() {
+    let folder = changed("splade-bert-max", "config.json", |_| {});
+    for file in ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"] {
+        fs::remove_file(folder.path().join(file)).unwrap();
+    }
+    let plain_one = SparseModel::from_dir(folder.path()).unwrap();
+    assert_eq!(
+        plain_one.encode(&["text"], &plain()).unwrap(),
+        model("splade-bert-max").encode(&["text"], &plain()).unwrap()
+    );
+}
+
+#[test]
+fn prompts_similarities_and_limits_are_the_folders() {
+    let folder = changed("splade-bert-max", "config_sentence_transformers.json", |settings| {
+        settings["prompts"] = json!({ "query": "ask: ", "document": "" });
+        settings["similarity_fn_name"] = json!("cosine");
+        settings["max_active_dims"] = json!(3);
+    });
+    let mut model = SparseModel::from_dir(folder.path()).unwrap();
+    assert_eq!((model.similarity_fn(), model.max_active_dims()), (Similarity::Cosine, Some(3)));
+    let by_hand = model.encode(&["ask: this"], &plain()).unwrap();
+    assert_eq!(model.encode_query(&["this"], &plain()).unwrap(), by_hand);
+    assert_ne!(model.encode_document(&["this"], &plain()).unwrap(), by_hand);
+    let same = model.similarity(&by_hand, &by_hand).unwrap();
+    assert!((same.row(0)[0] - 1.0).abs() < 1e-6);
+    model.set_max_seq_length(10).unwrap();
+    assert_eq!(model.encode(&["word ".repeat(50)], &plain()).unwrap().truncated().count, 1);
+}
+
+#[test]
+fn an_observer_stops_it() {
+    struct Stop;
+    impl Observer for Stop {
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+    for case in ["splade-bert-max", "splade-router-static-query"] {
+        let options = SparseOptions { observer: Some(&Stop), ..plain() };
+        assert!(matches!(model(case).encode_query(&["a"], &options), Err(Error::Interrupted)));
+        assert_eq!(model(case).encode(&[""; 0], &plain()).unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn folders_that_are_wrong_are_refused_by_name() {
+    let message = |folder: &Path| SparseModel::from_dir(folder).unwrap_err().to_string();
+    let holds = |folder: tempfile::TempDir, words: &[&str]| {
+        let message = message(folder.path());
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    };
+    let error = message(&tiny("bert-mean-normalize").model);
+    assert!(error.contains("SentenceTransformer") && error.contains("for Model"), "{error}");
+    let case = "splade-bert-max";
+    holds(changed(case, "config.json", |config| config["architectures"] = json!(["BertModel"])), &["BertModel"]);
+    holds(
+        changed(case, "1_SpladePooling/config.json", |config| config["pooling_strategy"] = json!("mean")),
+        &["pooling_strategy", "mean", "max, sum"],
+    );
+    holds(
+        changed(case, "1_SpladePooling/config.json", |config| config["activation_function"] = json!("gelu")),
+        &["activation_function", "gelu"],
+    );
+    holds(changed(case, "modules.json", |modules| drop(modules.as_array_mut().unwrap().pop())), &["modules.json"]);
+    holds(changed(case, "config.json", |config| config["vocab_size"] = json!(421)), &["word_embeddings"]);
+    let router = "splade-router-static-query";
+    let route = |change: fn(&mut Value)| changed(router, "router_config.json", change);
+    holds(route(|config| config["structure"]["other"] = json!([])), &["structure", "other"]);
+    holds(route(|config| config["parameters"]["default_route"] = json!("else")), &["default_route", "else"]);
+    holds(route(|config| config["types"] = json!({})), &["types.query_0_SparseStaticEmbedding"]);
+    holds(route(|config| config["parameters"]["route_mappings"] = json!({ "a": "b" })), &["route_mappings"]);
+    holds(route(|config| config["structure"]["query"] = json!(["../x"])), &["structure.query", "../x"]);
+    holds(
+        changed(router, "query_0_SparseStaticEmbedding/config.json", |config| config["path"] = json!("idf.json")),
+        &["path", "idf.json"],
+    );
+}
