@@ -19,6 +19,8 @@ pub(crate) struct Batch {
     pub(crate) token_type_ids: Vec<u32>,
     /// Where each text begins, and at the end the number of tokens.
     offsets: Vec<usize>,
+    /// How many of each text's last tokens are not attended to.
+    unattended: Vec<usize>,
 }
 
 impl Batch {
@@ -31,6 +33,7 @@ impl Batch {
                 None => batch.token_type_ids.resize(batch.input_ids.len(), 0),
             }
             batch.offsets.push(batch.input_ids.len());
+            batch.unattended.push(tokens.unattended);
         }
         batch
     }
@@ -45,11 +48,22 @@ impl Batch {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
 
-    /// The rows of neighbouring texts of one length, and that length.
+    /// The rows of each text that are attended to: all but what fills it up.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.texts().zip(&self.unattended).map(|(text, unattended)| text.start..text.end - unattended)
+    }
+
+    /// How many tokens are attended to of the text that begins at a row.
+    pub(crate) fn attended_at(&self, row: usize) -> usize {
+        self.keys().find(|keys| keys.start == row).map_or(0, |keys| keys.len())
+    }
+
+    /// The rows of neighbouring texts that are alike in their length and in how much of it is attended to, and the length.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
-        let lengths = self.offsets.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>();
+        let lengths = self.texts().zip(&self.unattended).map(|(text, unattended)| (text.len(), unattended));
+        let lengths = lengths.collect::<Vec<_>>();
         let mut start = 0;
-        lengths.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0])).collect::<Vec<_>>().into_iter().map(
+        lengths.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0].0)).collect::<Vec<_>>().into_iter().map(
             move |(count, length)| {
                 let rows = start..start + count * length;
                 start = rows.end;
@@ -115,7 +129,7 @@ mod tests {
     use super::*;
 
     fn tokens(length: usize) -> Tokens {
-        Tokens { ids: vec![7; length], type_ids: None, full_length: length }
+        Tokens { ids: vec![7; length], type_ids: None, full_length: length, unattended: 0 }
     }
 
     proptest! {
@@ -172,5 +186,14 @@ mod tests {
             }
             prop_assert_eq!(end, lengths.iter().sum::<usize>());
         }
+    }
+
+    #[test]
+    fn what_fills_a_text_up_is_no_key_and_parts_runs() {
+        let filled = |unattended| Tokens { unattended, ..tokens(4) };
+        let batch = Batch::new(&[tokens(4), filled(1), filled(1), filled(3)]);
+        assert_eq!(batch.keys().collect::<Vec<_>>(), [0..4, 4..7, 8..11, 12..13]);
+        assert_eq!(batch.runs().collect::<Vec<_>>(), [(0..4, 4), (4..12, 4), (12..16, 4)]);
+        assert_eq!([0, 4, 12].map(|row| batch.attended_at(row)), [4, 3, 1]);
     }
 }

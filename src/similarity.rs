@@ -192,6 +192,10 @@ impl<'a> Run<'a> {
         self.threads.min(pieces).min(1 + (terms >> 22))
     }
 
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     pub(crate) fn observer(&self) -> &'a dyn Observer {
         self.observer
     }

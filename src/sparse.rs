@@ -63,6 +63,8 @@ impl fmt::Debug for SparseOptions<'_> {
 impl SparseModel {
     /// Loads a model by its folder, or by its name from the Hugging Face cache.
     ///
+    /// A name without a `/` is one of `sparse-encoder`.
+    ///
     /// # Errors
     /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
     pub fn load(name: &str) -> Result<Self> {
@@ -74,7 +76,7 @@ impl SparseModel {
     /// # Errors
     /// As [`SparseModel::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)
+        Self::from_dir_with(find(name, source::SPARSE_ENCODERS, options)?, options)
     }
 
     /// Loads a model from its folder.

@@ -22,17 +22,23 @@ pub(crate) enum ModuleKind {
     Dense,
     LayerNorm,
     Normalize,
+    /// Which tokens' vectors are kept.
+    MultiVectorMask,
     /// Modules that depend on whether a text is a query or a document.
     Router,
 }
 
+/// Where sentence-transformers keeps its modules.
+const ROOMS: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
+
 impl ModuleKind {
-    const ALL: [(&str, Self); 9] = [
+    const ALL: [(&str, Self); 10] = [
         ("Transformer", Self::Transformer),
         ("MLMTransformer", Self::MlmTransformer),
         ("Pooling", Self::Pooling),
         ("SpladePooling", Self::SpladePooling),
         ("SparseStaticEmbedding", Self::SparseStaticEmbedding),
+        ("MultiVectorMask", Self::MultiVectorMask),
         ("Router", Self::Router),
         ("Dense", Self::Dense),
         ("LayerNorm", Self::LayerNorm),
@@ -51,7 +57,8 @@ impl ModuleKind {
             ["sentence_transformers", "models", _, class] => class,
             ["sentence_transformers", "sparse_encoder", "models", class] => class,
             ["sentence_transformers", "sparse_encoder", "models", _, class] => class,
-            ["sentence_transformers", "base" | "sentence_transformer" | "sparse_encoder", "modules", _, class] => class,
+            ["sentence_transformers", room, "modules", _, class] if ROOMS.contains(&room) => class,
+            ["pylate", "models", "Dense", "Dense"] => "Dense",
             _ => return None,
         };
         Self::ALL.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind)
@@ -163,8 +170,8 @@ pub(crate) struct TransformerSettings {
     config_args: Option<Value>,
 }
 
-/// The transformer's settings: of the first file that is there and says anything.
-pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<TransformerSettings> {
+/// The file of the transformer's settings: the first that is there and says anything.
+pub(super) fn transformer_file(folder: &Path) -> Result<Option<JsonFile>> {
     const FILES: [&str; 7] = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
     for name in FILES {
         let Some(file) = JsonFile::read_if_there(folder.join(format!("sentence_{name}_config.json")))? else {
@@ -173,11 +180,17 @@ pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<Transfor
         if file.value.as_object().is_some_and(serde_json::Map::is_empty) {
             continue;
         }
-        let settings: TransformerSettings = file.parse()?;
-        settings.check(&file, kind)?;
-        return Ok(settings);
+        return Ok(Some(file));
     }
-    Ok(TransformerSettings::default())
+    Ok(None)
+}
+
+/// The transformer's settings.
+pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<TransformerSettings> {
+    let Some(file) = transformer_file(folder)? else { return Ok(TransformerSettings::default()) };
+    let settings: TransformerSettings = file.parse()?;
+    settings.check(&file, kind)?;
+    Ok(settings)
 }
 
 impl TransformerSettings {
@@ -210,8 +223,11 @@ impl TransformerSettings {
             ("tokenizer_args", &self.tokenizer_args),
             ("config_args", &self.config_args),
         ];
+        // Those are read elsewhere.
+        let late = |key: &str| kind == Kind::MultiVector && (key.starts_with("query_") || key == "document_length");
         let says = |value: &Value| !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty());
-        match unused.iter().find_map(|(key, value)| value.as_ref().filter(|v| says(v)).map(|v| (*key, v))) {
+        let unused = unused.iter().filter(|(key, _)| !late(key));
+        match unused.into_iter().find_map(|(key, value)| value.as_ref().filter(|v| says(v)).map(|v| (*key, v))) {
             Some((key, value)) => refuse(key, &value.to_string(), "null"),
             None if self.max_seq_length == Some(0) => Err(file.error("max_seq_length", "must be at least 1, got 0")),
             None => Ok(()),

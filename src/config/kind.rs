@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     Reranker,
     /// A weight for each token of the vocabulary: [`SparseModel`](crate::SparseModel).
     Sparse,
+    /// A vector for each token: [`MultiVectorModel`](crate::MultiVectorModel).
+    MultiVector,
 }
 
 /// What a transformer does, as `sentence_bert_config.json` says it.
@@ -22,10 +24,13 @@ pub(super) struct Task {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Sentence, Self::Reranker, Self::Sparse];
+    const ALL: [Self; 4] = [Self::Sentence, Self::Reranker, Self::Sparse, Self::MultiVector];
 
-    /// By the `model_type` of `config_sentence_transformers.json`.
+    /// By the `model_type` of `config_sentence_transformers.json`; PyLate has one of its own.
     pub(super) fn named(model_type: &str) -> Option<Self> {
+        if model_type == "ColBERT" {
+            return Some(Self::MultiVector);
+        }
         Self::ALL.into_iter().find(|kind| kind.model_type() == model_type)
     }
 
@@ -35,6 +40,7 @@ impl Kind {
             Self::Sentence => "SentenceTransformer",
             Self::Reranker => "CrossEncoder",
             Self::Sparse => "SparseEncoder",
+            Self::MultiVector => "MultiVectorEncoder",
         }
     }
 
@@ -44,13 +50,14 @@ impl Kind {
             Self::Sentence => "Model",
             Self::Reranker => "Reranker",
             Self::Sparse => "SparseModel",
+            Self::MultiVector => "MultiVectorModel",
         }
     }
 
     pub(super) fn task(self) -> Task {
         let task = |name, method_output, module_output| Task { name, method_output, module_output };
         match self {
-            Self::Sentence => task("feature-extraction", "last_hidden_state", "token_embeddings"),
+            Self::Sentence | Self::MultiVector => task("feature-extraction", "last_hidden_state", "token_embeddings"),
             Self::Reranker => task("sequence-classification", "logits", "scores"),
             Self::Sparse => task("fill-mask", "logits", "token_embeddings"),
         }

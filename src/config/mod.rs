@@ -3,6 +3,7 @@
 mod activation;
 mod folder;
 mod kind;
+mod late_interaction;
 mod modules;
 mod router;
 mod splade;
@@ -16,7 +17,8 @@ use serde_json::Value;
 pub(crate) use activation::Activation;
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
 pub(crate) use kind::Kind;
-pub(crate) use modules::{DenseConfig, LayerNormConfig, NormalizeConfig, PoolingConfig, PoolingMode};
+pub(crate) use late_interaction::{LateInteraction, Strategy, is_pylate};
+pub(crate) use modules::{DenseConfig, LayerNormConfig, NormalizeConfig, On, PoolingConfig, PoolingMode};
 
 pub(crate) use router::Routes;
 pub(crate) use splade::{SpladeConfig, SpladePooling};

@@ -147,14 +147,27 @@ fn yes() -> bool {
     true
 }
 
-/// A module's input and output, which for us are always the sentence embedding.
-fn check_names(file: &JsonFile, input: Option<&str>, output: Option<&str>) -> Result<()> {
-    for (key, name) in [("module_input_name", input), ("module_output_name", output)] {
-        if let Some(name) = name.filter(|name| *name != "sentence_embedding") {
-            return Err(Error::unsupported(format!("{}: {key}", file.path.display()), name, "sentence_embedding"));
+/// What a module's input and output are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum On {
+    Sentences,
+    Tokens,
+}
+
+impl On {
+    /// Checks what a module's file says of them.
+    fn check(self, file: &JsonFile, input: Option<&str>, output: Option<&str>) -> Result<()> {
+        let wanted = match self {
+            Self::Sentences => "sentence_embedding",
+            Self::Tokens => "token_embeddings",
+        };
+        for (key, name) in [("module_input_name", input), ("module_output_name", output)] {
+            if let Some(name) = name.filter(|name| *name != wanted) {
+                return Err(Error::unsupported(format!("{}: {key}", file.path.display()), name, wanted));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A linear layer with an activation on the sentence embedding.
@@ -169,7 +182,7 @@ pub(crate) struct DenseConfig {
 
 impl DenseConfig {
     /// Reads `config.json` in the module's folder; `width` is that of the module's input.
-    pub(crate) fn read(folder: &Path, width: usize) -> Result<Self> {
+    pub(crate) fn read(folder: &Path, on: On, width: usize) -> Result<Self> {
         #[derive(Deserialize)]
         struct Raw {
             in_features: usize,
@@ -187,7 +200,7 @@ impl DenseConfig {
         }
         let file = JsonFile::read(folder.join("config.json"), "a Dense module needs it")?;
         let raw: Raw = file.parse()?;
-        check_names(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())?;
+        on.check(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())?;
         if raw.in_features != width {
             let problem = format!("must be the width of the module's input, {width}, got {}", raw.in_features);
             return Err(file.error("in_features", problem));
@@ -230,7 +243,7 @@ pub(crate) struct NormalizeConfig;
 
 impl NormalizeConfig {
     /// Checks `config.json` in the module's folder, which is often absent.
-    pub(crate) fn check(folder: &Path) -> Result<()> {
+    pub(crate) fn check(folder: &Path, on: On) -> Result<()> {
         #[derive(Deserialize)]
         struct Raw {
             #[serde(default)]
@@ -240,6 +253,6 @@ impl NormalizeConfig {
         }
         let Some(file) = JsonFile::read_if_there(folder.join("config.json"))? else { return Ok(()) };
         let raw: Raw = file.parse()?;
-        check_names(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())
+        on.check(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())
     }
 }

@@ -1,6 +1,7 @@
 //! The heads: from token embeddings to what a model gives. One kind a file, each written in the ops' words.
 
 mod classifier;
+mod multi_vector;
 mod sentence;
 mod splade;
 mod transform;
@@ -43,7 +44,7 @@ pub(crate) enum Wanted {
 pub(crate) struct Output {
     /// A row a text, `(texts, width)`: sentence embeddings, or logits. Empty for sparse models.
     pub(crate) sentence_embeddings: Vec<f32>,
-    /// `(tokens, hidden_size)`; empty where not wanted.
+    /// `(tokens, hidden_size)`, of late-interaction models `(tokens, width)`; empty where not wanted.
     pub(crate) token_embeddings: Vec<f32>,
     /// A row a text, of sparse models.
     pub(crate) sparse: Vec<SparseRow>,
@@ -74,5 +75,6 @@ pub(crate) fn load<O: Ops>(
         Kind::Sentence => sentence::load(files, limits.hidden_size, ops),
         Kind::Reranker => classifier::load(files, weights, limits.hidden_size, ops),
         Kind::Sparse => splade::load(files, weights, limits, ops),
+        Kind::MultiVector => multi_vector::load(files, weights, limits.hidden_size, ops),
     }
 }

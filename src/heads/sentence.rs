@@ -2,7 +2,7 @@
 
 use super::{Files, Head, Output, Wanted};
 use crate::batch::Batch;
-use crate::config::{PoolingConfig, PoolingMode};
+use crate::config::{On, PoolingConfig, PoolingMode};
 use crate::error::Result;
 use crate::modules::{self, Module};
 use crate::ops::{Ops, Queries};
@@ -18,7 +18,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, hidden_size: usize, ops: &O) -> Re
     let mut width = pooling.modes.len() * hidden_size;
     let mut modules = Vec::new();
     for entry in files.entries.unwrap_or_default().iter().skip(2) {
-        let (module, output) = Module::load(entry, width, ops)?;
+        let (module, output) = Module::load(entry, On::Sentences, width, ops)?;
         modules.push(module);
         width = output;
     }

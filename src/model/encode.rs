@@ -150,9 +150,16 @@ impl Model {
             Err(Error::Tokenizer(problem)) => Ok(Err(problem)),
             tokens => {
                 let tokens = tokens?;
-                Ok(self.check_ids(&tokens).map(|()| tokens))
+                Ok(self.check_ids(&tokens).map(|()| self.filled(tokens)))
             }
         }
+    }
+
+    fn filled(&self, mut tokens: Tokens) -> Tokens {
+        if let Some(fill) = self.fill {
+            fill.up(&mut tokens);
+        }
+        tokens
     }
 
     /// Whether the embedding tables have every id; else what is wrong.

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::parts::Parts;
-use crate::config::{Kind, ModuleEntry, Settings};
+use crate::config::{Kind, LateInteraction, ModuleEntry, Settings};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::options::{Device, LoadOptions};
 use crate::schedule::Nobody;
 use crate::similarity::{self, Matrix, Run, Similarity};
 use crate::source;
+use crate::tokenize::Fill;
 
 pub(crate) use self::encode::Call;
 pub(crate) use self::parts::listed_modules;
@@ -32,6 +33,8 @@ pub struct Model {
     similarity: Similarity,
     truncate_dim: Option<usize>,
     max_seq_length: Option<usize>,
+    /// What fills texts up: queries of late-interaction models.
+    fill: Option<Fill>,
 }
 
 impl std::fmt::Debug for Model {
@@ -104,7 +107,9 @@ impl Model {
             None => Default::default(),
         };
         let parts = Parts::load(kind, folder, entries, options)?;
-        let similarity = match settings.similarity_fn_name.as_deref().map(str::parse::<Similarity>).transpose() {
+        // Those of late interaction are not among ours.
+        let named = settings.similarity_fn_name.as_deref().filter(|_| kind != Kind::MultiVector);
+        let similarity = match named.map(str::parse::<Similarity>).transpose() {
             Ok(similarity) => similarity.unwrap_or_default(),
             Err(Error::InvalidArgument { problem, .. }) => {
                 return Err(Error::config(file, "similarity_fn_name", problem));
@@ -123,6 +128,7 @@ impl Model {
             default_prompt_name: None,
             similarity: options.similarity.unwrap_or(similarity),
             truncate_dim: settings.truncate_dim,
+            fill: None,
         };
         match &options.default_prompt_name {
             Some(name) => model.set_default_prompt_name(Some(name.clone()))?,
@@ -140,6 +146,26 @@ impl Model {
             model.set_max_seq_length(tokens)?;
         }
         Ok((model, settings))
+    }
+
+    /// The same model for texts that are read otherwise: cut to another length, and filled up.
+    pub(crate) fn reading(&self, max_seq_length: Option<usize>, fill: Option<Fill>) -> Self {
+        Self { max_seq_length, fill, ..self.clone() }
+    }
+
+    /// How a late-interaction model treats queries and documents; of other kinds it says nothing.
+    pub(crate) fn late_interaction(&self) -> Arc<LateInteraction> {
+        Arc::clone(&self.parts.late_interaction)
+    }
+
+    /// The real limit of tokens of a text, where there is one.
+    pub(crate) fn max_tokens(&self) -> Option<usize> {
+        self.parts.max_tokens()
+    }
+
+    /// Rows of the embedding table.
+    pub(crate) fn vocab_size(&self) -> usize {
+        self.parts.network.limits().vocab_size
     }
 
     /// The folder of its first module, which holds `config.json`.

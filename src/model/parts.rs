@@ -1,9 +1,12 @@
 //! What clones of a model share, and how it is loaded from a folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::backbones;
-use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, TransformerSettings, modules, transformer_settings};
+use crate::config::{
+    JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, modules, transformer_settings,
+};
 use crate::error::{Error, Result};
 use crate::heads::Files;
 use crate::network::{self, Network, token_weights};
@@ -22,6 +25,7 @@ pub(super) struct Parts {
     pub(super) tokenizer: Tokenizer,
     pub(super) network: Box<dyn Network>,
     pub(super) device: Device,
+    pub(super) late_interaction: Arc<LateInteraction>,
 }
 
 impl Parts {
@@ -70,7 +74,12 @@ impl Parts {
         };
         let config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         let model_type = backbones::model_type(&config)?;
-        let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case);
+        let late_interaction = match kind {
+            Kind::MultiVector => LateInteraction::read(&folder, transformer, entries.as_deref())?,
+            _ => LateInteraction::default(),
+        };
+        let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
+        let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case)?.with_prefixes(prefixes);
         let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
         let network = || match options.kernels {
             Kernels::Native => network::load(kind, &files, Cpu::new(process::isa()?)),
@@ -78,7 +87,8 @@ impl Parts {
         };
         let (tokenizer, network) = schedule::both(tokenizer, network)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
-        Ok(Self { folder, entries, settings, tokenizer, network, device: options.device })
+        let late_interaction = Arc::new(late_interaction);
+        Ok(Self { folder, entries, settings, tokenizer, network, device: options.device, late_interaction })
     }
 
     /// Loads what needs no transformer: weights of tokens, and their tokenizer.
@@ -98,6 +108,7 @@ impl Parts {
             tokenizer,
             network,
             device: options.device,
+            late_interaction: Arc::default(),
         })
     }
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use crate::backbones::Parameters;
 use crate::config::{
-    Activation, DenseConfig, JsonFile, LayerNormConfig, ModuleEntry, ModuleKind, NormalizeConfig, PoolingConfig,
+    Activation, DenseConfig, JsonFile, LayerNormConfig, ModuleEntry, ModuleKind, NormalizeConfig, On, PoolingConfig,
 };
 use crate::error::{Error, Result};
 use crate::ops::Ops;
-use crate::weights::Weights;
+use crate::weights::{Array, Weights};
 
-/// A module on the sentence embedding.
+/// A module on sentence embeddings, or on those of tokens.
 pub(crate) enum Module<O: Ops> {
     Dense(Dense<O>),
     LayerNorm(O::Norm),
@@ -31,11 +31,17 @@ enum Residual<O: Ops> {
 }
 
 impl<O: Ops> Module<O> {
+    /// A linear layer without a bias or an activation.
+    pub(crate) fn projection(weight: &Array, ops: &O) -> Result<Self> {
+        let linear = ops.linear_layer(std::slice::from_ref(weight), None)?;
+        Ok(Self::Dense(Dense { linear, activation: Activation::Identity, residual: Residual::None }))
+    }
+
     /// Loads a module whose input is `width` wide; gives the width of its output too.
-    pub(crate) fn load(entry: &ModuleEntry, width: usize, ops: &O) -> Result<(Self, usize)> {
+    pub(crate) fn load(entry: &ModuleEntry, on: On, width: usize, ops: &O) -> Result<(Self, usize)> {
         match entry.kind {
             ModuleKind::Dense => {
-                let config = DenseConfig::read(&entry.folder, width)?;
+                let config = DenseConfig::read(&entry.folder, on, width)?;
                 Ok((Self::Dense(Dense::load(&entry.folder, &config, ops)?), config.out_features))
             }
             ModuleKind::LayerNorm => {
@@ -44,7 +50,7 @@ impl<O: Ops> Module<O> {
                 Ok((Self::LayerNorm(Parameters::new(&weights, ops).norm("norm", width, LayerNormConfig::EPS)?), width))
             }
             ModuleKind::Normalize => {
-                NormalizeConfig::check(&entry.folder)?;
+                NormalizeConfig::check(&entry.folder, on)?;
                 Ok((Self::Normalize, width))
             }
             other => {
@@ -54,7 +60,7 @@ impl<O: Ops> Module<O> {
         }
     }
 
-    /// `(texts, width)` to `(texts, width of the output)`.
+    /// `(rows, width)` to `(rows, width of the output)`, a row a text or a token.
     pub(crate) fn forward(&self, ops: &O, x: &O::Tensor) -> Result<O::Tensor> {
         match self {
             Self::Dense(dense) => dense.forward(ops, x),

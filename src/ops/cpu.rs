@@ -209,11 +209,11 @@ impl Ops for Cpu {
         let mut out = self.room(asking.rows, hidden);
         let parts = [(asking, 0), (qkv, 1), (qkv, 2)];
         let parts = parts.map(|(x, part)| x.as_rows().columns(part * hidden..(part + 1) * hidden));
-        let span = |(i, text): (usize, Range<usize>)| Span {
-            queries: if queries == Queries::First { i..i + 1 } else { text.clone() },
-            keys: text,
+        let span = |(i, (text, keys)): (usize, (Range<usize>, Range<usize>))| Span {
+            queries: if queries == Queries::First { i..i + 1 } else { text },
+            keys,
         };
-        let spans: Vec<_> = batch.texts().enumerate().map(span).collect();
+        let spans: Vec<_> = batch.texts().zip(batch.keys()).enumerate().map(span).collect();
         let heads = Heads { width: shape.head_width, scale: shape.scale, bias: shape.bias.as_ref() };
         let mut rest = out.as_rows_mut();
         let mut tasks = Vec::new();

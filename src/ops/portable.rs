@@ -6,7 +6,7 @@ use candle_nn::ops::{sigmoid, softmax_last_dim};
 use super::{Attention, FeedForward, Lookup, Ops, Queries};
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::weights::Array;
 
 /// A device of candle's.
@@ -134,10 +134,13 @@ impl Ops for Portable {
             let qkv = qkv.narrow(0, rows.start, rows.len())?.reshape((count, length, 3, *heads, *head_width))?;
             let part = |i: usize| qkv.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
             let asking = if queries == Queries::First { 1 } else { length };
-            let (queries, keys, values) = (part(0)?.narrow(2, 0, asking)?.contiguous()?, part(1)?, part(2)?);
+            let attended = batch.attended_at(rows.start);
+            let some = |i: usize, tokens: usize| Ok::<_, Error>(part(i)?.narrow(2, 0, tokens)?.contiguous()?);
+            let (queries, keys, values) = (some(0, asking)?, some(1, attended)?, some(2, attended)?);
             let mut scores = (queries.matmul(&keys.t()?.contiguous()?)? * f64::from(*scale))?;
             if let Some(table) = bias {
-                scores = scores.broadcast_add(&self.biases(table, length)?.narrow(1, 0, asking)?)?;
+                let biases = self.biases(table, length)?.narrow(1, 0, asking)?.narrow(2, 0, attended)?;
+                scores = scores.broadcast_add(&biases)?;
             }
             let attended = softmax_last_dim(&scores)?.matmul(&values)?;
             Ok(attended.transpose(1, 2)?.reshape((count * asking, heads * head_width))?)

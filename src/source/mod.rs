@@ -20,8 +20,9 @@ use cache::{Repository, State};
 
 /// Whose models are named without an organization.
 pub(crate) const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
-/// Whose rerankers are.
+/// Whose rerankers are, and whose sparse models.
 pub(crate) const CROSS_ENCODERS: &str = "cross-encoder";
+pub(crate) const SPARSE_ENCODERS: &str = "sparse-encoder";
 
 /// The folder that `name` means: itself where it is one, else the snapshot of that repository in the cache, which is
 /// downloaded where it isn't there and nothing forbids it. A name without a `/` is of `organization`.

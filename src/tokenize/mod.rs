@@ -7,6 +7,7 @@
 
 mod class;
 mod files;
+mod fill;
 mod guard;
 mod layout;
 mod rebuild;
@@ -20,7 +21,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::{ModelWrapper, NormalizerWrapper};
+use tokenizers::{AddedToken, ModelWrapper, NormalizerWrapper};
 use tokenizers::{PaddingDirection, PostProcessorWrapper, TruncationDirection};
 
 use self::class::Class;
@@ -29,6 +30,8 @@ use self::guard::caught;
 use self::layout::{Layouts, longest_first};
 use self::special::SpecialTokens;
 use crate::error::{Error, Result};
+
+pub(crate) use self::fill::Fill;
 
 /// One input: a text, or a pair of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +63,8 @@ pub struct Tokens {
     pub type_ids: Option<Vec<u32>>,
     /// How many tokens there are before the cut, special ones included.
     pub full_length: usize,
+    /// How many of the last ids only fill the text up, and are not attended to.
+    pub(crate) unattended: usize,
 }
 
 /// Text to ids and back. Nothing about it changes after loading, so threads share it.
@@ -70,6 +75,7 @@ pub struct Tokenizer {
     token_type_ids: bool,
     max_id: u32,
     pad_id: Option<u32>,
+    filler_id: Option<u32>,
     pad_left: bool,
     cut_left: bool,
     model_max_length: Option<usize>,
@@ -102,6 +108,10 @@ impl Tokenizer {
             token_type_ids: takes_token_type_ids(&config, class)?,
             max_id: inner.get_vocab(true).into_values().max().unwrap_or(0).max(layouts.max_id()),
             pad_id: special.get("pad_token").and_then(|token| inner.token_to_id(token)),
+            filler_id: ["mask_token", "eos_token"]
+                .iter()
+                .find_map(|key| special.get(key))
+                .and_then(|token| inner.token_to_id(token)),
             pad_left: config.left("padding_side")?.or(padded_left).unwrap_or(false),
             cut_left: config.left("truncation_side")?.or(cut_left).unwrap_or(false),
             model_max_length: model_max_length(&config)?,
@@ -115,6 +125,32 @@ impl Tokenizer {
     /// The same, without special tokens around a text.
     pub(crate) fn bare(self) -> Self {
         Self { layouts: Layouts::bare(), ..self }
+    }
+
+    /// The same, in which each prefix is one token where it, or its first word, is known as one: a text is not parted or
+    /// normalized there.
+    pub(crate) fn with_prefixes(mut self, prefixes: &[String]) -> Result<Self> {
+        for prefix in prefixes {
+            let Some(word) = prefix.split_whitespace().next() else { continue };
+            let known = [prefix.as_str(), word].into_iter().find_map(|token| Some((token, self.id(token)?)));
+            let Some((token, id)) = known else { continue };
+            if self.encode_plain(token)? != [id] {
+                let added = AddedToken::from(token, true).normalized(false);
+                caught(|| self.inner.add_special_tokens([added])).map_err(Error::Tokenizer)?;
+                self.special_ids.insert(id);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The id of a token, where there is one.
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The id of the mask token, or for want of one of the token that ends texts.
+    pub(crate) fn filler_id(&self) -> Option<u32> {
+        self.filler_id
     }
 
     /// The token of an id, where there is one.
@@ -147,7 +183,7 @@ impl Tokenizer {
         let second = second.unwrap_or_default();
         let full_length = layout.length(first.len(), second.len());
         let (ids, type_ids) = layout.join(self.cut(&first, kept_first), self.cut(&second, kept_second));
-        Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length })
+        Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0 })
     }
 
     fn cut<'a>(&self, ids: &'a [u32], kept: usize) -> &'a [u32] {

@@ -187,6 +187,12 @@ impl Weights {
         self.array(name, &[length])
     }
 
+    /// The tensor of that name, of whatever number of rows.
+    pub(crate) fn matrix(&self, name: &str, columns: usize) -> Result<Array> {
+        let rows = self.entries.get(name).and_then(|entry| entry.shape.first()).copied().unwrap_or_default();
+        self.array(name, &[rows, columns])
+    }
+
     /// The tensor of that name and shape, as float32.
     ///
     /// Old checkpoints call a norm's weight and bias gamma and beta.

@@ -1,0 +1,226 @@
+//! How a late-interaction model treats queries and documents, in the three layouts that its folder may have.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::folder::transformer_file;
+use super::{JsonFile, Kind, ModuleEntry, ModuleKind, Settings};
+use crate::error::{Error, Result};
+
+/// What a folder says beside its modules' weights.
+#[derive(Debug, Default)]
+pub(crate) struct LateInteraction {
+    pub(crate) expansion: Option<Expansion>,
+    /// Tokens that are kept of a query, where it isn't filled up.
+    pub(crate) query_length: Option<usize>,
+    pub(crate) document_length: Option<usize>,
+    /// Words whose tokens are left out of the result, and of which texts.
+    pub(crate) skiplist: Vec<String>,
+    pub(crate) skips_in_queries: bool,
+    pub(crate) skips_in_documents: bool,
+    /// What older layouts put before queries and documents, each as one token where there is such a token.
+    pub(crate) prefixes: Option<[String; 2]>,
+    /// Where lengths are said, for messages.
+    pub(crate) file: PathBuf,
+}
+
+/// How queries are filled up with a token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expansion {
+    pub(crate) strategy: Strategy,
+    /// Whether the other tokens attend to the filled-in ones.
+    #[serde(default)]
+    pub(crate) attend: bool,
+    /// The token; `None` is the mask token.
+    #[serde(default)]
+    pub(crate) token: Option<String>,
+    pub(crate) length: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Strategy {
+    /// To that length exactly: longer queries are cut.
+    Fixed,
+    /// To that length at least.
+    Min,
+}
+
+/// ColBERT's length of a query where none is given.
+const QUERY_LENGTH: usize = 32;
+const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+
+fn punctuation() -> Vec<String> {
+    PUNCTUATION.chars().map(String::from).collect()
+}
+
+/// Whether a folder with `modules.json` is in PyLate's layout.
+pub(crate) fn is_pylate(folder: &Path) -> Result<bool> {
+    let (settings, _) = Settings::read(folder, Kind::MultiVector)?;
+    Ok(settings.model_type.as_deref() == Some("ColBERT"))
+}
+
+impl LateInteraction {
+    /// Reads a folder in the layout of Stanford's ColBERT, of PyLate, or of sentence-transformers.
+    pub(crate) fn read(folder: &Path, transformer: &Path, entries: Option<&[ModuleEntry]>) -> Result<Self> {
+        match entries {
+            None => Self::of_stanford(folder),
+            Some(_) if is_pylate(folder)? => Self::of_pylate(folder),
+            Some(entries) => Self::native(transformer, entries),
+        }
+    }
+
+    fn of_stanford(folder: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(default)]
+        struct Raw {
+            query_token_id: String,
+            doc_token_id: String,
+            query_maxlen: Option<usize>,
+            doc_maxlen: Option<usize>,
+            attend_to_mask_tokens: bool,
+            mask_punctuation: bool,
+        }
+        impl Default for Raw {
+            fn default() -> Self {
+                Self {
+                    query_token_id: "[unused0]".to_owned(),
+                    doc_token_id: "[unused1]".to_owned(),
+                    query_maxlen: None,
+                    doc_maxlen: None,
+                    attend_to_mask_tokens: false,
+                    mask_punctuation: true,
+                }
+            }
+        }
+        let path = folder.join("artifact.metadata");
+        let raw = JsonFile::read_if_there(path.clone())?.map_or_else(|| Ok(Raw::default()), |file| file.parse())?;
+        Self {
+            expansion: Some(Expansion {
+                strategy: Strategy::Fixed,
+                attend: raw.attend_to_mask_tokens,
+                token: None,
+                length: raw.query_maxlen.unwrap_or(QUERY_LENGTH),
+            }),
+            document_length: raw.doc_maxlen,
+            skiplist: if raw.mask_punctuation { punctuation() } else { Vec::new() },
+            skips_in_documents: true,
+            prefixes: Some([format!("{} ", raw.query_token_id), format!("{} ", raw.doc_token_id)]),
+            file: path,
+            ..Self::default()
+        }
+        .checked()
+    }
+
+    fn of_pylate(folder: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(default)]
+            query_prefix: Option<String>,
+            #[serde(default)]
+            document_prefix: Option<String>,
+            #[serde(default)]
+            query_length: Option<usize>,
+            #[serde(default)]
+            document_length: Option<usize>,
+            #[serde(default)]
+            attend_to_expansion_tokens: Option<bool>,
+            #[serde(default)]
+            skiplist_words: Option<Vec<String>>,
+            #[serde(default)]
+            do_query_expansion: Option<bool>,
+        }
+        let file = JsonFile::read(folder.join("config_sentence_transformers.json"), "it says how queries are read")?;
+        let raw: Raw = file.parse()?;
+        let expands = raw.do_query_expansion != Some(false);
+        Self {
+            expansion: expands.then(|| Expansion {
+                strategy: Strategy::Fixed,
+                attend: raw.attend_to_expansion_tokens.unwrap_or(false),
+                token: None,
+                length: raw.query_length.unwrap_or(QUERY_LENGTH),
+            }),
+            query_length: raw.query_length,
+            document_length: raw.document_length,
+            skiplist: raw.skiplist_words.unwrap_or_else(punctuation),
+            skips_in_documents: true,
+            prefixes: Some([raw.query_prefix, raw.document_prefix].map(Option::unwrap_or_default)),
+            file: file.path,
+            ..Self::default()
+        }
+        .checked()
+    }
+
+    fn native(transformer: &Path, entries: &[ModuleEntry]) -> Result<Self> {
+        #[derive(Default, Deserialize)]
+        struct Raw {
+            #[serde(default)]
+            query_length: Option<usize>,
+            #[serde(default)]
+            document_length: Option<usize>,
+            #[serde(default)]
+            query_expansion: Option<Expansion>,
+        }
+        let file = transformer_file(transformer)?;
+        let raw = file.as_ref().map_or_else(|| Ok(Raw::default()), JsonFile::parse::<Raw>)?;
+        let mut all = Self {
+            expansion: raw.query_expansion,
+            query_length: raw.query_length,
+            document_length: raw.document_length,
+            file: file.map_or_else(|| transformer.join("sentence_bert_config.json"), |file| file.path),
+            ..Self::default()
+        };
+        for entry in entries.iter().filter(|entry| entry.kind == ModuleKind::MultiVectorMask) {
+            all.read_mask(&entry.folder)?;
+        }
+        all.checked()
+    }
+
+    /// Reads the `config.json` of a MultiVectorMask module.
+    fn read_mask(&mut self, folder: &Path) -> Result<()> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Tasks {
+            One(String),
+            Several(Vec<String>),
+        }
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(default)]
+            skiplist_words: Option<Vec<String>>,
+            #[serde(default)]
+            skiplist_tasks: Option<Tasks>,
+            #[serde(default)]
+            keep_only_token_ids: Option<Vec<u32>>,
+        }
+        let file = JsonFile::read(folder.join("config.json"), "a MultiVectorMask module needs it")?;
+        let raw: Raw = file.parse()?;
+        if let Some(ids) = raw.keep_only_token_ids.filter(|ids| !ids.is_empty()) {
+            let what = format!("{}: keep_only_token_ids", file.path.display());
+            return Err(Error::unsupported(what, format!("{ids:?}"), "null"));
+        }
+        let tasks = match raw.skiplist_tasks {
+            None => vec!["document".to_owned()],
+            Some(Tasks::One(task)) => vec![task],
+            Some(Tasks::Several(tasks)) => tasks,
+        };
+        self.skiplist = raw.skiplist_words.unwrap_or_default();
+        self.skips_in_queries = tasks.iter().any(|task| task == "query");
+        self.skips_in_documents = tasks.iter().any(|task| task == "document");
+        Ok(())
+    }
+
+    fn checked(self) -> Result<Self> {
+        let lengths = [
+            ("query length", self.expansion.as_ref().map(|expansion| expansion.length)),
+            ("query length", self.query_length),
+            ("document length", self.document_length),
+        ];
+        match lengths.iter().find(|(_, length)| *length == Some(0)) {
+            Some((key, _)) => Err(Error::config(self.file, *key, "must be at least 1, got 0")),
+            None => Ok(self),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Late interaction (Khattab and Zaharia, 2020): a vector for each token.
+
+use super::{Files, Head, Output, Wanted};
+use crate::batch::Batch;
+use crate::config::{ModuleKind, On, is_pylate};
+use crate::error::{Error, Result};
+use crate::modules::Module;
+use crate::ops::{Ops, Queries};
+use crate::weights::Weights;
+
+struct MultiVector<O: Ops> {
+    modules: Vec<Module<O>>,
+    width: usize,
+}
+
+/// The modules after the transformer, each on every token's vector. PyLate's folders don't list that it is normalized, and
+/// Stanford's have the projection among the transformer's weights and list nothing.
+pub(super) fn load<O: Ops>(
+    files: &Files<'_>,
+    weights: &Weights,
+    hidden_size: usize,
+    ops: &O,
+) -> Result<Box<dyn Head<O>>> {
+    let Some(entries) = files.entries else {
+        return stanford(files, weights, hidden_size, ops);
+    };
+    let (mut modules, mut width) = (Vec::new(), hidden_size);
+    // What is left out of the result is decided by token ids, which are not here.
+    let listed = entries.iter().skip(1).filter(|entry| entry.kind != ModuleKind::MultiVectorMask);
+    for entry in listed {
+        let (module, output) = Module::load(entry, On::Tokens, width, ops)?;
+        modules.push(module);
+        width = output;
+    }
+    if is_pylate(files.folder)? {
+        modules.push(Module::Normalize);
+    }
+    Ok(Box::new(MultiVector { modules, width }))
+}
+
+fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, ops: &O) -> Result<Box<dyn Head<O>>> {
+    let architecture = files.config.value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
+    if architecture != Some("HF_ColBERT") {
+        let what = format!("{}: without modules.json, for MultiVectorModel, architecture", files.config.path.display());
+        return Err(Error::unsupported(what, architecture.unwrap_or("none"), "HF_ColBERT"));
+    }
+    let projection = weights.matrix("linear.weight", hidden_size)?;
+    let width = projection.shape[0];
+    let modules = vec![Module::projection(&projection, ops)?, Module::Normalize];
+    Ok(Box::new(MultiVector { modules, width }))
+}
+
+impl<O: Ops> Head<O> for MultiVector<O> {
+    fn queries(&self, _: Wanted, _: usize) -> Queries {
+        Queries::All
+    }
+
+    fn forward(&self, ops: &O, tokens: O::Tensor, _: &Batch, _: usize, _: Wanted) -> Result<Output> {
+        let mut x = tokens;
+        for module in &self.modules {
+            x = module.forward(ops, &x)?;
+        }
+        Ok(Output { token_embeddings: ops.to_vec(&x)?, ..Output::default() })
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}

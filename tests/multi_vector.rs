@@ -1,0 +1,215 @@
+//! Late-interaction models: the numbers of sentence-transformers' MultiVectorEncoder, and what `MultiVectorModel` promises
+//! beside them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{copy, folders, json, largest_difference, npy, tiny};
+use rushlight::{
+    Error, Kernels, LoadOptions, Matrix, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer, process,
+};
+use serde_json::{Value, json};
+
+const CASES: [&str; 4] =
+    ["multivector-native-bert", "multivector-pylate-attend", "multivector-pylate-bert", "multivector-stanford-bert"];
+
+fn case(name: &str) -> PathBuf {
+    common::data().join("multi_vector").join(name)
+}
+
+fn load(folder: &Path, kernels: Kernels) -> MultiVectorModel {
+    let options = LoadOptions { kernels, ..LoadOptions::default() };
+    MultiVectorModel::from_dir_with(folder.join("model"), &options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn model(name: &str) -> MultiVectorModel {
+    load(&case(name), Kernels::Native)
+}
+
+fn plain() -> MultiVectorOptions<'static> {
+    MultiVectorOptions::default()
+}
+
+fn encode(model: &MultiVectorModel, kind: &str, texts: &[impl AsRef<str>]) -> Vec<Matrix> {
+    match kind {
+        "query" => model.encode_query(texts, &plain()).unwrap(),
+        _ => model.encode_document(texts, &plain()).unwrap(),
+    }
+}
+
+#[test]
+fn vectors_and_scores_are_the_references() {
+    for folder in folders("multi_vector") {
+        let texts: Vec<String> = json(&folder.join("texts.json"));
+        let name = folder.file_name().unwrap().to_string_lossy();
+        for kernels in [Kernels::Native, Kernels::Portable] {
+            let model = load(&folder, kernels);
+            for kind in ["query", "document"] {
+                let lengths: Vec<usize> = json(&folder.join(format!("{kind}_lengths.json")));
+                let expected = npy(&folder.join(format!("{kind}_values64.npy")));
+                let got = encode(&model, kind, &texts);
+                assert_eq!(got.iter().map(Matrix::rows).collect::<Vec<_>>(), lengths, "{name} {kind}");
+                let got: Vec<f32> = got.into_iter().flat_map(Matrix::into_vec).collect();
+                let error = largest_difference(&got, &expected);
+                println!("{name:28} {kind:8} {kernels:?} {error:8.1e}");
+                assert!(error <= 1e-5, "{name} {kind} by {kernels:?}: {error:e}");
+            }
+            let (queries, documents) = (encode(&model, "query", &texts[..12]), encode(&model, "document", &texts));
+            let scores = model.similarity(&queries, &documents).unwrap();
+            let expected = npy(&folder.join("maxsim.npy"));
+            assert!(largest_difference(scores.as_slice(), &expected) <= 1e-5 * 32.0, "{name}");
+            let pairs = model.similarity_pairwise(&queries, &documents[..12]).unwrap();
+            assert!((0..12).all(|i| pairs[i] == scores.row(i)[i]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_same_text_gives_the_same_bits() {
+    let before = process::num_threads().unwrap();
+    for folder in folders("multi_vector") {
+        let texts: Vec<String> = json(&folder.join("texts.json"));
+        let model = load(&folder, Kernels::Native);
+        for kind in ["query", "document"] {
+            let all = encode(&model, kind, &texts);
+            for threads in [1, 2, 4] {
+                process::set_num_threads(threads).unwrap();
+                assert!(encode(&model, kind, &texts) == all, "{kind} with {threads} threads");
+                let reversed: Vec<_> = texts.iter().rev().collect();
+                assert!(encode(&model, kind, &reversed).iter().rev().eq(&all), "{kind} reversed");
+            }
+            process::set_num_threads(before).unwrap();
+            for (text, vectors) in texts.iter().zip(&all) {
+                assert!(encode(&model, kind, &[text])[0] == *vectors, "{kind} {text:?} alone");
+            }
+        }
+    }
+}
+
+#[test]
+fn documents_are_ranked_by_their_scores() {
+    let mut model = model("multivector-pylate-bert");
+    let documents = ["a document", "one more", "a document", "last"];
+    let ranked = model.rank("a query", &documents, None).unwrap();
+    let scores = |model: &MultiVectorModel| {
+        model.similarity(&encode(model, "query", &["a query"]), &encode(model, "document", &documents)).unwrap()
+    };
+    let sums = scores(&model);
+    assert!(ranked.windows(2).all(|pair| pair[0].score >= pair[1].score));
+    assert!(ranked.iter().all(|document| sums.row(0)[document.index] == document.score));
+    let place = |index| ranked.iter().position(|document| document.index == index).unwrap();
+    assert_eq!(place(0) + 1, place(2), "equal scores keep their order");
+    model.set_similarity_fn(MultiVectorSimilarity::MeanMaxSim);
+    assert_eq!(scores(&model).row(0)[0], sums.row(0)[0] / 32.0);
+}
+
+#[test]
+fn punctuation_has_no_vectors_in_documents() {
+    let model = model("multivector-native-bert");
+    let rows = |kind: &str, text: &str| encode(&model, kind, &[text])[0].rows();
+    assert_eq!(rows("document", "a!"), rows("document", "a"));
+    assert_eq!(rows("query", "a!"), 32);
+    assert_eq!(rows("query", &"word ".repeat(100)), 32);
+    assert_eq!(rows("document", &"a ".repeat(200)), 90);
+}
+
+#[test]
+fn lengths_and_prompts_are_settings() {
+    let mut model = model("multivector-pylate-bert");
+    assert_eq!((model.query_length(), model.document_length()), (Some(32), Some(90)));
+    model.set_document_length(10).unwrap();
+    assert_eq!(encode(&model, "document", &["a ".repeat(50)])[0].rows(), 10);
+    for wrong in [0, 141] {
+        let error = model.set_document_length(wrong).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { argument: "document_length", .. }), "{error}");
+    }
+    assert_eq!(model.prompts()["query"], "[Q] ");
+    let bare = MultiVectorOptions { prompt: Some(""), ..plain() };
+    let by_hand = model.encode_query(&["[Q] this"], &bare).unwrap();
+    assert_eq!(encode(&model, "query", &["this"]), by_hand);
+    let prompts = [("query".to_owned(), "ask: ".to_owned())].into();
+    let options = LoadOptions { prompts, max_seq_length: Some(20), ..LoadOptions::default() };
+    let other = MultiVectorModel::from_dir_with(case("multivector-pylate-bert").join("model"), &options).unwrap();
+    assert_eq!((&*other.prompts()["query"], other.document_length()), ("ask: ", Some(20)));
+}
+
+/// A copy of a case's model, changed.
+fn changed(name: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&case(name).join("model"), folder.path());
+    let path = folder.path().join(file);
+    let mut value: Value = json(&path);
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn queries_may_have_a_least_length_or_none() {
+    let rows = |folder: tempfile::TempDir, text: &str| {
+        let model = MultiVectorModel::from_dir(folder.path()).unwrap();
+        encode(&model, "query", &[text])[0].rows()
+    };
+    let native = |expansion: Value| {
+        changed("multivector-native-bert", "sentence_bert_config.json", |c| c["query_expansion"] = expansion)
+    };
+    let long = "a ".repeat(60);
+    let least = || native(json!({ "strategy": "min", "length": 16 }));
+    assert_eq!(rows(least(), "a"), 16);
+    assert_eq!(rows(least(), &long), 63);
+    assert_eq!(rows(native(Value::Null), "a"), 4);
+    assert_eq!(rows(native(json!({ "strategy": "fixed", "length": 8, "token": "[SEP]" })), "a"), 8);
+    let pylate =
+        |change: fn(&mut Value)| changed("multivector-pylate-bert", "config_sentence_transformers.json", change);
+    assert_eq!(rows(pylate(|config| config["do_query_expansion"] = json!(false)), "a"), 4);
+    assert_eq!(rows(pylate(|config| config["do_query_expansion"] = json!(false)), &long), 32);
+    assert_eq!(rows(pylate(|config| config["query_length"] = Value::Null), "a"), 32);
+}
+
+#[test]
+fn an_observer_stops_it() {
+    struct Stop;
+    impl Observer for Stop {
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+    let options = MultiVectorOptions { observer: Some(&Stop), ..plain() };
+    let model = model(CASES[0]);
+    assert!(matches!(model.encode_query(&["a"], &options), Err(Error::Interrupted)));
+    assert_eq!(model.encode_query(&[""; 0], &plain()).unwrap(), []);
+}
+
+#[test]
+fn folders_that_are_wrong_are_refused_by_name() {
+    let message = |folder: &Path| MultiVectorModel::from_dir(folder).unwrap_err().to_string();
+    let holds = |folder: tempfile::TempDir, words: &[&str]| {
+        let message = message(folder.path());
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    };
+    let error = message(&tiny("bert-mean-normalize").model);
+    assert!(error.contains("SentenceTransformer") && error.contains("for Model"), "{error}");
+    let [native, _, pylate, stanford] = CASES;
+    let expansion = |value: Value| changed(native, "sentence_bert_config.json", |c| c["query_expansion"] = value);
+    holds(expansion(json!({ "strategy": "most", "length": 3 })), &["query_expansion.strategy", "most"]);
+    holds(expansion(json!({ "strategy": "min", "length": 0 })), &["query length", "0"]);
+    holds(expansion(json!({ "strategy": "min", "length": 141 })), &["query_expansion", "140"]);
+    holds(expansion(json!({ "strategy": "min", "length": 3, "token": "[no]" })), &["query_expansion", "[no]"]);
+    holds(
+        changed(native, "2_MultiVectorMask/config.json", |config| config["keep_only_token_ids"] = json!([3])),
+        &["keep_only_token_ids"],
+    );
+    holds(
+        changed(native, "1_Dense/config.json", |config| config["module_input_name"] = json!("sentence_embedding")),
+        &["module_input_name", "token_embeddings"],
+    );
+    holds(
+        changed(pylate, "config_sentence_transformers.json", |config| config["document_length"] = json!(0)),
+        &["document length"],
+    );
+    holds(changed(stanford, "config.json", |config| config["architectures"] = json!(["BertModel"])), &["HF_ColBERT"]);
+    holds(changed(stanford, "artifact.metadata", |config| config["query_maxlen"] = json!("x")), &["query_maxlen"]);
+}
