@@ -43,6 +43,11 @@ impl Batch {
         self.offsets.len() - 1
     }
 
+    /// Tokens of the longest text.
+    pub(crate) fn longest(&self) -> usize {
+        self.texts().map(|text| text.len()).max().unwrap_or(0)
+    }
+
     /// The rows of each text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])

@@ -48,7 +48,7 @@ struct On<O: Ops> {
     ops: O,
     /// Workers whose scratch memory waits for the next call.
     idle: Mutex<Vec<O>>,
-    backbone: Box<dyn Backbone<O>>,
+    backbone: Backbone<O>,
     head: Box<dyn Head<O>>,
 }
 

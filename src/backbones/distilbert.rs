@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
-use super::encoder::{Encoder, EncoderShape, LayerNames};
-use super::{Backbone, Checkpoint, Limits, Parameters};
-use crate::batch::Batch;
+use super::embeddings::{Embeddings, PositionRule};
+use super::encoder::Encoder;
+use super::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
+use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::ops::{Lookup, Ops, Queries};
+use crate::ops::{Attention, Ops};
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' class.
@@ -40,25 +41,17 @@ impl Default for Config {
 /// The eps of its norms is not configured.
 const EPS: f32 = 1e-12;
 
-struct DistilBert<O: Ops> {
-    words: O::Table,
-    positions: O::Table,
-    norm: O::Norm,
-    encoder: Encoder<O>,
-    limits: Limits,
-}
-
 const NAMES: LayerNames = LayerNames {
-    query_key_value: ["attention.q_lin", "attention.k_lin", "attention.v_lin"],
+    query_key_value: Projections::Apart(["attention.q_lin", "attention.k_lin", "attention.v_lin"]),
     attention_output: "attention.out_lin",
     attention_norm: "sa_layer_norm",
-    up: "ffn.lin1",
+    up: Up::Plain("ffn.lin1"),
     down: "ffn.lin2",
     output_norm: "output_layer_norm",
 };
 
 /// `model_type` distilbert.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Box<dyn Backbone<O>>> {
+pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
     let config: Config = file.parse()?;
     let shape = EncoderShape {
         layers: file.positive("n_layers", config.n_layers)?,
@@ -74,32 +67,22 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
 
     let weights = weights.behind("distilbert", "embeddings.word_embeddings.weight");
     let parameters = Parameters::new(&weights, ops);
-    let embeddings = parameters.at("embeddings");
-    Ok(Box::new(DistilBert {
-        words: embeddings.table("word_embeddings", vocab_size, hidden_size)?,
-        positions: embeddings.table("position_embeddings", max_tokens, hidden_size)?,
-        norm: embeddings.norm("LayerNorm", hidden_size, EPS)?,
-        encoder: Encoder::load(&parameters.at("transformer.layer"), &shape, &NAMES, head_width, None)?,
-        limits: Limits {
-            hidden_size,
-            vocab_size,
-            type_vocab_size: None,
-            max_tokens: Some(max_tokens),
-            max_position_embeddings: Some(max_tokens),
-        },
-    }))
-}
-
-impl<O: Ops> Backbone<O> for DistilBert<O> {
-    fn forward(&self, ops: &O, batch: &Batch, wanted: Queries, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor> {
-        let lookups = [
-            Lookup { table: &self.words, entries: &batch.input_ids },
-            Lookup { table: &self.positions, entries: &batch.positions() },
-        ];
-        self.encoder.forward(ops, ops.embed(&lookups, &self.norm)?, batch, wanted, checkpoint)
-    }
-
-    fn limits(&self) -> Limits {
-        self.limits
-    }
+    let tables = parameters.at("embeddings");
+    let embeddings = Embeddings {
+        positions: Some((tables.table("position_embeddings", max_tokens, hidden_size)?, PositionRule::FromZero)),
+        norm: Some(tables.layer_norm("LayerNorm", hidden_size, EPS)?),
+        ..Embeddings::of_words(tables.table("word_embeddings", vocab_size, hidden_size)?)
+    };
+    let layers = parameters.at("transformer.layer");
+    let encoder = Encoder::load(shape.layers, |i| {
+        layer(&layers.at(&i.to_string()), &shape, &NAMES, Biases::ALL, Attention::full(shape.heads, head_width))
+    })?;
+    let limits = Limits {
+        hidden_size,
+        vocab_size,
+        type_vocab_size: None,
+        max_tokens: Some(max_tokens),
+        max_position_embeddings: Some(max_tokens),
+    };
+    Ok(Backbone { embeddings, encoder, limits })
 }

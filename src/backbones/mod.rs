@@ -1,10 +1,26 @@
 //! The backbones: from token ids to token embeddings. One architecture a file, each written in the ops' words.
 
+mod albert;
 mod bert;
+mod deberta_v2;
+mod decoder;
+mod distance;
 mod distilbert;
+mod electra;
+mod embeddings;
 mod encoder;
+mod eurobert;
+mod gemma3;
+mod gte;
+mod jina_v3;
+mod modernbert;
 mod mpnet;
+mod nomic_bert;
 mod parameters;
+mod post_norm;
+mod qwen3;
+mod rope;
+mod t5;
 
 use crate::batch::Batch;
 use crate::config::JsonFile;
@@ -12,18 +28,36 @@ use crate::error::{Error, Result};
 use crate::ops::{Ops, Queries};
 use crate::weights::Weights;
 
+use embeddings::Embeddings;
+use encoder::Encoder;
 pub(crate) use parameters::Parameters;
 
 /// Called before each layer; an error stops the forward pass.
 pub(crate) type Checkpoint<'a> = dyn Fn() -> Result<()> + 'a;
 
-/// A transformer.
-pub(crate) trait Backbone<O: Ops>: Send + Sync {
+/// A transformer. Families differ in the parts that they make it of.
+pub(crate) struct Backbone<O: Ops> {
+    embeddings: Embeddings<O>,
+    encoder: Encoder<O>,
+    limits: Limits,
+}
+
+impl<O: Ops> Backbone<O> {
     /// The embeddings of the tokens that are wanted, `(tokens, hidden_size)`.
-    fn forward(&self, ops: &O, batch: &Batch, wanted: Queries, checkpoint: &Checkpoint<'_>) -> Result<O::Tensor>;
+    pub(crate) fn forward(
+        &self,
+        ops: &O,
+        batch: &Batch,
+        wanted: Queries,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<O::Tensor> {
+        self.encoder.forward(ops, self.embeddings.forward(ops, batch)?, batch, wanted, checkpoint)
+    }
 
     /// What a caller must know of it.
-    fn limits(&self) -> Limits;
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
 }
 
 /// What a backbone takes and gives.
@@ -42,16 +76,27 @@ pub(crate) struct Limits {
 }
 
 /// Makes a backbone of its config and weights.
-type Load<O> = fn(&JsonFile, Weights, &O) -> Result<Box<dyn Backbone<O>>>;
+type Load<O> = fn(&JsonFile, Weights, &O) -> Result<Backbone<O>>;
 
 /// Every architecture by its `model_type`. A new family is a line here and a file beside.
-fn families<O: Ops>() -> [(&'static str, Load<O>); 6] {
-    [
+fn families<O: Ops>() -> Vec<(&'static str, Load<O>)> {
+    vec![
+        ("albert", albert::load),
         ("bert", bert::load),
         ("camembert", bert::load_roberta),
+        ("deberta-v2", deberta_v2::load),
         ("distilbert", distilbert::load),
+        ("electra", electra::load),
+        ("eurobert", eurobert::load),
+        ("gemma3_text", gemma3::load),
+        ("gte", gte::load),
+        ("jina_embeddings_v3", jina_v3::load),
+        ("modernbert", modernbert::load),
         ("mpnet", mpnet::load),
+        ("nomic_bert", nomic_bert::load),
+        ("qwen3", qwen3::load),
         ("roberta", bert::load_roberta),
+        ("t5", t5::load),
         ("xlm-roberta", bert::load_roberta),
     ]
 }
@@ -65,7 +110,7 @@ pub(crate) fn model_type(config: &JsonFile) -> Result<&str> {
 }
 
 /// Loads the backbone that a `config.json` describes.
-pub(crate) fn load<O: Ops>(config: &JsonFile, weights: Weights, ops: &O) -> Result<Box<dyn Backbone<O>>> {
+pub(crate) fn load<O: Ops>(config: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
     let name = model_type(config)?;
     let families = families::<O>();
     let Some((_, load)) = families.iter().find(|(family, _)| *family == name) else {

@@ -32,21 +32,37 @@ impl<'a, O: Ops> Parameters<'a, O> {
 
     /// A linear layer with a bias.
     pub(crate) fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<O::Linear> {
-        self.stacked_linear(&[name], inputs, outputs)
+        self.stacked_linear(&[(name, outputs)], inputs, true)
     }
 
-    /// Linear layers of one input as one layer, their outputs side by side.
-    pub(crate) fn stacked_linear(&self, names: &[&str], inputs: usize, outputs: usize) -> Result<O::Linear> {
-        let arrays = |what: &str, shape: &[usize]| -> Result<Vec<Array>> {
-            names.iter().map(|name| self.array(&format!("{name}.{what}"), shape)).collect()
-        };
-        let bias = Array::stack(&arrays("bias", &[outputs])?);
-        self.ops.linear_layer(&arrays("weight", &[outputs, inputs])?, Some(&bias))
+    /// A linear layer without a bias.
+    pub(crate) fn linear_without_bias(&self, name: &str, inputs: usize, outputs: usize) -> Result<O::Linear> {
+        self.stacked_linear(&[(name, outputs)], inputs, false)
     }
 
-    pub(crate) fn norm(&self, name: &str, width: usize, eps: f32) -> Result<O::Norm> {
-        let weight = self.array(&format!("{name}.weight"), &[width])?;
+    /// Linear layers of one input, each with its number of outputs, as one layer: their outputs stand side by side.
+    pub(crate) fn stacked_linear(&self, parts: &[(&str, usize)], inputs: usize, biased: bool) -> Result<O::Linear> {
+        let weight = |(name, outputs): &(&str, usize)| self.array(&format!("{name}.weight"), &[*outputs, inputs]);
+        let bias = |(name, outputs): &(&str, usize)| self.array(&format!("{name}.bias"), &[*outputs]);
+        let biases = biased.then(|| parts.iter().map(bias).collect::<Result<Vec<_>>>()).transpose()?;
+        let weights = parts.iter().map(weight).collect::<Result<Vec<_>>>()?;
+        self.ops.linear_layer(&weights, biases.as_deref().map(Array::stack).as_ref())
+    }
+
+    /// A linear layer without a bias, of twice as many outputs, its second half before its first.
+    pub(crate) fn swapped_linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<O::Linear> {
+        let both = self.array(&format!("{name}.weight"), &[outputs.saturating_mul(2), inputs])?;
+        self.ops.linear_layer(&[both.rows(outputs..2 * outputs), both.rows(0..outputs)], None)
+    }
+
+    /// An RMS norm.
+    pub(crate) fn rms_norm(&self, name: &str, width: usize, eps: f32) -> Result<O::Norm> {
+        self.ops.rms_norm(&self.array(&format!("{name}.weight"), &[width])?, eps)
+    }
+
+    /// A layer norm with a bias.
+    pub(crate) fn layer_norm(&self, name: &str, width: usize, eps: f32) -> Result<O::Norm> {
         let bias = self.array(&format!("{name}.bias"), &[width])?;
-        self.ops.norm(&weight, &bias, eps)
+        self.ops.layer_norm(&self.array(&format!("{name}.weight"), &[width])?, Some(&bias), eps)
     }
 }

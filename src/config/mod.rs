@@ -81,6 +81,25 @@ impl JsonFile {
         Error::config(&self.path, key, problem)
     }
 
+    /// What is said under a key, and isn't supported.
+    pub(crate) fn unsupported(&self, key: &str, got: impl Into<String>, supported: &str) -> Error {
+        Error::unsupported(format!("{}: {key}", self.path.display()), got, supported)
+    }
+
+    /// Refuses all values under a key but one; null or no value counts as that one.
+    pub(crate) fn only(&self, key: &str, supported: impl Into<Value>) -> Result<()> {
+        let supported = supported.into();
+        match self.value.get(key).filter(|value| !value.is_null()) {
+            // 1 is 1.0.
+            Some(value)
+                if *value != supported && (value.as_f64().is_none() || value.as_f64() != supported.as_f64()) =>
+            {
+                Err(self.unsupported(key, value.to_string(), &supported.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks a size that must be at least 1.
     pub(crate) fn positive(&self, key: &str, value: usize) -> Result<usize> {
         if value == 0 { Err(self.error(key, "must be at least 1, got 0")) } else { Ok(value) }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::transform::{NormNames, Transform, TransformNames, linear};
+use super::transform::{NormNames, Transform, TransformNames};
 use super::{Files, Head, Output, Wanted};
 use crate::backbones::{Parameters, model_type};
 use crate::batch::Batch;
@@ -165,7 +165,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
     Ok(Box::new(Classifier {
         reads: family.reads,
         transform: family.transform.as_ref().map(transform).transpose()?,
-        output: linear(&parameters, family.output, family.output_bias, width, labels)?,
+        output: parameters.stacked_linear(&[(family.output, labels)], width, family.output_bias)?,
         labels,
     }))
 }

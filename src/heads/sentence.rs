@@ -26,10 +26,14 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, hidden_size: usize, ops: &O) -> Re
 }
 
 impl<O: Ops> Head<O> for Sentence<O> {
-    /// cls pooling takes a text's first token, and needs none of the others of the last layer.
+    /// Pooling that takes a single token of a text needs none of the others of the last layer.
     fn queries(&self, wanted: Wanted, skip: usize) -> Queries {
-        let first = wanted == Wanted::SentenceEmbeddings && self.pooling.modes == [PoolingMode::Cls] && skip == 0;
-        if first { Queries::First } else { Queries::All }
+        match self.pooling.modes[..] {
+            _ if wanted == Wanted::TokenEmbeddingsToo || skip > 0 => Queries::All,
+            [PoolingMode::Cls] => Queries::First,
+            [PoolingMode::LastToken] => Queries::Last,
+            _ => Queries::All,
+        }
     }
 
     fn forward(&self, ops: &O, tokens: O::Tensor, batch: &Batch, skip: usize, wanted: Wanted) -> Result<Output> {
@@ -39,7 +43,7 @@ impl<O: Ops> Head<O> for Sentence<O> {
         };
         let mut x = match self.queries(wanted, skip) {
             Queries::All => ops.pool(&tokens, batch, &self.pooling.modes, skip)?,
-            Queries::First => tokens,
+            Queries::First | Queries::Last => tokens,
         };
         for module in &self.modules {
             x = module.forward(ops, &x)?;

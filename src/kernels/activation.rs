@@ -1,7 +1,8 @@
 //! Activations, element by element.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
+use super::Isa;
 use super::exp::{LOG2_E, exp2};
 use super::gelu::Gelu;
 use super::rows::RowsMut;
@@ -112,12 +113,43 @@ pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, mut x: RowsMut<'_>
     }
 }
 
+/// `x = activation(x) * gate`, number by number (Shazeer, 2020).
+pub(crate) fn gate(isa: Isa, activation: Activation, x: RowsMut<'_>, gate: RowsMut<'_>) {
+    assert!(x.count() == gate.count() && x.width() == gate.width());
+    isa.run(Gated { activation, x, gate });
+}
+
+struct Gated<'a> {
+    activation: Activation,
+    x: RowsMut<'a>,
+    gate: RowsMut<'a>,
+}
+
+impl WithSimd for Gated<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { activation, mut x, mut gate } = self;
+        for i in 0..x.count() {
+            // A row at a time, so that the second pass finds it in the first-level cache.
+            apply(simd, activation, x.range(i..i + 1));
+            let (vectors, tail) = S::as_mut_simd_f32s(x.row(i));
+            let (gates, last) = S::as_simd_f32s(gate.row(i));
+            for (x, gate) in vectors.iter_mut().zip(gates) {
+                *x = simd.mul_f32s(*x, *gate);
+            }
+            let product = simd.mul_f32s(simd.partial_load_f32s(tail), simd.partial_load_f32s(last));
+            simd.partial_store_f32s(tail, product);
+        }
+    }
+}
+
 /// [`apply`], where it isn't part of a product.
 #[cfg(any(test, feature = "bench"))]
 pub(crate) struct Apply<'a>(pub(crate) Activation, pub(crate) RowsMut<'a>);
 
 #[cfg(any(test, feature = "bench"))]
-impl pulp::WithSimd for Apply<'_> {
+impl WithSimd for Apply<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
@@ -128,7 +160,7 @@ impl pulp::WithSimd for Apply<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Isa;
+    use crate::kernels::testing::{largest_difference, noise};
 
     fn activate(isa: Isa, activation: Activation, x: &mut [f32]) {
         let width = x.len();
@@ -161,6 +193,25 @@ mod tests {
                     let error = (f64::from(*got) - want).abs();
                     assert!(error <= 1e-6 * want.abs().max(1.0), "{} {activation:?}({x}) = {got}", isa.name());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn gates_multiply_what_was_activated() {
+        for isa in Isa::available() {
+            for (activation, width) in Activation::ALL.into_iter().flat_map(|a| [1, 7, 16, 33, 100].map(|w| (a, w))) {
+                // Both halves of the same rows.
+                let mut wide = noise(3 * 2 * width, 5);
+                let truth: Vec<f64> = wide
+                    .chunks(2 * width)
+                    .flat_map(|row| (0..width).map(|i| (f64::from(row[i]), f64::from(row[width + i]))))
+                    .map(|(x, gate)| truth(activation, x) * gate)
+                    .collect();
+                let (x, gates) = RowsMut::packed(&mut wide, 2 * width).split_columns(width);
+                gate(isa, activation, x, gates);
+                let got: Vec<f32> = wide.chunks(2 * width).flat_map(|row| row[..width].to_vec()).collect();
+                assert!(largest_difference(&got, &truth) < 1e-6, "{} {activation:?} {width}", isa.name());
             }
         }
     }

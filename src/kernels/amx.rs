@@ -119,7 +119,7 @@ impl ByTiles<'_> {
     #[inline(always)]
     fn block(&mut self, registers: &Registers, rows: &Range<usize>, inner: &Range<usize>) {
         let simd = self.amx.0;
-        let Product { a, b, panels, epilogue, out } = &mut self.product;
+        let Product { a, b, panels, epilogue, out, .. } = &mut self.product;
         let steps = inner.len().div_ceil(STEP);
         let tiles = rows.len().div_ceil(SIDE);
         let pairs = tiles.div_ceil(2);

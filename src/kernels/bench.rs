@@ -2,9 +2,9 @@
 
 use super::Isa;
 use super::activation::Apply;
-use super::attention::{self, Heads, Span};
+use super::attention::{self, Heads, Reach, Relative, Span};
 use super::matmul::{self, Epilogue};
-use super::norm::layer_norm;
+use super::norm::{self, Center, Norm};
 use super::packed::Packed;
 use super::rows::{Rows, RowsMut};
 use super::testing::noise;
@@ -56,7 +56,7 @@ pub fn cases(instruction_set: &str) -> Vec<Case> {
             cases.push(attend(isa, 512 / tokens, tokens, 12, width));
         }
     }
-    cases.push(norm(isa, 512, 384));
+    cases.push(layer_norm(isa, 512, 384));
     for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Silu] {
         cases.push(activate(isa, activation, 64 * 1536));
     }
@@ -92,12 +92,13 @@ fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> 
     let (rows, hidden) = (texts * tokens, heads * width);
     let qkv = noise(rows * (3 * hidden + GAP), 4);
     let spans: Vec<_> = (0..texts).map(|i| i * tokens..(i + 1) * tokens).collect();
-    let spans: Vec<_> = spans.into_iter().map(|text| Span { queries: text.clone(), keys: text }).collect();
+    let spans: Vec<_> = spans.into_iter().map(|text| Span { queries: text.clone(), keys: text, place: 0 }).collect();
     let mut scratch = attention::Scratch::new(isa);
     let run = move |out: &mut [f32]| {
         let qkv = Rows::new(&qkv, rows, 3 * hidden, 3 * hidden + GAP);
         let parts = [0, 1, 2].map(|part| qkv.columns(part * hidden..(part + 1) * hidden));
-        let shape = Heads { width, scale: 1.0 / (width as f32).sqrt(), bias: None };
+        let scale = 1.0 / (width as f32).sqrt();
+        let shape = Heads { width, sharing: 1, scale, reach: Reach::ALL, relative: Relative::None };
         attention::attention(isa, parts, &spans, shape, 0..heads, &mut scratch, RowsMut::packed(out, hidden));
     };
     Case {
@@ -108,11 +109,12 @@ fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> 
     }
 }
 
-fn norm(isa: Isa, rows: usize, width: usize) -> Case {
+fn layer_norm(isa: Isa, rows: usize, width: usize) -> Case {
     let (x, weight, bias) = (noise(rows * width, 5), noise(width, 6), noise(width, 7));
     let run = move |out: &mut [f32]| {
         out.copy_from_slice(&x);
-        layer_norm(isa, RowsMut::packed(out, width), &weight, &bias, 1e-12);
+        let parameters = Norm { center: Center::Mean, weight: &weight, bias: &bias, eps: 1e-12 };
+        norm::norm(isa, RowsMut::packed(out, width), parameters);
     };
     Case { name: format!("layer norm {rows} x {width}"), flops: None, numbers: rows * width, run: Box::new(run) }
 }

@@ -66,7 +66,7 @@ pub(crate) fn matmul(
     scratch: &mut Scratch,
     out: RowsMut<'_>,
 ) {
-    let product = Product { a, b, panels, epilogue, out };
+    let product = Product { a, b, panels, start: Start::Zero, epilogue, out };
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Amx(amx) => amx::matmul(amx, product, &mut scratch.amx),
@@ -74,11 +74,12 @@ pub(crate) fn matmul(
     }
 }
 
-/// What [`matmul`] is given.
+/// What a product is made of.
 pub(super) struct Product<'a> {
     pub(super) a: Rows<'a>,
     pub(super) b: &'a Packed,
     pub(super) panels: Range<usize>,
+    pub(super) start: Start,
     pub(super) epilogue: Epilogue<'a>,
     pub(super) out: RowsMut<'a>,
 }
@@ -87,42 +88,43 @@ impl WithSimd for Product<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { a, b, panels, epilogue, out } = self;
-        multiply(simd, a, b, panels, Start::Zero, epilogue, out);
+        let Self { a, b, panels, start, epilogue, mut out } = self;
+        assert!(a.width() == b.depth() && a.count() == out.count());
+        let all = b.columns_of(panels.clone());
+        assert!(out.width() == all.len());
+        for panel in panels {
+            let columns = b.columns_of(panel..panel + 1);
+            let mut out = out.columns(columns.start - all.start..columns.end - all.start);
+            let epilogue = epilogue.columns(columns.clone());
+            let panel = b.panel(panel);
+            match columns.len().div_ceil(S::F32_LANES) {
+                // Only where panels are as wide as that: see `packed::panel_vectors`.
+                3 if S::REGISTER_COUNT >= 32 => {
+                    Strip::<S, 3>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd)
+                }
+                2 => Strip::<S, 2>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
+                1 => Strip::<S, 1>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
+                vectors => unreachable!("a panel of {vectors} vectors"),
+            }
+            // A pass of its own: within a tile, whose registers are full of sums, it takes longer.
+            activation::apply(simd, epilogue.activation, out);
+        }
     }
 }
 
-/// [`matmul`] for kernels that have chosen their instruction set.
-#[inline(always)]
+/// The columns of `a · b` that lie in some of `b`'s panels, for kernels that have chosen their instruction set.
+///
+/// A call, not a copy of the tiles' code in every kernel that multiplies: that is most of what there is to compile.
+#[inline(never)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,
     a: Rows<'_>,
     b: &Packed,
     panels: Range<usize>,
     start: Start,
-    epilogue: Epilogue<'_>,
-    mut out: RowsMut<'_>,
+    out: RowsMut<'_>,
 ) {
-    assert!(a.width() == b.depth() && a.count() == out.count());
-    let all = b.columns_of(panels.clone());
-    assert!(out.width() == all.len());
-    for panel in panels {
-        let columns = b.columns_of(panel..panel + 1);
-        let mut out = out.columns(columns.start - all.start..columns.end - all.start);
-        let epilogue = epilogue.columns(columns.clone());
-        let panel = b.panel(panel);
-        match columns.len().div_ceil(S::F32_LANES) {
-            // Only where panels are as wide as that: see `packed::panel_vectors`.
-            3 if S::REGISTER_COUNT >= 32 => {
-                Strip::<S, 3>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd)
-            }
-            2 => Strip::<S, 2>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
-            1 => Strip::<S, 1>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
-            vectors => unreachable!("a panel of {vectors} vectors"),
-        }
-        // A pass of its own: within a tile, whose registers are full of sums, it takes longer.
-        activation::apply(simd, epilogue.activation, out);
-    }
+    simd.vectorize(Product { a, b, panels, start, epilogue: Epilogue::default(), out });
 }
 
 /// Rows of a tile: its sums, a panel's vectors and a broadcast must fit into the registers, and there must be enough sums
@@ -398,7 +400,7 @@ mod tests {
                         let a = self.0.columns(done..done + b.depth());
                         let start = if step == 0 { Start::Zero } else { Start::Output };
                         let out = RowsMut::packed(self.2, b.columns());
-                        multiply(simd, a, b, 0..b.panels(), start, Epilogue::default(), out);
+                        multiply(simd, a, b, 0..b.panels(), start, out);
                         done += b.depth();
                     }
                 }

@@ -19,6 +19,7 @@ pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pool;
 mod prefetch;
+pub(crate) mod rotary;
 pub(crate) mod rows;
 
 /// An instruction set that this machine has: holding one proves it.

@@ -1,4 +1,4 @@
-//! Layer norm (Ba, Kiros and Hinton, 2016) and L2 normalization of rows.
+//! Layer norm (Ba, Kiros and Hinton, 2016), RMS norm (Zhang and Sennrich, 2019) and L2 normalization of rows.
 
 use pulp::{Simd, WithSimd};
 
@@ -31,24 +31,44 @@ fn sum<S: Simd>(
     simd.reduce_sum_f32s(sum) + tail.iter().map(|x| last(*x)).sum::<f32>()
 }
 
-struct LayerNorm<'a> {
-    x: RowsMut<'a>,
-    weight: &'a [f32],
-    bias: &'a [f32],
-    eps: f32,
+/// A norm's parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Norm<'a> {
+    /// Around which value the variance is taken.
+    pub(crate) center: Center,
+    pub(crate) weight: &'a [f32],
+    pub(crate) bias: &'a [f32],
+    pub(crate) eps: f32,
 }
 
-impl WithSimd for LayerNorm<'_> {
+/// Around which value a norm takes the variance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Center {
+    /// The row's mean: layer norm.
+    Mean,
+    /// Zero: RMS norm.
+    Zero,
+}
+
+struct Normalized<'a> {
+    x: RowsMut<'a>,
+    norm: Norm<'a>,
+}
+
+impl WithSimd for Normalized<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { mut x, weight, bias, eps } = self;
+        let Self { mut x, norm: Norm { center, weight, bias, eps } } = self;
         let width = weight.len() as f32;
         let (weights, last_weights) = S::as_simd_f32s(weight);
         let (biases, last_biases) = S::as_simd_f32s(bias);
         for i in 0..x.count() {
             let row = x.row(i);
-            let mean = sum(simd, row, |sum, x| simd.add_f32s(sum, x), |x| x) / width;
+            let mean = match center {
+                Center::Mean => sum(simd, row, |sum, x| simd.add_f32s(sum, x), |x| x) / width,
+                Center::Zero => 0.0,
+            };
             let center = simd.splat_f32s(mean);
             let square = |sum, x| {
                 let x = simd.sub_f32s(x, center);
@@ -69,11 +89,11 @@ impl WithSimd for LayerNorm<'_> {
     }
 }
 
-/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each row of `x`, in place.
-pub(crate) fn layer_norm(isa: Isa, x: RowsMut<'_>, weight: &[f32], bias: &[f32], eps: f32) {
-    assert!(x.width() == weight.len() && x.width() == bias.len());
-    if !weight.is_empty() {
-        isa.run(LayerNorm { x, weight, bias, eps });
+/// `(x - center) / sqrt(variance + eps) * weight + bias` for each row of `x`, in place.
+pub(crate) fn norm(isa: Isa, x: RowsMut<'_>, norm: Norm<'_>) {
+    assert!(x.width() == norm.weight.len() && x.width() == norm.bias.len());
+    if !norm.weight.is_empty() {
+        isa.run(Normalized { x, norm });
     }
 }
 
@@ -96,22 +116,22 @@ mod tests {
     use crate::kernels::testing::{largest_difference, noise};
 
     #[test]
-    fn layer_norm_agrees_with_float64_at_all_widths() {
+    fn norms_agree_with_float64_at_all_widths() {
         for isa in Isa::available() {
-            for width in 1..=130 {
+            for (width, center) in (1..=130).flat_map(|width| [Center::Mean, Center::Zero].map(|c| (width, c))) {
                 let (rows, eps) = (3, 1e-12);
                 let mut x: Vec<f32> = noise(rows * width, 1).iter().map(|x| x * 3.0 + 1.0).collect();
                 let (weight, bias) = (noise(width, 2), noise(width, 3));
                 let mut truth = Vec::new();
                 for row in x.chunks(width) {
                     let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
-                    let mean = row.iter().sum::<f64>() / width as f64;
+                    let mean = if center == Center::Mean { row.iter().sum::<f64>() / width as f64 } else { 0.0 };
                     let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
                     for ((x, w), b) in row.iter().zip(&weight).zip(&bias) {
                         truth.push((x - mean) / (variance + f64::from(eps)).sqrt() * f64::from(*w) + f64::from(*b));
                     }
                 }
-                layer_norm(isa, RowsMut::packed(&mut x, width), &weight, &bias, eps);
+                norm(isa, RowsMut::packed(&mut x, width), Norm { center, weight: &weight, bias: &bias, eps });
                 // At two numbers a row, their difference may be small, and its rounding large beside it.
                 let limit = if width < 4 { 1e-4 } else { 3e-6 };
                 let error = largest_difference(&x, &truth);
@@ -124,7 +144,8 @@ mod tests {
     fn a_constant_row_becomes_the_bias() {
         for isa in Isa::available() {
             let mut x = vec![0.5; 48];
-            layer_norm(isa, RowsMut::packed(&mut x, 48), &[2.0; 48], &[0.25; 48], 1e-12);
+            let parameters = Norm { center: Center::Mean, weight: &[2.0; 48], bias: &[0.25; 48], eps: 1e-12 };
+            norm(isa, RowsMut::packed(&mut x, 48), parameters);
             assert_eq!(x, [0.25; 48]);
         }
     }

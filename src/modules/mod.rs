@@ -47,7 +47,10 @@ impl<O: Ops> Module<O> {
             ModuleKind::LayerNorm => {
                 LayerNormConfig::check(&entry.folder, width)?;
                 let weights = Weights::open(&entry.folder)?;
-                Ok((Self::LayerNorm(Parameters::new(&weights, ops).norm("norm", width, LayerNormConfig::EPS)?), width))
+                Ok((
+                    Self::LayerNorm(Parameters::new(&weights, ops).layer_norm("norm", width, LayerNormConfig::EPS)?),
+                    width,
+                ))
             }
             ModuleKind::Normalize => {
                 NormalizeConfig::check(&entry.folder, on)?;
@@ -64,7 +67,7 @@ impl<O: Ops> Module<O> {
     pub(crate) fn forward(&self, ops: &O, x: &O::Tensor) -> Result<O::Tensor> {
         match self {
             Self::Dense(dense) => dense.forward(ops, x),
-            Self::LayerNorm(norm) => ops.layer_norm(x, norm),
+            Self::LayerNorm(norm) => ops.norm(x, norm),
             Self::Normalize => ops.normalize(x),
         }
     }

@@ -6,9 +6,15 @@
 
 mod cpu;
 mod portable;
+mod rotary;
+
+use std::sync::Arc;
 
 pub(crate) use cpu::Cpu;
 pub(crate) use portable::Portable;
+pub(crate) use rotary::Rotary;
+
+pub(crate) use crate::kernels::attention::{PositionColumns, Reach};
 
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
@@ -19,15 +25,17 @@ use crate::weights::Array;
 /// Operations on a device. Parameters are made once, when a model is loaded, and shared by its workers.
 pub(crate) trait Ops: Sized + Send + Sync + 'static {
     /// Activations, `(rows, width)`, float32.
-    type Tensor;
+    type Tensor: Send + Sync;
     /// Embedding vectors, `(entries, width)`.
     type Table: Send + Sync;
     /// A linear layer's weight and bias.
     type Linear: Send + Sync;
-    /// A layer norm's weight, bias and eps.
+    /// A norm's weight, bias and eps.
     type Norm: Send + Sync;
     /// What is added to attention scores by the distance of query and key.
     type Bias: Send + Sync;
+    /// Vectors of distances, for disentangled attention.
+    type Positions: Send + Sync;
 
     /// The same device for another thread, with scratch memory of its own.
     fn worker(&self) -> Self;
@@ -41,48 +49,71 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     /// A linear layer of weights `(outputs, inputs)`, whose outputs stand side by side, and a bias of all outputs.
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Self::Linear>;
 
-    /// A layer norm of weight and bias `(width)`.
-    fn norm(&self, weight: &Array, bias: &Array, eps: f32) -> Result<Self::Norm>;
+    /// A layer norm of weight and bias `(width)`; without a bias, that is 0.
+    fn layer_norm(&self, weight: &Array, bias: Option<&Array>, eps: f32) -> Result<Self::Norm>;
+
+    /// An RMS norm of weight `(width)`.
+    fn rms_norm(&self, weight: &Array, eps: f32) -> Result<Self::Norm>;
 
     /// Biases by distance: `table` is `(heads, 2 * longest - 1)`, the bias of key `k` for query `q` at column
-    /// `k - q + longest - 1`.
+    /// `k - q + longest - 1`. Greater distances have the biases of the greatest in it.
     fn distance_bias(&self, table: Array) -> Result<Self::Bias>;
 
-    /// The sum of a vector of each table for every token, normalized: `(tokens, width)`.
-    fn embed(&self, lookups: &[Lookup<'_, Self>], norm: &Self::Norm) -> Result<Self::Tensor>;
+    /// Keys and queries that stand for a position, each `(positions, heads * head_width)` where there are any, and which
+    /// of them stands for a distance.
+    fn positions(
+        &self,
+        keys: Option<&Self::Tensor>,
+        queries: Option<&Self::Tensor>,
+        head_width: usize,
+        columns: PositionColumns,
+    ) -> Result<Self::Positions>;
+
+    /// The sum of a vector of each table for every token, normalized where there is a norm: `(tokens, width)`.
+    fn embed(&self, lookups: &[Lookup<'_, Self>], norm: Option<&Self::Norm>) -> Result<Self::Tensor>;
 
     /// `activation(x · weightᵀ + bias)`.
     fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;
 
-    /// Attention of each text in itself: `qkv` is `(tokens, 3 hidden)`, the result `(queries, hidden)`.
+    /// Attention of each text in itself: `qkv` is `(tokens, (heads + 2 key_value_heads) * head_width)`, the result
+    /// `(queries, heads * head_width)`.
     fn attention(
         &self,
-        qkv: &Self::Tensor,
+        qkv: Self::Tensor,
         batch: &Batch,
         attention: &Attention<Self>,
         queries: Queries,
     ) -> Result<Self::Tensor>;
 
-    /// `norm(x · weightᵀ + bias + residual)`.
-    fn linear_add_norm(
+    /// `x · weightᵀ + bias`, joined with the residual.
+    fn linear_join(
         &self,
         x: &Self::Tensor,
         layer: &Self::Linear,
         residual: &Self::Tensor,
-        norm: &Self::Norm,
+        join: &Join<Self>,
     ) -> Result<Self::Tensor>;
 
-    /// `norm(down(activation(up(x))) + x)`.
-    fn feed_forward(&self, x: &Self::Tensor, layer: &FeedForward<Self>, norm: &Self::Norm) -> Result<Self::Tensor>;
+    /// `down(activation(up(x)))`, joined with the residual.
+    fn feed_forward(
+        &self,
+        x: &Self::Tensor,
+        layer: &FeedForward<Self>,
+        residual: &Self::Tensor,
+        join: &Join<Self>,
+    ) -> Result<Self::Tensor>;
 
     /// One row a text: the modes' vectors side by side, without the first `skip` tokens of each text.
     fn pool(&self, x: &Self::Tensor, batch: &Batch, modes: &[PoolingMode], skip: usize) -> Result<Self::Tensor>;
 
-    /// The layer norm of every row.
-    fn layer_norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;
+    /// The norm of every row.
+    fn norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;
 
     /// Every row divided by its L2 norm, or by 1e-12 where that is more.
     fn normalize(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `x * factor`.
+    fn scale(&self, x: Self::Tensor, factor: f32) -> Result<Self::Tensor>;
 
     /// `x + y`.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
@@ -102,21 +133,83 @@ pub(crate) struct Lookup<'a, O: Ops> {
 pub(crate) enum Queries {
     All,
     First,
+    Last,
 }
 
-/// How a family attends.
+impl Queries {
+    /// Pooling that takes those tokens alone.
+    pub(crate) fn pooling(self) -> Option<PoolingMode> {
+        match self {
+            Self::All => None,
+            Self::First => Some(PoolingMode::Cls),
+            Self::Last => Some(PoolingMode::LastToken),
+        }
+    }
+}
+
+/// How a layer attends.
 pub(crate) struct Attention<O: Ops> {
     pub(crate) heads: usize,
+    /// Heads of keys and values, each for as many neighbouring heads of queries.
+    pub(crate) key_value_heads: usize,
     /// Columns of a head.
     pub(crate) head_width: usize,
-    /// Factor of the scores before the bias.
+    /// Factor of the scores before a bias.
     pub(crate) scale: f32,
-    pub(crate) bias: Option<O::Bias>,
+    /// The keys that a query sees.
+    pub(crate) reach: Reach,
+    /// Norms of every head's queries and keys.
+    pub(crate) query_key_norms: Option<[O::Norm; 2]>,
+    pub(crate) relative: Relative<O>,
 }
 
-/// The two linear layers of a feed-forward block.
+impl<O: Ops> Attention<O> {
+    /// As Vaswani et al. (2017) have it: as many heads of keys as of queries, all of which see all.
+    pub(crate) fn full(heads: usize, head_width: usize) -> Self {
+        Self {
+            heads,
+            key_value_heads: heads,
+            head_width,
+            scale: 1.0 / (head_width as f32).sqrt(),
+            reach: Reach::ALL,
+            query_key_norms: None,
+            relative: Relative::None,
+        }
+    }
+
+    /// Columns of queries, of keys, and of values.
+    pub(crate) fn widths(&self) -> [usize; 3] {
+        [self.heads, self.key_value_heads, self.key_value_heads].map(|heads| heads.saturating_mul(self.head_width))
+    }
+}
+
+/// How attention depends on where tokens stand; most of it is the same for many layers.
+pub(crate) enum Relative<O: Ops> {
+    /// It doesn't: embeddings have their positions in them.
+    None,
+    /// A bias on the scores by distance.
+    Bias(Arc<O::Bias>),
+    /// Queries and keys are turned by their positions.
+    Rotary(Arc<Rotary>),
+    /// Scores of content with position, and of position with content.
+    Disentangled(O::Positions),
+}
+
+/// The linear layers of a feed-forward block.
 pub(crate) struct FeedForward<O: Ops> {
+    /// With a gate as wide again: what is activated stands before what it is multiplied by.
     pub(crate) up: O::Linear,
+    pub(crate) gated: bool,
     pub(crate) activation: Activation,
     pub(crate) down: O::Linear,
+}
+
+/// How what a block computes and its residual become one.
+pub(crate) enum Join<O: Ops> {
+    /// `residual + x`
+    Add,
+    /// `norm(residual + x)`
+    AddNorm(O::Norm),
+    /// `residual + norm(x)`
+    NormAdd(O::Norm),
 }

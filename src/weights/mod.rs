@@ -38,6 +38,10 @@ impl Array {
         Self { shape, data: Data::Owned(data.into()) }
     }
 
+    pub(crate) fn zeros(shape: &[usize]) -> Self {
+        Self::new(shape.to_vec(), vec![0.0; shape.iter().product()])
+    }
+
     pub(crate) fn as_slice(&self) -> &[f32] {
         match &self.data {
             Data::Owned(data) => data,
@@ -59,18 +63,23 @@ impl Array {
         }
     }
 
+    /// A function of every number.
+    pub(crate) fn map(&self, function: impl Fn(f32) -> f32) -> Self {
+        Self::new(self.shape.clone(), self.as_slice().iter().map(|x| function(*x)).collect())
+    }
+
     /// Some of its rows.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
         let width: usize = self.shape[1..].iter().product();
+        let shape = std::iter::once(rows.len()).chain(self.shape[1..].iter().copied()).collect();
         let numbers = rows.start * width..rows.end * width;
-        let data = match &self.data {
-            Data::Owned(data) => Data::Owned(data[numbers].into()),
-            Data::Mapped(map, range) => {
-                let bytes = |number: usize| range.start + number * size_of::<f32>();
-                Data::Mapped(Arc::clone(map), bytes(numbers.start)..bytes(numbers.end))
+        match &self.data {
+            Data::Owned(data) => Self::new(shape, data[numbers].to_vec()),
+            Data::Mapped(map, bytes) => {
+                let at = |number: usize| bytes.start + number * size_of::<f32>();
+                Self { shape, data: Data::Mapped(Arc::clone(map), at(numbers.start)..at(numbers.end)) }
             }
-        };
-        Self { shape: std::iter::once(rows.len()).chain(self.shape[1..].iter().copied()).collect(), data }
+        }
     }
 
     /// The arrays' rows, one array's after the other's; all as wide as the first.

@@ -1,0 +1,51 @@
+//! Biases by distance (Raffel et al., 2020).
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+/// Scores' bias by the distance from query to key, for each head.
+pub(crate) struct DistanceBias {
+    /// `(heads, 2 * longest - 1)`: the bias of key `k` for query `q` is at column `k - q + longest - 1`.
+    pub(crate) table: Vec<f32>,
+    /// The longest text it covers, in tokens; greater distances have the biases of the greatest in it.
+    pub(crate) longest: usize,
+}
+
+impl DistanceBias {
+    /// `row = row * scale + bias`, of a query's scores with some keys.
+    #[inline(always)]
+    pub(super) fn add<S: Simd>(
+        &self,
+        simd: S,
+        row: &mut [f32],
+        scale: f32,
+        head: usize,
+        query: usize,
+        keys: Range<usize>,
+    ) {
+        let columns = 2 * self.longest - 1;
+        let table = &self.table[head * columns..][..columns];
+        let near = (query + 1).saturating_sub(self.longest).clamp(keys.start, keys.end);
+        let far = (query + self.longest).clamp(keys.start, keys.end);
+        let (row, after) = row.split_at_mut(far - keys.start);
+        let (before, row) = row.split_at_mut(near - keys.start);
+        before.iter_mut().for_each(|x| *x = *x * scale + table[0]);
+        if near < far {
+            add_scaled(simd, row, scale, &table[self.longest - 1 + near - query..][..far - near]);
+        }
+        after.iter_mut().for_each(|x| *x = *x * scale + table[columns - 1]);
+    }
+}
+
+/// `row = row * factor + more`
+#[inline(always)]
+fn add_scaled<S: Simd>(simd: S, row: &mut [f32], factor: f32, more: &[f32]) {
+    let (vectors, tail) = S::as_mut_simd_f32s(row);
+    let (more, last) = S::as_simd_f32s(more);
+    for (x, more) in vectors.iter_mut().zip(more) {
+        *x = simd.mul_add_e_f32s(*x, simd.splat_f32s(factor), *more);
+    }
+    let last = simd.mul_add_e_f32s(simd.partial_load_f32s(tail), simd.splat_f32s(factor), simd.partial_load_f32s(last));
+    simd.partial_store_f32s(tail, last);
+}
