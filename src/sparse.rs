@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub use embeddings::SparseEmbeddings;
+pub(crate) use similarity::similarity;
 
 use crate::batch::distinct;
 use crate::config::{Kind, ModuleKind, Routes, Settings};
@@ -144,7 +145,7 @@ impl SparseModel {
     /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
     /// can't be embedded, [`Error::Interrupted`] where the observer stops it.
     pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
-        self.encode_inputs(&texts(inputs), self.query_by_default, &[], options)
+        self.encode_inputs(&texts(inputs), self.query_by_default(), &[], options)
     }
 
     /// Embeds queries: the prompt is "query" where the options name none.
@@ -223,7 +224,7 @@ impl SparseModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ.
     pub fn similarity(&self, a: &SparseEmbeddings, b: &SparseEmbeddings) -> Result<Matrix> {
-        similarity::similarity(self.similarity, a, b, Run::watched_by(&Nobody)?)
+        similarity(self.similarity, a, b, Run::watched_by(&Nobody)?)
     }
 }
 
@@ -232,6 +233,11 @@ impl SparseModel {
     /// Columns of an embedding: tokens of the vocabulary.
     pub fn embedding_dimension(&self) -> usize {
         self.documents.embedding_dimension()
+    }
+
+    /// Whether texts that are neither said to be queries nor documents go the queries' way.
+    pub(crate) fn query_by_default(&self) -> bool {
+        self.query_by_default
     }
 
     /// How many weights are kept of an embedding, where they are limited.

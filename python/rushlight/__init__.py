@@ -11,12 +11,17 @@ Examples
 from rushlight import _arguments, _core, exceptions
 from rushlight._core import __version__, get_num_threads, info
 from rushlight._model import Model
+from rushlight._multi_vector import MultiVectorModel
 from rushlight._reranker import Reranker
+from rushlight._sparse import SparseEmbeddings, SparseModel
 from rushlight._tokenizer import Tokenizer
 
 __all__ = [
     "Model",
+    "MultiVectorModel",
     "Reranker",
+    "SparseEmbeddings",
+    "SparseModel",
     "Tokenizer",
     "__version__",
     "exceptions",

@@ -8,15 +8,20 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Model",
+    "MultiVectorModel",
     "Reranker",
+    "SparseModel",
     "__version__",
     "find_model",
     "get_num_threads",
     "info",
+    "maxsim",
+    "maxsim_pairwise",
     "quantize",
     "set_num_threads",
     "similarity",
     "similarity_pairwise",
+    "sparse_similarity",
 ]
 
 __version__: Final[str]
@@ -121,6 +126,83 @@ class Reranker:
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None: ...
 
+class _SparseRequest(TypedDict):
+    prompt: str
+    as_queries: bool | None
+    max_active_dims: int | None
+    progress: Callable[[int, int], object] | None
+
+@final
+class SparseModel:
+    def __new__(
+        cls,
+        folder: str | PathLike[str],
+        device: str,
+        max_seq_length: int | None,
+        prompts: dict[str, str],
+        default_prompt_name: str | None,
+    ) -> SparseModel: ...
+    def copy(self) -> SparseModel: ...
+    def encode(
+        self, texts_or_pairs: list[str | tuple[str, str]], request: _SparseRequest
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]: ...
+    def tokens(self, ids: list[int]) -> list[str]: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def prompts(self) -> dict[str, str]: ...
+    @property
+    def default_prompt_name(self) -> str | None: ...
+    @property
+    def similarity_fn_name(self) -> str: ...
+    @property
+    def max_active_dims(self) -> int | None: ...
+    @property
+    def embedding_dimension(self) -> int: ...
+    @property
+    def max_seq_length(self) -> int | None: ...
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None: ...
+
+@final
+class MultiVectorModel:
+    def __new__(
+        cls,
+        folder: str | PathLike[str],
+        device: str,
+        max_seq_length: int | None,
+        prompts: dict[str, str],
+        default_prompt_name: str | None,
+    ) -> MultiVectorModel: ...
+    def copy(self) -> MultiVectorModel: ...
+    def encode(
+        self,
+        texts_or_pairs: list[str | tuple[str, str]],
+        as_queries: bool,
+        prompt: str,
+        progress: Callable[[int, int], object] | None,
+    ) -> list[NDArray[np.float32]]: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def prompts(self) -> dict[str, str]: ...
+    @property
+    def default_prompt_name(self) -> str | None: ...
+    @property
+    def similarity_fn_name(self) -> str: ...
+    @property
+    def embedding_dimension(self) -> int: ...
+    @property
+    def query_length(self) -> int | None: ...
+    @property
+    def max_seq_length(self) -> int | None: ...
+    @max_seq_length.setter
+    def max_seq_length(self, value: int) -> None: ...
+
 def find_model(name: str | PathLike[str], places: _Places, progress: Callable[[int, int], object] | None) -> Path: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
@@ -128,3 +210,14 @@ def info() -> dict[str, Any]: ...
 def similarity(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def similarity_pairwise(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def quantize(embeddings: NDArray[np.float32], precision: str) -> NDArray[Any]: ...
+def sparse_similarity(
+    name: str,
+    a: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int],
+    b: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int],
+) -> NDArray[np.float32]: ...
+def maxsim(
+    name: str, queries: list[NDArray[np.float32]], documents: list[NDArray[np.float32]]
+) -> NDArray[np.float32]: ...
+def maxsim_pairwise(
+    name: str, queries: list[NDArray[np.float32]], documents: list[NDArray[np.float32]]
+) -> NDArray[np.float32]: ...

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("rushlight")
 
 # The classes of the extension module that compute; their constructors all take the same.
-Core = TypeVar("Core", _core.Model, _core.Reranker)
+Core = TypeVar("Core", _core.Model, _core.MultiVectorModel, _core.Reranker, _core.SparseModel)
 
 
 class Loaded(Generic[Core]):
@@ -107,6 +107,13 @@ class Loaded(Generic[Core]):
             return self._named_prompt("prompt_name", prompt_name)
         return _arguments.text("prompts", self._prompts.get(self._default_prompt_name or "", ""))
 
+    def _prompt_for(self, names: tuple[str, ...], prompt: str | None, prompt_name: str | None) -> str:
+        """Return the prompt that is given, or the first of those names that is not empty."""
+        if prompt is not None or prompt_name is not None:
+            return self._prompt(prompt, prompt_name)
+        known = (self._prompts.get(name) for name in names)
+        return _arguments.text("prompts", next((prompt for prompt in known if prompt), ""))
+
     def _named_prompt(self, argument: str, name: str) -> str:
         try:
             return _arguments.text("prompts", self._prompts[name])
@@ -185,4 +192,3 @@ def _bar(total: int) -> Iterator[Callable[[int, int], object]]:
 
     with tqdm(total=total, desc="Texts", unit="text") as bar:
         yield lambda done, _total: bar.update(done - bar.n)
-

@@ -244,7 +244,7 @@ class Model(Loaded[_core.Model]):
     ) -> Any:
         """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
         if prompt_name is None and options.get("prompt") is None:
-            options["prompt"] = self._prompts.get("query") or ""
+            options["prompt"] = self._prompt_for(("query",), None, None)
         return self.encode(inputs, prompt_name=prompt_name, **options)
 
     def encode_document(
@@ -255,8 +255,7 @@ class Model(Loaded[_core.Model]):
         A `prompt` or `prompt_name` that is given wins.
         """
         if prompt_name is None and options.get("prompt") is None:
-            known = (self._prompts.get(name) for name in ("document", "passage", "corpus"))
-            options["prompt"] = next((prompt for prompt in known if prompt), "")
+            options["prompt"] = self._prompt_for(("document", "passage", "corpus"), None, None)
         return self.encode(inputs, prompt_name=prompt_name, **options)
 
     # Tokens

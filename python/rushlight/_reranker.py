@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import _arguments, _core
+from rushlight import _arguments, _core, _ranking
 from rushlight._loaded import Loaded, progress
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
@@ -235,14 +235,9 @@ class Reranker(Loaded[_core.Reranker]):
         if top_k is not None:
             top_k = _arguments.positive("top_k", top_k)
         _arguments.text("query", query, InvalidInputError)
-        texts = _documents(documents)
+        texts = _ranking.documents(documents)
         scores = self.predict([(query, text) for text in texts], **{**options, "convert_to_tensor": False})
-        ranked: list[dict[str, Any]] = []
-        for i in np.argsort(-scores, kind="stable")[:top_k].tolist():
-            ranked.append({"corpus_id": i, "score": float(scores[i])})
-            if return_documents:
-                ranked[-1]["text"] = texts[i]
-        return ranked
+        return _ranking.ranked(scores, texts, top_k, return_documents)
 
     # Settings
 
@@ -314,10 +309,3 @@ def _pair(place: str, pair: Any) -> tuple[str, str]:
     if len(pair) != 2:
         raise InvalidInputError(f"{place}: must be a pair of str, got {len(pair)} of them")
     return (_arguments.text(place, pair[0], InvalidInputError), _arguments.text(place, pair[1], InvalidInputError))
-
-
-def _documents(documents: Any) -> list[str]:
-    batch, single = _arguments.texts(documents, "documents")
-    if single:
-        raise InvalidInputError("documents: must be a list of str, got a str")
-    return [_arguments.text(f"documents[{i}]", text, InvalidInputError) for i, text in enumerate(batch)]

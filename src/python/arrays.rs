@@ -19,7 +19,7 @@ pub(super) fn array<T: numpy::Element>(
 }
 
 /// A C-contiguous array as the similarity functions take it.
-fn view<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<MatrixView<'a>> {
+pub(super) fn view<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<MatrixView<'a>> {
     MatrixView::new(array.shape()[0], array.shape()[1], array.as_slice()?).into_python(array.py())
 }
 

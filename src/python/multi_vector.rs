@@ -1,0 +1,160 @@
+//! The late-interaction model, on Python's texts and numpy's arrays.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+
+use numpy::{PyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::arrays::{array, view};
+use super::errors::IntoPython;
+use super::inputs::{inputs, texts};
+use super::observer::compute;
+use crate::multi_vector::{self, MultiVectorOptions, MultiVectorSimilarity};
+use crate::options::LoadOptions;
+use crate::similarity::Run;
+
+/// A late-interaction model, as the package's own class wraps it.
+#[pyclass(frozen, module = "rushlight._core")]
+pub(super) struct MultiVectorModel {
+    model: RwLock<crate::MultiVectorModel>,
+}
+
+impl MultiVectorModel {
+    /// A clone: cheap, and free of the lock while it computes.
+    fn get(&self) -> crate::MultiVectorModel {
+        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[pymethods]
+impl MultiVectorModel {
+    /// Loads the model in a folder; `max_seq_length` is that of documents.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        folder: PathBuf,
+        device: &str,
+        max_seq_length: Option<usize>,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+    ) -> PyResult<Self> {
+        let device = device.parse().into_python(py)?;
+        let options = LoadOptions { device, prompts, default_prompt_name, ..LoadOptions::default() };
+        let model = compute(py, None, |_| {
+            let mut model = crate::MultiVectorModel::from_dir_with(folder, &options)?;
+            max_seq_length.map_or(Ok(()), |tokens| model.set_document_length(tokens))?;
+            Ok(model)
+        })?;
+        Ok(Self { model: RwLock::new(model) })
+    }
+
+    /// A model with settings of its own that shares the weights.
+    fn copy(&self) -> Self {
+        Self { model: RwLock::new(self.get()) }
+    }
+
+    /// Embeds texts as queries or as documents: a float32 array `(tokens, embedding_dimension)` each.
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        texts_or_pairs: &Bound<'py, PyList>,
+        as_queries: bool,
+        prompt: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
+        let embeddings = compute(py, progress, |observer| {
+            let (prompt, observer) = (Some(prompt), Some(observer));
+            let options = MultiVectorOptions { prompt, observer, ..MultiVectorOptions::default() };
+            model.encode_inputs(&inputs(&texts), as_queries, &options)
+        })?;
+        let to_array = |matrix: crate::Matrix| {
+            let (rows, columns) = (matrix.rows(), matrix.columns());
+            array(py, matrix.into_vec(), rows, columns)
+        };
+        embeddings.into_iter().map(to_array).collect()
+    }
+
+    #[getter]
+    fn folder(&self) -> PathBuf {
+        self.get().folder().to_path_buf()
+    }
+
+    #[getter]
+    fn device(&self) -> String {
+        self.get().device().to_string()
+    }
+
+    #[getter]
+    fn prompts(&self) -> BTreeMap<String, String> {
+        self.get().prompts().clone()
+    }
+
+    #[getter]
+    fn default_prompt_name(&self) -> Option<String> {
+        self.get().default_prompt_name().map(str::to_owned)
+    }
+
+    #[getter]
+    fn similarity_fn_name(&self) -> String {
+        self.get().similarity_fn().to_string()
+    }
+
+    #[getter]
+    fn embedding_dimension(&self) -> usize {
+        self.get().embedding_dimension()
+    }
+
+    #[getter]
+    fn query_length(&self) -> Option<usize> {
+        self.get().query_length()
+    }
+
+    /// Of documents.
+    #[getter]
+    fn max_seq_length(&self) -> Option<usize> {
+        self.get().document_length()
+    }
+
+    #[setter]
+    fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
+        self.model.write().unwrap_or_else(PoisonError::into_inner).set_document_length(tokens).into_python(py)
+    }
+}
+
+/// The score of every query with every document: float32 `(n, m)`.
+#[pyfunction]
+pub(super) fn maxsim<'py>(
+    py: Python<'py>,
+    name: &str,
+    queries: Vec<PyReadonlyArray2<'py, f32>>,
+    documents: Vec<PyReadonlyArray2<'py, f32>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kind: MultiVectorSimilarity = name.parse().into_python(py)?;
+    let queries = queries.iter().map(view).collect::<PyResult<Vec<_>>>()?;
+    let documents = documents.iter().map(view).collect::<PyResult<Vec<_>>>()?;
+    let score = |observer: &dyn crate::Observer| {
+        multi_vector::similarity(kind, &queries, &documents, Run::watched_by(observer)?)
+    };
+    let scores = compute(py, None, score)?;
+    array(py, scores.into_vec(), queries.len(), documents.len())
+}
+
+/// The score of each query with the document at its place: float32 `(n,)`.
+#[pyfunction]
+pub(super) fn maxsim_pairwise<'py>(
+    py: Python<'py>,
+    name: &str,
+    queries: Vec<PyReadonlyArray2<'py, f32>>,
+    documents: Vec<PyReadonlyArray2<'py, f32>>,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let kind: MultiVectorSimilarity = name.parse().into_python(py)?;
+    let queries = queries.iter().map(view).collect::<PyResult<Vec<_>>>()?;
+    let documents = documents.iter().map(view).collect::<PyResult<Vec<_>>>()?;
+    let score =
+        |observer: &dyn crate::Observer| multi_vector::pairwise(kind, &queries, &documents, Run::watched_by(observer)?);
+    Ok(PyArray1::from_vec(py, compute(py, None, score)?))
+}

@@ -1,0 +1,159 @@
+//! The sparse model, on Python's texts and numpy's arrays.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
+
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::arrays::array;
+use super::errors::IntoPython;
+use super::inputs::{inputs, texts};
+use super::observer::compute;
+use crate::options::LoadOptions;
+use crate::similarity::{Run, Similarity};
+use crate::sparse::{SparseEmbeddings, SparseOptions};
+
+/// A sparse model, as the package's own class wraps it.
+#[pyclass(frozen, module = "rushlight._core")]
+pub(super) struct SparseModel {
+    model: RwLock<crate::SparseModel>,
+}
+
+impl SparseModel {
+    /// A clone: cheap, and free of the lock while it computes.
+    fn get(&self) -> crate::SparseModel {
+        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a call of `encode` is asked for.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Request {
+    prompt: String,
+    as_queries: Option<bool>,
+    max_active_dims: Option<usize>,
+    progress: Option<Py<PyAny>>,
+}
+
+/// Where rows begin, columns, numbers.
+type Parts<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
+
+#[pymethods]
+impl SparseModel {
+    /// Loads the model in a folder.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        folder: PathBuf,
+        device: &str,
+        max_seq_length: Option<usize>,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+    ) -> PyResult<Self> {
+        let device = device.parse().into_python(py)?;
+        let options = LoadOptions { device, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
+        let model = compute(py, None, |_| crate::SparseModel::from_dir_with(folder, &options))?;
+        Ok(Self { model: RwLock::new(model) })
+    }
+
+    /// A model with settings of its own that shares the weights.
+    fn copy(&self) -> Self {
+        Self { model: RwLock::new(self.get()) }
+    }
+
+    /// Embeds texts: where each row begins in the other two, int64 `(n + 1,)`, columns, int32, and numbers, float32.
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        texts_or_pairs: &Bound<'py, PyList>,
+        request: Request,
+    ) -> PyResult<Parts<'py>> {
+        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
+        let embeddings = compute(py, request.progress, |observer| {
+            let (prompt, max_active_dims) = (Some(&*request.prompt), request.max_active_dims);
+            let options =
+                SparseOptions { prompt, max_active_dims, observer: Some(observer), ..SparseOptions::default() };
+            let as_queries = request.as_queries.unwrap_or(model.query_by_default());
+            model.encode_inputs(&inputs(&texts), as_queries, &[], &options)
+        })?;
+        let (indptr, indices, values) = embeddings.into_parts();
+        Ok((PyArray1::from_vec(py, indptr), PyArray1::from_vec(py, indices), PyArray1::from_vec(py, values)))
+    }
+
+    /// The tokens of ids; an id without one is "".
+    fn tokens(&self, ids: Vec<u32>) -> Vec<String> {
+        let model = self.get();
+        ids.into_iter().map(|id| model.tokenizer().token(id).unwrap_or_default()).collect()
+    }
+
+    #[getter]
+    fn folder(&self) -> PathBuf {
+        self.get().folder().to_path_buf()
+    }
+
+    #[getter]
+    fn device(&self) -> String {
+        self.get().device().to_string()
+    }
+
+    #[getter]
+    fn prompts(&self) -> BTreeMap<String, String> {
+        self.get().prompts().clone()
+    }
+
+    #[getter]
+    fn default_prompt_name(&self) -> Option<String> {
+        self.get().default_prompt_name().map(str::to_owned)
+    }
+
+    #[getter]
+    fn similarity_fn_name(&self) -> String {
+        self.get().similarity_fn().to_string()
+    }
+
+    #[getter]
+    fn max_active_dims(&self) -> Option<usize> {
+        self.get().max_active_dims()
+    }
+
+    #[getter]
+    fn embedding_dimension(&self) -> usize {
+        self.get().embedding_dimension()
+    }
+
+    #[getter]
+    fn max_seq_length(&self) -> Option<usize> {
+        self.get().max_seq_length()
+    }
+
+    #[setter]
+    fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
+        self.model.write().unwrap_or_else(PoisonError::into_inner).set_max_seq_length(tokens).into_python(py)
+    }
+}
+
+/// Sparse embeddings out of Python: where rows begin, columns, numbers, and the width.
+type Given<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, f32>, usize);
+
+fn embeddings(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyResult<SparseEmbeddings> {
+    let (indptr, indices) = (indptr.as_slice()?.to_vec(), indices.as_slice()?.to_vec());
+    SparseEmbeddings::new(indptr, indices, values.as_slice()?.to_vec(), dim).into_python(py)
+}
+
+/// The similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
+#[pyfunction]
+pub(super) fn sparse_similarity<'py>(
+    py: Python<'py>,
+    name: &str,
+    a: Given<'py>,
+    b: Given<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kind: Similarity = name.parse().into_python(py)?;
+    let (a, b) = (embeddings(py, a)?, embeddings(py, b)?);
+    let scores = compute(py, None, |observer| crate::sparse::similarity(kind, &a, &b, Run::watched_by(observer)?))?;
+    array(py, scores.into_vec(), a.len(), b.len())
+}
