@@ -1,5 +1,6 @@
 //! A loaded model's computation: a backbone, and the head after it, on one device.
 
+pub(crate) mod static_embedding;
 pub(crate) mod token_weights;
 
 use std::sync::Mutex;

@@ -199,7 +199,10 @@ fn a_saved_model_is_the_same_model() {
             assert_eq!(again.prompts(), model.prompts());
             assert_eq!(again.default_prompt_name(), Some("new"));
             assert_eq!(again.similarity_fn(), Similarity::Manhattan);
-            assert_eq!((again.truncate_dim(), again.max_seq_length()), (Some(9), Some(33)));
+            assert_eq!(again.truncate_dim(), Some(9));
+            // Where there is no transformer the tokenizer itself cuts, and it is no setting.
+            let length = case.meta["max_seq_length"].as_u64().map(|_| 33);
+            assert_eq!(again.max_seq_length(), length);
             let encode = |model: &Model| model.encode(&case.texts, &plain()).unwrap();
             assert!(encode(&again) == encode(&model), "{}", case.name);
             again

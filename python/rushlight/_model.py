@@ -115,7 +115,7 @@ class Model(Loaded[_core.Model]):
             local_files_only=local_files_only,
             token=token,
         )
-        if not (folder / "modules.json").exists():
+        if not self._engine.has_modules:
             logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
         self._similarity_fn_name = self._engine.similarity_fn_name
         self._truncate_dim = self._engine.truncate_dim

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Activation: TypeAlias = str | Callable[[NDArray[np.float32]], Any]
+    _Activation: TypeAlias = str | Callable[[NDArray[np.float32]], Any]
 
 _ACTIVATIONS = ("sigmoid", "identity", "softmax")
 
@@ -84,7 +84,7 @@ class Reranker(Loaded[_core.Reranker]):
         model_name_or_path: str | os.PathLike[str],
         *,
         max_length: int | None = None,
-        activation_fn: Activation | None = None,
+        activation_fn: _Activation | None = None,
         device: str | None = None,
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
@@ -110,7 +110,7 @@ class Reranker(Loaded[_core.Reranker]):
             local_files_only=local_files_only,
             token=token,
         )
-        self._activation_fn: Activation = self._engine.activation_fn if activation_fn is None else activation_fn
+        self._activation_fn: _Activation = self._engine.activation_fn if activation_fn is None else activation_fn
 
     def predict(
         self,
@@ -118,7 +118,7 @@ class Reranker(Loaded[_core.Reranker]):
         *,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
-        activation_fn: Activation | None = None,
+        activation_fn: _Activation | None = None,
         apply_softmax: bool = False,
         convert_to_tensor: bool = False,
         prompt: str | None = None,
@@ -259,19 +259,19 @@ class Reranker(Loaded[_core.Reranker]):
         self._engine.max_seq_length = _arguments.positive("max_length", tokens)
 
     @property
-    def activation_fn(self) -> Activation:
+    def activation_fn(self) -> _Activation:
         """What is made of the logits where a call doesn't say: a name, or a callable on arrays."""
         return self._activation_fn
 
     @activation_fn.setter
-    def activation_fn(self, activation: Activation) -> None:
+    def activation_fn(self, activation: _Activation) -> None:
         self._activation_fn = _check_activation(activation)
 
     def _said(self) -> str:
         return f"num_labels={self.num_labels}, max_length={self.max_length}"
 
 
-def _check_activation(activation: Activation) -> Activation:
+def _check_activation(activation: _Activation) -> _Activation:
     if not callable(activation):
         _arguments.one_of("activation_fn", activation, _ACTIVATIONS)
     return activation

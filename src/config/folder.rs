@@ -19,6 +19,7 @@ pub(crate) enum ModuleKind {
     Pooling,
     SpladePooling,
     SparseStaticEmbedding,
+    StaticEmbedding,
     Dense,
     LayerNorm,
     Normalize,
@@ -32,12 +33,13 @@ pub(crate) enum ModuleKind {
 const ROOMS: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 10] = [
+    const ALL: [(&str, Self); 11] = [
         ("Transformer", Self::Transformer),
         ("MLMTransformer", Self::MlmTransformer),
         ("Pooling", Self::Pooling),
         ("SpladePooling", Self::SpladePooling),
         ("SparseStaticEmbedding", Self::SparseStaticEmbedding),
+        ("StaticEmbedding", Self::StaticEmbedding),
         ("MultiVectorMask", Self::MultiVectorMask),
         ("Router", Self::Router),
         ("Dense", Self::Dense),

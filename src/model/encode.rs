@@ -155,6 +155,11 @@ impl Model {
         }
     }
 
+    /// How many tokens are kept of a text.
+    pub(super) fn max_length(&self) -> usize {
+        [self.max_seq_length, self.parts.tokenizer.limit()].into_iter().flatten().min().unwrap_or(usize::MAX)
+    }
+
     fn filled(&self, mut tokens: Tokens) -> Tokens {
         if let Some(fill) = self.fill {
             fill.up(&mut tokens);
@@ -189,7 +194,7 @@ impl Model {
     }
 
     pub(crate) fn tokenize_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
-        let max_length = self.max_seq_length.unwrap_or(usize::MAX);
+        let max_length = self.max_length();
         let tokens =
             for_each_input(inputs, observer, |input, checkpoint| self.tokens_of(input, "", max_length, checkpoint))?;
         named(tokens, 0, &|i| i)
@@ -301,7 +306,7 @@ enum Task<'a, 'i> {
 impl<'a> Call<'a> {
     pub(crate) fn new(model: &'a Model, options: &EncodeOptions<'a>) -> Result<Self> {
         let prompt = model.prompt(options)?;
-        let max_length = model.max_seq_length.unwrap_or(usize::MAX);
+        let max_length = model.max_length();
         let prompt_length = match prompt {
             "" => 0,
             prompt if model.parts.network.excludes_prompt() => {

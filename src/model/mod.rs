@@ -153,6 +153,12 @@ impl Model {
         Self { max_seq_length, fill, ..self.clone() }
     }
 
+    /// Whether its folder says which modules it has; else mean pooling is meant.
+    #[cfg(feature = "python")]
+    pub(crate) fn has_modules(&self) -> bool {
+        self.parts.entries.is_some()
+    }
+
     /// How a late-interaction model treats queries and documents; of other kinds it says nothing.
     pub(crate) fn late_interaction(&self) -> Arc<LateInteraction> {
         Arc::clone(&self.parts.late_interaction)

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::backbones;
 use crate::config::{
     JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, modules, transformer_settings,
 };
 use crate::error::{Error, Result};
 use crate::heads::Files;
-use crate::network::{self, Network, token_weights};
+use crate::network::{self, Network, static_embedding, token_weights};
 use crate::ops::{Cpu, Portable};
 use crate::options::{Device, Kernels, LoadOptions};
 use crate::process;
@@ -38,13 +40,43 @@ fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) 
     entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
 }
 
-/// What `modules.json` lists, where there is one, of a folder that must be there.
+/// What `modules.json` lists, where there is one, of a folder that must be there; model2vec's folders mean what they would
+/// list.
 pub(crate) fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
-    if folder.is_dir() {
-        return modules(folder);
+    if !folder.is_dir() {
+        let looked = vec![format!("{}: no such folder", folder.display())];
+        return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
     }
-    let looked = vec![format!("{}: no such folder", folder.display())];
-    Err(Error::ModelNotFound { name: folder.display().to_string(), looked })
+    if let Some(entries) = modules(folder)? {
+        return Ok(Some(entries));
+    }
+    let Some(config) = JsonFile::read_if_there(folder.join("config.json"))? else { return Ok(None) };
+    if config.value.get("model_type").is_none_or(|kind| kind != "model2vec") {
+        return Ok(None);
+    }
+    let mut entries = vec![ModuleEntry { kind: ModuleKind::StaticEmbedding, folder: folder.to_path_buf() }];
+    match config.value.get("normalize") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => {
+            entries.push(ModuleEntry { kind: ModuleKind::Normalize, folder: folder.join("1_Normalize") });
+        }
+        Some(other) => return Err(config.error("normalize", format!("must be true or false, got {other}"))),
+    }
+    Ok(Some(entries))
+}
+
+/// How many tokens model2vec keeps of a text.
+fn model2vec_length(folder: &Path) -> Result<Option<usize>> {
+    const DEFAULT: usize = 512;
+    let config = JsonFile::read(folder.join("config.json"), "it describes the model")?;
+    match config.value.get("max_length") {
+        None => Ok(Some(DEFAULT)),
+        Some(Value::Null) => Ok(None),
+        Some(length) => match length.as_u64().filter(|length| *length > 0) {
+            Some(length) => Ok(Some(length as usize)),
+            None => Err(config.error("max_length", format!("must be a whole number of at least 1, got {length}"))),
+        },
+    }
 }
 
 impl Parts {
@@ -58,6 +90,9 @@ impl Parts {
         match first {
             None | Some(Some(ModuleKind::Transformer)) => {}
             Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
+            Some(Some(ModuleKind::StaticEmbedding)) if kind == Kind::Sentence => {
+                return Self::load_static(folder, entries, options);
+            }
             Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
                 return Self::load_token_weights(folder, entries, options);
             }
@@ -91,7 +126,21 @@ impl Parts {
         Ok(Self { folder, entries, settings, tokenizer, network, device: options.device, late_interaction })
     }
 
-    /// Loads what needs no transformer: weights of tokens, and their tokenizer.
+    /// Loads vectors of tokens, which need no transformer.
+    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, options: &LoadOptions) -> Result<Self> {
+        let listed = entries.as_deref().unwrap_or_default();
+        let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
+        if !folder.join("modules.json").exists() {
+            tokenizer = tokenizer.cut_to(model2vec_length(&folder)?);
+        }
+        let network = match options.kernels {
+            Kernels::Native => static_embedding::load(listed, Cpu::new(process::isa()?))?,
+            Kernels::Portable => static_embedding::load(listed, Portable::new(candle_core::Device::Cpu))?,
+        };
+        Ok(Self::without_transformer(folder, entries, tokenizer, network, options))
+    }
+
+    /// Loads weights of tokens, which need no transformer.
     fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, options: &LoadOptions) -> Result<Self> {
         if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
             let problem = "must list no module after a SparseStaticEmbedding";
@@ -101,15 +150,18 @@ impl Parts {
         // Its class is in tokenizer_config.json: there is no model whose type would say it.
         let tokenizer = Tokenizer::load(module, "", false)?.bare();
         let network = token_weights::load(module)?;
-        Ok(Self {
-            folder,
-            entries,
-            settings: TransformerSettings::default(),
-            tokenizer,
-            network,
-            device: options.device,
-            late_interaction: Arc::default(),
-        })
+        Ok(Self::without_transformer(folder, entries, tokenizer, network, options))
+    }
+
+    fn without_transformer(
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        tokenizer: Tokenizer,
+        network: Box<dyn Network>,
+        options: &LoadOptions,
+    ) -> Self {
+        let (settings, device) = (TransformerSettings::default(), options.device);
+        Self { folder, entries, settings, tokenizer, network, device, late_interaction: Arc::default() }
     }
 
     /// The real limit: texts that are longer have tokens without a position.

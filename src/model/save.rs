@@ -31,18 +31,23 @@ const TRANSFORMER_FILES: &[&str] = &[
 pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
     let mut staged = Staged::below(folder)?;
     let transformer = model.parts.transformer();
+    let first = model.parts.entries.as_ref().and_then(|entries| entries.first()).map(|entry| entry.kind);
+    let first = first.unwrap_or(ModuleKind::Transformer);
     for name in TRANSFORMER_FILES {
-        if transformer.join(name).exists() {
+        if transformer.join(name).exists() && (first == ModuleKind::Transformer || *name != "tokenizer.json") {
             staged.copy(&transformer.join(name), Path::new(name))?;
         }
     }
     copy_weights(transformer, Path::new(""), &mut staged)?;
     let do_lower_case = model.parts.settings.do_lower_case;
     let settings = json!({ "max_seq_length": model.max_seq_length(), "do_lower_case": do_lower_case });
-    staged.write_json("sentence_bert_config.json", &settings)?;
+    match first {
+        ModuleKind::Transformer => staged.write_json("sentence_bert_config.json", &settings)?,
+        _ => save_cut_tokenizer(model, &mut staged)?,
+    }
     staged.write_json("config_sentence_transformers.json", &sentence_settings(model))?;
 
-    let mut modules = vec![module(0, ModuleKind::Transformer, "")];
+    let mut modules = vec![module(0, first, "")];
     match &model.parts.entries {
         Some(entries) => {
             for (i, entry) in entries.iter().enumerate().skip(1) {
@@ -60,6 +65,21 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
     // Last, since it is what makes a folder a model.
     staged.write_json("modules.json", &Value::Array(modules))?;
     staged.publish()
+}
+
+/// Models without a transformer have no file for their settings: tokenizer.json says how many tokens are kept.
+fn save_cut_tokenizer(model: &Model, staged: &mut Staged<'_>) -> Result<()> {
+    let path = model.parts.transformer().join("tokenizer.json");
+    let mut tokenizer = JsonFile::read(path, "it holds the vocabulary")?.value;
+    let direction = tokenizer.pointer("/truncation/direction").cloned().unwrap_or_else(|| "Right".into());
+    let truncation = match model.max_length() {
+        usize::MAX => Value::Null,
+        most => json!({ "direction": direction, "max_length": most, "strategy": "LongestFirst", "stride": 0 }),
+    };
+    if let Some(parts) = tokenizer.as_object_mut() {
+        parts.insert("truncation".to_owned(), truncation);
+    }
+    staged.write_json("tokenizer.json", &tokenizer)
 }
 
 fn module(i: usize, kind: ModuleKind, path: &str) -> Value {

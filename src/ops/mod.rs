@@ -118,6 +118,9 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     /// `x + y`.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
+    /// Rows of `width` numbers each, one after the other.
+    fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Self::Tensor>;
+
     /// The numbers, row by row.
     fn to_vec(&self, x: &Self::Tensor) -> Result<Vec<f32>>;
 }

@@ -171,6 +171,12 @@ impl Model {
         self.get().folder().to_path_buf()
     }
 
+    /// Whether its folder says which modules it has; else mean pooling is meant.
+    #[getter]
+    fn has_modules(&self) -> bool {
+        self.get().has_modules()
+    }
+
     #[getter]
     fn device(&self) -> String {
         self.get().device().to_string()

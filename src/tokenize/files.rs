@@ -32,6 +32,11 @@ impl Settings {
         }
     }
 
+    /// Settings that say nothing.
+    pub(super) fn none(path: &Path) -> Self {
+        Self { path: path.to_owned(), map: Map::new() }
+    }
+
     /// The value of `key`; absent and null differ.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key)

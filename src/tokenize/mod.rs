@@ -79,6 +79,8 @@ pub struct Tokenizer {
     pad_left: bool,
     cut_left: bool,
     model_max_length: Option<usize>,
+    /// Tokens that are kept in any case where the tokenizer itself says it.
+    limit: Option<usize>,
     cleans_up: bool,
 }
 
@@ -115,11 +117,46 @@ impl Tokenizer {
             pad_left: config.left("padding_side")?.or(padded_left).unwrap_or(false),
             cut_left: config.left("truncation_side")?.or(cut_left).unwrap_or(false),
             model_max_length: model_max_length(&config)?,
+            limit: None,
             cleans_up: config.flag("clean_up_tokenization_spaces", false)?
                 && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
             inner,
             layouts,
         })
+    }
+
+    /// Loads a tokenizer.json as it is, its truncation included, for models that take no special tokens.
+    pub(crate) fn load_as_filed(folder: &Path) -> Result<Self> {
+        let file = TokenizerFile::read(&folder.join("tokenizer.json"))?;
+        let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
+        let limit = file.truncation.as_ref().map(|cut| cut.max_length);
+        let (config, special) = (Settings::none(&file.path), SpecialTokens::none());
+        let mut inner = rebuild::as_filed(rebuild::Source { file, config: &config, special: &special })?;
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        Ok(Self {
+            special_ids: HashSet::new(),
+            token_type_ids: false,
+            max_id: inner.get_vocab(true).into_values().max().unwrap_or(0),
+            pad_id: None,
+            filler_id: None,
+            pad_left: false,
+            cut_left: cut_left.unwrap_or(false),
+            model_max_length: None,
+            limit,
+            cleans_up: false,
+            inner,
+            layouts: Layouts::bare(),
+        })
+    }
+
+    /// The same, with a limit of its own in place of tokenizer.json's.
+    pub(crate) fn cut_to(self, limit: Option<usize>) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// How many tokens the tokenizer itself keeps of a text, where that is limited: not a setting of the model's.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.limit
     }
 
     /// The same, without special tokens around a text.

@@ -134,6 +134,11 @@ pub(super) struct SpecialTokens {
 }
 
 impl SpecialTokens {
+    /// None but those that tokenizer.json itself adds.
+    pub(super) fn none() -> Self {
+        Self { named: Named::default(), extra: Vec::new(), added: BTreeMap::new() }
+    }
+
     pub(super) fn collect(folder: &Path, config: &Settings, file: &TokenizerFile, class: &Class) -> Result<Self> {
         let mut named = Named::default();
         read_named(config, &mut named)?;

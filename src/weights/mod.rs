@@ -202,6 +202,34 @@ impl Weights {
         self.array(name, &[rows, columns])
     }
 
+    /// The tensor of that name, of whatever size; it must have two dimensions, and no fewer columns than one.
+    pub(crate) fn any_matrix(&self, name: &str) -> Result<Array> {
+        let columns = self.entries.get(name).and_then(|entry| entry.shape.get(1)).copied().unwrap_or_default();
+        self.matrix(name, columns.max(1))
+    }
+
+    /// Whole numbers below `count`, of whatever number of them.
+    pub(crate) fn indices(&self, name: &str, count: usize) -> Result<Vec<u32>> {
+        let Some(entry) = self.entries.get(name) else {
+            return Err(Error::MissingWeight { file: self.file.to_path_buf(), name: name.to_owned() });
+        };
+        let bytes = entry.data.as_slice();
+        let numbers: Vec<i64> = match entry.dtype {
+            Dtype::I64 => bytes.as_chunks().0.iter().map(|x| i64::from_le_bytes(*x)).collect(),
+            Dtype::I32 => bytes.as_chunks().0.iter().map(|x| i64::from(i32::from_le_bytes(*x))).collect(),
+            Dtype::U32 => bytes.as_chunks().0.iter().map(|x| i64::from(u32::from_le_bytes(*x))).collect(),
+            other => {
+                let what = format!("{}: dtype of tensor {name:?}", self.file.display());
+                return Err(Error::unsupported(what, format!("{other:?}"), "I64, I32, U32"));
+            }
+        };
+        let index = |number: i64| u32::try_from(number).ok().filter(|index| (*index as usize) < count);
+        let indices: Option<Vec<u32>> = numbers.into_iter().map(index).collect();
+        indices.ok_or_else(|| {
+            Error::weights(&*entry.file, format!("tensor {name:?} must hold numbers from 0 up to {}", count.max(1) - 1))
+        })
+    }
+
     /// The tensor of that name and shape, as float32.
     ///
     /// Old checkpoints call a norm's weight and bias gamma and beta.

@@ -311,6 +311,13 @@ impl Ops for Cpu {
         Ok(added(self.copy(x), y))
     }
 
+    fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Activations> {
+        let rows = Rows::packed(&rows, width);
+        let mut out = self.room(rows.count(), width);
+        out.fill_from(rows);
+        Ok(out)
+    }
+
     fn to_vec(&self, x: &Activations) -> Result<Vec<f32>> {
         Ok(x.as_rows().iter().flatten().copied().collect())
     }

@@ -219,6 +219,10 @@ impl Ops for Portable {
         Ok((x + y)?)
     }
 
+    fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Tensor> {
+        Ok(Tensor::from_vec(rows, ((), width), &self.device)?)
+    }
+
     fn to_vec(&self, x: &Tensor) -> Result<Vec<f32>> {
         Ok(x.flatten_all()?.to_vec1()?)
     }

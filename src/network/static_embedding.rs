@@ -1,0 +1,126 @@
+//! Sentence embeddings without a transformer: the mean of vectors that tokens always have (sentence-transformers'
+//! StaticEmbedding, model2vec).
+
+use std::path::Path;
+
+use super::{Network, Output, Wanted};
+use crate::backbones::{Checkpoint, Limits};
+use crate::batch::Batch;
+use crate::config::{ModuleEntry, On};
+use crate::error::{Error, Result};
+use crate::modules::Module;
+use crate::ops::Ops;
+use crate::weights::{Array, Weights};
+
+/// Vectors, one for each token or shared by several.
+struct Vectors {
+    /// `(rows, width)`
+    rows: Array,
+    /// The row of each token, where that is not its id.
+    mapping: Option<Vec<u32>>,
+    /// What each token's row is multiplied by.
+    weights: Option<Array>,
+}
+
+impl Vectors {
+    /// Loads sentence-transformers' `embedding.weight`, or model2vec's `embeddings` with `mapping` and `weights`.
+    fn load(folder: &Path) -> Result<Self> {
+        let weights = Weights::open(folder)?;
+        if weights.has("embedding.weight") {
+            return Ok(Self { rows: weights.any_matrix("embedding.weight")?, mapping: None, weights: None });
+        }
+        let rows = weights.any_matrix("embeddings")?;
+        let mapping = weights.has("mapping").then(|| weights.indices("mapping", rows.shape[0])).transpose()?;
+        let tokens = mapping.as_ref().map_or(rows.shape[0], Vec::len);
+        let scales = weights.has("weights").then(|| weights.array("weights", &[tokens])).transpose()?;
+        Ok(Self { rows, mapping, weights: scales })
+    }
+
+    fn width(&self) -> usize {
+        self.rows.shape[1]
+    }
+
+    fn tokens(&self) -> usize {
+        self.mapping.as_ref().map_or(self.rows.shape[0], Vec::len)
+    }
+
+    /// A token's vector before it is multiplied, and the factor.
+    fn of(&self, token: u32) -> (&[f32], f32) {
+        let token = token as usize;
+        let row = self.mapping.as_ref().map_or(token, |mapping| mapping[token] as usize);
+        let weight = self.weights.as_ref().map_or(1.0, |weights| weights.as_slice()[token]);
+        (&self.rows.as_slice()[row * self.width()..][..self.width()], weight)
+    }
+}
+
+struct StaticEmbedding<O: Ops> {
+    ops: O,
+    vectors: Vectors,
+    modules: Vec<Module<O>>,
+    embedding_dimension: usize,
+}
+
+/// Loads a StaticEmbedding, the first of the entries, and the modules after it.
+pub(crate) fn load<O: Ops>(entries: &[ModuleEntry], ops: O) -> Result<Box<dyn Network>> {
+    let [first, rest @ ..] = entries else {
+        return Err(Error::unsupported("modules.json: first module", "none", "StaticEmbedding"));
+    };
+    let vectors = Vectors::load(&first.folder)?;
+    let (mut modules, mut width) = (Vec::new(), vectors.width());
+    for entry in rest {
+        let (module, output) = Module::load(entry, On::Sentences, width, &ops)?;
+        modules.push(module);
+        width = output;
+    }
+    Ok(Box::new(StaticEmbedding { ops, vectors, modules, embedding_dimension: width }))
+}
+
+impl<O: Ops> Network for StaticEmbedding<O> {
+    fn forward(&self, batch: &Batch, _: usize, wanted: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
+        let width = self.vectors.width();
+        let mut means = vec![0.0; batch.len() * width];
+        for (mean, text) in means.chunks_exact_mut(width).zip(batch.texts()) {
+            let scale = 1.0 / text.len().max(1) as f32;
+            for token in &batch.input_ids[text] {
+                let (vector, weight) = self.vectors.of(*token);
+                mean.iter_mut().zip(vector).for_each(|(mean, x)| *mean += x * weight);
+            }
+            mean.iter_mut().for_each(|mean| *mean *= scale);
+        }
+        let mut x = self.ops.tensor(means, width)?;
+        for module in &self.modules {
+            x = module.forward(&self.ops, &x)?;
+        }
+        let scaled = |token: &u32| {
+            let (vector, weight) = self.vectors.of(*token);
+            vector.iter().map(move |x| x * weight)
+        };
+        let token_embeddings = match wanted {
+            Wanted::TokenEmbeddingsToo => batch.input_ids.iter().flat_map(scaled).collect(),
+            Wanted::SentenceEmbeddings => Vec::new(),
+        };
+        Ok(Output { sentence_embeddings: self.ops.to_vec(&x)?, token_embeddings, ..Output::default() })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            hidden_size: self.vectors.width(),
+            vocab_size: self.vectors.tokens(),
+            type_vocab_size: None,
+            max_tokens: None,
+            max_position_embeddings: None,
+        }
+    }
+
+    fn embedding_dimension(&self) -> usize {
+        self.embedding_dimension
+    }
+
+    fn excludes_prompt(&self) -> bool {
+        false
+    }
+
+    fn takes_no_tokens(&self) -> bool {
+        true
+    }
+}

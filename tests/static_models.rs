@@ -1,0 +1,126 @@
+//! Models without a transformer: what `Model` promises of them beside the numbers.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use common::{copy, json, tiny};
+use rushlight::{EncodeOptions, Error, Input, Model, Truncation};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn plain() -> EncodeOptions<'static> {
+    EncodeOptions::default()
+}
+
+fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&tiny(case).model, folder.path());
+    let path = folder.path().join(file);
+    let mut value: Value = json(&path);
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+    folder
+}
+
+/// A model2vec folder with other tensors: `(name, dtype, shape, bytes)`.
+fn with_tensors(tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> TempDir {
+    let folder = changed("static-model2vec", "config.json", |_| {});
+    let views: HashMap<_, _> = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (*name, TensorView::new(*dtype, shape.to_vec(), bytes).unwrap()))
+        .collect();
+    fs::write(folder.path().join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+    folder
+}
+
+fn floats(count: usize) -> Vec<u8> {
+    (0..count).flat_map(|i| (i as f32).to_le_bytes()).collect()
+}
+
+#[test]
+fn no_tokens_are_zeros_and_no_special_tokens_are_added() {
+    let model = Model::from_dir(tiny("static-embedding").model).unwrap();
+    assert_eq!(model.max_seq_length(), None);
+    let embeddings = model.encode(&["", "a"], &plain()).unwrap();
+    assert!(embeddings.row(0).iter().all(|x| *x == 0.0));
+    assert_eq!(model.count_tokens(&["".into(), "a".into()]).unwrap(), [0, 1]);
+    let encodings = model.encode_tokens(&[Input::Text("a")], &plain()).unwrap();
+    assert_eq!(encodings[0].token_embeddings, embeddings.row(1), "the mean of one is that one");
+    let model = Model::from_dir(tiny("static-model2vec").model).unwrap();
+    assert!(model.encode(&[""], &plain()).unwrap().as_slice().iter().all(|x| *x == 0.0), "not normalized to NaN");
+}
+
+#[test]
+fn the_tokenizers_own_truncation_is_kept() {
+    let cut = json!({ "direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0 });
+    let folder = changed("static-embedding", "tokenizer.json", |tokenizer| tokenizer["truncation"] = cut);
+    let model = Model::from_dir(folder.path()).unwrap();
+    assert_eq!(model.max_seq_length(), None);
+    let embeddings = model.encode(&["a a a b b b", "a a a"], &plain()).unwrap();
+    assert_eq!(embeddings.row(0), embeddings.row(1));
+    assert_eq!(embeddings.truncated().count, 1);
+    let options = EncodeOptions { truncation: Truncation::Error, ..plain() };
+    assert!(matches!(model.encode(&["a a a b"], &options), Err(Error::InvalidInput { index: 0, .. })));
+    // model2vec's folders have a limit of their own.
+    let folder = changed("static-model2vec", "config.json", |config| config["max_length"] = json!(3));
+    let model = Model::from_dir(folder.path()).unwrap();
+    assert_eq!(model.tokenize(&["a a a a".into()]).unwrap()[0].ids.len(), 3);
+}
+
+#[test]
+fn model2vecs_config_says_whether_it_is_normalized() {
+    let norm = |config: Value| {
+        let folder = changed("static-model2vec", "config.json", |file| file["normalize"] = config);
+        let model = Model::from_dir(folder.path())?;
+        let embedding = model.encode(&["some text"], &plain())?;
+        Ok::<_, Error>(embedding.as_slice().iter().map(|x| x * x).sum::<f32>().sqrt())
+    };
+    assert!((norm(json!(true)).unwrap() - 1.0).abs() < 1e-6);
+    assert!((norm(json!(false)).unwrap() - 1.0).abs() > 1e-3);
+    assert!(norm(json!(3)).unwrap_err().to_string().contains("normalize"));
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_refused() {
+    let fails = |folder: TempDir, words: &[&str]| {
+        let message = Model::from_dir(folder.path()).unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    };
+    let rows = ("embeddings", Dtype::F32, &[2, 4][..], floats(8));
+    let mapping = |last: i64| (0..419).map(|_| 0).chain([last]).flat_map(i64::to_le_bytes).collect::<Vec<_>>();
+    let map = |last| ("mapping", Dtype::I64, &[420][..], mapping(last));
+    Model::from_dir(with_tensors(&[rows.clone(), map(1)]).path()).unwrap();
+    fails(with_tensors(&[rows.clone(), map(2)]), &["mapping", "0 up to 1"]);
+    fails(with_tensors(&[rows.clone(), map(-1)]), &["mapping"]);
+    fails(with_tensors(&[rows.clone(), ("mapping", Dtype::F32, &[420], floats(420))]), &["mapping", "I64"]);
+    fails(with_tensors(&[rows.clone(), map(1), ("weights", Dtype::F32, &[3], floats(3))]), &["weights", "[420]"]);
+    fails(with_tensors(&[("other", Dtype::F32, &[2], floats(2))]), &["embeddings"]);
+    fails(with_tensors(&[("embeddings", Dtype::F32, &[8], floats(8))]), &["embeddings"]);
+    // Tokens beyond the table are an error of their text.
+    let few = Model::from_dir(with_tensors(&[rows]).path()).unwrap();
+    let error = few.encode(&["", "some text"], &plain()).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
+}
+
+#[test]
+fn modules_follow_or_are_refused_by_name() {
+    let listed = |types: &[&str]| {
+        changed("static-embedding", "modules.json", |modules| {
+            let more = types.iter().map(|class| {
+                json!({ "idx": 1, "name": "1", "path": "1_Module", "type": format!("sentence_transformers.models.{class}") })
+            });
+            modules.as_array_mut().unwrap().extend(more);
+        })
+    };
+    let normalized = Model::from_dir(listed(&["Normalize"]).path()).unwrap();
+    let norm = |path: &Model| path.encode(&["a text"], &plain()).unwrap().as_slice().iter().map(|x| x * x).sum::<f32>();
+    assert!((norm(&normalized) - 1.0).abs() < 1e-6);
+    let message = |folder: &Path| Model::from_dir(folder).unwrap_err().to_string();
+    assert!(message(listed(&["Pooling"]).path()).contains("Pooling"));
+    assert!(message(listed(&["Router"]).path()).contains("Router"));
+}
