@@ -11,10 +11,10 @@ pub use embeddings::SparseEmbeddings;
 pub(crate) use similarity::similarity;
 
 use crate::batch::distinct;
-use crate::config::{Kind, ModuleKind, Routes, Settings};
+use crate::config::{Kind, Settings};
 use crate::error::{Error, Result};
 use crate::heads::SparseRow;
-use crate::model::{Call, Model, find, listed_modules};
+use crate::model::{Call, Model, OtherRoute, Routed, find, listed_modules};
 use crate::network::Wanted;
 use crate::options::{Device, EncodeOptions, LoadOptions};
 use crate::schedule::{Nobody, Observer};
@@ -99,27 +99,23 @@ impl SparseModel {
             return Err(Error::argument("truncate_dim", problem));
         }
         let folder = folder.into();
-        let entries = listed_modules(&folder)?;
-        let router = entries.as_deref().and_then(|entries| match entries {
-            [router] if router.kind == ModuleKind::Router => Some(router.folder.clone()),
-            _ => None,
-        });
-        let Some(router) = router else {
-            let (documents, settings) = Model::of_modules(Kind::Sparse, folder, entries, options)?;
+        let Routed { default, other } = Routed::of(listed_modules(&folder)?)?;
+        let Some(OtherRoute { entries, of_queries, folder: router }) = other else {
+            let (documents, settings) = Model::of_modules(Kind::Sparse, folder, default, options)?;
             return Ok(Self::new(documents, None, false, &settings, options));
         };
-        let routes = Routes::read(&router)?;
-        let (documents, settings) = Model::of_modules(Kind::Sparse, folder.clone(), Some(routes.document), options)?;
-        // Queries that need no transformer have a limit of their own.
-        let options_of_queries = LoadOptions { max_seq_length: None, ..options.clone() };
-        let (queries, _) = Model::of_modules(Kind::Sparse, folder, Some(routes.query), &options_of_queries)?;
-        let columns = [&queries, &documents].map(Model::embedding_dimension);
-        if columns[0] != columns[1] {
-            let problem =
-                format!("both routes must give embeddings of one width, got {columns:?} of query and document");
+        // Queries, which mostly need no transformer, have a limit of their own.
+        let routes = LoadOptions { max_seq_length: None, ..options.clone() };
+        let (default, settings) = Model::of_modules(Kind::Sparse, folder.clone(), default, &routes)?;
+        let (other, _) = Model::of_modules(Kind::Sparse, folder, Some(entries), &routes)?;
+        let widths = [&other, &default].map(Model::embedding_dimension);
+        if widths[0] != widths[1] {
+            let problem = format!("both routes must give embeddings of one width, give {widths:?}");
             return Err(Error::config(router.join("router_config.json"), "structure", problem));
         }
-        Ok(Self::new(documents, Some(queries), routes.query_by_default, &settings, options))
+        let (queries, mut documents) = if of_queries { (other, default) } else { (default, other) };
+        options.max_seq_length.map_or(Ok(()), |tokens| documents.set_max_seq_length(tokens))?;
+        Ok(Self::new(documents, Some(queries), !of_queries, &settings, options))
     }
 
     fn new(

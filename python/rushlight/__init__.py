@@ -13,7 +13,8 @@ from rushlight._core import __version__, get_num_threads, info
 from rushlight._model import Model
 from rushlight._multi_vector import MultiVectorModel
 from rushlight._reranker import Reranker
-from rushlight._sparse import SparseEmbeddings, SparseModel
+from rushlight._sparse import SparseModel
+from rushlight._sparse_embeddings import SparseEmbeddings
 from rushlight._tokenizer import Tokenizer
 
 __all__ = [

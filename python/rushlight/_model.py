@@ -245,7 +245,7 @@ class Model(Loaded[_core.Model]):
         """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
         if prompt_name is None and options.get("prompt") is None:
             options["prompt"] = self._prompt_for(("query",), None, None)
-        return self.encode(inputs, prompt_name=prompt_name, **options)
+        return self._routed(True).encode(inputs, prompt_name=prompt_name, **options)
 
     def encode_document(
         self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
@@ -256,7 +256,16 @@ class Model(Loaded[_core.Model]):
         """
         if prompt_name is None and options.get("prompt") is None:
             options["prompt"] = self._prompt_for(("document", "passage", "corpus"), None, None)
-        return self.encode(inputs, prompt_name=prompt_name, **options)
+        return self._routed(False).encode(inputs, prompt_name=prompt_name, **options)
+
+    def _routed(self, as_queries: bool) -> Model:
+        """Return the model that embeds queries, or documents: this one, unless they go different ways."""
+        core = self._engine.route(as_queries)
+        if core is None:
+            return self
+        routed = self.__copy__()
+        routed._core = core
+        return routed
 
     # Tokens
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import operator
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rushlight import _arguments, _core
 from rushlight._loaded import Loaded, progress
-from rushlight.exceptions import InvalidArgumentError, MissingDependencyError
+from rushlight._sparse_embeddings import SparseEmbeddings
+from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
@@ -20,120 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-
-
-class SparseEmbeddings(Sequence["SparseEmbeddings"]):
-    """Sparse embeddings of texts, of which only what is not 0 is kept: by rows, as scipy's CSR has it.
-
-    Parameters
-    ----------
-    indptr
-        int64 `(n + 1,)`: where each row begins in the other two, and at the end their length.
-    indices
-        int32: the columns of the numbers, rising within a row.
-    values
-        float32: the numbers.
-    shape
-        `(n, d)`
-
-    Raises
-    ------
-    InvalidArgumentError
-        Where they don't fit together.
-
-    Examples
-    --------
-    >>> from rushlight import SparseEmbeddings
-    >>> embeddings = SparseEmbeddings([0, 2, 3], [0, 3, 1], [0.5, 1.0, 2.0], (2, 4))
-    >>> len(embeddings), embeddings.shape
-    (2, (2, 4))
-    >>> embeddings[1].to_dense().tolist()
-    [[0.0, 2.0, 0.0, 0.0]]
-    """
-
-    def __init__(self, indptr: Any, indices: Any, values: Any, shape: tuple[int, int]) -> None:
-        try:
-            rows, columns = (operator.index(size) for size in shape)
-            self.indptr: NDArray[np.int64] = np.ascontiguousarray(indptr, dtype=np.int64)
-            self.indices: NDArray[np.int32] = np.ascontiguousarray(indices, dtype=np.int32)
-            self.values: NDArray[np.float32] = np.ascontiguousarray(values, dtype=np.float32)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InvalidArgumentError(f"must be three arrays of numbers, and a shape (n, d): {error}") from error
-        if self.indptr.shape != (rows + 1,):
-            raise InvalidArgumentError(f"indptr: must have shape ({rows + 1},), got {self.indptr.shape}")
-        if self.indices.ndim != 1 or self.indices.shape != self.values.shape:
-            raise InvalidArgumentError(
-                f"values: must be 1-D and as many as the indices, got {self.values.shape} and {self.indices.shape}"
-            )
-        if self.indptr[0] != 0 or self.indptr[-1] != len(self.indices) or (np.diff(self.indptr) < 0).any():
-            raise InvalidArgumentError("indptr: must rise from 0 to the number of indices")
-        if len(self.indices) and not (self.indices.min() >= 0 and self.indices.max() < columns):
-            raise InvalidArgumentError(f"indices: must be columns, from 0 up to {columns - 1}")
-        self.shape = (rows, columns)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    # A row is embeddings too, so that it can be compared and decoded.
-    def __getitem__(self, row: Any) -> SparseEmbeddings:
-        """Return a row, or a slice of rows, as embeddings."""
-        if isinstance(row, slice):
-            start, stop, step = row.indices(len(self))
-            if step != 1:
-                raise InvalidArgumentError(f"a slice of rows must have the step 1, got {step}")
-            stop = max(start, stop)
-        else:
-            start = operator.index(row)
-            start = start + len(self) if start < 0 else start
-            if not 0 <= start < len(self):
-                raise IndexError(f"row {row} of {len(self)}")
-            stop = start + 1
-        first, last = self.indptr[start], self.indptr[stop]
-        columns = self.shape[1]
-        return SparseEmbeddings(
-            self.indptr[start : stop + 1] - first,
-            self.indices[first:last],
-            self.values[first:last],
-            (stop - start, columns),
-        )
-
-    def __iter__(self) -> Iterator[SparseEmbeddings]:
-        return (self[i] for i in range(len(self)))
-
-    def __eq__(self, other: object) -> bool:
-        """Tell whether all numbers and places are equal."""
-        if not isinstance(other, SparseEmbeddings):
-            return NotImplemented
-        pairs = ((self.indptr, other.indptr), (self.indices, other.indices), (self.values, other.values))
-        return self.shape == other.shape and all(np.array_equal(a, b) for a, b in pairs)
-
-    __hash__ = None  # type: ignore[assignment]  # arrays can be changed
-
-    def to_dense(self) -> NDArray[np.float32]:
-        """Return all of it, zeros included: float32 `(n, d)`."""
-        dense = np.zeros(self.shape, dtype=np.float32)
-        dense[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.values
-        return dense
-
-    def to_scipy(self) -> Any:
-        """Return a `scipy.sparse.csr_array` that shares the memory.
-
-        Raises
-        ------
-        MissingDependencyError
-            Where scipy is not installed.
-        """
-        try:
-            sparse = importlib.import_module("scipy.sparse")
-        except ImportError as error:
-            raise MissingDependencyError("this needs scipy, which is not installed: pip install scipy") from error
-        return sparse.csr_array((self.values, self.indices, self.indptr), shape=self.shape)
-
-    def _parts(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]:
-        return self.indptr, self.indices, self.values, self.shape[1]
-
-    def __repr__(self) -> str:
-        return f"SparseEmbeddings(shape={self.shape}, {len(self.values)} numbers)"
 
 
 class SparseModel(Loaded[_core.SparseModel]):

@@ -63,7 +63,11 @@ impl Routes {
             Ok(ModuleEntry { kind: ModuleKind::read(class, &file, &format!("types.{name}"))?, folder })
         };
         let route = |route: &str| -> Result<Vec<ModuleEntry>> {
-            raw.structure.get(route).into_iter().flatten().map(|name| module(route, name)).collect()
+            let names = raw.structure.get(route).map_or(&[][..], Vec::as_slice);
+            if names.is_empty() {
+                return Err(file.error(format!("structure.{route}"), "must list a module, lists none"));
+            }
+            names.iter().map(|name| module(route, name)).collect()
         };
         Ok(Self { query: route("query")?, document: route("document")?, query_by_default })
     }

@@ -43,7 +43,7 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`].
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
-        self.encode(inputs, &self.with_role(options, &["query"]))
+        self.by_route(true).encode(inputs, &self.with_role(options, &["query"]))
     }
 
     /// Embeds documents: the prompt is the first of "document", "passage" and "corpus" that isn't empty, where the options
@@ -52,7 +52,7 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`].
     pub fn encode_document<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
-        self.encode(inputs, &self.with_role(options, &["document", "passage", "corpus"]))
+        self.by_route(false).encode(inputs, &self.with_role(options, &["document", "passage", "corpus"]))
     }
 
     pub(crate) fn with_role<'a>(&'a self, options: &EncodeOptions<'a>, names: &[&str]) -> EncodeOptions<'a> {

@@ -2,6 +2,7 @@
 
 mod encode;
 mod parts;
+mod routes;
 mod save;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::tokenize::Fill;
 
 pub(crate) use self::encode::Call;
 pub(crate) use self::parts::listed_modules;
+pub(crate) use self::routes::{OtherRoute, Routed};
 
 /// A sentence embedding model.
 ///
@@ -35,6 +37,8 @@ pub struct Model {
     max_seq_length: Option<usize>,
     /// What fills texts up: queries of late-interaction models.
     fill: Option<Fill>,
+    /// Where queries go another way than documents.
+    other: Option<routes::Other>,
 }
 
 impl std::fmt::Debug for Model {
@@ -84,7 +88,7 @@ impl Model {
     /// # Errors
     /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
-        Ok(Self::of_kind(Kind::Sentence, folder.into(), options)?.0)
+        Ok(Self::routed(folder.into(), options)?.0)
     }
 
     /// Loads a model of any kind as far as all kinds are alike, which is all but the network's head, and gives the settings
@@ -129,6 +133,7 @@ impl Model {
             similarity: options.similarity.unwrap_or(similarity),
             truncate_dim: settings.truncate_dim,
             fill: None,
+            other: None,
         };
         match &options.default_prompt_name {
             Some(name) => model.set_default_prompt_name(Some(name.clone()))?,

@@ -29,6 +29,10 @@ const TRANSFORMER_FILES: &[&str] = &[
 
 /// Writes `model` into `folder`, which is made where it is absent.
 pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
+    if model.other.is_some() {
+        let what = format!("{}: to save, a module", model.folder().display());
+        return Err(Error::unsupported(what, ModuleKind::Router.name(), "models that embed all texts alike"));
+    }
     let mut staged = Staged::below(folder)?;
     let transformer = model.parts.transformer();
     let first = model.parts.entries.as_ref().and_then(|entries| entries.first()).map(|entry| entry.kind);

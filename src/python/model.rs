@@ -1,5 +1,6 @@
 //! The model, on Python's texts and numpy's arrays.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
@@ -71,6 +72,14 @@ impl Model {
     /// A model with settings of its own that shares the weights.
     fn copy(&self) -> Self {
         Self { model: RwLock::new(self.get()) }
+    }
+
+    /// The model that embeds queries, or documents, where they go different ways and it is another one.
+    fn route(&self, as_queries: bool) -> Option<Self> {
+        match self.get().by_route(as_queries) {
+            Cow::Owned(model) => Some(Self { model: RwLock::new(model) }),
+            Cow::Borrowed(_) => None,
+        }
     }
 
     /// Embeds texts: a float32 array `(n, d)`, how many texts were cut, and the longest one's tokens.

@@ -1,0 +1,91 @@
+//! Models with a Router: queries go another way than documents.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
+
+mod common;
+
+use std::fs;
+
+use common::{copy, tiny};
+use rushlight::{EncodeOptions, Error, Model};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn plain() -> EncodeOptions<'static> {
+    EncodeOptions::default()
+}
+
+const QUERY: &str = "bert-mean-normalize";
+const DOCUMENT: &str = "mpnet-cls-dot";
+
+/// A folder whose queries go through one small model and whose documents go through another.
+fn router(change: impl FnOnce(&mut Value)) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let class = |name: &str| format!("sentence_transformers.models.{name}");
+    for (route, case) in [("query", QUERY), ("document", DOCUMENT)] {
+        copy(&tiny(case).model, &folder.path().join(format!("{route}_0_Transformer")));
+        copy(&tiny(case).model.join("1_Pooling"), &folder.path().join(format!("{route}_1_Pooling")));
+    }
+    let mut config = json!({
+        "types": {
+            "query_0_Transformer": class("Transformer"), "query_1_Pooling": class("Pooling"),
+            "document_0_Transformer": class("Transformer"), "document_1_Pooling": class("Pooling"),
+        },
+        "structure": {
+            "query": ["query_0_Transformer", "query_1_Pooling"],
+            "document": ["document_0_Transformer", "document_1_Pooling"],
+        },
+        "parameters": { "default_route": "document", "allow_empty_key": true, "route_mappings": {} },
+    });
+    change(&mut config);
+    fs::write(folder.path().join("router_config.json"), config.to_string()).unwrap();
+    let modules = json!([
+        { "idx": 0, "name": "0", "path": "", "type": class("Router") },
+        { "idx": 1, "name": "1", "path": "1_Normalize", "type": class("Normalize") },
+    ]);
+    fs::write(folder.path().join("modules.json"), modules.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn queries_and_documents_go_their_own_ways_and_share_what_follows() {
+    let folder = router(|_| {});
+    let model = Model::from_dir(folder.path()).unwrap();
+    let texts = ["one text", "another"];
+    let alone = |case: &str| {
+        let options = EncodeOptions { normalize_embeddings: true, ..plain() };
+        Model::from_dir(tiny(case).model).unwrap().encode(&texts, &options).unwrap()
+    };
+    let documents = model.encode_document(&texts, &plain()).unwrap();
+    assert_eq!(documents, alone(DOCUMENT));
+    assert_eq!(model.encode(&texts, &plain()).unwrap(), documents);
+    let queries = model.encode_query(&texts, &plain()).unwrap();
+    let wanted = alone(QUERY);
+    let differ = queries.as_slice().iter().zip(wanted.as_slice()).map(|(x, y)| (x - y).abs());
+    assert!(differ.fold(0.0, f32::max) < 1e-6, "normalized twice");
+    assert_eq!(model.max_seq_length(), Model::from_dir(tiny(DOCUMENT).model).unwrap().max_seq_length());
+
+    let folder = router(|config| config["parameters"]["default_route"] = json!("query"));
+    let other = Model::from_dir(folder.path()).unwrap();
+    assert_eq!(other.encode(&texts, &plain()).unwrap(), queries);
+    assert_eq!(other.encode_query(&texts, &plain()).unwrap(), queries);
+    assert_eq!(other.encode_document(&texts, &plain()).unwrap(), documents);
+}
+
+#[test]
+fn what_a_router_can_not_do_is_an_error() {
+    let fails = |folder: TempDir, words: &[&str]| {
+        let message = Model::from_dir(folder.path()).unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    };
+    fails(router(|config| config["structure"]["query"] = json!([])), &["structure.query", "none"]);
+    fails(router(|config| config["structure"]["third"] = json!([])), &["structure", "third"]);
+    fails(router(|config| config["types"]["query_1_Pooling"] = json!("my.Own")), &["my.Own"]);
+    let wide = router(|_| {});
+    let pooling = wide.path().join("query_1_Pooling/config.json");
+    let modes = json!({ "embedding_dimension": 32, "pooling_mode": ["cls", "mean"] });
+    fs::write(pooling, modes.to_string()).unwrap();
+    fails(wide, &["structure", "[64, 32]"]);
+    let model = Model::from_dir(router(|_| {}).path()).unwrap();
+    let saved = model.save(tempfile::tempdir().unwrap().path());
+    assert!(matches!(saved, Err(Error::Unsupported { .. })), "{saved:?}");
+}
