@@ -56,8 +56,8 @@ struct On<O: Ops> {
 /// Loads the network of a model of that kind.
 pub(crate) fn load<O: Ops>(kind: Kind, files: &Files<'_>, ops: O) -> Result<Box<dyn Network>> {
     let weights = Weights::open(files.transformer)?;
-    let backbone = backbones::load(files.config, weights.clone(), &ops)?;
-    let head = heads::load(kind, files, &weights, backbone.limits(), &ops)?;
+    let mut backbone = backbones::load(files.config, weights.clone(), &ops)?;
+    let head = heads::load(kind, files, &weights, &mut backbone, &ops)?;
     Ok(Box::new(On { ops, idle: Mutex::default(), backbone, head }))
 }
 

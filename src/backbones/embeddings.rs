@@ -33,7 +33,7 @@ impl<O: Ops> Embeddings<O> {
             x = ops.linear(&x, projection, Activation::Identity)?;
         }
         match self.factor {
-            Some(factor) => ops.scale(x, factor),
+            Some(factor) => ops.scale(&x, factor),
             None => Ok(x),
         }
     }

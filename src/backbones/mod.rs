@@ -54,6 +54,27 @@ impl<O: Ops> Backbone<O> {
         self.encoder.forward(ops, self.embeddings.forward(ops, batch)?, batch, wanted, checkpoint)
     }
 
+    /// How many layers it has.
+    pub(crate) fn layers(&self) -> usize {
+        self.encoder.layers()
+    }
+
+    /// Has it give a mean of all layers' outputs by these weights, the embeddings' first.
+    pub(crate) fn mix(&mut self, weights: Vec<f32>, config: &JsonFile) -> Result<()> {
+        // Else sentence-transformers has no layers to mix, and takes the last.
+        if config.value.get("output_hidden_states") != Some(&true.into()) {
+            return Err(config.error("output_hidden_states", "must be true for a WeightedLayerPooling module"));
+        }
+        match self.encoder.mix(weights) {
+            true => Ok(()),
+            false => Err(config.unsupported(
+                "model_type",
+                model_type(config)?,
+                "with WeightedLayerPooling, BERT and its like",
+            )),
+        }
+    }
+
     /// What a caller must know of it.
     pub(crate) fn limits(&self) -> Limits {
         self.limits
@@ -101,6 +122,9 @@ fn families<O: Ops>() -> Vec<(&'static str, Load<O>)> {
     ]
 }
 
+/// Families whose models on the hub bring code of their own, which computes what transformers does.
+const SAME_BY_THEIR_OWN_CODE: [&str; 2] = ["eurobert", "nomic_bert"];
+
 /// The `model_type` of a `config.json`.
 pub(crate) fn model_type(config: &JsonFile) -> Result<&str> {
     match config.value.get("model_type") {
@@ -119,13 +143,19 @@ pub(crate) fn load<O: Ops>(config: &JsonFile, weights: Weights, ops: &O) -> Resu
         return Err(Error::unsupported(what, name, supported.join(", ")));
     };
     // Such a model's code is not transformers' own, whatever its model_type says: JinaBERT calls itself bert.
-    if let Some(code) = config.value.get("auto_map").filter(|code| !code.is_null()) {
+    let code = config.value.get("auto_map").filter(|code| !code.is_null());
+    if let Some(code) = code.filter(|_| !SAME_BY_THEIR_OWN_CODE.contains(&name)) {
         let what = format!("{}: auto_map", config.path.display());
         return Err(Error::unsupported(
             what,
             code.to_string(),
             "architectures of transformers itself, without auto_map",
         ));
+    }
+    let adapter = config.path.with_file_name("adapter_config.json");
+    if adapter.exists() {
+        let what = format!("{}: an adapter", adapter.display());
+        return Err(Error::unsupported(what, "adapter_config.json", "models without adapters"));
     }
     load(config, weights, ops)
 }

@@ -52,7 +52,7 @@ pub(crate) enum Up {
         gate: &'static str,
         up: &'static str,
     },
-    /// One linear layer, the gate behind.
+    /// One linear layer, the gate behind what it is multiplied by.
     Swapped(&'static str),
 }
 

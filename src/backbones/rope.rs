@@ -6,6 +6,9 @@ use crate::config::JsonFile;
 use crate::error::Result;
 use crate::ops::Rotary;
 
+/// Columns of a head at most; none is known with a hundredth of it. The tensors would say so too, but later.
+const MOST_COLUMNS: usize = 1 << 16;
+
 /// `rope_parameters`, or `rope_scaling` as it was called before. What isn't listed here isn't supported.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,8 +77,9 @@ impl<'a> Rope<'a> {
 
     pub(super) fn rotary(&self) -> Result<Rotary> {
         let parameters = self.parameters.clone().unwrap_or_default();
-        if !self.width.is_multiple_of(2) {
-            let problem = format!("needs heads of an even number of columns, got {}", self.width);
+        if !self.width.is_multiple_of(2) || self.width > MOST_COLUMNS {
+            let problem =
+                format!("needs heads of an even number of columns, at most {MOST_COLUMNS}, got {}", self.width);
             return Err(self.file.error(self.key, problem));
         }
         let theta = parameters.rope_theta.unwrap_or(self.theta);

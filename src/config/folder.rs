@@ -16,6 +16,7 @@ pub(crate) enum ModuleKind {
     Transformer,
     /// A transformer with its masked-language-model head.
     MlmTransformer,
+    WeightedLayerPooling,
     Pooling,
     SpladePooling,
     SparseStaticEmbedding,
@@ -33,9 +34,10 @@ pub(crate) enum ModuleKind {
 const ROOMS: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 11] = [
+    const ALL: [(&str, Self); 12] = [
         ("Transformer", Self::Transformer),
         ("MLMTransformer", Self::MlmTransformer),
+        ("WeightedLayerPooling", Self::WeightedLayerPooling),
         ("Pooling", Self::Pooling),
         ("SpladePooling", Self::SpladePooling),
         ("SparseStaticEmbedding", Self::SparseStaticEmbedding),

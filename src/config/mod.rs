@@ -18,8 +18,9 @@ pub(crate) use activation::Activation;
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
 pub(crate) use kind::Kind;
 pub(crate) use late_interaction::{LateInteraction, Strategy, is_pylate};
-pub(crate) use modules::{DenseConfig, LayerNormConfig, NormalizeConfig, On, PoolingConfig, PoolingMode};
-
+pub(crate) use modules::{
+    DenseConfig, LayerNormConfig, LayerPoolingConfig, NormalizeConfig, On, PoolingConfig, PoolingMode,
+};
 pub(crate) use router::Routes;
 pub(crate) use splade::{SpladeConfig, SpladePooling};
 

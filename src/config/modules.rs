@@ -56,10 +56,6 @@ pub(crate) struct PoolingConfig {
 }
 
 impl PoolingConfig {
-    pub(crate) fn mean() -> Self {
-        Self { modes: vec![PoolingMode::Mean], include_prompt: true }
-    }
-
     /// Reads `config.json` in the module's folder, in its new or its old form.
     pub(crate) fn read(folder: &Path, hidden_size: usize) -> Result<Self> {
         #[derive(Deserialize)]
@@ -145,6 +141,49 @@ impl PoolingConfig {
 
 fn yes() -> bool {
     true
+}
+
+/// A weighted mean of several layers' token embeddings, in place of the last layer's.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerPoolingConfig {
+    /// The first layer that counts; the embeddings are layer 0.
+    pub(crate) first: usize,
+    pub(crate) layers: usize,
+}
+
+impl LayerPoolingConfig {
+    /// Reads `config.json` in the module's folder, for a transformer of so many layers.
+    pub(crate) fn read(folder: &Path, hidden_size: usize, layers: usize) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(alias = "word_embedding_dimension")]
+            embedding_dimension: usize,
+            #[serde(default = "twelve")]
+            num_hidden_layers: usize,
+            #[serde(default = "four")]
+            layer_start: usize,
+        }
+        fn twelve() -> usize {
+            12
+        }
+        fn four() -> usize {
+            4
+        }
+        let file = JsonFile::read(folder.join("config.json"), "a WeightedLayerPooling module needs it")?;
+        let raw: Raw = file.parse()?;
+        for (key, got, right) in [
+            ("embedding_dimension", raw.embedding_dimension, hidden_size),
+            ("num_hidden_layers", raw.num_hidden_layers, layers),
+        ] {
+            if got != right {
+                return Err(file.error(key, format!("must be the transformer's, {right}, got {got}")));
+            }
+        }
+        if raw.layer_start > layers {
+            return Err(file.error("layer_start", format!("must be at most {layers}, got {}", raw.layer_start)));
+        }
+        Ok(Self { first: raw.layer_start, layers })
+    }
 }
 
 /// What a module's input and output are.

@@ -8,7 +8,7 @@ mod transform;
 
 use std::path::Path;
 
-use crate::backbones::Limits;
+use crate::backbones::Backbone;
 use crate::batch::Batch;
 use crate::config::{JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
@@ -63,16 +63,18 @@ pub(crate) struct Files<'a> {
     pub(crate) config: &'a JsonFile,
 }
 
-/// Loads the head of a kind of model; `weights` are the transformer's.
+/// Loads the head of a kind of model; `weights` are the transformer's, which is told where the head needs more of it than
+/// its last layer.
 pub(crate) fn load<O: Ops>(
     kind: Kind,
     files: &Files<'_>,
     weights: &Weights,
-    limits: Limits,
+    backbone: &mut Backbone<O>,
     ops: &O,
 ) -> Result<Box<dyn Head<O>>> {
+    let limits = backbone.limits();
     match kind {
-        Kind::Sentence => sentence::load(files, limits.hidden_size, ops),
+        Kind::Sentence => sentence::load(files, backbone, ops),
         Kind::Reranker => classifier::load(files, weights, limits.hidden_size, ops),
         Kind::Sparse => splade::load(files, weights, limits, ops),
         Kind::MultiVector => multi_vector::load(files, weights, limits.hidden_size, ops),

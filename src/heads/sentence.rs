@@ -1,8 +1,9 @@
 //! Sentence embeddings: pooling, and the modules after it.
 
 use super::{Files, Head, Output, Wanted};
+use crate::backbones::Backbone;
 use crate::batch::Batch;
-use crate::config::{On, PoolingConfig, PoolingMode};
+use crate::config::{ModuleEntry, ModuleKind, On, PoolingConfig, PoolingMode};
 use crate::error::Result;
 use crate::modules::{self, Module};
 use crate::ops::{Ops, Queries};
@@ -13,11 +14,18 @@ struct Sentence<O: Ops> {
     embedding_dimension: usize,
 }
 
-pub(super) fn load<O: Ops>(files: &Files<'_>, hidden_size: usize, ops: &O) -> Result<Box<dyn Head<O>>> {
-    let pooling = modules::pooling(files.entries, files.folder, files.config, hidden_size)?;
+pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &O) -> Result<Box<dyn Head<O>>> {
+    let hidden_size = backbone.limits().hidden_size;
+    let mut after = files.entries.map(|entries| entries.get(1..).unwrap_or_default());
+    let of_layers = |entry: &ModuleEntry| entry.kind == ModuleKind::WeightedLayerPooling;
+    if let Some([layers, rest @ ..]) = after.filter(|after| after.first().is_some_and(of_layers)) {
+        backbone.mix(modules::layer_weights(layers, hidden_size, backbone.layers())?, files.config)?;
+        after = Some(rest);
+    }
+    let pooling = modules::pooling(after, files.folder, files.config, hidden_size)?;
     let mut width = pooling.modes.len() * hidden_size;
     let mut modules = Vec::new();
-    for entry in files.entries.unwrap_or_default().iter().skip(2) {
+    for entry in after.unwrap_or_default().iter().skip(1) {
         let (module, output) = Module::load(entry, On::Sentences, width, ops)?;
         modules.push(module);
         width = output;

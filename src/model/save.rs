@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Model;
 use crate::config::{JsonFile, ModuleEntry, ModuleKind, PoolingConfig};
 use crate::error::{Error, Result};
+use crate::modules::pooling;
 use crate::weights::Weights;
 
 /// Files beside the weights that make up the transformer; those that are there are copied.
@@ -61,7 +62,9 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
             }
         }
         None => {
-            let settings = PoolingConfig::mean().to_json(model.hidden_size());
+            let config = JsonFile::read(model.transformer().join("config.json"), "it describes the transformer")?;
+            let pooling = pooling(None, model.folder(), &config, model.hidden_size())?;
+            let settings = pooling.to_json(model.hidden_size());
             staged.write_json("1_Pooling/config.json", &settings)?;
             modules.push(module(1, ModuleKind::Pooling, "1_Pooling"));
         }
@@ -122,7 +125,7 @@ fn save_module(entry: &ModuleEntry, path: &Path, staged: &mut Staged<'_>) -> Res
             staged.write_json(config, &Value::Object(settings))?;
             copy_weights(&entry.folder, path, staged)
         }
-        ModuleKind::LayerNorm => {
+        ModuleKind::LayerNorm | ModuleKind::WeightedLayerPooling => {
             staged.write_json(config, &read()?.value)?;
             copy_weights(&entry.folder, path, staged)
         }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::backbones::Parameters;
 use crate::config::{
-    Activation, DenseConfig, JsonFile, LayerNormConfig, ModuleEntry, ModuleKind, NormalizeConfig, On, PoolingConfig,
+    Activation, DenseConfig, JsonFile, LayerNormConfig, LayerPoolingConfig, ModuleEntry, ModuleKind, NormalizeConfig,
+    On, PoolingConfig, PoolingMode,
 };
 use crate::error::{Error, Result};
 use crate::ops::Ops;
@@ -104,7 +105,20 @@ impl<O: Ops> Dense<O> {
     }
 }
 
-/// How the first two modules must be: a transformer, and pooling. Where there is no `modules.json`, mean pooling is
+/// The weights of a transformer's layers in the mean of them that a module takes, the embeddings' first.
+pub(crate) fn layer_weights(entry: &ModuleEntry, hidden_size: usize, layers: usize) -> Result<Vec<f32>> {
+    let config = LayerPoolingConfig::read(&entry.folder, hidden_size, layers)?;
+    let weights = Weights::open(&entry.folder)?;
+    let own = weights.array("layer_weights", &[config.layers + 1 - config.first])?;
+    let sum: f32 = own.as_slice().iter().sum();
+    if !sum.is_normal() {
+        return Err(Error::weights(weights.file(), format!("layer_weights must have a sum that isn't 0, have {sum}")));
+    }
+    let own = own.as_slice().iter().map(|weight| weight / sum);
+    Ok(std::iter::repeat_n(0.0, config.first).chain(own).collect())
+}
+
+/// How pooling, the first module after those of the tokens, must be. Where there is no `modules.json`, mean pooling is
 /// meant, or that of the last token for causal models, as sentence-transformers has it.
 pub(crate) fn pooling(
     entries: Option<&[ModuleEntry]>,
@@ -113,20 +127,16 @@ pub(crate) fn pooling(
     hidden_size: usize,
 ) -> Result<PoolingConfig> {
     match entries {
-        Some([_, pooling, ..]) if pooling.kind == ModuleKind::Pooling => {
-            PoolingConfig::read(&pooling.folder, hidden_size)
-        }
+        Some([pooling, ..]) if pooling.kind == ModuleKind::Pooling => PoolingConfig::read(&pooling.folder, hidden_size),
         Some(_) => {
-            let problem = "must list a Transformer first and a Pooling module second";
+            let problem = "must list a Transformer first and a Pooling module after it";
             Err(Error::config(folder.join("modules.json"), "(whole file)", problem))
         }
         None => {
             let architecture = config.value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
-            if architecture.is_some_and(|name| name.ends_with("ForCausalLM")) {
-                let what = format!("{}: without modules.json, architecture", config.path.display());
-                return Err(Error::unsupported(what, architecture.unwrap_or_default(), "encoders, with mean pooling"));
-            }
-            Ok(PoolingConfig::mean())
+            let causal = architecture.is_some_and(|name| name.ends_with("ForCausalLM"));
+            let mode = if causal { PoolingMode::LastToken } else { PoolingMode::Mean };
+            Ok(PoolingConfig { modes: vec![mode], include_prompt: true })
         }
     }
 }

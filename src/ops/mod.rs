@@ -113,7 +113,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     fn normalize(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// `x * factor`.
-    fn scale(&self, x: Self::Tensor, factor: f32) -> Result<Self::Tensor>;
+    fn scale(&self, x: &Self::Tensor, factor: f32) -> Result<Self::Tensor>;
 
     /// `x + y`.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;

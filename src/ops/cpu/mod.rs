@@ -299,12 +299,13 @@ impl Ops for Cpu {
         Ok(out)
     }
 
-    fn scale(&self, mut x: Activations, factor: f32) -> Result<Activations> {
-        let mut rows = x.as_rows_mut();
+    fn scale(&self, x: &Activations, factor: f32) -> Result<Activations> {
+        let mut out = self.copy(x);
+        let mut rows = out.as_rows_mut();
         for i in 0..rows.count() {
             rows.row(i).iter_mut().for_each(|x| *x *= factor);
         }
-        Ok(x)
+        Ok(out)
     }
 
     fn add(&self, x: &Activations, y: &Activations) -> Result<Activations> {

@@ -211,7 +211,7 @@ impl Ops for Portable {
         Ok(x.broadcast_div(&norms)?)
     }
 
-    fn scale(&self, x: Tensor, factor: f32) -> Result<Tensor> {
+    fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
         Ok((x * f64::from(factor))?)
     }
 
