@@ -1,0 +1,207 @@
+//! Configs of each family that are wrong, or say what isn't built: each gives a typed error that names file and key.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
+
+mod common;
+
+use std::fs;
+
+use common::{copy, tiny};
+use rushlight::{Error, Model};
+use serde_json::{Value, json};
+
+/// The error of loading a case's model with some keys of its `config.json` changed; null takes a key away.
+#[track_caller]
+fn error(case: &str, changes: &Value) -> Error {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&tiny(case).model, folder.path());
+    let path = folder.path().join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for (key, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => drop(config.as_object_mut().unwrap().remove(key)),
+            value => config[key] = value.clone(),
+        }
+    }
+    fs::write(&path, config.to_string()).unwrap();
+    Model::from_dir(folder.path()).expect_err(&format!("{case} must not load with {changes}"))
+}
+
+const ELECTRA: &str = "electra-cls";
+const ALBERT: &str = "albert-mean";
+const NOMIC: &str = "nomic-bert-mean-normalize";
+const NOMIC_HUB: &str = "hub-config-nomic-bert";
+const GTE: &str = "gte-cls-normalize";
+const JINA: &str = "jina-v3-mean-normalize";
+const MODERNBERT: &str = "modernbert-mean";
+const MODERNBERT_HUB: &str = "hub-config-modernbert";
+const EUROBERT: &str = "eurobert-mean";
+const QWEN3: &str = "qwen3-lasttoken-normalize";
+const QWEN3_HUB: &str = "hub-config-qwen3";
+const GEMMA3: &str = "gemma3-mean-dense2-normalize";
+const T5: &str = "t5-mean-dense-normalize";
+const DEBERTA: &str = "deberta-v2-mean";
+
+#[test]
+fn numbers_that_make_no_model_are_named_by_their_key() {
+    let bad = [
+        (ELECTRA, json!({ "num_attention_heads": 3 }), "num_attention_heads"),
+        (ELECTRA, json!({ "embedding_size": 0 }), "embedding_size"),
+        (ALBERT, json!({ "num_hidden_groups": 0 }), "num_hidden_groups"),
+        (ALBERT, json!({ "num_hidden_groups": 3 }), "num_hidden_groups"),
+        (ALBERT, json!({ "inner_group_num": 0 }), "inner_group_num"),
+        (ALBERT, json!({ "num_hidden_layers": u64::MAX }), "num_hidden_layers"),
+        (NOMIC, json!({ "num_attention_heads": 0 }), "num_attention_heads"),
+        (NOMIC, json!({ "head_dim": 0 }), "head_dim"),
+        (NOMIC, json!({ "head_dim": 7 }), "even"),
+        (NOMIC, json!({ "rope_parameters": { "rope_theta": -1.0 } }), "rope_parameters.rope_theta"),
+        (NOMIC, json!({ "rope_parameters": { "rope_type": "linear" } }), "rope_parameters.factor"),
+        (NOMIC, json!({ "rope_parameters": { "rope_type": "linear", "factor": 0 } }), "rope_parameters.factor"),
+        (NOMIC_HUB, json!({ "n_head": 5 }), "n_head"),
+        (NOMIC_HUB, json!({ "rotary_emb_fraction": 0.4 }), "rotary_emb_fraction"),
+        (NOMIC_HUB, json!({ "n_inner": null }), "n_inner"),
+        (GTE, json!({ "num_attention_heads": 32 }), "even"),
+        (GTE, json!({ "layer_norm_eps": -1.0 }), "layer_norm_eps"),
+        (JINA, json!({ "type_vocab_size": 0 }), "type_vocab_size"),
+        (JINA, json!({ "hidden_size": 1u64 << 62 }), "columns"),
+        (EUROBERT, json!({ "head_dim": 1u64 << 63 }), "columns"),
+        (MODERNBERT, json!({ "num_attention_heads": 3 }), "num_attention_heads"),
+        (MODERNBERT, json!({ "local_attention": 0 }), "local_attention"),
+        (MODERNBERT, json!({ "layer_types": ["full_attention"] }), "layer_types"),
+        (MODERNBERT_HUB, json!({ "global_attn_every_n_layers": 0 }), "global_attn_every_n_layers"),
+        (MODERNBERT_HUB, json!({ "local_rope_theta": 0.0 }), "rope_theta"),
+        (EUROBERT, json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
+        (EUROBERT, json!({ "num_key_value_heads": 0 }), "num_key_value_heads"),
+        (EUROBERT, json!({ "num_attention_heads": 5 }), "num_attention_heads"),
+        (QWEN3, json!({ "num_key_value_heads": 8 }), "num_key_value_heads"),
+        (QWEN3, json!({ "head_dim": 15 }), "even"),
+        (QWEN3, json!({ "layer_types": ["full_attention", "sliding_attention", "full_attention"] }), "sliding_window"),
+        (
+            QWEN3_HUB,
+            json!({ "use_sliding_window": true, "sliding_window": 0, "max_window_layers": 1 }),
+            "sliding_window",
+        ),
+        (GEMMA3, json!({ "sliding_window": 0 }), "sliding_window"),
+        (GEMMA3, json!({ "sliding_window": null, "layer_types": null, "sliding_window_pattern": 0 }), "pattern"),
+        (GEMMA3, json!({ "query_pre_attn_scalar": 0 }), "query_pre_attn_scalar"),
+        (T5, json!({ "num_heads": 0 }), "num_heads"),
+        (T5, json!({ "relative_attention_num_buckets": 2 }), "relative_attention_num_buckets"),
+        (T5, json!({ "relative_attention_max_distance": 8 }), "relative_attention_max_distance"),
+        (T5, json!({ "relative_attention_max_distance": u64::MAX }), "relative_attention_max_distance"),
+        (DEBERTA, json!({ "num_attention_heads": 3 }), "num_attention_heads"),
+        (DEBERTA, json!({ "position_buckets": 15 }), "position_buckets"),
+        (DEBERTA, json!({ "position_buckets": 300 }), "position_buckets"),
+        (DEBERTA, json!({ "max_relative_positions": i64::MAX }), "max_relative_positions"),
+    ];
+    for (case, changes, key) in bad {
+        let error = error(case, &changes);
+        assert!(
+            matches!(error, Error::InvalidConfig { .. } | Error::Unsupported { .. }),
+            "{case} {changes}: {error:?}"
+        );
+        let message = error.to_string();
+        assert!(message.contains("config.json") && message.contains(key), "{case} {changes}: {message}");
+    }
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    let refused = [
+        (ELECTRA, json!({ "position_embedding_type": "relative_key" }), "position_embedding_type"),
+        (ELECTRA, json!({ "is_decoder": true }), "is_decoder"),
+        (ALBERT, json!({ "position_embedding_type": "relative_key" }), "position_embedding_type"),
+        (NOMIC_HUB, json!({ "activation_function": "geglu" }), "activation_function"),
+        (NOMIC_HUB, json!({ "prenorm": true }), "prenorm"),
+        (NOMIC_HUB, json!({ "causal": true }), "causal"),
+        (NOMIC_HUB, json!({ "rotary_emb_interleaved": true }), "rotary_emb_interleaved"),
+        (NOMIC_HUB, json!({ "rotary_emb_scale_base": 512 }), "rotary_emb_scale_base"),
+        (NOMIC_HUB, json!({ "rotary_scaling_factor": 2 }), "rotary_scaling_factor"),
+        (NOMIC_HUB, json!({ "moe_every_n_layers": 2 }), "moe_every_n_layers"),
+        (NOMIC_HUB, json!({ "rotary_emb_fraction": 0.0 }), "rotary_emb_fraction"),
+        (GTE, json!({ "auto_map": { "AutoModel": "other.code" } }), "auto_map"),
+        (GTE, json!({ "head_dim": 16 }), "head_dim"),
+        (JINA, json!({ "lora_adaptations": ["retrieval.query"] }), "lora_adaptations"),
+        (MODERNBERT, json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } }), "rope_scaling"),
+        (QWEN3, json!({ "is_causal": false }), "is_causal"),
+        (GEMMA3, json!({ "attn_logit_softcapping": 50.0 }), "attn_logit_softcapping"),
+        (T5, json!({ "feed_forward_proj": "gated-quick_gelu" }), "feed_forward_proj"),
+        (T5, json!({ "is_decoder": true }), "is_decoder"),
+        (DEBERTA, json!({ "conv_kernel_size": 3 }), "conv_kernel_size"),
+        (DEBERTA, json!({ "embedding_size": 16 }), "embedding_size"),
+        (DEBERTA, json!({ "pos_att_type": "c2p|p2p" }), "pos_att_type"),
+        (DEBERTA, json!({ "norm_rel_ebd": "batch_norm" }), "norm_rel_ebd"),
+    ];
+    for (case, changes, key) in refused {
+        let error = error(case, &changes);
+        assert!(matches!(error, Error::Unsupported { .. }), "{case} {changes}: {error:?}");
+        assert!(error.to_string().contains(key), "{case} {changes}: {error}");
+    }
+    // Kinds of rotary positions and of layers, and what else their lists may hold, are fixed.
+    let unknown = [
+        (NOMIC, json!({ "rope_parameters": { "rope_type": "longrope" } }), "longrope"),
+        (GTE, json!({ "rope_scaling": { "type": "ntk", "factor": 2.0 } }), "ntk"),
+        (EUROBERT, json!({ "rope_parameters": { "partial_rotary_factor": 0.5 } }), "partial_rotary_factor"),
+        (MODERNBERT, json!({ "rope_parameters": { "rope_theta": 10000.0 } }), "rope_theta"),
+        (MODERNBERT, json!({ "layer_types": ["chunked_attention"] }), "chunked_attention"),
+    ];
+    for (case, changes, word) in unknown {
+        let error = error(case, &changes);
+        assert!(matches!(error, Error::InvalidConfig { .. }), "{case} {changes}: {error:?}");
+        assert!(error.to_string().contains(word), "{case} {changes}: {error}");
+    }
+}
+
+#[test]
+fn adapters_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&tiny(JINA).model, folder.path());
+    fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
+    let error = Model::from_dir(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("adapter_config.json"), "{error}");
+}
+
+#[test]
+fn code_of_its_own_is_no_reason_to_refuse_a_family_that_has_its_name_from_it() {
+    for case in [NOMIC_HUB, EUROBERT] {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&tiny(case).model, folder.path());
+        let path = folder.path().join("config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        config["auto_map"] = json!({ "AutoModel": "modeling.Model" });
+        fs::write(&path, config.to_string()).unwrap();
+        Model::from_dir(folder.path()).unwrap();
+    }
+}
+
+#[test]
+fn sizes_that_are_not_those_of_the_tensors_are_named() {
+    let missing = [
+        (ELECTRA, json!({ "num_hidden_layers": 3 }), "encoder.layer.2."),
+        (ALBERT, json!({ "inner_group_num": 2 }), "albert_layers.1."),
+        (NOMIC, json!({ "num_hidden_layers": u64::MAX }), "encoder.layers.2."),
+        (MODERNBERT, json!({ "norm_bias": true }), "bias"),
+        (EUROBERT, json!({ "attention_bias": true }), "bias"),
+        (T5, json!({ "feed_forward_proj": "gated-gelu" }), "wi_0"),
+        (DEBERTA, json!({ "share_att_key": false }), "pos_"),
+        (DEBERTA, json!({ "type_vocab_size": 2 }), "token_type_embeddings"),
+    ];
+    for (case, changes, name) in missing {
+        let error = error(case, &changes);
+        assert!(matches!(error, Error::MissingWeight { .. }), "{case} {changes}: {error:?}");
+        assert!(error.to_string().contains(name), "{case} {changes}: {error}");
+    }
+    let shapes = [
+        (ELECTRA, json!({ "embedding_size": 32 })),
+        (ALBERT, json!({ "hidden_size": 64 })),
+        (NOMIC, json!({ "intermediate_size": 1u64 << 63 })),
+        (GTE, json!({ "intermediate_size": 1u64 << 63 })),
+        (MODERNBERT, json!({ "intermediate_size": u64::MAX })),
+        (QWEN3, json!({ "num_key_value_heads": 4 })),
+        (GEMMA3, json!({ "head_dim": 8 })),
+        (T5, json!({ "d_kv": 1u64 << 62 })),
+        (DEBERTA, json!({ "position_buckets": 18 })),
+    ];
+    for (case, changes) in shapes {
+        let error = error(case, &changes);
+        assert!(matches!(error, Error::WeightShape { .. }), "{case} {changes}: {error:?}");
+    }
+}

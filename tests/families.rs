@@ -1,0 +1,239 @@
+//! Random models of every family: both versions of the ops give the same numbers.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use common::tiny;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rushlight::{EncodeOptions, Error, Kernels, LoadOptions, Model};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+/// What a random config is made of.
+#[derive(Clone, Debug)]
+struct Sizes {
+    layers: usize,
+    /// Heads of keys, and of queries for each of them.
+    heads: usize,
+    sharing: usize,
+    /// Pairs of columns of a head.
+    pairs: usize,
+    middle: usize,
+    window: usize,
+    activation: &'static str,
+    flags: [bool; 4],
+    seed: u64,
+}
+
+impl Sizes {
+    fn any() -> impl Strategy<Value = Self> {
+        let sizes = (1usize..4, 1usize..4, 1usize..4, 1usize..11, 1usize..70, 1usize..60);
+        let activations = prop::sample::select(vec!["gelu", "gelu_new", "relu", "silu", "tanh"]);
+        (sizes, activations, any::<[bool; 4]>(), any::<u64>()).prop_map(|(sizes, activation, flags, seed)| {
+            let (layers, heads, sharing, pairs, middle, window) = sizes;
+            Self { layers, heads, sharing, pairs, middle, window, activation, flags, seed }
+        })
+    }
+
+    fn hidden(&self) -> usize {
+        // Norms of narrower vectors make large numbers of small differences.
+        self.heads * 2 * (4 + self.pairs)
+    }
+
+    /// What most families' configs have in common.
+    fn config(&self, model_type: &str, more: Value) -> Value {
+        let mut config = json!({
+            "model_type": model_type,
+            "vocab_size": VOCABULARY,
+            "hidden_size": self.hidden(),
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.middle,
+            "hidden_act": self.activation,
+            "max_position_embeddings": 600,
+            "type_vocab_size": 2,
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    }
+
+    /// Llama's descendants: heads that share keys, of a width of their own.
+    fn decoder(&self, model_type: &str, more: Value) -> Value {
+        let mut config = self.config(model_type, more);
+        config["num_attention_heads"] = json!(self.heads * self.sharing);
+        config["hidden_size"] = json!(self.heads * self.sharing * (16 + self.middle % 9));
+        config["num_key_value_heads"] = json!(self.heads);
+        config["head_dim"] = json!(2 * self.pairs);
+        config["attention_bias"] = json!(self.flags[0]);
+        config
+    }
+}
+
+const VOCABULARY: usize = 420;
+/// Configs of each family.
+const CASES: u32 = 4;
+
+fn families() -> Vec<fn(&Sizes) -> Value> {
+    vec![
+        |s| s.config("bert", json!({})),
+        |s| s.config("roberta", json!({ "type_vocab_size": 1, "pad_token_id": 1 })),
+        |s| s.config("mpnet", json!({ "relative_attention_num_buckets": 4 * (1 + s.window % 9) })),
+        |s| s.config("electra", json!({ "embedding_size": 1 + s.window })),
+        |s| {
+            s.config("albert", json!({
+            "embedding_size": 1 + s.window, "num_hidden_groups": s.layers.min(2), "inner_group_num": 1 + s.window % 2,
+        }))
+        },
+        |s| {
+            json!({
+                "model_type": "distilbert", "vocab_size": VOCABULARY, "dim": s.hidden(), "n_layers": s.layers,
+                "n_heads": s.heads, "hidden_dim": s.middle, "activation": s.activation, "max_position_embeddings": 600,
+            })
+        },
+        |s| s.config("nomic_bert", json!({ "head_dim": 2 * (1 + s.window % 9), "rope_theta": 100.0 })),
+        |s| {
+            json!({
+                "model_type": "nomic_bert", "vocab_size": VOCABULARY, "n_embd": 4 * s.hidden(), "n_layer": s.layers,
+                "n_head": s.heads, "n_inner": s.middle, "n_positions": 600, "type_vocab_size": 2,
+                "activation_function": "swiglu", "layer_norm_epsilon": 1e-6, "rotary_emb_base": 500,
+                "rotary_emb_fraction": if s.flags[0] { 1.0 } else { 0.5 }, "qkv_proj_bias": s.flags[1],
+                "mlp_fc1_bias": s.flags[2], "mlp_fc2_bias": s.flags[3],
+            })
+        },
+        |s| s.config("gte", json!({ "type_vocab_size": usize::from(s.flags[0]) })),
+        |s| {
+            s.config(
+                "jina_embeddings_v3",
+                json!({
+                    "rope_parameters": { "rope_type": "linear", "factor": 1.0 + s.window as f64 },
+                }),
+            )
+        },
+        |s| {
+            s.config("modernbert", json!({
+            "hidden_activation": s.activation, "local_attention": s.window, "norm_bias": s.flags[0],
+            "attention_bias": s.flags[1], "mlp_bias": s.flags[2], "global_attn_every_n_layers": 1 + s.middle % 3,
+        }))
+        },
+        |s| s.decoder("eurobert", json!({ "mlp_bias": s.flags[1] })),
+        |s| {
+            s.decoder(
+                "qwen3",
+                json!({
+                    "use_sliding_window": s.flags[1], "sliding_window": s.window, "max_window_layers": s.middle % 3,
+                }),
+            )
+        },
+        |s| {
+            s.decoder("gemma3_text", json!({
+            "hidden_activation": s.activation, "sliding_window": s.window, "sliding_window_pattern": 1 + s.middle % 3,
+            "use_bidirectional_attention": s.flags[1], "query_pre_attn_scalar": 1 + s.middle,
+        }))
+        },
+        |s| {
+            json!({
+                "model_type": "t5", "vocab_size": VOCABULARY, "d_model": s.hidden() + s.window, "d_kv": s.pairs,
+                "d_ff": s.middle, "num_layers": s.layers, "num_heads": s.heads,
+                "feed_forward_proj": if s.flags[0] { format!("gated-{}", s.activation) } else { s.activation.to_owned() },
+                "relative_attention_num_buckets": 4 + s.middle % 30, "relative_attention_max_distance": 20 + s.window,
+            })
+        },
+        |s| {
+            let types: Vec<_> = ["c2p", "p2c"].into_iter().zip(s.flags).filter(|(_, on)| *on).map(|(t, _)| t).collect();
+            s.config(
+                "deberta-v2",
+                json!({
+                    "relative_attention": true, "pos_att_type": types, "share_att_key": s.flags[2],
+                    "position_biased_input": s.flags[3], "norm_rel_ebd": if s.flags[3] { "layer_norm" } else { "none" },
+                    "position_buckets": if s.window % 3 == 0 { -1 } else { 2 * s.window as i64 },
+                    "max_relative_positions": 60 + s.window, "type_vocab_size": usize::from(s.flags[0]),
+                }),
+            )
+        },
+    ]
+}
+
+/// A plain folder of transformers with random tensors: those that loading it asks for.
+fn fill(folder: &Path, config: &Value, seed: u64) {
+    let tokenizer = tiny("bert-mean-normalize").model;
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(tokenizer.join(file), folder.join(file)).unwrap();
+    }
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let mut tensors = BTreeMap::from([("none".to_owned(), vec![0])]);
+    loop {
+        write(folder, &tensors, seed);
+        match Model::from_dir(folder) {
+            Ok(_) => return,
+            // Layers have the same tensors, whatever their numbers.
+            Err(Error::MissingWeight { name, .. }) => of_layers(&mut tensors, &name, &[0]),
+            Err(Error::WeightShape { name, expected, .. }) => of_layers(&mut tensors, &name, &expected),
+            Err(error) => panic!("{config}: {error}"),
+        }
+    }
+}
+
+fn of_layers(tensors: &mut BTreeMap<String, Vec<usize>>, name: &str, shape: &[usize]) {
+    let number = name.split('.').position(|part| part.parse::<usize>().is_ok());
+    for i in 0..number.map_or(1, |_| 4) {
+        let other = |(place, part): (usize, &str)| if Some(place) == number { i.to_string() } else { part.to_owned() };
+        let name: Vec<_> = name.split('.').enumerate().map(other).collect();
+        tensors.insert(name.join("."), shape.to_vec());
+    }
+}
+
+fn write(folder: &Path, tensors: &BTreeMap<String, Vec<usize>>, seed: u64) {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    let bytes = tensors.iter().map(|(name, shape)| {
+        let norm = shape.len() == 1 && name.ends_with("weight");
+        // So that what a layer gives is as large as what it is given.
+        let spread = if shape.len() == 2 { (3.0 / shape[1] as f32).sqrt() } else { 0.2 };
+        let number = |x: f32| if norm { 1.0 + 0.2 * x } else { spread * x };
+        let count = shape.iter().product::<usize>();
+        (name, shape, (0..count).flat_map(|_| number(next()).to_le_bytes()).collect::<Vec<u8>>())
+    });
+    let bytes: Vec<_> = bytes.collect();
+    let views = bytes
+        .iter()
+        .map(|(name, shape, data)| (name.as_str(), TensorView::new(Dtype::F32, (*shape).clone(), data).unwrap()));
+    fs::write(folder.join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+fn embeddings(folder: &Path, kernels: Kernels, texts: &[String]) -> Vec<f32> {
+    let options = LoadOptions { kernels, ..LoadOptions::default() };
+    let model = Model::from_dir_with(folder, &options).unwrap();
+    model.encode(texts, &EncodeOptions::default()).unwrap().into_vec()
+}
+
+#[test]
+fn both_ops_agree_on_random_models_of_every_family() {
+    let texts: Vec<_> = [0, 1, 5, 30, 70, 200, 500].map(|words| "of the rest ".repeat(words).trim().to_owned()).into();
+    for (i, family) in families().into_iter().enumerate() {
+        // The same configs in each run: what fails, fails again.
+        let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        let agree = |sizes: Sizes| {
+            let config = family(&sizes);
+            let folder = tempfile::tempdir().unwrap();
+            fill(folder.path(), &config, sizes.seed);
+            let [own, candle] = [Kernels::Native, Kernels::Portable].map(|k| embeddings(folder.path(), k, &texts));
+            let largest = candle.iter().fold(1.0, |largest: f32, x| largest.max(x.abs()));
+            for (x, y) in own.iter().zip(&candle) {
+                prop_assert!((x - y).abs() <= 1e-5 * largest, "{} and {} by {}", x, y, config);
+            }
+            Ok(())
+        };
+        runner.run(&Sizes::any(), agree).unwrap_or_else(|error| panic!("family {i}: {error}"));
+    }
+}
