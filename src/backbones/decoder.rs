@@ -33,10 +33,10 @@ pub(super) struct Norms {
 
 impl Norms {
     pub(super) fn load<O: Ops>(self, parameters: &Parameters<'_, O>, name: &str, width: usize) -> Result<O::Norm> {
-        let weight = parameters.array(&format!("{name}.weight"), &[width])?;
         if self.offset == 0.0 {
-            return parameters.ops.rms_norm(&weight, self.eps);
+            return parameters.rms_norm(name, width, self.eps);
         }
+        let weight = parameters.array(&format!("{name}.weight"), &[width])?;
         parameters.ops.rms_norm(&weight.map(|weight| weight + self.offset), self.eps)
     }
 }

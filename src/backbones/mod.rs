@@ -65,14 +65,11 @@ impl<O: Ops> Backbone<O> {
         if config.value.get("output_hidden_states") != Some(&true.into()) {
             return Err(config.error("output_hidden_states", "must be true for a WeightedLayerPooling module"));
         }
-        match self.encoder.mix(weights) {
-            true => Ok(()),
-            false => Err(config.unsupported(
-                "model_type",
-                model_type(config)?,
-                "with WeightedLayerPooling, BERT and its like",
-            )),
+        if !self.encoder.mix(weights) {
+            let supported = "with WeightedLayerPooling: families without a norm after the last layer";
+            return Err(config.unsupported("model_type", model_type(config)?, supported));
         }
+        Ok(())
     }
 
     /// What a caller must know of it.

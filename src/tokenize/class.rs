@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokenizers::Tokenizer;
 
-use super::files::{Settings, TokenizerFile};
+use super::files::{Alone, Settings, TokenizerFile};
 use super::layout::Layouts;
 use super::rebuild;
 use super::special::SpecialTokens;
@@ -27,6 +27,8 @@ pub(super) struct Class {
     pub(super) extra_tokens: &'static [&'static str],
     /// Whether a mask token that is given as a mere text takes the white space before it.
     pub(super) mask_takes_space_before: bool,
+    /// What it can do with where there is no tokenizer.json.
+    pub(super) alone: Alone,
     build: fn(rebuild::Source<'_>) -> Result<Tokenizer>,
     join: Join,
 }
@@ -74,6 +76,7 @@ const GENERIC: Class = Class {
     special_tokens: &[],
     extra_tokens: &[],
     mask_takes_space_before: false,
+    alone: Alone::None,
     build: rebuild::as_filed,
     join: Join::AsFiled,
 };
@@ -82,6 +85,7 @@ const BERT: Class = Class {
     aliases: &["ElectraTokenizer", "LxmertTokenizer", "MobileBertTokenizer", "SqueezeBertTokenizer"],
     token_type_ids: true,
     special_tokens: BERT_TOKENS,
+    alone: Alone::Vocabulary,
     build: rebuild::word_piece,
     join: Join::Bert("cls_token", "sep_token"),
     ..GENERIC
@@ -90,6 +94,7 @@ const ROBERTA: Class = Class {
     name: "RobertaTokenizer",
     aliases: &["BartTokenizer", "LEDTokenizer", "LongformerTokenizer", "MvpTokenizer"],
     special_tokens: ROBERTA_TOKENS,
+    alone: Alone::VocabularyAndMerges,
     build: rebuild::byte_level_bpe,
     join: Join::Roberta("cls_token", "sep_token"),
     ..GENERIC
@@ -111,6 +116,7 @@ static CLASSES: [Class; 7] = [
         name: "MPNetTokenizer",
         special_tokens: MPNET_TOKENS,
         mask_takes_space_before: true,
+        alone: Alone::Vocabulary,
         build: rebuild::word_piece,
         aliases: &[],
         join: Join::Roberta("cls_token", "sep_token"),

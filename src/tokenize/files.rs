@@ -118,12 +118,38 @@ pub(super) struct TokenizerFile {
 }
 
 impl TokenizerFile {
-    /// Reads `path`, which must be there.
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        if !path.exists() {
-            let needed = "it holds the vocabulary and how texts are split (a vocab.txt alone is not enough)";
-            return Err(Error::FileNotFound { path: path.to_owned(), needed: needed.to_owned() });
+    /// Reads a folder's tokenizer.json; where it has none, the older files that hold a vocabulary alone.
+    pub(super) fn read_any(folder: &Path, alone: Alone) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        if path.exists() {
+            return Self::read(&path);
         }
+        match alone.read(folder)? {
+            Some((path, model)) => Ok(Self::of_vocabulary(path, model)),
+            None => {
+                let needed = format!("it holds the vocabulary and how texts are split; {}", alone.instead());
+                Err(Error::FileNotFound { path, needed })
+            }
+        }
+    }
+
+    /// A vocabulary, for a class that needs no more.
+    fn of_vocabulary(path: PathBuf, model: Map<String, Value>) -> Self {
+        Self {
+            path,
+            added_tokens: Numbered::new(),
+            normalizer: None,
+            pre_tokenizer: None,
+            post_processor: None,
+            decoder: None,
+            padding: None,
+            truncation: None,
+            model,
+        }
+    }
+
+    /// Reads `path`, which must be there.
+    fn read(path: &Path) -> Result<Self> {
         let mut file = Settings::read(path)?;
         if let Some(version) = file.text("version")?.filter(|version| *version != "1.0") {
             return Err(file.error("version", format!("must be \"1.0\", not {version:?}")));
@@ -145,6 +171,55 @@ impl TokenizerFile {
             truncation: file.part("truncation")?,
             model,
         })
+    }
+}
+
+/// The files that a class can do with where there is no tokenizer.json.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Alone {
+    None,
+    /// vocab.txt, a token a line.
+    Vocabulary,
+    /// vocab.json, tokens with their ids, and merges.txt, two tokens a line.
+    VocabularyAndMerges,
+}
+
+impl Alone {
+    /// Their file, and what they hold in the form that tokenizer.json has it in; `None` where they are absent.
+    fn read(self, folder: &Path) -> Result<Option<(PathBuf, Map<String, Value>)>> {
+        let text = |name: &str| -> Result<Option<String>> {
+            let path = folder.join(name);
+            let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
+            let text = String::from_utf8(bytes).map_err(|_| Error::config(&path, "(whole file)", "must be UTF-8"))?;
+            Ok(Some(text))
+        };
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let entry = |key: &str, value: Value| (key.to_owned(), value);
+        match self {
+            Self::None => Ok(None),
+            Self::Vocabulary => Ok(text("vocab.txt")?.map(|text| {
+                let model = Map::from_iter([entry("vocab", lines(&text).into())]);
+                (folder.join("vocab.txt"), model)
+            })),
+            Self::VocabularyAndMerges => {
+                let path = folder.join("vocab.json");
+                let (true, Some(merges)) = (path.exists(), text("merges.txt")?) else { return Ok(None) };
+                let merges = lines(&merges);
+                let merges = merges.into_iter().filter(|line| !line.is_empty() && !line.starts_with("#version"));
+                let vocab = Value::Object(Settings::read(&path)?.map);
+                let model = [entry("vocab", vocab), entry("merges", merges.collect::<Vec<_>>().into())];
+                Ok(Some((path, model.into_iter().collect())))
+            }
+        }
+    }
+
+    /// What would do in tokenizer.json's place, for messages.
+    fn instead(self) -> &'static str {
+        match self {
+            Self::None => "this class's tokenizer is read from no other file: save it by transformers' fast class",
+            Self::Vocabulary => "a vocab.txt would do too",
+            Self::VocabularyAndMerges => "vocab.json with merges.txt would do too",
+        }
     }
 }
 

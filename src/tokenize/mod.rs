@@ -25,7 +25,7 @@ use tokenizers::{AddedToken, ModelWrapper, NormalizerWrapper};
 use tokenizers::{PaddingDirection, PostProcessorWrapper, TruncationDirection};
 
 use self::class::Class;
-use self::files::{Settings, TokenizerFile};
+use self::files::{Alone, Settings, TokenizerFile};
 use self::guard::caught;
 use self::layout::{Layouts, longest_first};
 use self::special::SpecialTokens;
@@ -91,7 +91,7 @@ impl Tokenizer {
         let config = Settings::read(&folder.join("tokenizer_config.json"))?;
         refuse_unknown_ways(&config)?;
         let class = Class::of(folder, &config, model_type)?;
-        let file = TokenizerFile::read(&folder.join("tokenizer.json"))?;
+        let file = TokenizerFile::read_any(folder, class.alone)?;
         let special = SpecialTokens::collect(folder, &config, &file, class)?;
         let padded_left = file.padding.as_ref().map(|padding| matches!(padding.direction, PaddingDirection::Left));
         let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
@@ -127,7 +127,7 @@ impl Tokenizer {
 
     /// Loads a tokenizer.json as it is, its truncation included, for models that take no special tokens.
     pub(crate) fn load_as_filed(folder: &Path) -> Result<Self> {
-        let file = TokenizerFile::read(&folder.join("tokenizer.json"))?;
+        let file = TokenizerFile::read_any(folder, Alone::None)?;
         let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
         let limit = file.truncation.as_ref().map(|cut| cut.max_length);
         let (config, special) = (Settings::none(&file.path), SpecialTokens::none());

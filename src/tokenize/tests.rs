@@ -159,9 +159,52 @@ fn place(result: Result<Tokenizer>) -> (String, String) {
 
 #[test]
 fn a_folder_without_tokenizer_json_says_so() {
-    let folder = folder([("vocab.txt", "[PAD]\n[UNK]\n".to_owned())]);
-    let error = Tokenizer::load(folder.path(), "bert", false).err().unwrap();
-    assert!(matches!(&error, Error::FileNotFound { path, .. } if path.ends_with("tokenizer.json")), "{error}");
+    for (model_type, files, instead) in [
+        ("bert", vec![], "vocab.txt would do"),
+        ("roberta", vec![("vocab.json", "{}".to_owned())], "vocab.json with merges.txt would do"),
+        ("xlm-roberta", vec![("vocab.txt", "<s>".to_owned())], "no other file"),
+    ] {
+        let folder = folder(files);
+        let error = Tokenizer::load(folder.path(), model_type, false).err().unwrap();
+        assert!(matches!(&error, Error::FileNotFound { path, .. } if path.ends_with("tokenizer.json")), "{error}");
+        assert!(error.to_string().contains(instead), "{error}");
+    }
+}
+
+/// The files of old folders give the tokens that tokenizer.json gives to the same class.
+#[test]
+fn a_vocabulary_alone_is_enough_for_some_classes() {
+    let texts = ["", "The weather is lovely today.", "Ünïcödé 😀 [SEP] </s> <mask>", "  two  spaces\tand\nlines "];
+    for (case, class) in [
+        ("bert", "BertTokenizer"),
+        ("mpnet", "MPNetTokenizer"),
+        ("distilbert", "DistilBertTokenizer"),
+        ("roberta", "RobertaTokenizer"),
+    ] {
+        let tiny = Path::new(DATA).join(format!("../tiny/{case}-mean-normalize/model/tokenizer.json"));
+        let whole: Map<String, Value> = read(&tiny);
+        let vocab = whole["model"]["vocab"].as_object().unwrap();
+        let config = (CONFIG, json!({ "tokenizer_class": class }).to_string());
+        let alone = if class == "RobertaTokenizer" {
+            let merge = |merge: &Value| match merge {
+                Value::String(merge) => merge.clone(),
+                pair => format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()),
+            };
+            let merges: Vec<_> = whole["model"]["merges"].as_array().unwrap().iter().map(merge).collect();
+            let merges = format!("#version: 0.2\n{}\n", merges.join("\n"));
+            folder([config.clone(), ("vocab.json", Value::Object(vocab.clone()).to_string()), ("merges.txt", merges)])
+        } else {
+            let mut tokens: Vec<_> = vocab.keys().cloned().collect();
+            tokens.sort_by_key(|token| vocab[token].as_u64());
+            folder([config.clone(), ("vocab.txt", tokens.join("\n") + "\n")])
+        };
+        let filed = folder([config, ("tokenizer.json", fs::read_to_string(&tiny).unwrap())]);
+        let [alone, filed] = [&alone, &filed].map(|folder| Tokenizer::load(folder.path(), case, false).unwrap());
+        for text in texts {
+            let ids = |tokenizer: &Tokenizer| tokenizer.encode(Input::Text(text), "", usize::MAX).unwrap();
+            assert_eq!(ids(&alone), ids(&filed), "{class}: {text:?}");
+        }
+    }
 }
 
 #[test]
