@@ -1,5 +1,6 @@
 //! [`Model`]: the façade. It calls the other rooms in the order in which a text goes through them.
 
+mod call;
 mod encode;
 mod parts;
 mod routes;
@@ -19,7 +20,7 @@ use crate::similarity::{self, Matrix, Run, Similarity};
 use crate::source;
 use crate::tokenize::Fill;
 
-pub(crate) use self::encode::Call;
+pub(crate) use self::call::Call;
 pub(crate) use self::parts::listed_modules;
 pub(crate) use self::routes::{OtherRoute, Routed};
 

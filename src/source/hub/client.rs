@@ -1,5 +1,6 @@
 //! Requests to the hub: redirects, waiting, trying again, and who may see the token.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,8 +193,13 @@ fn passing(answer: &Answer) -> Option<Passing> {
 
 /// Whether an error will be the same however often it is tried.
 fn is_lasting(error: &ureq::Error) -> bool {
-    use ureq::Error::{BadUri, HostNotFound, Http, InvalidProxyUrl, Pem, Rustls, Tls};
-    matches!(error, BadUri(_) | HostNotFound | Http(_) | InvalidProxyUrl | Pem(_) | Rustls(_) | Tls(_))
+    use ureq::Error::{BadUri, HostNotFound, Http, InvalidProxyUrl, Io, Pem, Rustls, Tls};
+    match error {
+        BadUri(_) | HostNotFound | Http(_) | InvalidProxyUrl | Pem(_) | Rustls(_) | Tls(_) => true,
+        // A certificate that isn't trusted comes as such.
+        Io(error) => error.kind() == ErrorKind::InvalidData,
+        _ => false,
+    }
 }
 
 /// How long to wait after so many attempts: longer each time.

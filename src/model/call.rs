@@ -1,0 +1,156 @@
+//! A call that embeds: its texts go through in windows, of which the next is tokenized while the present one is computed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Model;
+use crate::batch::{Batch, plan};
+use crate::embeddings::Truncated;
+use crate::error::{Error, Result};
+use crate::network::{Output, Wanted};
+use crate::options::{EncodeOptions, Truncation};
+use crate::process;
+use crate::schedule::{self, Nobody, Observer};
+use crate::tokenize::{Input, Tokens};
+
+/// Texts for each thread that are tokenized while those before them are computed.
+const WINDOW: usize = 512;
+/// Texts tokenized by a thread at a time.
+pub(super) const TEXTS_A_PIECE: usize = 32;
+
+/// An input's tokens, or what is wrong with it.
+pub(super) type Tokenized = std::result::Result<Tokens, String>;
+
+/// The tokens of inputs from the place `first` on, or the error of the first that has one; `place` tells which of the
+/// caller's an input is.
+pub(super) fn named(tokens: Vec<Tokenized>, first: usize, place: &dyn Fn(usize) -> usize) -> Result<Vec<Tokens>> {
+    let named = |(i, tokens): (usize, Tokenized)| {
+        tokens.map_err(|problem| Error::InvalidInput { index: place(first + i), problem })
+    };
+    tokens.into_iter().enumerate().map(named).collect()
+}
+
+/// A call to embed.
+pub(crate) struct Call<'a> {
+    model: &'a Model,
+    prompt: &'a str,
+    /// How many tokens of a text pooling leaves out, since they are the prompt's.
+    prompt_length: usize,
+    max_length: usize,
+    truncation: Truncation,
+    observer: &'a dyn Observer,
+}
+
+/// What a thread does next.
+enum Task<'a, 'i> {
+    /// Computes the micro-batch of these texts of the present window.
+    Compute(&'a [usize]),
+    /// Tokenizes these inputs of the next one.
+    Tokenize(&'a [Input<'i>], &'a mut Vec<Tokenized>),
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(model: &'a Model, options: &EncodeOptions<'a>) -> Result<Self> {
+        let prompt = model.prompt(options)?;
+        let max_length = model.max_length();
+        let prompt_length = match prompt {
+            "" => 0,
+            prompt if model.parts.network.excludes_prompt() => {
+                model.parts.tokenizer.prompt_length(prompt, max_length)?
+            }
+            _ => 0,
+        };
+        let observer = options.observer.unwrap_or(&Nobody);
+        Ok(Self { model, prompt, prompt_length, max_length, truncation: options.truncation, observer })
+    }
+
+    /// Computes all inputs, in windows: threads that find no more of a window to compute tokenize the next one.
+    ///
+    /// `store` gets the output of each micro-batch with its texts and their places among the inputs; `place` tells which of
+    /// the caller's an input is. The result is how many tokens each input has before truncation.
+    pub(crate) fn forward<S>(
+        &self,
+        inputs: &[Input<'_>],
+        place: &dyn Fn(usize) -> usize,
+        wanted: Wanted,
+        store: S,
+    ) -> Result<Vec<usize>>
+    where
+        S: Fn(&[(usize, &Tokens)], &Batch, Output) + Sync,
+    {
+        let threads = process::num_threads()?;
+        let done = AtomicUsize::new(0);
+        let finished = || self.observer.progress(done.load(Ordering::Relaxed), inputs.len());
+        let mut lengths = Vec::with_capacity(inputs.len());
+        let mut windows = inputs.chunks(WINDOW * threads);
+        let mut window: Vec<Tokens> = Vec::new();
+        loop {
+            let first = lengths.len();
+            let batches = plan(&window, threads);
+            let next = windows.next().unwrap_or_default();
+            if batches.is_empty() && next.is_empty() {
+                break;
+            }
+            let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
+            tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
+            let count = batches.len() + tokenized.len();
+            let compute = batches.iter().map(|texts| Task::Compute(texts));
+            let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
+            let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
+            schedule::run(tasks, count, self.observer, &finished, |task, checkpoint| match task {
+                Task::Compute(texts) => {
+                    let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
+                    let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
+                    store(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?);
+                    done.fetch_add(texts.len(), Ordering::Relaxed);
+                    Ok(())
+                }
+                Task::Tokenize(inputs, tokens) => {
+                    for input in inputs {
+                        checkpoint()?;
+                        tokens.push(self.model.tokens_of(*input, self.prompt, self.max_length, checkpoint)?);
+                    }
+                    Ok(())
+                }
+            })?;
+            lengths.extend(window.iter().map(|tokens| tokens.full_length));
+            let tokenized = tokenized.into_iter().flatten().collect();
+            window = named(tokenized, lengths.len(), place)?;
+            self.check_lengths(&window, lengths.len(), place)?;
+        }
+        finished();
+        Ok(lengths)
+    }
+
+    /// The forward pass of a micro-batch; the only one is parted among the threads that are free, of several each has one.
+    fn compute(
+        &self,
+        batch: &Batch,
+        wanted: Wanted,
+        only: bool,
+        checkpoint: &dyn Fn() -> Result<()>,
+    ) -> Result<Output> {
+        let helpers = process::free_permits(if only { process::num_threads()? - 1 } else { 0 })?;
+        self.model.parts.network.forward(batch, self.prompt_length, wanted, 1 + helpers.len(), checkpoint)
+    }
+
+    /// Refuses texts that are too long, where the caller wants that.
+    fn check_lengths(&self, window: &[Tokens], first: usize, place: &dyn Fn(usize) -> usize) -> Result<()> {
+        let too_long = window.iter().position(|tokens| tokens.full_length > self.max_length);
+        match (self.truncation, too_long) {
+            (Truncation::Error, Some(i)) => {
+                let problem =
+                    format!("has {} tokens, more than max_seq_length, {}", window[i].full_length, self.max_length);
+                Err(Error::InvalidInput { index: place(first + i), problem })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many texts were cut, by the lengths that they had.
+    pub(crate) fn truncated(&self, lengths: impl Iterator<Item = usize>) -> Truncated {
+        lengths.filter(|length| *length > self.max_length).fold(Truncated::default(), |all, length| Truncated {
+            count: all.count + 1,
+            longest: all.longest.max(length),
+        })
+    }
+}
