@@ -214,7 +214,7 @@ def test_https_by_certificates_of_the_environments(tmp_path: Path, monkeypatch: 
     hub.add(NAME, CASE.model)
     hub.token = TOKEN
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    with pytest.raises(DownloadError, match="certificate: UnknownIssuer$"):
+    with pytest.raises(DownloadError, match=r"certificate: UnknownIssuer$"):
         Model(NAME, token=TOKEN)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     check(Model(NAME, token=TOKEN))
