@@ -83,18 +83,31 @@ impl Batch {
     }
 }
 
-/// The distinct inputs, and for each input which of them it is.
-pub(crate) fn distinct<'a>(inputs: &[Input<'a>]) -> (Vec<Input<'a>>, Vec<usize>) {
-    let mut places = HashMap::with_capacity(inputs.len());
-    let mut distinct = Vec::new();
-    let which = inputs.iter().map(|input| {
-        *places.entry(*input).or_insert_with(|| {
-            distinct.push(*input);
-            distinct.len() - 1
-        })
-    });
-    let which = which.collect();
-    (distinct, which)
+/// Inputs, each once.
+pub(crate) struct Distinct<'a> {
+    pub(crate) inputs: Vec<Input<'a>>,
+    /// For each of the caller's inputs, which of `inputs` it is.
+    pub(crate) which: Vec<usize>,
+}
+
+impl<'a> Distinct<'a> {
+    pub(crate) fn of(all: &[Input<'a>]) -> Self {
+        let mut places = HashMap::with_capacity(all.len());
+        let mut inputs = Vec::new();
+        let which = all.iter().map(|input| {
+            *places.entry(*input).or_insert_with(|| {
+                inputs.push(*input);
+                inputs.len() - 1
+            })
+        });
+        let which = which.collect();
+        Self { inputs, which }
+    }
+
+    /// The first of the caller's inputs that is the `i`-th here.
+    pub(crate) fn place(&self, i: usize) -> usize {
+        self.which.iter().position(|which| *which == i).unwrap_or(i)
+    }
 }
 
 /// Micro-batches for `threads` threads, as places in `texts`: the longest texts first, each within the token budget.
@@ -172,9 +185,13 @@ mod tests {
         #[test]
         fn distinct_inputs_stand_for_all(texts in prop::collection::vec("[ab]{0,2}", 0..40)) {
             let inputs: Vec<_> = texts.iter().map(|text| Input::Text(text)).collect();
-            let (few, which) = distinct(&inputs);
-            prop_assert_eq!(which.iter().map(|i| few[*i]).collect::<Vec<_>>(), inputs);
+            let distinct = Distinct::of(&inputs);
+            let few = &distinct.inputs;
+            prop_assert_eq!(distinct.which.iter().map(|i| few[*i]).collect::<Vec<_>>(), inputs.clone());
             prop_assert!((1..few.len()).all(|i| !few[..i].contains(&few[i])));
+            for (i, input) in few.iter().enumerate() {
+                prop_assert_eq!(Some(distinct.place(i)), inputs.iter().position(|other| other == input));
+            }
         }
 
         #[test]

@@ -144,6 +144,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same of an argument that the caller knows by another name.
+    pub(crate) fn of_argument(self, argument: &'static str) -> Self {
+        match self {
+            Self::InvalidArgument { problem, .. } => Self::argument(argument, problem),
+            other => other,
+        }
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use maxsim::MultiVectorSimilarity;
 pub(crate) use maxsim::{pairwise, similarity};
 
-use crate::batch::distinct;
+use crate::batch::Distinct;
 use crate::config::{Kind, Strategy};
 use crate::error::{Error, Result};
 use crate::model::{Call, Model, find};
@@ -172,7 +172,7 @@ impl MultiVectorModel {
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a text that can't be embedded,
     /// [`Error::Interrupted`] where the observer stops it.
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &MultiVectorOptions<'_>) -> Result<Vec<Matrix>> {
-        self.encode_inputs(&texts(inputs), true, options)
+        self.encode_inputs(&Input::texts(inputs), true, options)
     }
 
     /// Embeds documents: `(tokens, embedding_dimension)` each, without the tokens that the model skips. The prompt is the
@@ -185,7 +185,7 @@ impl MultiVectorModel {
         inputs: &[T],
         options: &MultiVectorOptions<'_>,
     ) -> Result<Vec<Matrix>> {
-        self.encode_inputs(&texts(inputs), false, options)
+        self.encode_inputs(&Input::texts(inputs), false, options)
     }
 
     pub(crate) fn encode_inputs(
@@ -203,12 +203,11 @@ impl MultiVectorModel {
         let model = self.model.reading(side.max_length, side.fill);
         let options = model.with_role(&options, prompts);
 
-        let (few, which) = distinct(inputs);
-        let place = |i| which.iter().position(|few| *few == i).unwrap_or(i);
+        let few = Distinct::of(inputs);
         let call = Call::new(&model, &options)?;
         let width = self.embedding_dimension();
-        let vectors: Mutex<Vec<Vec<f32>>> = Mutex::new(vec![Vec::new(); few.len()]);
-        call.forward(&few, &place, Wanted::TokenEmbeddingsToo, |texts, batch, output| {
+        let vectors: Mutex<Vec<Vec<f32>>> = Mutex::new(vec![Vec::new(); few.inputs.len()]);
+        call.forward(&few.inputs, &|i| few.place(i), Wanted::TokenEmbeddingsToo, |texts, batch, output| {
             for ((i, _), text) in texts.iter().zip(batch.texts()) {
                 let kept = text.filter(|token| !side.skipped.contains(&batch.input_ids[*token]));
                 let rows = kept.flat_map(|token| &output.token_embeddings[token * width..(token + 1) * width]).copied();
@@ -217,7 +216,7 @@ impl MultiVectorModel {
         })?;
         let vectors = vectors.into_inner().unwrap_or_else(PoisonError::into_inner);
         let matrix = |i: &usize| Matrix::new(vectors[*i].len() / width, width, vectors[*i].clone());
-        which.iter().map(matrix).collect()
+        few.which.iter().map(matrix).collect()
     }
 
     /// The score of every query with every document, `(queries, documents)`, by the model's own function.
@@ -254,10 +253,6 @@ impl MultiVectorModel {
     }
 }
 
-fn texts<T: AsRef<str>>(inputs: &[T]) -> Vec<Input<'_>> {
-    inputs.iter().map(|text| Input::Text(text.as_ref())).collect()
-}
-
 fn views(matrices: &[Matrix]) -> Vec<crate::similarity::MatrixView<'_>> {
     matrices.iter().map(Matrix::view).collect()
 }
@@ -285,10 +280,7 @@ impl MultiVectorModel {
     /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
     pub fn set_document_length(&mut self, tokens: usize) -> Result<()> {
         // The model checks it.
-        self.model.set_max_seq_length(tokens).map_err(|error| match error {
-            Error::InvalidArgument { problem, .. } => Error::argument("document_length", problem),
-            other => other,
-        })?;
+        self.model.set_max_seq_length(tokens).map_err(|error| error.of_argument("document_length"))?;
         self.documents.max_length = Some(tokens);
         Ok(())
     }

@@ -205,10 +205,7 @@ impl Reranker {
     /// # Errors
     /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
     pub fn set_max_length(&mut self, tokens: usize) -> Result<()> {
-        self.model.set_max_seq_length(tokens).map_err(|error| match error {
-            Error::InvalidArgument { problem, .. } => Error::argument("max_length", problem),
-            other => other,
-        })
+        self.model.set_max_seq_length(tokens).map_err(|error| error.of_argument("max_length"))
     }
 
     /// The prompts by name.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 pub use embeddings::SparseEmbeddings;
 pub(crate) use similarity::similarity;
 
-use crate::batch::distinct;
+use crate::batch::Distinct;
 use crate::config::{Kind, Settings};
 use crate::error::{Error, Result};
 use crate::heads::SparseRow;
@@ -141,7 +141,7 @@ impl SparseModel {
     /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
     /// can't be embedded, [`Error::Interrupted`] where the observer stops it.
     pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
-        self.encode_inputs(&texts(inputs), self.query_by_default(), &[], options)
+        self.encode_inputs(&Input::texts(inputs), self.query_by_default(), &[], options)
     }
 
     /// Embeds queries: the prompt is "query" where the options name none.
@@ -149,7 +149,7 @@ impl SparseModel {
     /// # Errors
     /// As [`SparseModel::encode`].
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
-        self.encode_inputs(&texts(inputs), true, &["query"], options)
+        self.encode_inputs(&Input::texts(inputs), true, &["query"], options)
     }
 
     /// Embeds documents: the prompt is the first of "document", "passage" and "corpus" that isn't empty, where the options
@@ -162,7 +162,7 @@ impl SparseModel {
         inputs: &[T],
         options: &SparseOptions<'_>,
     ) -> Result<SparseEmbeddings> {
-        self.encode_inputs(&texts(inputs), false, &["document", "passage", "corpus"], options)
+        self.encode_inputs(&Input::texts(inputs), false, &["document", "passage", "corpus"], options)
     }
 
     /// Embeds texts by the way of queries or documents, with the first of the prompts that isn't empty.
@@ -179,21 +179,21 @@ impl SparseModel {
         let options = EncodeOptions { prompt_name, prompt, observer, ..EncodeOptions::default() };
         let options = if prompts.is_empty() { options } else { self.documents.with_role(&options, prompts) };
 
-        let (few, which) = distinct(inputs);
-        let place = |i| which.iter().position(|few| *few == i).unwrap_or(i);
+        let few = Distinct::of(inputs);
         let call = Call::new(model, &options)?;
-        let rows = Mutex::new(vec![SparseRow::new(); few.len()]);
-        let lengths = call.forward(&few, &place, Wanted::SentenceEmbeddings, |texts, _, output| {
-            let kept = output.sparse.into_iter().map(|row| strongest(row, most)).collect::<Vec<_>>();
-            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-            texts.iter().zip(kept).for_each(|((i, _), row)| rows[*i] = row);
-        })?;
+        let rows = Mutex::new(vec![SparseRow::new(); few.inputs.len()]);
+        let lengths =
+            call.forward(&few.inputs, &|i| few.place(i), Wanted::SentenceEmbeddings, |texts, _, output| {
+                let kept = output.sparse.into_iter().map(|row| strongest(row, most)).collect::<Vec<_>>();
+                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+                texts.iter().zip(kept).for_each(|((i, _), row)| rows[*i] = row);
+            })?;
         let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let rows = which.iter().map(|i| &*rows[*i]);
+        let rows = few.which.iter().map(|i| &*rows[*i]);
         Ok(SparseEmbeddings::of_rows(
             rows,
             self.embedding_dimension(),
-            call.truncated(which.iter().map(|i| lengths[*i])),
+            call.truncated(few.which.iter().map(|i| lengths[*i])),
         ))
     }
 
@@ -297,10 +297,6 @@ impl SparseModel {
     pub fn device(&self) -> Device {
         self.documents.device()
     }
-}
-
-fn texts<T: AsRef<str>>(inputs: &[T]) -> Vec<Input<'_>> {
-    inputs.iter().map(|text| Input::Text(text.as_ref())).collect()
 }
 
 fn check_active_dims(dims: Option<usize>) -> Result<Option<usize>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::call::{Call, TEXTS_A_PIECE, Tokenized, named};
 use super::{Model, check_truncate_dim};
-use crate::batch::distinct;
+use crate::batch::Distinct;
 use crate::embeddings::{Embeddings, Encoding};
 use crate::error::{Error, Result};
 use crate::kernels::norm::normalize;
@@ -30,7 +30,7 @@ impl Model {
     /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
     /// can't be embedded, [`Error::Interrupted`] where the observer stops it.
     pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
-        self.encode_inputs(&texts(inputs), options)
+        self.encode_inputs(&Input::texts(inputs), options)
     }
 
     /// Embeds queries: the prompt is "query" where the options name none.
@@ -65,27 +65,27 @@ impl Model {
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let call = Call::new(self, options)?;
-        let (few, which) = distinct(inputs);
-        let place = |i| which.iter().position(|few| *few == i).unwrap_or(i);
+        let few = Distinct::of(inputs);
         let width = self.parts.network.embedding_dimension();
-        let all = Mutex::new(vec![0.0; few.len() * width]);
-        let lengths = call.forward(&few, &place, Wanted::SentenceEmbeddings, |texts, _, output| {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            for ((i, _), row) in texts.iter().zip(output.sentence_embeddings.chunks_exact(width)) {
-                all[i * width..(i + 1) * width].copy_from_slice(row);
-            }
-        })?;
+        let all = Mutex::new(vec![0.0; few.inputs.len() * width]);
+        let lengths =
+            call.forward(&few.inputs, &|i| few.place(i), Wanted::SentenceEmbeddings, |texts, _, output| {
+                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                for ((i, _), row) in texts.iter().zip(output.sentence_embeddings.chunks_exact(width)) {
+                    all[i * width..(i + 1) * width].copy_from_slice(row);
+                }
+            })?;
         let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
 
-        let mut data = if few.len() == inputs.len() && columns == width {
+        let mut data = if few.inputs.len() == inputs.len() && columns == width {
             all
         } else {
-            which.iter().flat_map(|i| &all[i * width..][..columns]).copied().collect()
+            few.which.iter().flat_map(|i| &all[i * width..][..columns]).copied().collect()
         };
         if options.normalize_embeddings {
             normalize(RowsMut::packed(&mut data, columns));
         }
-        let truncated = call.truncated(which.iter().map(|i| lengths[*i]));
+        let truncated = call.truncated(few.which.iter().map(|i| lengths[*i]));
         Ok(Embeddings::new(data, inputs.len(), columns, truncated))
     }
 
@@ -241,10 +241,6 @@ impl Model {
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.parts.tokenizer
     }
-}
-
-fn texts<T: AsRef<str>>(inputs: &[T]) -> Vec<Input<'_>> {
-    inputs.iter().map(|text| Input::Text(text.as_ref())).collect()
 }
 
 /// `work` of each input, in their order, by all threads.

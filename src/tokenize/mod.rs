@@ -42,6 +42,12 @@ pub enum Input<'a> {
     Pair(&'a str, &'a str),
 }
 
+impl<'a> Input<'a> {
+    pub(crate) fn texts<T: AsRef<str>>(texts: &'a [T]) -> Vec<Self> {
+        texts.iter().map(|text| Self::Text(text.as_ref())).collect()
+    }
+}
+
 impl<'a> From<&'a str> for Input<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(text)

@@ -108,6 +108,8 @@ impl RemoteFile {
         self.make_folder_of(partial)?;
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(partial);
         let mut file = file.map_err(|error| self.unwritable(partial, &error))?;
+        let have = file.seek(SeekFrom::End(0)).map_err(|error| self.unwritable(partial, &error))?;
+        progress.done.fetch_add(have, Ordering::Relaxed);
         let mut attempt = 1;
         loop {
             let problem = match self.receive(client, &mut file, partial, progress)? {
@@ -115,7 +117,7 @@ impl RemoteFile {
                     Ok(()) => return Ok(()),
                     Err(problem) => {
                         // What was there before may be at fault.
-                        progress.done.fetch_sub(self.restart(&mut file, partial)?, Ordering::Relaxed);
+                        self.restart(&mut file, partial, progress)?;
                         problem
                     }
                 },
@@ -140,10 +142,9 @@ impl RemoteFile {
         let unwritable = |error: std::io::Error| self.unwritable(partial, &error);
         let mut have = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
         if self.size.is_some_and(|size| have > size) {
-            self.restart(file, partial)?;
+            self.restart(file, partial, progress)?;
             have = 0;
         }
-        progress.done.fetch_max(have, Ordering::Relaxed);
         if self.size == Some(have) {
             return Ok(Ok(()));
         }
@@ -151,11 +152,11 @@ impl RemoteFile {
         match answer.status() {
             StatusCode::PARTIAL_CONTENT if begins_at(&answer, have) => {}
             StatusCode::OK => {
-                self.restart(file, partial)?;
+                self.restart(file, partial, progress)?;
                 have = 0;
             }
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                self.restart(file, partial)?;
+                self.restart(file, partial, progress)?;
                 return Ok(Err("the hub gave another part than was asked for".to_owned()));
             }
             _ => return Err(answer.refusal(client)),
@@ -185,13 +186,14 @@ impl RemoteFile {
         }
     }
 
-    /// Empties the file; how many bytes it had.
-    fn restart(&self, file: &mut File, partial: &Path) -> Result<u64> {
+    /// Empties the file: what it had no longer counts.
+    fn restart(&self, file: &mut File, partial: &Path, progress: &Progress) -> Result<()> {
         let unwritable = |error: std::io::Error| self.unwritable(partial, &error);
         let had = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
         file.set_len(0).map_err(unwritable)?;
         file.rewind().map_err(unwritable)?;
-        Ok(had)
+        progress.done.fetch_sub(had, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether the content is the one that the etag names, as far as etags of this form tell.

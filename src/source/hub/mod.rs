@@ -9,7 +9,7 @@ mod wanted;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::cache::{DECISIVE, Repository, is_plain};
 use crate::error::{Error, Result};
 use crate::options::Token;
-use crate::schedule::Observer;
+use crate::schedule::{Observer, lock};
 use blob::{Progress, RemoteFile, failure, unwritable};
 use client::{Client, Method};
 use stop::Stop;
@@ -155,9 +155,6 @@ impl Job {
 
     /// Does `work` with all items, several at once; the first error stops the others.
     fn each<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
-        fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-            mutex.lock().unwrap_or_else(PoisonError::into_inner)
-        }
         let threads = CONNECTIONS.min(items.len());
         let items = Mutex::new(items.into_iter());
         let (results, failure) = (Mutex::new(Vec::new()), Mutex::new(None));
@@ -177,8 +174,10 @@ impl Job {
                 });
             }
         });
-        let failure = lock(&failure).take();
-        failure.map_or_else(|| Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner)), Err)
+        match lock(&failure).take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut lock(&results))),
+        }
     }
 
     /// Writes a small file so that it is there with all of its text or not at all.
