@@ -24,19 +24,48 @@ pub(super) struct Class {
     /// The special tokens where the files name none.
     pub(super) special_tokens: &'static [(&'static str, &'static str)],
     /// The extra special tokens where the files list none.
-    pub(super) extra_tokens: &'static [&'static str],
+    pub(super) extra_tokens: Extra,
     /// Whether a mask token that is given as a mere text takes the white space before it.
     pub(super) mask_takes_space_before: bool,
+    /// Whether the special tokens are added once more at the end, as plain ones: whatever else the files say of them.
+    pub(super) plain_special_tokens: bool,
+    /// Whether padding goes before the tokens, unless the files say.
+    pub(super) pad_left: bool,
+    /// What tokens have at the end of a word, where the decoder leaves it in.
+    pub(super) word_end: Option<&'static str>,
     /// What it can do with where there is no tokenizer.json.
     pub(super) alone: Alone,
     build: fn(rebuild::Source<'_>) -> Result<Tokenizer>,
     join: Join,
 }
 
+/// Special tokens that have no part of their own to play.
+pub(super) enum Extra {
+    Listed(&'static [&'static str]),
+    /// T5's, which stand for what is left out of a text: as many as `extra_ids` says.
+    Sentinels,
+}
+
+impl Extra {
+    pub(super) fn contents(&self, config: &Settings) -> Result<Vec<String>> {
+        match self {
+            Self::Listed(tokens) => Ok(tokens.iter().map(|&token| token.to_owned()).collect()),
+            Self::Sentinels => {
+                let count = config.count("extra_ids", 100)?;
+                Ok((0..count).map(|index| format!("<extra_id_{index}>")).collect())
+            }
+        }
+    }
+}
+
 /// How the special tokens go around one text and between two.
 enum Join {
     /// As tokenizer.json's post_processor says.
     AsFiled,
+    /// The same; where it has none, as BERT's.
+    AsFiledOrBert(&'static str, &'static str),
+    /// `A last`, `A last B last`: all of type 0.
+    Last(&'static str),
     /// `first A last`, `first A last B last`: B and what follows it are of type 1.
     Bert(&'static str, &'static str),
     /// `first A last`, `first A last last B last`: all of type 0.
@@ -59,6 +88,40 @@ const ROBERTA_TOKENS: &[(&str, &str)] = &[
     ("cls_token", "<s>"),
     ("mask_token", "<mask>"),
 ];
+const DEBERTA_TOKENS: &[(&str, &str)] = &[
+    ("bos_token", "[CLS]"),
+    ("eos_token", "[SEP]"),
+    ("unk_token", "[UNK]"),
+    ("sep_token", "[SEP]"),
+    ("pad_token", "[PAD]"),
+    ("cls_token", "[CLS]"),
+    ("mask_token", "[MASK]"),
+];
+const ALBERT_TOKENS: &[(&str, &str)] = &[
+    ("bos_token", "[CLS]"),
+    ("eos_token", "[SEP]"),
+    ("unk_token", "<unk>"),
+    ("sep_token", "[SEP]"),
+    ("pad_token", "<pad>"),
+    ("cls_token", "[CLS]"),
+    ("mask_token", "[MASK]"),
+];
+const T5_TOKENS: &[(&str, &str)] = &[("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>")];
+const QWEN_TOKENS: &[(&str, &str)] =
+    &[("eos_token", "<|endoftext|>"), ("unk_token", "<|endoftext|>"), ("pad_token", "<|endoftext|>")];
+const CLIP_TOKENS: &[(&str, &str)] = &[
+    ("bos_token", "<|startoftext|>"),
+    ("eos_token", "<|endoftext|>"),
+    ("unk_token", "<|endoftext|>"),
+    ("pad_token", "<|endoftext|>"),
+];
+const GEMMA_TOKENS: &[(&str, &str)] = &[
+    ("bos_token", "<bos>"),
+    ("eos_token", "<eos>"),
+    ("unk_token", "<unk>"),
+    ("pad_token", "<pad>"),
+    ("mask_token", "<mask>"),
+];
 const MPNET_TOKENS: &[(&str, &str)] = &[
     ("bos_token", "<s>"),
     ("eos_token", "</s>"),
@@ -74,12 +137,16 @@ const GENERIC: Class = Class {
     aliases: &["PreTrainedTokenizer", "PythonBackend", "BloomTokenizer"],
     token_type_ids: false,
     special_tokens: &[],
-    extra_tokens: &[],
+    extra_tokens: Extra::Listed(&[]),
     mask_takes_space_before: false,
+    plain_special_tokens: false,
+    pad_left: false,
+    word_end: None,
     alone: Alone::None,
     build: rebuild::as_filed,
     join: Join::AsFiled,
 };
+const UNALIASED: Class = Class { aliases: &[], ..GENERIC };
 const BERT: Class = Class {
     name: "BertTokenizer",
     aliases: &["ElectraTokenizer", "LxmertTokenizer", "MobileBertTokenizer", "SqueezeBertTokenizer"],
@@ -108,7 +175,7 @@ const XLM_ROBERTA: Class = Class {
     ..GENERIC
 };
 
-static CLASSES: [Class; 7] = [
+static CLASSES: [Class; 13] = [
     GENERIC,
     BERT,
     Class { name: "DistilBertTokenizer", aliases: &[], token_type_ids: false, ..BERT },
@@ -126,24 +193,65 @@ static CLASSES: [Class; 7] = [
     XLM_ROBERTA,
     Class {
         name: "CamembertTokenizer",
-        extra_tokens: &["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"],
+        extra_tokens: Extra::Listed(&["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"]),
         mask_takes_space_before: true,
         build: rebuild::camembert,
         ..XLM_ROBERTA
+    },
+    Class {
+        name: "AlbertTokenizer",
+        special_tokens: ALBERT_TOKENS,
+        build: rebuild::albert,
+        join: Join::AsFiledOrBert("cls_token", "sep_token"),
+        ..UNALIASED
+    },
+    Class {
+        name: "DebertaV2Tokenizer",
+        token_type_ids: true,
+        special_tokens: DEBERTA_TOKENS,
+        build: rebuild::deberta_v2,
+        join: Join::Bert("cls_token", "sep_token"),
+        ..UNALIASED
+    },
+    Class {
+        name: "T5Tokenizer",
+        special_tokens: T5_TOKENS,
+        extra_tokens: Extra::Sentinels,
+        build: rebuild::t5,
+        join: Join::Last("eos_token"),
+        ..UNALIASED
+    },
+    Class {
+        name: "Qwen2Tokenizer",
+        special_tokens: QWEN_TOKENS,
+        plain_special_tokens: true,
+        alone: Alone::VocabularyAndMerges,
+        build: rebuild::qwen2,
+        ..UNALIASED
+    },
+    Class { name: "GemmaTokenizer", special_tokens: GEMMA_TOKENS, pad_left: true, build: rebuild::gemma, ..UNALIASED },
+    Class {
+        name: "CLIPTokenizer",
+        special_tokens: CLIP_TOKENS,
+        alone: Alone::VocabularyAndMerges,
+        build: rebuild::clip,
+        join: Join::Roberta("bos_token", "eos_token"),
+        word_end: Some(rebuild::WORD_END),
+        ..UNALIASED
     },
 ];
 
 /// Classes that transformers has and we don't. Names that are in neither list are generic there, and so here.
 #[rustfmt::skip]
 const MISSING: &[&str] = &[
-    "Albert", "Barthez", "Bartpho", "BertGeneration", "BertJapanese", "Bertweet", "BigBird", "BioGpt",
-    "Blenderbot", "BlenderbotSmall", "ByT5", "CLIP", "CTRL", "Canine", "Clvp", "CodeGen", "CodeLlama", "Cohere",
-    "ConvBert", "Cpm", "CpmAnt", "DPRContextEncoder", "DPRQuestionEncoder", "DPRReader", "Deberta", "DebertaV2", "Dia",
+    "Barthez", "Bartpho", "BertGeneration", "BertJapanese", "Bertweet", "BigBird", "BioGpt",
+    "Blenderbot", "BlenderbotSmall", "ByT5", "CTRL", "Canine", "Clvp", "CodeGen", "CodeLlama", "Cohere",
+    "ConvBert", "Cpm", "CpmAnt", "DPRContextEncoder", "DPRQuestionEncoder", "DPRReader", "Deberta", "Dia",
     "Esm", "Esmc", "FNet", "FSMT", "FastSpeech2Conformer", "Flaubert", "Funnel", "GPT2", "GPTNeoX", "GPTNeoXJapanese",
-    "GPTSw3", "Gemma", "Herbert", "Lasr", "LayoutLMv2", "LayoutLMv3", "LayoutXLM", "Llama", "Luke", "M2M100", "MBart",
+    "GPTSw3", "Herbert", "Lasr", "LayoutLMv2", "LayoutLMv3", "LayoutXLM", "Llama", "Luke", "M2M100", "MBart",
     "MBart50", "MLuke", "Marian", "MarkupLM", "Mgpstr", "MyT5", "Nllb", "Nougat", "OpenAIGPT", "PLBart", "Parakeet",
-    "Pegasus", "Perceiver", "Phobert", "Pop2Piano", "ProphetNet", "Qwen2", "Qwen3_5", "Rag", "Reformer", "RemBert",
-    "RoCBert", "RoFormer", "SeamlessM4T", "Siglip", "Siglip2", "Speech2Text", "SpeechT5", "Splinter", "T5", "Tapas",
+    "Pegasus", "Perceiver", "Phobert", "Pop2Piano", "ProphetNet", "Qwen3_5", "Rag", "Reformer", "RemBert",
+    "RoCBert", "RoFormer", "SeamlessM4T", "Siglip", "Siglip2", "Speech2Text", "SpeechT5", "Splinter", "Tapas",
     "Tipsv2", "Udop", "VideoPrism", "Vits", "Wav2Vec2CTC", "Wav2Vec2PhonemeCTC", "Whisper", "XGLM", "XLM", "XLNet",
 ];
 
@@ -223,7 +331,13 @@ impl Class {
             id.ok_or_else(|| config.error(key, format!("must be a token: {} puts it around every text", self.name)))
         };
         match self.join {
-            Join::AsFiled => Layouts::of(tokenizer).map_err(|problem| Error::config(file, "post_processor", problem)),
+            Join::AsFiledOrBert(first, last) if tokenizer.get_post_processor().is_none() => {
+                Ok(Layouts::bert(id(first)?, id(last)?))
+            }
+            Join::AsFiled | Join::AsFiledOrBert(..) => {
+                Layouts::of(tokenizer).map_err(|problem| Error::config(file, "post_processor", problem))
+            }
+            Join::Last(last) => Ok(Layouts::ended(id(last)?)),
             Join::Bert(first, last) => Ok(Layouts::bert(id(first)?, id(last)?)),
             Join::Roberta(first, last) => Ok(Layouts::roberta(id(first)?, id(last)?)),
         }

@@ -72,6 +72,13 @@ impl Settings {
         }
     }
 
+    /// A whole number, `default` where the key is absent.
+    pub(super) fn count(&self, key: &str, default: u32) -> Result<u32> {
+        let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let wrong = || self.error(key, "must be a whole number that is not negative");
+        self.get(key).map_or(Ok(default), |value| number(value).ok_or_else(wrong))
+    }
+
     /// A text; absent and null are `None`.
     pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
         match self.get(key) {

@@ -74,6 +74,14 @@ impl Layouts {
         Self { single: Layout::new(&[(FIRST, 0)]), pair: Layout::new(&[(FIRST, 0), (SECOND, 1)]) }
     }
 
+    /// A token after each text.
+    pub(super) fn ended(last: u32) -> Self {
+        Self {
+            single: Layout::new(&[(FIRST, 0), (last, 0)]),
+            pair: Layout::new(&[(FIRST, 0), (last, 0), (SECOND, 0), (last, 0)]),
+        }
+    }
+
     pub(super) fn bert(cls: u32, sep: u32) -> Self {
         Self {
             single: Layout::new(&[(cls, 0), (FIRST, 0), (sep, 0)]),

@@ -88,6 +88,7 @@ pub struct Tokenizer {
     /// Tokens that are kept in any case where the tokenizer itself says it.
     limit: Option<usize>,
     cleans_up: bool,
+    word_end: Option<&'static str>,
 }
 
 impl Tokenizer {
@@ -120,12 +121,13 @@ impl Tokenizer {
                 .iter()
                 .find_map(|key| special.get(key))
                 .and_then(|token| inner.token_to_id(token)),
-            pad_left: config.left("padding_side")?.or(padded_left).unwrap_or(false),
+            pad_left: config.left("padding_side")?.or(padded_left).unwrap_or(class.pad_left),
             cut_left: config.left("truncation_side")?.or(cut_left).unwrap_or(false),
             model_max_length: model_max_length(&config)?,
             limit: None,
             cleans_up: config.flag("clean_up_tokenization_spaces", false)?
                 && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
+            word_end: class.word_end,
             inner,
             layouts,
         })
@@ -150,6 +152,7 @@ impl Tokenizer {
             model_max_length: None,
             limit,
             cleans_up: false,
+            word_end: None,
             inner,
             layouts: Layouts::bare(),
         })
@@ -273,7 +276,10 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer's decoder fails on these tokens.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        let text = caught(|| self.inner.decode(ids, skip_special)).map_err(Error::Tokenizer)?;
+        let mut text = caught(|| self.inner.decode(ids, skip_special)).map_err(Error::Tokenizer)?;
+        if let Some(word_end) = self.word_end {
+            text = text.replace(word_end, " ").trim().to_owned();
+        }
         Ok(if self.cleans_up { cleaned_up(text) } else { text })
     }
 

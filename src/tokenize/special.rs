@@ -131,12 +131,14 @@ pub(super) struct SpecialTokens {
     named: Named,
     extra: Vec<Special>,
     added: BTreeMap<u32, Special>,
+    /// Whether the special ones are plain whatever the files say.
+    plain: bool,
 }
 
 impl SpecialTokens {
     /// None but those that tokenizer.json itself adds.
     pub(super) fn none() -> Self {
-        Self { named: Named::default(), extra: Vec::new(), added: BTreeMap::new() }
+        Self { named: Named::default(), extra: Vec::new(), added: BTreeMap::new(), plain: false }
     }
 
     pub(super) fn collect(folder: &Path, config: &Settings, file: &TokenizerFile, class: &Class) -> Result<Self> {
@@ -163,8 +165,11 @@ impl SpecialTokens {
         if let Some(Some(mask)) = named.find("mask_token").filter(|_| class.mask_takes_space_before) {
             mask.lstrip.get_or_insert(true);
         }
-        let extra = extra.unwrap_or_else(|| class.extra_tokens.iter().map(|token| Special::named(token)).collect());
-        Ok(Self { named, extra, added: added.into_iter().collect() })
+        let extra = match extra {
+            Some(extra) => extra,
+            None => class.extra_tokens.contents(config)?.iter().map(|token| Special::named(token)).collect(),
+        };
+        Ok(Self { named, extra, added: added.into_iter().collect(), plain: class.plain_special_tokens })
     }
 
     /// The token under a key such as `cls_token`.
@@ -190,7 +195,8 @@ impl SpecialTokens {
             let special = token.special || names.contains(&token.content);
             Special { special, ..token.clone() }.added()
         });
-        caught(|| tokenizer.add_tokens(added)).map(drop)
+        let again = self.all().filter(|_| self.plain).map(|token| Special::named(&token.content).added());
+        caught(|| tokenizer.add_tokens(added.chain(again))).map(drop)
     }
 
     /// The ids of all special tokens.

@@ -180,12 +180,22 @@ fn a_vocabulary_alone_is_enough_for_some_classes() {
         ("mpnet", "MPNetTokenizer"),
         ("distilbert", "DistilBertTokenizer"),
         ("roberta", "RobertaTokenizer"),
+        ("roberta", "Qwen2Tokenizer"),
+        ("roberta", "CLIPTokenizer"),
     ] {
         let tiny = Path::new(DATA).join(format!("../tiny/{case}-mean-normalize/model/tokenizer.json"));
-        let whole: Map<String, Value> = read(&tiny);
+        let mut whole: Map<String, Value> = read(&tiny);
+        whole.remove("post_processor");
+        whole.remove("added_tokens");
         let vocab = whole["model"]["vocab"].as_object().unwrap();
-        let config = (CONFIG, json!({ "tokenizer_class": class }).to_string());
-        let alone = if class == "RobertaTokenizer" {
+        let mut config = json!({ "tokenizer_class": class });
+        if case == "roberta" {
+            config["unk_token"] = "<unk>".into();
+            config["eos_token"] = "</s>".into();
+            config["bos_token"] = "<s>".into();
+        }
+        let config = (CONFIG, config.to_string());
+        let alone = if case == "roberta" {
             let merge = |merge: &Value| match merge {
                 Value::String(merge) => merge.clone(),
                 pair => format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()),
@@ -198,7 +208,7 @@ fn a_vocabulary_alone_is_enough_for_some_classes() {
             tokens.sort_by_key(|token| vocab[token].as_u64());
             folder([config.clone(), ("vocab.txt", tokens.join("\n") + "\n")])
         };
-        let filed = folder([config, ("tokenizer.json", fs::read_to_string(&tiny).unwrap())]);
+        let filed = folder([config, ("tokenizer.json", Value::Object(whole.clone()).to_string())]);
         let [alone, filed] = [&alone, &filed].map(|folder| Tokenizer::load(folder.path(), case, false).unwrap());
         for text in texts {
             let ids = |tokenizer: &Tokenizer| tokenizer.encode(Input::Text(text), "", usize::MAX).unwrap();
@@ -209,7 +219,8 @@ fn a_vocabulary_alone_is_enough_for_some_classes() {
 
 #[test]
 fn classes_that_are_missing_are_refused_by_name() {
-    for (model_type, config) in [("bert", json!({"tokenizer_class": "BertJapaneseTokenizer"})), ("t5", json!({}))] {
+    for (model_type, config) in [("bert", json!({"tokenizer_class": "BertJapaneseTokenizer"})), ("deberta", json!({}))]
+    {
         let folder = folder([("tokenizer.json", "{}".to_owned()), (CONFIG, config.to_string())]);
         let error = Tokenizer::load(folder.path(), model_type, false).err().unwrap();
         assert!(matches!(&error, Error::Unsupported { got, .. } if got.ends_with("Tokenizer")), "{error}");
@@ -265,6 +276,23 @@ fn bad_settings_are_refused_by_key() {
         config[key] = value.clone();
         assert_eq!(place(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), key.to_owned()), "{value}");
     }
+    for (class, key, value) in [
+        ("AlbertTokenizer", "keep_accents", json!(1)),
+        ("DebertaV2Tokenizer", "split_by_punct", json!("yes")),
+        ("DebertaV2Tokenizer", "unk_id", json!(-1)),
+        ("T5Tokenizer", "extra_ids", json!(1.5)),
+        ("T5Tokenizer", "eos_token", json!(null)),
+        ("Qwen2Tokenizer", "add_prefix_space", json!(0)),
+    ] {
+        let base = if class.starts_with("Qwen2") { "roberta" } else { "unigram" };
+        let mut config = json!({"tokenizer_class": class, "cls_token": "<s>", "sep_token": "</s>"});
+        config[key] = value.clone();
+        let result = load_bert(&Value::Object(self::base(base)), &config);
+        assert_eq!(place(result), (CONFIG.to_owned(), key.to_owned()), "{class}: {value}");
+    }
+    let gemma =
+        load_bert(&Value::Object(base("gemma")), &json!({"tokenizer_class": "GemmaTokenizer", "unk_token": null}));
+    assert_eq!(place(gemma), (CONFIG.to_owned(), "unk_token".to_owned()));
     let nested = [
         ("mask_token", json!({"content": 1}), "mask_token.content"),
         ("mask_token", json!({"content": "x", "lstrip": 1}), "mask_token.lstrip"),
@@ -400,8 +428,14 @@ fn special_tokens_are_kept_whatever_the_limit() {
 fn long_texts_take_no_longer_than_their_length() {
     let class =
         |class: &str, name: &str| load_bert(&Value::Object(base(name)), &json!({"tokenizer_class": class})).unwrap();
-    let tokenizers =
-        [class("BertTokenizer", "bert"), class("RobertaTokenizer", "roberta"), class("XLMRobertaTokenizer", "unigram")];
+    let tokenizers = [
+        class("BertTokenizer", "bert"),
+        class("RobertaTokenizer", "roberta"),
+        class("XLMRobertaTokenizer", "unigram"),
+        class("DebertaV2Tokenizer", "unigram"),
+        class("Qwen2Tokenizer", "roberta"),
+        class("GemmaTokenizer", "gemma"),
+    ];
     for text in ["a", " ", "the cat ", "日", "[MASK]", "é", "\n"].map(|part| part.repeat(300_000 / part.len())) {
         for tokenizer in &tokenizers {
             let start = std::time::Instant::now();

@@ -15,8 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tokenizers.normalizers import Lowercase
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.normalizers import Lowercase, Replace
 from tokenizers.normalizers import Sequence as NormalizerSequence
+from tokenizers.pre_tokenizers import Split
+from tokenizers.trainers import BpeTrainer
 from transformers import AutoTokenizer
 
 HERE = Path(__file__).parent
@@ -90,6 +94,7 @@ BASES = {
     "mpnet": "mpnet-mean-normalize",
     "roberta": "roberta-mean-normalize",
     "unigram": "xlm-roberta-mean",
+    "t5": "t5-gated-mean",
 }
 PADDING = {
     "strategy": {"Fixed": 16},
@@ -111,9 +116,59 @@ def listed(*tokens):
     return [{"id": i, **t} for i, t in tokens]
 
 
+def around(first, last):
+    """A post-processor with `first` before each text, and `last` after it."""
+    text = [{"SpecialToken": {"id": first[1], "type_id": 0}}] if first else []
+    ends = [{"SpecialToken": {"id": last[1], "type_id": 0}}] if last else []
+    single = [*text, {"Sequence": {"id": "A", "type_id": 0}}, *ends]
+    pair = [*single, *text, {"Sequence": {"id": "B", "type_id": 1}}, *ends]
+    known = {token: {"id": token, "ids": [i], "tokens": [token]} for i, token in filter(None, [first, last])}
+    return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": known}
+
+
+def gemma():
+    """A vocabulary of pieces with the word boundary as a letter, and of bytes."""
+    tokenizer = Tokenizer(BPE(fuse_unk=True, byte_fallback=True, unk_token="<unk>"))
+    tokenizer.normalizer = Replace(" ", "▁")
+    tokenizer.pre_tokenizer = Split(" ", "merged_with_previous")
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    texts = [text for text in TEXTS if text.isascii() and text.isprintable()]
+    trainer = BpeTrainer(vocab_size=400, special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)])
+    tokenizer.train_from_iterator(texts, trainer)
+    base = json.loads(tokenizer.to_str())
+    base["added_tokens"] = base["added_tokens"][: len(special)]
+    return {**base, "post_processor": around((2, "<bos>"), None)}
+
+
 BERT_ADDED = {str(i): token(t) for i, t in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
 ROBERTA_ADDED = {str(i): token(t) for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>"])}
 ROBERTA_ADDED["4"] = token("<mask>", lstrip=True)
+QWEN_ADDED = {str(420 + i): token(t) for i, t in enumerate(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])}
+QWEN = {
+    "tokenizer_class": "Qwen2Tokenizer",
+    "add_bos_token": False,
+    "add_prefix_space": False,
+    "added_tokens_decoder": QWEN_ADDED,
+    "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
+    "bos_token": None,
+    "eos_token": "<|im_end|>",
+    "errors": "replace",
+    "model_max_length": 131072,
+    "pad_token": "<|endoftext|>",
+    "split_special_tokens": False,
+    "unk_token": None,
+}
+QWEN_ENDS = {"post_processor": around(None, (420, "<|endoftext|>")), "added_tokens": []}
+CLIP = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+XLM_NAMES = {
+    "bos_token": "<s>",
+    "cls_token": "<s>",
+    "eos_token": "</s>",
+    "mask_token": {"__type": "AddedToken", **token("<mask>", lstrip=True)},
+    "pad_token": "<pad>",
+    "sep_token": "</s>",
+    "unk_token": "<unk>",
+}
 
 # name: (model_type, base, replaced keys of tokenizer.json, tokenizer_config.json or None, more)
 CASES = {
@@ -414,6 +469,99 @@ CASES = {
         {"tokenizer_class": "CamembertTokenizer", "additional_special_tokens": ["<s>NOTUSED"], "unk_token": "<mask>"},
     ),
     "camembert-no-config": ("camembert", "unigram", {}, None),
+    "albert-class": ("albert", "unigram", {}, {"tokenizer_class": "AlbertTokenizer", **XLM_NAMES}),
+    "albert-own-tokens": (
+        "albert",
+        "unigram",
+        {},
+        {"tokenizer_class": "AlbertTokenizer", "cls_token": "<s>", "sep_token": "</s>"},
+    ),
+    "albert-cased-charsmap": (
+        "albert",
+        "unigram",
+        {"normalizer": CHARSMAP, "post_processor": None},
+        {
+            "tokenizer_class": "AlbertTokenizerFast",
+            "do_lower_case": False,
+            "keep_accents": True,
+            "add_prefix_space": False,
+            **XLM_NAMES,
+        },
+    ),
+    "albert-class-in-model-config": (
+        "albert",
+        "unigram",
+        {"normalizer": CHARSMAP},
+        None,
+        {"config.json": {"tokenizer_class": "AlbertTokenizer"}, "special_tokens_map.json": XLM_NAMES},
+    ),
+    "deberta-v2-class": ("deberta-v2", "unigram", {}, {"tokenizer_class": "DebertaV2Tokenizer", **XLM_NAMES}),
+    "deberta-v2-lower-case-punctuation": (
+        "deberta-v2",
+        "unigram",
+        {"normalizer": CHARSMAP, "post_processor": None},
+        {
+            "tokenizer_class": "DebertaV2TokenizerFast",
+            "do_lower_case": True,
+            "split_by_punct": True,
+            "add_prefix_space": False,
+            "vocab_type": "spm",
+            **XLM_NAMES,
+        },
+    ),
+    "deberta-v2-unknown-id": (
+        "deberta-v2",
+        "t5",
+        {},
+        {"tokenizer_class": "DebertaV2Tokenizer", "unk_id": 7, "unk_token": "[UNK]"},
+    ),
+    "deberta-v2-no-config": ("deberta-v2", "t5", {}, None),
+    "t5-class": ("t5", "t5", {}, {"tokenizer_class": "T5Tokenizer", "extra_ids": 3}),
+    "t5-charsmap": (
+        "t5",
+        "t5",
+        {"normalizer": CHARSMAP, "post_processor": None},
+        {"tokenizer_class": "T5TokenizerFast", "additional_special_tokens": ["<extra_id_0>", "<extra>"]},
+    ),
+    "t5-tokens-decoder": (
+        "t5",
+        "t5",
+        {},
+        {
+            "tokenizer_class": "T5Tokenizer",
+            "extra_ids": 0,
+            "add_prefix_space": False,
+            "added_tokens_decoder": {
+                str(i): token(t) for i, t in [(0, "<pad>"), (1, "</s>"), (2, "<unk>"), (421, "<extra>")]
+            },
+        },
+    ),
+    "t5-no-config": ("t5", "t5", {}, None),
+    "qwen3-as-embedding": ("qwen3", "roberta", QWEN_ENDS, QWEN),
+    "qwen3-as-reranker": ("qwen3", "roberta", {"post_processor": None, "added_tokens": []}, QWEN),
+    "qwen3-prefix-space": (
+        "qwen3",
+        "roberta",
+        {"normalizer": {"type": "Lowercase"}},
+        {"tokenizer_class": "Qwen2TokenizerFast", "add_prefix_space": True, "mask_token": "<mask>"},
+    ),
+    "qwen3-plain-special-tokens": (
+        "qwen3",
+        "roberta",
+        {},
+        {"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": ROBERTA_ADDED, **XLM_NAMES},
+    ),
+    "qwen3-no-config": ("qwen3", "roberta", {}, None),
+    "qwen2-overrules-class": ("qwen2", "roberta", {}, {"tokenizer_class": "BertTokenizer"}),
+    "gemma-class": ("gemma3_text", "gemma", {}, {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True}),
+    "gemma-ends": (
+        "gemma3_text",
+        "gemma",
+        {"post_processor": around((2, "<bos>"), (1, "<eos>")), "normalizer": None, "pre_tokenizer": None},
+        {"tokenizer_class": "GemmaTokenizerFast", "padding_side": "right", "spaces_between_special_tokens": False},
+    ),
+    "clip-class": ("bert", "roberta", {}, {"tokenizer_class": "CLIPTokenizer", **CLIP}),
+    "gemma-no-config": ("gemma3_text", "gemma", {"post_processor": None}, None),
 }
 
 
@@ -474,6 +622,8 @@ def main(reference):
     for name, source in BASES.items():
         bases[name] = json.loads((reference / source / "model/tokenizer.json").read_text(encoding="utf-8"))
         write(HERE / "base" / f"{name}.json", bases[name])
+    bases["gemma"] = gemma()
+    write(HERE / "base" / "gemma.json", bases["gemma"])
     for name, (model_type, base, replaced, config, *more) in CASES.items():
         files, do_lower_case = [*more, *[{}, False][len(more) :]]
         files = dict(files)
