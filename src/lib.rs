@@ -24,9 +24,10 @@ mod team;
 mod tokenize;
 mod weights;
 
+pub use config::PoolingMode;
 pub use embeddings::{Embeddings, Encoding, Truncated};
 pub use error::{Error, Result};
-pub use model::Model;
+pub use model::{Assembly, Model};
 pub use multi_vector::{MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity};
 pub use options::{Device, EncodeOptions, Kernels, LoadOptions, Token, Truncation};
 pub use quantize::{Precision, Quantized, QuantizedValues, quantize};

@@ -118,6 +118,23 @@ def path(name: str, value: Any) -> Path:
         raise InvalidArgumentError(f"{name}: there is no home folder as in {place!r}") from None
 
 
+def several(name: str, value: Any) -> list[Any]:
+    """Return the items of an iterable; a str or path is a single one, and None is none.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where it is nothing of these.
+    """
+    if value is None:
+        return []
+    if isinstance(value, (str, os.PathLike)):
+        return [value]
+    if isinstance(value, _NO_BATCH) or not isinstance(value, Iterable):
+        raise InvalidArgumentError(f"{name}: must be a str or a list of str, got {type(value).__name__}")
+    return list(value)
+
+
 def one_of(name: str, value: Any, known: tuple[str | None, ...]) -> None:
     """Check that `value` is one of the known ones.
 

@@ -34,6 +34,12 @@ class _Places(TypedDict):
     token: str | bool | None
     looked: list[str]
 
+class _Assembly(TypedDict):
+    pooling: list[str]
+    dense: list[Path]
+    normalize: bool
+    num_hidden_layers: int | None
+
 class _Request(TypedDict):
     prompt: str
     normalize_embeddings: bool
@@ -50,6 +56,7 @@ class Model:
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
+        assembly: _Assembly | None = None,
     ) -> Model: ...
     def copy(self) -> Model: ...
     def route(self, as_queries: bool) -> Model | None: ...

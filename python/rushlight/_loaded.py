@@ -64,11 +64,14 @@ class Loaded(Generic[Core]):
             local_files_only=local_files_only,
             token=token,
         )
-        core: Core = self._kind(folder, device, max_length, checked, default_prompt_name)
+        self._take(self._kind(folder, device, max_length, checked, default_prompt_name))
+        return folder
+
+    def _take(self, core: Core) -> None:
+        """Compute by `core`, and have its prompts."""
         self._core = core
         self._prompts = core.prompts
         self._default_prompt_name = core.default_prompt_name
-        return folder
 
     @property
     def _engine(self) -> Core:
@@ -136,13 +139,16 @@ class Loaded(Generic[Core]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings, and the folder: whoever unpickles the model loads it from there."""
-        engine = self._engine
-        return {**self.__dict__, "_core": (engine.folder.absolute(), engine.device, engine.max_seq_length)}
+        return {**self.__dict__, "_core": self._origin()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load the model again from its folder."""
-        folder, device, max_length = state["_core"]
-        self.__dict__.update(state, _core=self._kind(folder, device, max_length, {}, None))
+        self.__dict__.update(state, _core=self._kind(*state["_core"]))
+
+    def _origin(self) -> tuple[Any, ...]:
+        """Return what the class that computes is made of."""
+        engine = self._engine
+        return engine.folder.absolute(), engine.device, engine.max_seq_length, {}, None
 
     def __copy__(self) -> Self:
         """Return a model with settings of its own that shares the weights."""

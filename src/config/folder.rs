@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JsonFile, Kind, inside};
+use super::{JsonFile, Kind, PoolingConfig, inside};
 use crate::error::{Error, Result};
 
 /// A kind of module that rushlight has.
@@ -82,6 +82,14 @@ impl ModuleKind {
 pub(crate) struct ModuleEntry {
     pub(crate) kind: ModuleKind,
     pub(crate) folder: PathBuf,
+    /// Of a Pooling module that has no file: what is asked for.
+    pub(crate) pooling: Option<PoolingConfig>,
+}
+
+impl ModuleEntry {
+    pub(crate) fn new(kind: ModuleKind, folder: PathBuf) -> Self {
+        Self { kind, folder, pooling: None }
+    }
 }
 
 /// The modules in their order, by `modules.json`; where that is absent, a transformer with mean pooling is meant:
@@ -96,7 +104,7 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
     let entries: Vec<Entry> = file.parse_list()?;
     let read = |(i, entry): (usize, Entry)| {
         let folder = inside(folder, &entry.path, &file.path, &format!("[{i}].path"))?;
-        Ok(ModuleEntry { kind: ModuleKind::read(&entry.r#type, &file, &format!("[{i}].type"))?, folder })
+        Ok(ModuleEntry::new(ModuleKind::read(&entry.r#type, &file, &format!("[{i}].type"))?, folder))
     };
     entries.into_iter().enumerate().map(read).collect::<Result<_>>().map(Some)
 }

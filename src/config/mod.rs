@@ -1,6 +1,7 @@
 //! What the files of a model's folder say. Pure serde: no tensors, and no IO but reading the file.
 
 mod activation;
+mod depth;
 mod folder;
 mod kind;
 mod late_interaction;
@@ -15,12 +16,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use activation::Activation;
+pub(crate) use depth::{is_behind, keep_layers};
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
 pub(crate) use kind::Kind;
 pub(crate) use late_interaction::{LateInteraction, Strategy, is_pylate};
-pub(crate) use modules::{
-    DenseConfig, LayerNormConfig, LayerPoolingConfig, NormalizeConfig, On, PoolingConfig, PoolingMode,
-};
+pub use modules::PoolingMode;
+pub(crate) use modules::{DenseConfig, LayerNormConfig, LayerPoolingConfig, NormalizeConfig, On, PoolingConfig};
 pub(crate) use router::Routes;
 pub(crate) use splade::{SpladeConfig, SpladePooling};
 

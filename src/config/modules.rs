@@ -1,6 +1,8 @@
 //! The `config.json` of the modules that follow a transformer.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -9,22 +11,32 @@ use crate::error::{Error, Result};
 
 /// A way to make one vector of a text's token embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum PoolingMode {
+pub enum PoolingMode {
+    /// The first token's.
     #[serde(rename = "cls")]
     Cls,
+    /// The largest of each column.
     #[serde(rename = "max")]
     Max,
+    /// The mean.
     #[serde(rename = "mean")]
     Mean,
+    /// The sum by the square root of the number of tokens.
     #[serde(rename = "mean_sqrt_len_tokens")]
     MeanSqrtLen,
+    /// The mean with weights of 1, 2, 3, … from the first token to the last.
     #[serde(rename = "weightedmean")]
     WeightedMean,
+    /// The last token's.
     #[serde(rename = "lasttoken")]
     LastToken,
 }
 
 impl PoolingMode {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Cls, Self::Max, Self::Mean, Self::MeanSqrtLen, Self::WeightedMean, Self::LastToken];
+
     fn name(self) -> &'static str {
         match self {
             Self::Cls => "cls",
@@ -34,6 +46,27 @@ impl PoolingMode {
             Self::WeightedMean => "weightedmean",
             Self::LastToken => "lasttoken",
         }
+    }
+}
+
+impl fmt::Display for PoolingMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for PoolingMode {
+    type Err = Error;
+
+    /// By sentence-transformers' name, such as `mean`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a name that is none.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::argument("pooling", format!("must be of {known}, got {name:?}"))
+        })
     }
 }
 

@@ -60,7 +60,7 @@ impl Routes {
             let class = raw.types.get(name).ok_or_else(|| {
                 file.error(format!("types.{name}"), format!("is missing: structure.{route} lists the module"))
             })?;
-            Ok(ModuleEntry { kind: ModuleKind::read(class, &file, &format!("types.{name}"))?, folder })
+            Ok(ModuleEntry::new(ModuleKind::read(class, &file, &format!("types.{name}"))?, folder))
         };
         let route = |route: &str| -> Result<Vec<ModuleEntry>> {
             let names = raw.structure.get(route).map_or(&[][..], Vec::as_slice);

@@ -1,5 +1,6 @@
 //! [`Model`]: the façade. It calls the other rooms in the order in which a text goes through them.
 
+mod assembly;
 mod call;
 mod encode;
 mod parts;
@@ -20,6 +21,7 @@ use crate::similarity::{self, Matrix, Run, Similarity};
 use crate::source;
 use crate::tokenize::Fill;
 
+pub use self::assembly::Assembly;
 pub(crate) use self::call::Call;
 pub(crate) use self::parts::listed_modules;
 pub(crate) use self::routes::{OtherRoute, Routed};
@@ -111,7 +113,13 @@ impl Model {
             Some(_) => Settings::read(&folder, kind)?,
             None => Default::default(),
         };
-        let parts = Parts::load(kind, folder, entries, options)?;
+        let parts = Parts::load(kind, folder, entries, None, options)?;
+        let model = Self::of_parts(kind, parts, &settings, &file, options)?;
+        Ok((model, settings))
+    }
+
+    /// A model of these parts, with the settings that `file` holds.
+    fn of_parts(kind: Kind, parts: Parts, settings: &Settings, file: &Path, options: &LoadOptions) -> Result<Self> {
         // Those of late interaction are not among ours.
         let named = settings.similarity_fn_name.as_deref().filter(|_| kind != Kind::MultiVector);
         let similarity = match named.map(str::parse::<Similarity>).transpose() {
@@ -151,7 +159,7 @@ impl Model {
         if let Some(tokens) = options.max_seq_length {
             model.set_max_seq_length(tokens)?;
         }
-        Ok((model, settings))
+        Ok(model)
     }
 
     /// The same model for texts that are read otherwise: cut to another length, and filled up.

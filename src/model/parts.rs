@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::backbones;
 use crate::config::{
-    JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, modules, transformer_settings,
+    JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, keep_layers, modules,
+    transformer_settings,
 };
 use crate::error::{Error, Result};
 use crate::heads::Files;
@@ -23,6 +24,8 @@ pub(super) struct Parts {
     pub(super) folder: PathBuf,
     /// What `modules.json` lists, where there is one.
     pub(super) entries: Option<Vec<ModuleEntry>>,
+    /// How many of the transformer's layers are kept, where not all are.
+    pub(super) layers: Option<usize>,
     pub(super) settings: TransformerSettings,
     pub(super) tokenizer: Tokenizer,
     pub(super) network: Box<dyn Network>,
@@ -36,7 +39,7 @@ impl Parts {
     }
 }
 
-fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) -> &'a Path {
+pub(super) fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) -> &'a Path {
     entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
 }
 
@@ -54,11 +57,11 @@ pub(crate) fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> 
     if config.value.get("model_type").is_none_or(|kind| kind != "model2vec") {
         return Ok(None);
     }
-    let mut entries = vec![ModuleEntry { kind: ModuleKind::StaticEmbedding, folder: folder.to_path_buf() }];
+    let mut entries = vec![ModuleEntry::new(ModuleKind::StaticEmbedding, folder.to_path_buf())];
     match config.value.get("normalize") {
         None | Some(Value::Null | Value::Bool(false)) => {}
         Some(Value::Bool(true)) => {
-            entries.push(ModuleEntry { kind: ModuleKind::Normalize, folder: folder.join("1_Normalize") });
+            entries.push(ModuleEntry::new(ModuleKind::Normalize, folder.join("1_Normalize")));
         }
         Some(other) => return Err(config.error("normalize", format!("must be true or false, got {other}"))),
     }
@@ -84,6 +87,7 @@ impl Parts {
         kind: Kind,
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
+        layers: Option<usize>,
         options: &LoadOptions,
     ) -> Result<Self> {
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
@@ -107,7 +111,10 @@ impl Parts {
             Some(_) => transformer_settings(transformer, kind)?,
             None => TransformerSettings::default(),
         };
-        let config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+        let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+        if let Some(layers) = layers {
+            keep_layers(&mut config, layers)?;
+        }
         let model_type = backbones::model_type(&config)?;
         let late_interaction = match kind {
             Kind::MultiVector => LateInteraction::read(&folder, transformer, entries.as_deref())?,
@@ -123,7 +130,7 @@ impl Parts {
         let (tokenizer, network) = schedule::both(tokenizer, network)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
         let late_interaction = Arc::new(late_interaction);
-        Ok(Self { folder, entries, settings, tokenizer, network, device: options.device, late_interaction })
+        Ok(Self { folder, entries, layers, settings, tokenizer, network, device: options.device, late_interaction })
     }
 
     /// Loads vectors of tokens, which need no transformer.
@@ -161,7 +168,7 @@ impl Parts {
         options: &LoadOptions,
     ) -> Self {
         let (settings, device) = (TransformerSettings::default(), options.device);
-        Self { folder, entries, settings, tokenizer, network, device, late_interaction: Arc::default() }
+        Self { folder, entries, layers: None, settings, tokenizer, network, device, late_interaction: Arc::default() }
     }
 
     /// The real limit: texts that are longer have tokens without a position.

@@ -57,7 +57,7 @@ impl Model {
         let Routed { default, other } = Routed::of(listed_modules(&folder)?)?;
         let (mut model, settings) = Self::of_modules(Kind::Sentence, folder.clone(), default, options)?;
         if let Some(OtherRoute { entries, of_queries, folder: router }) = other {
-            let parts = Parts::load(Kind::Sentence, folder, Some(entries), options)?;
+            let parts = Parts::load(Kind::Sentence, folder, Some(entries), None, options)?;
             let widths = [&parts, &model.parts].map(|parts| parts.network.embedding_dimension());
             if widths[0] != widths[1] {
                 let problem = format!("both routes must give embeddings of one width, give {widths:?}");

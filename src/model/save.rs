@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, Value, json};
 
 use super::Model;
-use crate::config::{JsonFile, ModuleEntry, ModuleKind, PoolingConfig};
+use crate::config::{JsonFile, ModuleEntry, ModuleKind, PoolingConfig, is_behind, keep_layers};
 use crate::error::{Error, Result};
 use crate::modules::pooling;
 use crate::weights::Weights;
@@ -39,11 +39,15 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
     let first = model.parts.entries.as_ref().and_then(|entries| entries.first()).map(|entry| entry.kind);
     let first = first.unwrap_or(ModuleKind::Transformer);
     for name in TRANSFORMER_FILES {
-        if transformer.join(name).exists() && (first == ModuleKind::Transformer || *name != "tokenizer.json") {
+        let own = *name != "config.json" || model.parts.layers.is_none();
+        if own && transformer.join(name).exists() && (first == ModuleKind::Transformer || *name != "tokenizer.json") {
             staged.copy(&transformer.join(name), Path::new(name))?;
         }
     }
-    copy_weights(transformer, Path::new(""), &mut staged)?;
+    match model.parts.layers {
+        Some(layers) => save_first_layers(transformer, layers, &mut staged)?,
+        None => copy_weights(transformer, Path::new(""), &mut staged)?,
+    }
     let do_lower_case = model.parts.settings.do_lower_case;
     let settings = json!({ "max_seq_length": model.max_seq_length(), "do_lower_case": do_lower_case });
     match first {
@@ -57,7 +61,7 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
         Some(entries) => {
             for (i, entry) in entries.iter().enumerate().skip(1) {
                 let path = format!("{i}_{}", entry.kind.name());
-                save_module(entry, Path::new(&path), &mut staged)?;
+                save_module(entry, model.hidden_size(), Path::new(&path), &mut staged)?;
                 modules.push(module(i, entry.kind, &path));
             }
         }
@@ -105,17 +109,27 @@ fn sentence_settings(model: &Model) -> Value {
     })
 }
 
-fn save_module(entry: &ModuleEntry, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+/// The transformer without the layers behind the first ones, which the folder has and the model hasn't.
+fn save_first_layers(transformer: &Path, layers: usize, staged: &mut Staged<'_>) -> Result<()> {
+    let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+    keep_layers(&mut config, layers)?;
+    staged.write_json("config.json", &config.value)?;
+    let place = staged.place(Path::new(Weights::NAMES[0]))?;
+    Weights::open(transformer)?.save(&place, |name| !is_behind(name, layers))
+}
+
+fn save_module(entry: &ModuleEntry, hidden_size: usize, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
     let config = path.join("config.json");
     match entry.kind {
         // It has no settings of its own that we take.
         ModuleKind::Normalize => Ok(()),
         ModuleKind::Pooling => {
-            let file = read()?;
-            let width = ["embedding_dimension", "word_embedding_dimension"].iter().find_map(|key| file.value.get(key));
-            let width = width.and_then(Value::as_u64).unwrap_or_default() as usize;
-            staged.write_json(config, &PoolingConfig::read(&entry.folder, width)?.to_json(width))
+            let pooling = match &entry.pooling {
+                Some(asked) => asked.clone(),
+                None => PoolingConfig::read(&entry.folder, hidden_size)?,
+            };
+            staged.write_json(config, &pooling.to_json(hidden_size))
         }
         ModuleKind::Dense => {
             let known = ["in_features", "out_features", "bias", "activation_function", "use_residual"];

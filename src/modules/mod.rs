@@ -127,7 +127,10 @@ pub(crate) fn pooling(
     hidden_size: usize,
 ) -> Result<PoolingConfig> {
     match entries {
-        Some([pooling, ..]) if pooling.kind == ModuleKind::Pooling => PoolingConfig::read(&pooling.folder, hidden_size),
+        Some([module, ..]) if module.kind == ModuleKind::Pooling => match &module.pooling {
+            Some(asked) => Ok(asked.clone()),
+            None => PoolingConfig::read(&module.folder, hidden_size),
+        },
         Some(_) => {
             let problem = "must list a Transformer first and a Pooling module after it";
             Err(Error::config(folder.join("modules.json"), "(whole file)", problem))

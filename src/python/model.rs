@@ -51,10 +51,29 @@ impl Request {
     }
 }
 
+/// What a model is put together of, beside its transformer.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Assembly {
+    pooling: Vec<String>,
+    dense: Vec<PathBuf>,
+    normalize: bool,
+    num_hidden_layers: Option<usize>,
+}
+
+impl Assembly {
+    fn typed(self) -> crate::Result<crate::Assembly> {
+        let Self { pooling, dense, normalize, num_hidden_layers } = self;
+        let pooling = pooling.iter().map(|name| name.parse()).collect::<crate::Result<_>>()?;
+        Ok(crate::Assembly { pooling, dense, normalize, num_hidden_layers })
+    }
+}
+
 #[pymethods]
 impl Model {
-    /// Loads the model in a folder.
+    /// Loads the model in a folder, or puts one together of the folder's transformer.
     #[new]
+    #[pyo3(signature = (folder, device, max_seq_length, prompts, default_prompt_name, assembly=None))]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
@@ -62,10 +81,15 @@ impl Model {
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
+        assembly: Option<Assembly>,
     ) -> PyResult<Self> {
         let device = device.parse().into_python(py)?;
         let options = LoadOptions { device, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
-        let model = compute(py, None, |_| crate::Model::from_dir_with(folder, &options))?;
+        let assembly = assembly.map(Assembly::typed).transpose().into_python(py)?;
+        let model = compute(py, None, |_| match &assembly {
+            Some(assembly) => crate::Model::from_backbone_dir(folder, assembly, &options),
+            None => crate::Model::from_dir_with(folder, &options),
+        })?;
         Ok(Self { model: RwLock::new(model) })
     }
 

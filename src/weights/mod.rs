@@ -3,6 +3,7 @@
 mod pickle;
 mod torch_file;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
@@ -166,6 +167,17 @@ impl Weights {
         }
     }
 
+    /// Writes some of the tensors, as they are, into a safetensors file.
+    pub(crate) fn save(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
+        // What transformers asks for before it reads a file.
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let kept = self.entries.iter().filter(|(name, _)| keep(name));
+        safetensors::serialize_to_file(kept, Some(format), path).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(error) => Error::io(path, error),
+            other => Error::weights(path, other.to_string()),
+        })
+    }
+
     /// The same tensors under shorter names, where `anchor` is found behind `prefix`: checkpoints of a backbone with a
     /// head have it.
     pub(crate) fn behind(mut self, prefix: &str, anchor: &str) -> Self {
@@ -248,6 +260,24 @@ impl Weights {
             });
         }
         Ok(Array { shape: shape.to_vec(), data: entry.float32(&full)? })
+    }
+}
+
+impl safetensors::View for &Entry {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.data.as_slice().into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.data.as_slice().len()
     }
 }
 
