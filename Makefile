@@ -57,6 +57,10 @@ test-rust: models-for-tests ## Rust tests, doctests, and the Rust example on the
 test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed release wheel
 	$(PY) -m pytest
 
+.PHONY: families
+families: ## Write README's table of families from what the tests measure
+	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --test table
+
 .PHONY: lint
 lint: lint-rust lint-python lint-stubs lint-workflows check-version ## All checks that run no tests
 
