@@ -68,8 +68,9 @@ impl Default for Config {
     }
 }
 
-/// The families that have a head here, each held against a reference; for messages.
-const FAMILIES: &str = "bert, deberta-v2, distilbert, electra, modernbert, qwen3, roberta, xlm-roberta";
+/// The families that have a head here, for messages.
+const FAMILIES: &str = "albert, bert, camembert, deberta-v2, distilbert, electra, gte, modernbert, mpnet, nomic_bert, \
+                        qwen3, roberta, xlm-roberta";
 
 impl Family {
     /// A dense layer on the first token's vector, and the output layer.
@@ -82,7 +83,12 @@ impl Family {
         let activation = |name: &str, key| Activation::from_transformers(name, &file.path, key);
         Ok(match model_type(file)? {
             "bert" => Self::first("bert.pooler.dense", Activation::Tanh, "classifier"),
-            "roberta" | "xlm-roberta" => Self::first("classifier.dense", Activation::Tanh, "classifier.out_proj"),
+            "albert" => Self::first("albert.pooler", Activation::Tanh, "classifier"),
+            "gte" => Self::first("gte.pooler.dense", Activation::Tanh, "classifier"),
+            "nomic_bert" => Self::first("nomic_bert.pooler.dense", Activation::Tanh, "classifier"),
+            "roberta" | "xlm-roberta" | "camembert" | "mpnet" => {
+                Self::first("classifier.dense", Activation::Tanh, "classifier.out_proj")
+            }
             "electra" => Self::first("classifier.dense", Activation::Gelu, "classifier.out_proj"),
             "distilbert" => Self::first("pre_classifier", Activation::Relu, "classifier"),
             "deberta-v2" => {

@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, ModuleKind, PoolingMode, SpladeConfig, SpladePooling};
 use crate::error::{Error, Result};
 use crate::ops::{Ops, Queries};
-use crate::weights::Weights;
+use crate::weights::{Array, Weights};
 
 /// Tokens of the vocabulary whose logits are held at once, for a micro-batch's tokens.
 const BLOCK: usize = 1024;
@@ -20,6 +20,8 @@ const BLOCK: usize = 1024;
 /// How a family predicts masked tokens, with the names of its layers.
 struct Family {
     transform: TransformNames,
+    /// Columns of the transform, and of the embedding table.
+    width: usize,
     /// The embedding table, which is the output layer's weight where the two are tied.
     words: &'static str,
     output: &'static str,
@@ -34,8 +36,16 @@ struct Config {
     hidden_act: String,
     layer_norm_eps: f64,
     tie_word_embeddings: bool,
+    /// ALBERT's and ELECTRA's
+    embedding_size: usize,
     /// DistilBERT's
     activation: String,
+    /// ModernBERT's, as those below
+    classifier_activation: String,
+    classifier_bias: bool,
+    decoder_bias: bool,
+    norm_bias: bool,
+    norm_eps: f64,
 }
 
 impl Default for Config {
@@ -44,16 +54,22 @@ impl Default for Config {
             hidden_act: "gelu".to_owned(),
             layer_norm_eps: 1e-12,
             tie_word_embeddings: true,
+            embedding_size: 128,
             activation: "gelu".to_owned(),
+            classifier_activation: "gelu".to_owned(),
+            classifier_bias: false,
+            decoder_bias: true,
+            norm_bias: false,
+            norm_eps: 1e-5,
         }
     }
 }
 
-/// The families that have a head here, each held against a reference; for messages.
-const FAMILIES: &str = "bert, distilbert";
+/// The families that have a head here, for messages.
+const FAMILIES: &str = "albert, bert, camembert, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta";
 
 impl Family {
-    fn of(file: &JsonFile, config: &Config) -> Result<Self> {
+    fn of(file: &JsonFile, config: &Config, hidden_size: usize) -> Result<Self> {
         let activation = |name: &str, key| Activation::from_transformers(name, &file.path, key);
         let eps = file.eps("layer_norm_eps", config.layer_norm_eps)?;
         let transform = |dense, activation, norm| TransformNames {
@@ -69,17 +85,67 @@ impl Family {
                     activation(&config.hidden_act, "hidden_act")?,
                     "cls.predictions.transform.LayerNorm",
                 ),
+                width: hidden_size,
                 words: "bert.embeddings.word_embeddings",
                 output: "cls.predictions.decoder",
                 bias: Some("cls.predictions.bias"),
+            },
+            name @ ("roberta" | "xlm-roberta" | "camembert" | "mpnet") => Self {
+                transform: transform("lm_head.dense", Activation::Gelu, "lm_head.layer_norm"),
+                width: hidden_size,
+                words: match name {
+                    "mpnet" => "mpnet.embeddings.word_embeddings",
+                    _ => "roberta.embeddings.word_embeddings",
+                },
+                output: "lm_head.decoder",
+                bias: Some("lm_head.bias"),
             },
             "distilbert" => Self {
                 transform: TransformNames {
                     norm: Some(NormNames { name: "vocab_layer_norm", bias: true, eps: 1e-12 }),
                     ..transform("vocab_transform", activation(&config.activation, "activation")?, "")
                 },
+                width: hidden_size,
                 words: "distilbert.embeddings.word_embeddings",
                 output: "vocab_projector",
+                bias: None,
+            },
+            "electra" => Self {
+                transform: transform(
+                    "generator_predictions.dense",
+                    Activation::Gelu,
+                    "generator_predictions.LayerNorm",
+                ),
+                width: file.positive("embedding_size", config.embedding_size)?,
+                words: "electra.embeddings.word_embeddings",
+                output: "generator_lm_head",
+                bias: None,
+            },
+            "albert" => Self {
+                transform: transform(
+                    "predictions.dense",
+                    activation(&config.hidden_act, "hidden_act")?,
+                    "predictions.LayerNorm",
+                ),
+                width: file.positive("embedding_size", config.embedding_size)?,
+                words: "albert.embeddings.word_embeddings",
+                output: "predictions.decoder",
+                bias: Some("predictions.bias"),
+            },
+            "modernbert" => Self {
+                transform: TransformNames {
+                    dense: "head.dense",
+                    dense_bias: config.classifier_bias,
+                    activation: activation(&config.classifier_activation, "classifier_activation")?,
+                    norm: Some(NormNames {
+                        name: "head.norm",
+                        bias: config.norm_bias,
+                        eps: file.eps("norm_eps", config.norm_eps)?,
+                    }),
+                },
+                width: hidden_size,
+                words: "model.embeddings.tok_embeddings",
+                output: "decoder",
                 bias: None,
             },
             other => {
@@ -119,14 +185,17 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
         return Err(Error::unsupported(what, other, "masked language models (names in …ForMaskedLM)"));
     }
     let config: Config = file.parse()?;
-    let family = Family::of(file, &config)?;
-    let (vocab_size, width) = (limits.vocab_size, limits.hidden_size);
+    let family = Family::of(file, &config, limits.hidden_size)?;
+    let (vocab_size, width) = (limits.vocab_size, family.width);
     let words = if config.tie_word_embeddings { family.words } else { family.output };
     let words = weights.array(&format!("{words}.weight"), &[vocab_size, width])?;
     let filed = format!("{}.bias", family.output);
-    let bias = match family.bias.filter(|name| weights.has(name) || !weights.has(&filed)) {
+    // The bias that the output layer has by its own name counts for nothing where the two are tied.
+    let own = |name: &&str| config.tie_word_embeddings && weights.has(name) || !weights.has(&filed);
+    let bias = match family.bias.filter(own) {
         Some(name) => weights.array(name, &[vocab_size])?,
-        None => weights.array(&filed, &[vocab_size])?,
+        None if config.decoder_bias => weights.array(&filed, &[vocab_size])?,
+        None => Array::new(vec![vocab_size], vec![0.0; vocab_size]),
     };
     let block = |first: usize| {
         let tokens = first..vocab_size.min(first + BLOCK);
@@ -134,7 +203,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
         Ok((tokens, layer))
     };
     Ok(Box::new(Splade {
-        transform: Transform::load(&Parameters::new(weights, ops), &family.transform, width, width)?,
+        transform: Transform::load(&Parameters::new(weights, ops), &family.transform, limits.hidden_size, width)?,
         blocks: (0..vocab_size).step_by(BLOCK).map(block).collect::<Result<_>>()?,
         config: pooling(files)?,
         vocab_size,
