@@ -18,7 +18,7 @@ pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pool;
-mod prefetch;
+pub(crate) mod prefetch;
 pub(crate) mod rotary;
 pub(crate) mod rows;
 

@@ -8,9 +8,13 @@ use crate::backbones::{Checkpoint, Limits};
 use crate::batch::Batch;
 use crate::config::{ModuleEntry, On};
 use crate::error::{Error, Result};
+use crate::kernels::prefetch::{LINE, prefetch};
 use crate::modules::Module;
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};
+
+/// Tokens whose vectors are fetched before their turn.
+const AHEAD: usize = 2;
 
 /// Vectors, one for each token or shared by several.
 struct Vectors {
@@ -81,7 +85,13 @@ impl<O: Ops> Network for StaticEmbedding<O> {
         let mut means = vec![0.0; batch.len() * width];
         for (mean, text) in means.chunks_exact_mut(width).zip(batch.texts()) {
             let scale = 1.0 / text.len().max(1) as f32;
-            for token in &batch.input_ids[text] {
+            let tokens = &batch.input_ids[text];
+            for (i, token) in tokens.iter().enumerate() {
+                // Rows lie anywhere in a table that no cache holds.
+                if let Some(next) = tokens.get(i + AHEAD) {
+                    let (row, _) = self.vectors.of(*next);
+                    (0..row.len()).step_by(LINE / size_of::<f32>()).for_each(|column| prefetch(row, column));
+                }
                 let (vector, weight) = self.vectors.of(*token);
                 mean.iter_mut().zip(vector).for_each(|(mean, x)| *mean += x * weight);
             }

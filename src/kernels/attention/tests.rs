@@ -215,3 +215,28 @@ fn scores_that_lie_far_apart_choose_one_key() {
         assert_eq!(out, [2.0, 1.0, 2.0], "{}", isa.name());
     }
 }
+
+/// What fills a query up asks and is not asked: there are more queries than keys, or, of a part of a text, fewer.
+#[test]
+fn queries_may_be_more_or_fewer_than_keys() {
+    let (count, width) = (4, 24);
+    let heads = plain(width, 0.2);
+    let hidden = count * width;
+    for isa in Isa::available() {
+        for (queries, keys) in [(32, 1), (32, 9), (70, 33), (5, 64), (1, 40), (17, 16)] {
+            let [asks, ..] = noisy(queries, count, 1, width);
+            let [_, asked, values] = noisy(keys, count, 1, width);
+            let span = Span { queries: 0..queries, keys: 0..keys, place: 0 };
+            let out = attend(isa, [&asks, &asked, &values], &[span], count, heads);
+            for (row, got) in asks.chunks(hidden).zip(out.chunks(hidden)) {
+                // The same as the first of as many queries as there are keys.
+                let mut alone = vec![0.0; keys * hidden];
+                alone[..hidden].copy_from_slice(row);
+                let all = [0..keys];
+                let truth = truth([&alone, &asked, &values], &all, count, heads, &Extra::None);
+                let error = largest_difference(got, &truth[..hidden]);
+                assert!(error < 2e-6, "{} {queries} of {keys}: {error}", isa.name());
+            }
+        }
+    }
+}
