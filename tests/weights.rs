@@ -18,14 +18,19 @@ type Changed = (String, Dtype, Vec<u8>);
 
 /// The embeddings of a small model whose tensors are changed.
 fn embeddings(case: &str, change: impl Fn(&str, Vec<f32>) -> Changed) -> Vec<f32> {
+    embeddings_of(case, |name, view| vec![(change(name, numbers(view)), view.shape().to_vec())])
+}
+
+/// The embeddings of a small model with others in place of its tensors, which have these shapes.
+fn embeddings_of(case: &str, change: impl Fn(&str, &TensorView<'_>) -> Vec<(Changed, Vec<usize>)>) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     copy(&tiny(case).model, folder.path());
     let path = folder.path().join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
-    let changed: Vec<_> = tensors.iter().map(|(name, view)| (change(name, numbers(view)), view.shape())).collect();
+    let changed: Vec<_> = tensors.iter().flat_map(|(name, view)| change(name, view)).collect();
     let views = changed.iter().map(|((name, dtype, data), shape)| {
-        let view = TensorView::new(*dtype, shape.to_vec(), data).unwrap();
+        let view = TensorView::new(*dtype, shape.clone(), data).unwrap();
         (name.as_str(), view)
     });
     fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
@@ -87,4 +92,52 @@ fn old_checkpoints_call_the_weights_of_norms_otherwise() {
         float32(&old, numbers)
     });
     assert!(old == embeddings("bert-mean-normalize", float32));
+}
+
+/// Saved with `save_original_format=False`, checkpoints have the names of transformers' classes; linear layers that were
+/// one are apart.
+#[test]
+fn families_older_than_their_classes_load_by_both_spellings() {
+    type Renames = &'static [(&'static str, &'static str)];
+    type Parts = &'static [(&'static str, &'static [&'static str])];
+    const PROJECTIONS: &[&str] = &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+    const NORMS: Renames = &[
+        ("encoder.layers", "layers"),
+        ("emb_ln", "embeddings.LayerNorm"),
+        ("norm1", "post_attention_layernorm"),
+        ("norm2", "post_mlp_layernorm"),
+    ];
+    let nomic: Renames =
+        &[("attn.out_proj", "self_attn.o_proj"), ("fc11", "up_proj"), ("fc12", "gate_proj"), ("fc2", "down_proj")];
+    let gte: Renames = &[
+        ("encoder.layer", "layers"),
+        ("attention.o_proj", "self_attn.o_proj"),
+        ("attn_ln", "post_attention_layernorm"),
+        ("mlp_ln", "post_mlp_layernorm"),
+    ];
+    let jina: Renames = &[("mixer.out_proj", "self_attn.o_proj")];
+    let attention: Parts = &[("attn.Wqkv", PROJECTIONS)];
+    let both: Parts = &[("attention.qkv_proj", PROJECTIONS), ("mlp.up_gate_proj", &["mlp.up_proj", "mlp.gate_proj"])];
+    let cases: [(&str, &str, [Renames; 2], Parts); 5] = [
+        ("nomic-bert-mean-normalize", "", [NORMS, nomic], attention),
+        ("nomic-bert-narrow-heads", "nomic_bert.", [NORMS, nomic], attention),
+        ("gte-cls-normalize", "", [gte, &[]], both),
+        ("gte-yarn-no-types", "gte.", [gte, &[]], both),
+        ("jina-v3-mean-normalize", "roberta.", [NORMS, jina], &[("mixer.Wqkv", PROJECTIONS)]),
+    ];
+    for (case, prefix, renames, parts) in cases {
+        let renamed = |name: &str| {
+            let name = renames.concat().iter().fold(name.to_owned(), |name, (old, new)| name.replace(old, new));
+            format!("{prefix}{name}")
+        };
+        let own = embeddings_of(case, |name, view| {
+            let (old, new) = parts.iter().find(|(old, _)| name.contains(old)).copied().unwrap_or(("", &[""]));
+            let numbers = numbers(view);
+            let shape = [&[view.shape()[0] / new.len()], &view.shape()[1..]].concat();
+            let part = |(name, numbers): (String, &[f32])| (float32(&name, numbers.to_vec()), shape.clone());
+            let names = new.iter().map(|new| renamed(&name.replacen(old, new, 1)));
+            names.zip(numbers.chunks(numbers.len() / new.len())).map(part).collect()
+        });
+        assert!(own == embeddings(case, float32), "{case}");
+    }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::bert::WORDS;
 use super::embeddings::Embeddings;
 use super::encoder::Encoder;
-use super::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
+use super::post_norm::{Biases, EncoderShape, LayerNames, Projections, Spelling, Up, layer};
 use super::rope::{Rope, RopeParameters};
 use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile};
@@ -52,14 +52,21 @@ impl Default for Config {
     }
 }
 
-const NAMES: LayerNames = LayerNames {
-    query_key_value: Projections::Together("attention.qkv_proj"),
-    attention_output: "attention.o_proj",
-    attention_norm: "attn_ln",
-    up: Up::Swapped("mlp.up_gate_proj"),
-    down: "mlp.down_proj",
-    output_norm: "mlp_ln",
-};
+const SPELLINGS: [Spelling; 2] = [
+    Spelling {
+        layers: "encoder.layer",
+        embedding_norm: "embeddings.LayerNorm",
+        layer: LayerNames {
+            query_key_value: Projections::Together("attention.qkv_proj"),
+            attention_output: "attention.o_proj",
+            attention_norm: "attn_ln",
+            up: Up::Swapped("mlp.up_gate_proj"),
+            down: "mlp.down_proj",
+            output_norm: "mlp_ln",
+        },
+    },
+    Spelling::of_transformers(Up::Gated { gate: "mlp.gate_proj", up: "mlp.up_proj" }, "mlp.down_proj"),
+];
 
 /// `model_type` gte.
 pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
@@ -83,6 +90,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let rotary = Arc::new(rope.rotary()?);
 
     let weights = weights.behind("new", WORDS).behind("gte", WORDS);
+    let spelling = Spelling::of(&SPELLINGS, &weights);
     let parameters = Parameters::new(&weights, ops);
     let tables = parameters.at("embeddings");
     // Some have none: then the config says 0.
@@ -90,14 +98,14 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let token_types = types.map(|types| tables.table("token_type_embeddings", types, hidden_size)).transpose()?;
     let embeddings = Embeddings {
         token_types,
-        norm: Some(tables.layer_norm("LayerNorm", hidden_size, shape.eps)?),
+        norm: Some(parameters.layer_norm(spelling.embedding_norm, hidden_size, shape.eps)?),
         ..Embeddings::of_words(tables.table("word_embeddings", vocab_size, hidden_size)?)
     };
-    let layers = parameters.at("encoder.layer");
+    let layers = parameters.at(spelling.layers);
     let encoder = Encoder::load(shape.layers, |i| {
         let relative = Relative::Rotary(Arc::clone(&rotary));
         let attention = Attention { relative, ..Attention::full(shape.heads, head_width) };
-        layer(&layers.at(&i.to_string()), &shape, &NAMES, Biases { up: false, ..Biases::ALL }, attention)
+        layer(&layers.at(&i.to_string()), &shape, &spelling.layer, Biases { up: false, ..Biases::ALL }, attention)
     })?;
     let limits = Limits {
         hidden_size,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::bert::WORDS;
 use super::embeddings::Embeddings;
 use super::encoder::Encoder;
-use super::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
+use super::post_norm::{Biases, EncoderShape, LayerNames, Projections, Spelling, Up, layer};
 use super::rope::{Rope, RopeParameters};
 use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile};
@@ -82,14 +82,21 @@ fn theta() -> f64 {
     10_000.0
 }
 
-const NAMES: LayerNames = LayerNames {
-    query_key_value: Projections::Together("attn.Wqkv"),
-    attention_output: "attn.out_proj",
-    attention_norm: "norm1",
-    up: Up::Gated { gate: "mlp.fc12", up: "mlp.fc11" },
-    down: "mlp.fc2",
-    output_norm: "norm2",
-};
+const SPELLINGS: [Spelling; 2] = [
+    Spelling {
+        layers: "encoder.layers",
+        embedding_norm: "emb_ln",
+        layer: LayerNames {
+            query_key_value: Projections::Together("attn.Wqkv"),
+            attention_output: "attn.out_proj",
+            attention_norm: "norm1",
+            up: Up::Gated { gate: "mlp.fc12", up: "mlp.fc11" },
+            down: "mlp.fc2",
+            output_norm: "norm2",
+        },
+    },
+    Spelling::of_transformers(Up::Gated { gate: "mlp.gate_proj", up: "mlp.up_proj" }, "mlp.down_proj"),
+];
 
 /// What both forms of the config say.
 struct Sizes {
@@ -109,18 +116,19 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let (hidden_size, rotary) = (shape.hidden_size, Arc::new(rotary));
 
     let weights = weights.behind("bert", WORDS).behind("nomic_bert", WORDS);
+    let spelling = Spelling::of(&SPELLINGS, &weights);
     let parameters = Parameters::new(&weights, ops);
     let tables = parameters.at("embeddings");
     let embeddings = Embeddings {
         token_types: Some(tables.table("token_type_embeddings", type_vocab_size, hidden_size)?),
-        norm: Some(parameters.layer_norm("emb_ln", hidden_size, shape.eps)?),
+        norm: Some(parameters.layer_norm(spelling.embedding_norm, hidden_size, shape.eps)?),
         ..Embeddings::of_words(tables.table("word_embeddings", vocab_size, hidden_size)?)
     };
-    let layers = parameters.at("encoder.layers");
+    let layers = parameters.at(spelling.layers);
     let encoder = Encoder::load(shape.layers, |i| {
         let relative = Relative::Rotary(Arc::clone(&rotary));
         let attention = Attention { relative, ..Attention::full(shape.heads, head_width) };
-        layer(&layers.at(&i.to_string()), &shape, &NAMES, biases, attention)
+        layer(&layers.at(&i.to_string()), &shape, &spelling.layer, biases, attention)
     })?;
     let limits = Limits {
         hidden_size,

@@ -5,6 +5,7 @@ use super::encoder::Layer;
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::ops::{Attention, FeedForward, Join, Ops};
+use crate::weights::Weights;
 
 /// The sizes of an encoder.
 pub(crate) struct EncoderShape {
@@ -35,6 +36,35 @@ pub(crate) struct LayerNames {
     pub(crate) up: Up,
     pub(crate) down: &'static str,
     pub(crate) output_norm: &'static str,
+}
+
+/// What a checkpoint calls its parts, where a family has more than one way.
+pub(crate) struct Spelling {
+    pub(crate) layers: &'static str,
+    pub(crate) embedding_norm: &'static str,
+    pub(crate) layer: LayerNames,
+}
+
+impl Spelling {
+    /// That of transformers' own classes, where a family's checkpoints are older than those. It saves by the older names,
+    /// unless it is told not to.
+    pub(crate) const fn of_transformers(up: Up, down: &'static str) -> Self {
+        let layer = LayerNames {
+            query_key_value: Projections::Apart(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
+            attention_output: "self_attn.o_proj",
+            attention_norm: "post_attention_layernorm",
+            up,
+            down,
+            output_norm: "post_mlp_layernorm",
+        };
+        Self { layers: "layers", embedding_norm: "embeddings.LayerNorm", layer }
+    }
+
+    /// The one that the weights are in; the first where they are in none, for messages.
+    pub(crate) fn of<'a>([first, second]: &'a [Self; 2], weights: &Weights) -> &'a Self {
+        let norm = format!("{}.0.{}.weight", second.layers, second.layer.attention_norm);
+        if weights.has(&norm) { second } else { first }
+    }
 }
 
 /// Queries, keys and values.
