@@ -12,10 +12,11 @@ pub(crate) use maxsim::{pairwise, similarity};
 
 use crate::batch::Distinct;
 use crate::config::{Kind, Strategy};
+use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
 use crate::model::{Call, Model, find};
 use crate::network::Wanted;
-use crate::options::{Device, EncodeOptions, LoadOptions};
+use crate::options::{Device, EncodeOptions, LoadOptions, Truncation};
 use crate::reranker::{Ranked, ranked};
 use crate::schedule::{Nobody, Observer};
 use crate::similarity::{Matrix, Run};
@@ -50,6 +51,8 @@ pub struct MultiVectorOptions<'a> {
     pub prompt_name: Option<&'a str>,
     /// Put before every text, as it is, in place of the model's own marker of queries or documents.
     pub prompt: Option<&'a str>,
+    /// What to do with texts that are too long.
+    pub truncation: Truncation,
     /// Told of progress, and may stop the call.
     pub observer: Option<&'a dyn Observer>,
 }
@@ -59,6 +62,7 @@ impl fmt::Debug for MultiVectorOptions<'_> {
         f.debug_struct("MultiVectorOptions")
             .field("prompt_name", &self.prompt_name)
             .field("prompt", &self.prompt)
+            .field("truncation", &self.truncation)
             .field("observer", &self.observer.is_some())
             .finish()
     }
@@ -172,7 +176,7 @@ impl MultiVectorModel {
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a text that can't be embedded,
     /// [`Error::Interrupted`] where the observer stops it.
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &MultiVectorOptions<'_>) -> Result<Vec<Matrix>> {
-        self.encode_inputs(&Input::texts(inputs), true, options)
+        Ok(self.encode_inputs(&Input::texts(inputs), true, options)?.0)
     }
 
     /// Embeds documents: `(tokens, embedding_dimension)` each, without the tokens that the model skips. The prompt is the
@@ -185,21 +189,22 @@ impl MultiVectorModel {
         inputs: &[T],
         options: &MultiVectorOptions<'_>,
     ) -> Result<Vec<Matrix>> {
-        self.encode_inputs(&Input::texts(inputs), false, options)
+        Ok(self.encode_inputs(&Input::texts(inputs), false, options)?.0)
     }
 
+    /// Embeds texts as queries or as documents, and counts those that are too long.
     pub(crate) fn encode_inputs(
         &self,
         inputs: &[Input<'_>],
         as_queries: bool,
         options: &MultiVectorOptions<'_>,
-    ) -> Result<Vec<Matrix>> {
+    ) -> Result<(Vec<Matrix>, Truncated)> {
         let (side, prompts) = match as_queries {
             true => (&self.queries, &["query"][..]),
             false => (&self.documents, &["document", "passage", "corpus"][..]),
         };
-        let MultiVectorOptions { prompt_name, prompt, observer } = *options;
-        let options = EncodeOptions { prompt_name, prompt, observer, ..EncodeOptions::default() };
+        let MultiVectorOptions { prompt_name, prompt, truncation, observer } = *options;
+        let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
         let model = self.model.reading(side.max_length, side.fill);
         let options = model.with_role(&options, prompts);
 
@@ -207,16 +212,19 @@ impl MultiVectorModel {
         let call = Call::new(&model, &options)?;
         let width = self.embedding_dimension();
         let vectors: Mutex<Vec<Vec<f32>>> = Mutex::new(vec![Vec::new(); few.inputs.len()]);
-        call.forward(&few.inputs, &|i| few.place(i), Wanted::TokenEmbeddingsToo, |texts, batch, output| {
-            for ((i, _), text) in texts.iter().zip(batch.texts()) {
-                let kept = text.filter(|token| !side.skipped.contains(&batch.input_ids[*token]));
-                let rows = kept.flat_map(|token| &output.token_embeddings[token * width..(token + 1) * width]).copied();
-                vectors.lock().unwrap_or_else(PoisonError::into_inner)[*i] = rows.collect();
-            }
-        })?;
+        let lengths =
+            call.forward(&few.inputs, &|i| few.place(i), Wanted::TokenEmbeddingsToo, |texts, batch, output| {
+                for ((i, _), text) in texts.iter().zip(batch.texts()) {
+                    let kept = text.filter(|token| !side.skipped.contains(&batch.input_ids[*token]));
+                    let rows =
+                        kept.flat_map(|token| &output.token_embeddings[token * width..(token + 1) * width]).copied();
+                    vectors.lock().unwrap_or_else(PoisonError::into_inner)[*i] = rows.collect();
+                }
+            })?;
         let vectors = vectors.into_inner().unwrap_or_else(PoisonError::into_inner);
         let matrix = |i: &usize| Matrix::new(vectors[*i].len() / width, width, vectors[*i].clone());
-        few.which.iter().map(matrix).collect()
+        let matrices = few.which.iter().map(matrix).collect::<Result<_>>()?;
+        Ok((matrices, call.truncated(few.which.iter().map(|i| lengths[*i]))))
     }
 
     /// The score of every query with every document, `(queries, documents)`, by the model's own function.

@@ -128,6 +128,13 @@ pub enum Truncation {
     Error,
 }
 
+#[cfg(feature = "python")]
+impl Truncation {
+    pub(crate) fn failing(fails: bool) -> Self {
+        if fails { Self::Error } else { Self::Ignore }
+    }
+}
+
 /// How a call embeds.
 #[derive(Clone, Copy, Default)]
 pub struct EncodeOptions<'a> {

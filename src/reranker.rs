@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 pub use activation::ScoreActivation;
 
 use crate::config::{JsonFile, Kind, Settings};
+use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
 use crate::model::{Model, find};
-use crate::options::{Device, EncodeOptions, LoadOptions};
+use crate::options::{Device, EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::Observer;
 use crate::similarity::Matrix;
 use crate::source;
@@ -40,6 +41,8 @@ pub struct PredictOptions<'a> {
     pub activation: Option<ScoreActivation>,
     /// A softmax over the scores of a pair, after the activation; with one label it is left out.
     pub apply_softmax: bool,
+    /// What to do with pairs that are too long.
+    pub truncation: Truncation,
     /// Told of progress, and may stop the call.
     pub observer: Option<&'a dyn Observer>,
 }
@@ -148,9 +151,20 @@ impl Reranker {
     /// # Errors
     /// As [`Reranker::predict`].
     pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<Matrix> {
-        let PredictOptions { prompt_name, prompt, activation, apply_softmax, observer } = *options;
-        let options = EncodeOptions { prompt_name, prompt, observer, ..EncodeOptions::default() };
-        let mut scores = self.model.encode_inputs(inputs, &options)?.into_vec();
+        Ok(self.predict_counted(inputs, options)?.0)
+    }
+
+    /// The scores of inputs, and how many were too long.
+    pub(crate) fn predict_counted(
+        &self,
+        inputs: &[Input<'_>],
+        options: &PredictOptions<'_>,
+    ) -> Result<(Matrix, Truncated)> {
+        let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, observer } = *options;
+        let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
+        let scores = self.model.encode_inputs(inputs, &options)?;
+        let truncated = scores.truncated();
+        let mut scores = scores.into_vec();
         let labels = self.num_labels();
         for scores in scores.chunks_exact_mut(labels) {
             activation.unwrap_or(self.activation).apply(scores);
@@ -158,7 +172,7 @@ impl Reranker {
                 ScoreActivation::Softmax.apply(scores);
             }
         }
-        Matrix::new(inputs.len(), labels, scores)
+        Ok((Matrix::new(inputs.len(), labels, scores)?, truncated))
     }
 
     /// The documents by their scores with the query, the best first; of equal ones the first given first.
@@ -244,6 +258,7 @@ impl fmt::Debug for PredictOptions<'_> {
             .field("prompt", &self.prompt)
             .field("activation", &self.activation)
             .field("apply_softmax", &self.apply_softmax)
+            .field("truncation", &self.truncation)
             .field("observer", &self.observer.is_some())
             .finish()
     }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::heads::SparseRow;
 use crate::model::{Call, Model, OtherRoute, Routed, find, listed_modules};
 use crate::network::Wanted;
-use crate::options::{Device, EncodeOptions, LoadOptions};
+use crate::options::{Device, EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::{Nobody, Observer};
 use crate::similarity::{Matrix, Run, Similarity};
 use crate::source;
@@ -45,6 +45,8 @@ pub struct SparseOptions<'a> {
     pub prompt: Option<&'a str>,
     /// How many weights to keep of each embedding, the largest, in place of the model's own; at least 1.
     pub max_active_dims: Option<usize>,
+    /// What to do with texts that are too long.
+    pub truncation: Truncation,
     /// Told of progress, and may stop the call.
     pub observer: Option<&'a dyn Observer>,
 }
@@ -55,6 +57,7 @@ impl fmt::Debug for SparseOptions<'_> {
             .field("prompt_name", &self.prompt_name)
             .field("prompt", &self.prompt)
             .field("max_active_dims", &self.max_active_dims)
+            .field("truncation", &self.truncation)
             .field("observer", &self.observer.is_some())
             .finish()
     }
@@ -175,8 +178,8 @@ impl SparseModel {
     ) -> Result<SparseEmbeddings> {
         let model = self.queries.as_ref().filter(|_| as_queries).unwrap_or(&self.documents);
         let most = check_active_dims(options.max_active_dims)?.or(self.max_active_dims);
-        let SparseOptions { prompt_name, prompt, observer, .. } = *options;
-        let options = EncodeOptions { prompt_name, prompt, observer, ..EncodeOptions::default() };
+        let SparseOptions { prompt_name, prompt, truncation, observer, .. } = *options;
+        let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
         let options = if prompts.is_empty() { options } else { self.documents.with_role(&options, prompts) };
 
         let few = Distinct::of(inputs);

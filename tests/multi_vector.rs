@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use common::{copy, folders, json, largest_difference, npy, tiny};
 use rushlight::{
-    Error, Kernels, LoadOptions, Matrix, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer, process,
+    Error, Kernels, LoadOptions, Matrix, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer,
+    Truncation, process,
 };
 use serde_json::{Value, json};
 
@@ -167,6 +168,20 @@ fn queries_may_have_a_least_length_or_none() {
     assert_eq!(rows(pylate(|config| config["do_query_expansion"] = json!(false)), "a"), 4);
     assert_eq!(rows(pylate(|config| config["do_query_expansion"] = json!(false)), &long), 32);
     assert_eq!(rows(pylate(|config| config["query_length"] = Value::Null), "a"), 32);
+}
+
+#[test]
+fn texts_that_are_too_long_are_refused_where_that_is_asked_for() {
+    let mut model = model("multivector-native-bert");
+    model.set_document_length(10).unwrap();
+    let strict = MultiVectorOptions { truncation: Truncation::Error, ..plain() };
+    let texts = ["a", &"word ".repeat(20)];
+    let error = model.encode_document(&texts, &strict).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
+    // Queries have a length of their own, to which they are filled up.
+    assert_eq!(model.encode_query(&texts, &strict).unwrap(), model.encode_query(&texts, &plain()).unwrap());
+    let error = model.encode_query(&["word ".repeat(40)], &strict).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput { index: 0, .. }), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{copy, folders, json, largest_difference, npy, tiny};
 use rushlight::{
-    Error, Input, Kernels, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, process,
+    Error, Input, Kernels, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation, process,
 };
 use serde_json::{Value, json};
 
@@ -108,6 +108,18 @@ fn softmax_is_over_the_labels_of_a_pair() {
     let one = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
     let ignored = one.predict(&pairs, &PredictOptions { apply_softmax: true, ..plain() }).unwrap();
     assert_eq!(ignored, one.predict(&pairs, &plain()).unwrap());
+}
+
+#[test]
+fn pairs_that_are_too_long_are_refused_where_that_is_asked_for() {
+    let mut model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
+    model.set_max_length(8).unwrap();
+    let strict = PredictOptions { truncation: Truncation::Error, ..plain() };
+    let (short, long) = (("a", "b"), ("a", "one two three four five six seven"));
+    assert_eq!(model.predict(&[short], &strict).unwrap(), model.predict(&[short], &plain()).unwrap());
+    let error = model.predict(&[short, long], &strict).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
+    model.predict(&[short, long], &plain()).unwrap();
 }
 
 /// A copy of a case's model, changed.

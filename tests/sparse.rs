@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use common::{copy, folders, json, largest_difference, npy, tiny};
 use rushlight::{
-    Error, Kernels, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, process,
+    Error, Kernels, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, Truncation,
+    process,
 };
 use serde_json::{Value, json};
 
@@ -174,6 +175,22 @@ fn prompts_similarities_and_limits_are_the_folders() {
     assert!((same.row(0)[0] - 1.0).abs() < 1e-6);
     model.set_max_seq_length(10).unwrap();
     assert_eq!(model.encode(&["word ".repeat(50)], &plain()).unwrap().truncated().count, 1);
+}
+
+#[test]
+fn texts_that_are_too_long_are_refused_where_that_is_asked_for() {
+    let mut model = model("splade-bert-max");
+    model.set_max_seq_length(6).unwrap();
+    let strict = SparseOptions { truncation: Truncation::Error, ..plain() };
+    let texts = ["a", "one two three four five six seven"];
+    assert_eq!(
+        dense(&model.encode(&texts[..1], &strict).unwrap()),
+        dense(&model.encode(&texts[..1], &plain()).unwrap())
+    );
+    for error in [model.encode(&texts, &strict).unwrap_err(), model.encode_query(&texts, &strict).unwrap_err()] {
+        assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
+    }
+    assert_eq!(model.encode(&texts, &plain()).unwrap().truncated().count, 1);
 }
 
 #[test]

@@ -105,6 +105,7 @@ class _PredictRequest(TypedDict):
     prompt: str
     activation_fn: str
     apply_softmax: bool
+    fail_on_truncation: bool
     progress: Callable[[int, int], object] | None
 
 @final
@@ -118,7 +119,9 @@ class Reranker:
         default_prompt_name: str | None,
     ) -> Reranker: ...
     def copy(self) -> Reranker: ...
-    def predict(self, pairs: list[tuple[str, str]], request: _PredictRequest) -> NDArray[np.float32]: ...
+    def predict(
+        self, pairs: list[tuple[str, str]], request: _PredictRequest
+    ) -> tuple[NDArray[np.float32], int, int]: ...
     @property
     def folder(self) -> Path: ...
     @property
@@ -140,6 +143,7 @@ class _SparseRequest(TypedDict):
     prompt: str
     as_queries: bool | None
     max_active_dims: int | None
+    fail_on_truncation: bool
     progress: Callable[[int, int], object] | None
 
 @final
@@ -155,7 +159,7 @@ class SparseModel:
     def copy(self) -> SparseModel: ...
     def encode(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _SparseRequest
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]: ...
+    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]], int, int]: ...
     def tokens(self, ids: list[int]) -> list[str]: ...
     @property
     def folder(self) -> Path: ...
@@ -176,6 +180,12 @@ class SparseModel:
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None: ...
 
+class _MultiVectorRequest(TypedDict):
+    prompt: str
+    as_queries: bool
+    fail_on_truncation: bool
+    progress: Callable[[int, int], object] | None
+
 @final
 class MultiVectorModel:
     def __new__(
@@ -188,12 +198,8 @@ class MultiVectorModel:
     ) -> MultiVectorModel: ...
     def copy(self) -> MultiVectorModel: ...
     def encode(
-        self,
-        texts_or_pairs: list[str | tuple[str, str]],
-        as_queries: bool,
-        prompt: str,
-        progress: Callable[[int, int], object] | None,
-    ) -> list[NDArray[np.float32]]: ...
+        self, texts_or_pairs: list[str | tuple[str, str]], request: _MultiVectorRequest
+    ) -> tuple[list[NDArray[np.float32]], int, int]: ...
     @property
     def folder(self) -> Path: ...
     @property

@@ -185,6 +185,17 @@ class Loaded(Generic[Core]):
         raise NotImplementedError
 
 
+def check_truncation(truncation: str) -> None:
+    """Check what is to be done about texts that are too long."""
+    _arguments.one_of("truncation", truncation, ("ignore", "warn", "error"))
+
+
+def warn_of_truncation(truncated: int, total: int, longest: int, limit: int | None, what: str = "texts") -> None:
+    """Log how many texts were cut, if any, and how long the longest is."""
+    if truncated:
+        logger.warning("%d of %d %s were cut to %s tokens; the longest has %d", truncated, total, what, limit, longest)
+
+
 def progress(show: bool | None, total: int) -> AbstractContextManager[Callable[[int, int], object] | None]:
     """Return a context of what is told of progress, if any; `show=None` is as the logger's level says."""
     if show is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rushlight import _arguments, _core, _source
-from rushlight._loaded import Loaded, logger, progress
+from rushlight._loaded import Loaded, check_truncation, logger, progress, warn_of_truncation
 from rushlight._tokenizer import Tokenizer
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
-_TRUNCATIONS = ("ignore", "warn", "error")
 
 
 class Model(Loaded[_core.Model]):
@@ -293,11 +292,8 @@ class Model(Loaded[_core.Model]):
                 truncated, longest = len(cut), max(cut, default=0)
             else:
                 embeddings, truncated, longest = self._engine.encode(texts, request)
-        if truncated and truncation == "warn":
-            logger.warning(
-                "%d of %d texts were cut to %s tokens; the longest has %d",
-                truncated, len(texts), self.max_seq_length, longest,
-            )  # fmt: skip
+        if truncation == "warn":
+            warn_of_truncation(truncated, len(texts), longest, self.max_seq_length)
         if output_value != "sentence_embedding":
             if torch is not None:
                 encodings = [{key: torch.from_numpy(array) for key, array in row.items()} for row in encodings]
@@ -493,6 +489,6 @@ class Model(Loaded[_core.Model]):
 def _check_options(output_value: str | None, precision: str, truncation: str) -> None:
     _arguments.one_of("output_value", output_value, _OUTPUTS)
     _arguments.one_of("precision", precision, _PRECISIONS)
-    _arguments.one_of("truncation", truncation, _TRUNCATIONS)
+    check_truncation(truncation)
     if precision != "float32" and output_value != "sentence_embedding":
         raise InvalidArgumentError(f"precision: {precision!r} is for sentence embeddings, not {output_value!r}")

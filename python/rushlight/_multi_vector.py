@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rushlight import _arguments, _core, _ranking
-from rushlight._loaded import Loaded, progress
+from rushlight._loaded import Loaded, check_truncation, progress, warn_of_truncation
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
+        truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> Any:
         """Embed queries, which most models fill up to a fixed number of tokens.
@@ -137,6 +138,9 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
             their tokens, and changes no result.
         show_progress_bar
             Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
+        truncation
+            What to do about texts that are longer than `query_length` or `document_length` tokens, which are cut:
+            "ignore", "warn" once a call, or "error".
         device
             None, or the device that the model is on.
 
@@ -150,11 +154,17 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         InvalidInputError
             Where an input is not text: its type and index are named.
         InvalidArgumentError
-            Where an argument is out of range or unknown.
+            Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
         """
         given = self._prompt_for(("query",), prompt, prompt_name)
         return self._encode(
-            inputs, True, given, batch_size=batch_size, show_progress_bar=show_progress_bar, device=device
+            inputs,
+            True,
+            given,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            truncation=truncation,
+            device=device,
         )
 
     def encode_document(
@@ -165,6 +175,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
+        truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> Any:
         """Embed documents, without the tokens that the model skips, such as punctuation; see `encode_query`.
@@ -174,7 +185,13 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         """
         given = self._prompt_for(("document", "passage", "corpus"), prompt, prompt_name)
         return self._encode(
-            inputs, False, given, batch_size=batch_size, show_progress_bar=show_progress_bar, device=device
+            inputs,
+            False,
+            given,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            truncation=truncation,
+            device=device,
         )
 
     def _encode(
@@ -185,13 +202,24 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         *,
         batch_size: int,
         show_progress_bar: bool | None,
+        truncation: str,
         device: str | None,
     ) -> Any:
         _arguments.positive("batch_size", batch_size)
+        check_truncation(truncation)
         self._check_device(device)
         texts, single = _arguments.texts(inputs)
         with progress(show_progress_bar, len(texts)) as told:
-            embeddings = self._engine.encode(texts, as_queries, prompt, told)
+            request: _core._MultiVectorRequest = {
+                "prompt": prompt,
+                "as_queries": as_queries,
+                "fail_on_truncation": truncation == "error",
+                "progress": told,
+            }
+            embeddings, truncated, longest = self._engine.encode(texts, request)
+        if truncation == "warn":
+            limit = self.query_length if as_queries else self.document_length
+            warn_of_truncation(truncated, len(texts), longest, limit)
         return embeddings[0] if single else embeddings
 
     # Comparing

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from rushlight import _arguments, _core, _ranking
-from rushlight._loaded import Loaded, progress
+from rushlight._loaded import Loaded, check_truncation, progress, warn_of_truncation
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class Reranker(Loaded[_core.Reranker]):
         convert_to_tensor: bool = False,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> Any:
         """Score pairs of texts.
@@ -149,6 +150,9 @@ class Reranker(Loaded[_core.Reranker]):
             Put before the first text of every pair, as it is; "" suppresses the default prompt.
         prompt_name
             Name of one of `prompts`; ignored where `prompt` is given. None is the `default_prompt_name`.
+        truncation
+            What to do about pairs that are longer than `max_length` tokens, which are cut:
+            "ignore", "warn" once a call, or "error".
         device
             None, or the device that the model is on.
 
@@ -163,11 +167,12 @@ class Reranker(Loaded[_core.Reranker]):
         InvalidInputError
             Where an input is no pair of texts: its type and index are named.
         InvalidArgumentError
-            Where an argument is out of range or unknown.
+            Where an argument is out of range or unknown, or a pair is too long and `truncation="error"`.
         MissingDependencyError
             Where a tensor is asked for and torch is absent.
         """
         _arguments.positive("batch_size", batch_size)
+        check_truncation(truncation)
         self._check_device(device)
         torch = _arguments.torch() if convert_to_tensor else None
         activation = self._activation_fn if activation_fn is None else _check_activation(activation_fn)
@@ -177,9 +182,12 @@ class Reranker(Loaded[_core.Reranker]):
                 "prompt": self._prompt(prompt, prompt_name),
                 "activation_fn": activation if isinstance(activation, str) else "identity",
                 "apply_softmax": bool(apply_softmax) and isinstance(activation, str),
+                "fail_on_truncation": truncation == "error",
                 "progress": told,
             }
-            scores = self._engine.predict(pairs, request)
+            scores, truncated, longest = self._engine.predict(pairs, request)
+        if truncation == "warn":
+            warn_of_truncation(truncated, len(pairs), longest, self.max_length, "pairs")
         if not isinstance(activation, str):
             scores = _activated(activation, scores)
             if apply_softmax and self.num_labels > 1:

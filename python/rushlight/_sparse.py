@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from rushlight import _arguments, _core
-from rushlight._loaded import Loaded, progress
+from rushlight._loaded import Loaded, check_truncation, progress, warn_of_truncation
 from rushlight._sparse_embeddings import SparseEmbeddings
 from rushlight.exceptions import InvalidArgumentError
 
@@ -122,6 +122,7 @@ class SparseModel(Loaded[_core.SparseModel]):
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         max_active_dims: int | None = None,
+        truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> SparseEmbeddings:
         """Embed texts that are neither said to be queries nor documents.
@@ -144,6 +145,9 @@ class SparseModel(Loaded[_core.SparseModel]):
             Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
         max_active_dims
             How many weights of every embedding to keep, the largest, in place of the model's `max_active_dims`.
+        truncation
+            What to do about texts that are longer than `max_seq_length` tokens, which are cut:
+            "ignore", "warn" once a call, or "error".
         device
             None, or the device that the model is on.
 
@@ -157,7 +161,7 @@ class SparseModel(Loaded[_core.SparseModel]):
         InvalidInputError
             Where an input is not text: its type and index are named.
         InvalidArgumentError
-            Where an argument is out of range or unknown.
+            Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
         """
         given = self._prompt(prompt, prompt_name)
         return self._encode(
@@ -167,6 +171,7 @@ class SparseModel(Loaded[_core.SparseModel]):
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             max_active_dims=max_active_dims,
+            truncation=truncation,
             device=device,
         )
 
@@ -179,6 +184,7 @@ class SparseModel(Loaded[_core.SparseModel]):
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         max_active_dims: int | None = None,
+        truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> SparseEmbeddings:
         """Embed queries: `encode`, by the way of queries where the model has one.
@@ -193,6 +199,7 @@ class SparseModel(Loaded[_core.SparseModel]):
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             max_active_dims=max_active_dims,
+            truncation=truncation,
             device=device,
         )
 
@@ -205,6 +212,7 @@ class SparseModel(Loaded[_core.SparseModel]):
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         max_active_dims: int | None = None,
+        truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> SparseEmbeddings:
         """Embed documents: `encode`, by the way of documents where the model has one.
@@ -220,6 +228,7 @@ class SparseModel(Loaded[_core.SparseModel]):
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             max_active_dims=max_active_dims,
+            truncation=truncation,
             device=device,
         )
 
@@ -232,9 +241,11 @@ class SparseModel(Loaded[_core.SparseModel]):
         batch_size: int,
         show_progress_bar: bool | None,
         max_active_dims: int | None,
+        truncation: str,
         device: str | None,
     ) -> SparseEmbeddings:
         _arguments.positive("batch_size", batch_size)
+        check_truncation(truncation)
         self._check_device(device)
         if max_active_dims is None:
             max_active_dims = self._max_active_dims
@@ -246,9 +257,12 @@ class SparseModel(Loaded[_core.SparseModel]):
                 "prompt": prompt,
                 "as_queries": as_queries,
                 "max_active_dims": max_active_dims,
+                "fail_on_truncation": truncation == "error",
                 "progress": told,
             }
-            indptr, indices, values = self._engine.encode(texts, request)
+            (indptr, indices, values), truncated, longest = self._engine.encode(texts, request)
+        if truncation == "warn":
+            warn_of_truncation(truncated, len(texts), longest, self.max_seq_length)
         return SparseEmbeddings(indptr, indices, values, (len(texts), self.embedding_dimension))
 
     # Looking at embeddings

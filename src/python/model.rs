@@ -45,7 +45,7 @@ impl Request {
             prompt: Some(&self.prompt),
             normalize_embeddings: self.normalize_embeddings,
             truncate_dim: self.truncate_dim,
-            truncation: if self.fail_on_truncation { Truncation::Error } else { Truncation::Ignore },
+            truncation: Truncation::failing(self.fail_on_truncation),
             ..EncodeOptions::default()
         }
     }

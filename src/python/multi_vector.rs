@@ -13,7 +13,7 @@ use super::errors::IntoPython;
 use super::inputs::{inputs, texts};
 use super::observer::compute;
 use crate::multi_vector::{self, MultiVectorOptions, MultiVectorSimilarity};
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, Truncation};
 use crate::similarity::Run;
 
 /// A late-interaction model, as the package's own class wraps it.
@@ -28,6 +28,19 @@ impl MultiVectorModel {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+/// What a call of `encode` is asked for.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Request {
+    prompt: String,
+    as_queries: bool,
+    fail_on_truncation: bool,
+    progress: Option<Py<PyAny>>,
+}
+
+/// An array a text, how many texts were cut, and the longest one's tokens.
+type Embedded<'py> = (Vec<Bound<'py, PyAny>>, usize, usize);
 
 #[pymethods]
 impl MultiVectorModel {
@@ -56,26 +69,27 @@ impl MultiVectorModel {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// Embeds texts as queries or as documents: a float32 array `(tokens, embedding_dimension)` each.
+    /// Embeds texts as queries or as documents: a float32 array `(tokens, embedding_dimension)` each; how many
+    /// texts were cut, and the longest one's tokens.
     fn encode<'py>(
         &self,
         py: Python<'py>,
         texts_or_pairs: &Bound<'py, PyList>,
-        as_queries: bool,
-        prompt: &str,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        request: Request,
+    ) -> PyResult<Embedded<'py>> {
         let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
-        let embeddings = compute(py, progress, |observer| {
-            let (prompt, observer) = (Some(prompt), Some(observer));
-            let options = MultiVectorOptions { prompt, observer, ..MultiVectorOptions::default() };
-            model.encode_inputs(&inputs(&texts), as_queries, &options)
+        let (embeddings, truncated) = compute(py, request.progress, |observer| {
+            let (prompt, observer) = (Some(&*request.prompt), Some(observer));
+            let truncation = Truncation::failing(request.fail_on_truncation);
+            let options = MultiVectorOptions { prompt, truncation, observer, ..MultiVectorOptions::default() };
+            model.encode_inputs(&inputs(&texts), request.as_queries, &options)
         })?;
         let to_array = |matrix: crate::Matrix| {
             let (rows, columns) = (matrix.rows(), matrix.columns());
             array(py, matrix.into_vec(), rows, columns)
         };
-        embeddings.into_iter().map(to_array).collect()
+        let arrays = embeddings.into_iter().map(to_array).collect::<PyResult<_>>()?;
+        Ok((arrays, truncated.count, truncated.longest))
     }
 
     #[getter]

@@ -11,7 +11,7 @@ use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{inputs, texts};
 use super::observer::compute;
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, Truncation};
 use crate::reranker::PredictOptions;
 
 /// A reranker, as the package's own class wraps it.
@@ -34,6 +34,7 @@ struct Request {
     prompt: String,
     activation_fn: String,
     apply_softmax: bool,
+    fail_on_truncation: bool,
     progress: Option<Py<PyAny>>,
 }
 
@@ -64,23 +65,29 @@ impl Reranker {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// Scores pairs: a float32 array `(n, num_labels)`.
+    /// Scores pairs: a float32 array `(n, num_labels)`, how many pairs were cut, and the longest one's tokens.
     fn predict<'py>(
         &self,
         py: Python<'py>,
         pairs: &Bound<'py, PyList>,
         request: Request,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let (model, pairs) = (self.get(), texts("inputs", pairs)?);
         let activation = Some(request.activation_fn.parse().into_python(py)?);
-        let scores = compute(py, request.progress, |observer| {
+        let (scores, truncated) = compute(py, request.progress, |observer| {
             let (prompt, observer) = (Some(&*request.prompt), Some(observer));
-            let apply_softmax = request.apply_softmax;
-            let options = PredictOptions { prompt, activation, apply_softmax, observer, ..PredictOptions::default() };
-            model.predict_inputs(&inputs(&pairs), &options)
+            let options = PredictOptions {
+                prompt,
+                activation,
+                apply_softmax: request.apply_softmax,
+                truncation: Truncation::failing(request.fail_on_truncation),
+                observer,
+                ..PredictOptions::default()
+            };
+            model.predict_counted(&inputs(&pairs), &options)
         })?;
         let (rows, columns) = (scores.rows(), scores.columns());
-        array(py, scores.into_vec(), rows, columns)
+        Ok((array(py, scores.into_vec(), rows, columns)?, truncated.count, truncated.longest))
     }
 
     #[getter]

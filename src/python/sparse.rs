@@ -12,7 +12,7 @@ use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{inputs, texts};
 use super::observer::compute;
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, Truncation};
 use crate::similarity::{Run, Similarity};
 use crate::sparse::{SparseEmbeddings, SparseOptions};
 
@@ -36,6 +36,7 @@ struct Request {
     prompt: String,
     as_queries: Option<bool>,
     max_active_dims: Option<usize>,
+    fail_on_truncation: bool,
     progress: Option<Py<PyAny>>,
 }
 
@@ -65,23 +66,31 @@ impl SparseModel {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// Embeds texts: where each row begins in the other two, int64 `(n + 1,)`, columns, int32, and numbers, float32.
+    /// Embeds texts: where each row begins in the other two, int64 `(n + 1,)`, columns, int32, and numbers, float32;
+    /// how many texts were cut, and the longest one's tokens.
     fn encode<'py>(
         &self,
         py: Python<'py>,
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
-    ) -> PyResult<Parts<'py>> {
+    ) -> PyResult<(Parts<'py>, usize, usize)> {
         let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
         let embeddings = compute(py, request.progress, |observer| {
             let (prompt, max_active_dims) = (Some(&*request.prompt), request.max_active_dims);
-            let options =
-                SparseOptions { prompt, max_active_dims, observer: Some(observer), ..SparseOptions::default() };
+            let options = SparseOptions {
+                prompt,
+                max_active_dims,
+                truncation: Truncation::failing(request.fail_on_truncation),
+                observer: Some(observer),
+                ..SparseOptions::default()
+            };
             let as_queries = request.as_queries.unwrap_or(model.query_by_default());
             model.encode_inputs(&inputs(&texts), as_queries, &[], &options)
         })?;
+        let truncated = embeddings.truncated();
         let (indptr, indices, values) = embeddings.into_parts();
-        Ok((PyArray1::from_vec(py, indptr), PyArray1::from_vec(py, indices), PyArray1::from_vec(py, values)))
+        let parts = (PyArray1::from_vec(py, indptr), PyArray1::from_vec(py, indices), PyArray1::from_vec(py, values));
+        Ok((parts, truncated.count, truncated.longest))
     }
 
     /// The tokens of ids; an id without one is "".
