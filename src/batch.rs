@@ -106,8 +106,13 @@ impl<'a> Distinct<'a> {
 
     /// The first of the caller's inputs that is the `i`-th here.
     pub(crate) fn place(&self, i: usize) -> usize {
-        self.which.iter().position(|which| *which == i).unwrap_or(i)
+        first_place(&self.which, i)
     }
+}
+
+/// The first of the caller's inputs that is the `i`-th distinct one.
+pub(crate) fn first_place(which: &[usize], i: usize) -> usize {
+    which.iter().position(|which| *which == i).unwrap_or(i)
 }
 
 /// Micro-batches for `threads` threads, as places in `texts`: the longest texts first, each within the token budget.

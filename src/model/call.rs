@@ -80,45 +80,75 @@ impl<'a> Call<'a> {
         let threads = process::num_threads()?;
         let done = AtomicUsize::new(0);
         let finished = || self.observer.progress(done.load(Ordering::Relaxed), inputs.len());
+        let store = |texts: &[(usize, &Tokens)], batch: &Batch, output| {
+            store(texts, batch, output);
+            done.fetch_add(texts.len(), Ordering::Relaxed);
+        };
         let mut lengths = Vec::with_capacity(inputs.len());
         let mut windows = inputs.chunks(WINDOW * threads);
         let mut window: Vec<Tokens> = Vec::new();
         loop {
-            let first = lengths.len();
-            let batches = plan(&window, threads);
             let next = windows.next().unwrap_or_default();
-            if batches.is_empty() && next.is_empty() {
+            if window.is_empty() && next.is_empty() {
                 break;
             }
-            let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
-            tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
-            let count = batches.len() + tokenized.len();
-            let compute = batches.iter().map(|texts| Task::Compute(texts));
-            let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
-            let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
-            schedule::run(tasks, count, self.observer, &finished, |task, checkpoint| match task {
-                Task::Compute(texts) => {
-                    let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
-                    let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
-                    store(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?);
-                    done.fetch_add(texts.len(), Ordering::Relaxed);
-                    Ok(())
-                }
-                Task::Tokenize(inputs, tokens) => {
-                    for input in inputs {
-                        checkpoint()?;
-                        tokens.push(self.model.tokens_of(*input, self.prompt, self.max_length, checkpoint)?);
-                    }
-                    Ok(())
-                }
-            })?;
+            let tokenized = self.step(&window, lengths.len(), next, wanted, &finished, &store)?;
             lengths.extend(window.iter().map(|tokens| tokens.full_length));
-            let tokenized = tokenized.into_iter().flatten().collect();
-            window = named(tokenized, lengths.len(), place)?;
-            self.check_lengths(&window, lengths.len(), place)?;
+            window = self.window(tokenized, lengths.len(), place)?;
         }
         finished();
         Ok(lengths)
+    }
+
+    /// Computes a window, whose first text is the `first` of all, and tokenizes the next: threads that find no more to
+    /// compute do that.
+    pub(super) fn step<S>(
+        &self,
+        window: &[Tokens],
+        first: usize,
+        next: &[Input<'_>],
+        wanted: Wanted,
+        finished: &dyn Fn(),
+        store: &S,
+    ) -> Result<Vec<Tokenized>>
+    where
+        S: Fn(&[(usize, &Tokens)], &Batch, Output) + Sync,
+    {
+        let batches = plan(window, process::num_threads()?);
+        let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
+        tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
+        let count = batches.len() + tokenized.len();
+        let compute = batches.iter().map(|texts| Task::Compute(texts));
+        let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
+        let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
+        schedule::run(tasks, count, self.observer, finished, |task, checkpoint| match task {
+            Task::Compute(texts) => {
+                let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
+                let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
+                store(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?);
+                Ok(())
+            }
+            Task::Tokenize(inputs, tokens) => {
+                for input in inputs {
+                    checkpoint()?;
+                    tokens.push(self.model.tokens_of(*input, self.prompt, self.max_length, checkpoint)?);
+                }
+                Ok(())
+            }
+        })?;
+        Ok(tokenized.into_iter().flatten().collect())
+    }
+
+    /// A window of what was tokenized, from the place `first` on, if nothing is wrong with any of its inputs.
+    pub(super) fn window(
+        &self,
+        tokenized: Vec<Tokenized>,
+        first: usize,
+        place: &dyn Fn(usize) -> usize,
+    ) -> Result<Vec<Tokens>> {
+        let window = named(tokenized, first, place)?;
+        self.check_lengths(&window, first, place)?;
+        Ok(window)
     }
 
     /// The forward pass of a micro-batch; the only one is parted among the threads that are free, of several each has one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::call::{Call, TEXTS_A_PIECE, Tokenized, named};
 use super::{Model, check_truncate_dim};
 use crate::batch::Distinct;
-use crate::embeddings::{Embeddings, Encoding};
+use crate::embeddings::{Embeddings, Encoding, Truncated};
 use crate::error::{Error, Result};
 use crate::kernels::norm::normalize;
 use crate::kernels::rows::RowsMut;
@@ -66,27 +66,13 @@ impl Model {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let call = Call::new(self, options)?;
         let few = Distinct::of(inputs);
-        let width = self.parts.network.embedding_dimension();
-        let all = Mutex::new(vec![0.0; few.inputs.len() * width]);
-        let lengths =
-            call.forward(&few.inputs, &|i| few.place(i), Wanted::SentenceEmbeddings, |texts, _, output| {
-                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-                for ((i, _), row) in texts.iter().zip(output.sentence_embeddings.chunks_exact(width)) {
-                    all[i * width..(i + 1) * width].copy_from_slice(row);
-                }
-            })?;
-        let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-
-        let mut data = if few.inputs.len() == inputs.len() && columns == width {
-            all
-        } else {
-            few.which.iter().flat_map(|i| &all[i * width..][..columns]).copied().collect()
-        };
-        if options.normalize_embeddings {
-            normalize(RowsMut::packed(&mut data, columns));
-        }
+        let all = Rows::new(few.inputs.len(), self.parts.network.embedding_dimension());
+        let place = |i| few.place(i);
+        let lengths = call.forward(&few.inputs, &place, Wanted::SentenceEmbeddings, |texts, _, output| {
+            all.store(texts, &output.sentence_embeddings);
+        })?;
         let truncated = call.truncated(few.which.iter().map(|i| lengths[*i]));
-        Ok(Embeddings::new(data, inputs.len(), columns, truncated))
+        Ok(all.finish(&few.which, columns, options.normalize_embeddings, truncated))
     }
 
     /// Embeds texts and pairs, and gives all that the model computed for each.
@@ -240,6 +226,40 @@ impl Model {
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.parts.tokenizer
+    }
+}
+
+/// The embeddings of distinct inputs, `(inputs, width)`, as micro-batches give them.
+pub(super) struct Rows {
+    all: Mutex<Vec<f32>>,
+    width: usize,
+}
+
+impl Rows {
+    pub(super) fn new(inputs: usize, width: usize) -> Self {
+        Self { all: Mutex::new(vec![0.0; inputs * width]), width }
+    }
+
+    /// Puts the embeddings of a micro-batch into the rows of its texts.
+    pub(super) fn store(&self, texts: &[(usize, &Tokens)], embeddings: &[f32]) {
+        let mut all = schedule::lock(&self.all);
+        for ((i, _), row) in texts.iter().zip(embeddings.chunks_exact(self.width)) {
+            all[i * self.width..(i + 1) * self.width].copy_from_slice(row);
+        }
+    }
+
+    /// The embeddings of all inputs, of which `which` tells the distinct ones, cut to `columns`.
+    pub(super) fn finish(self, which: &[usize], columns: usize, normalized: bool, truncated: Truncated) -> Embeddings {
+        let all = self.all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut data = if all.len() == which.len() * columns && columns == self.width {
+            all
+        } else {
+            which.iter().flat_map(|i| &all[i * self.width..][..columns]).copied().collect()
+        };
+        if normalized {
+            normalize(RowsMut::packed(&mut data, columns));
+        }
+        Embeddings::new(data, which.len(), columns, truncated)
     }
 }
 

@@ -6,6 +6,7 @@ mod encode;
 mod parts;
 mod routes;
 mod save;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use self::assembly::Assembly;
 pub(crate) use self::call::Call;
 pub(crate) use self::parts::listed_modules;
 pub(crate) use self::routes::{OtherRoute, Routed};
+pub use self::stream::EncodeIter;
 
 /// A sentence embedding model.
 ///

@@ -1,0 +1,92 @@
+//! What `Model::encode_iter` promises: order, the bits of `encode`, few texts at a time, errors in their place.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
+
+mod common;
+
+use std::cell::Cell;
+
+use common::tiny;
+use proptest::prelude::*;
+use rushlight::{EncodeOptions, Error, Model, Observer, Truncation};
+
+fn model() -> Model {
+    Model::from_dir(tiny("bert-mean-normalize").model).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+    #[test]
+    fn chunks_are_the_rows_of_one_call(texts in prop::collection::vec("[a-c ]{0,9}", 0..40), chunk_size in 1usize..50) {
+        let (model, options) = (model(), EncodeOptions { truncate_dim: Some(7), ..EncodeOptions::default() });
+        let expected = model.encode(&texts, &options).unwrap();
+        let chunks: Vec<_> =
+            model.encode_iter(&texts, chunk_size, &options).unwrap().collect::<Result<_, _>>().unwrap();
+        let sizes: Vec<_> = chunks.iter().map(|chunk| chunk.len()).collect();
+        prop_assert_eq!(sizes, texts.chunks(chunk_size).map(<[_]>::len).collect::<Vec<_>>());
+        let rows: Vec<_> = chunks.iter().flat_map(|chunk| chunk.as_slice()).copied().collect();
+        prop_assert_eq!(rows, expected.into_vec());
+    }
+}
+
+#[test]
+fn two_chunks_are_taken_of_an_endless_iterator() {
+    let (model, taken) = (model(), Cell::new(0));
+    let texts = (0..).map(|i| {
+        taken.set(i + 1);
+        format!("text {i}")
+    });
+    let mut stream = model.encode_iter(texts, 5, &EncodeOptions::default()).unwrap();
+    for chunk in 1..4 {
+        assert_eq!(stream.next().unwrap().unwrap().len(), 5);
+        assert_eq!(taken.get(), 5 * (chunk + 1));
+    }
+}
+
+#[test]
+fn a_text_that_is_wrong_is_named_by_its_place_after_the_chunks_before_it() {
+    let model = model();
+    let long = "word ".repeat(1000);
+    let texts = ["a", "b", "c", "a", "a", &long, "b"];
+    let options = EncodeOptions { truncation: Truncation::Error, ..EncodeOptions::default() };
+    let mut stream = model.encode_iter(texts, 3, &options).unwrap();
+    assert_eq!(stream.next().unwrap().unwrap(), model.encode(&texts[..3], &options).unwrap());
+    let error = stream.next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::InvalidInput { index: 5, .. }), "{error}");
+    assert!(stream.next().is_none());
+    assert!(stream.next().is_none());
+
+    let cut = model.encode_iter(texts, 3, &EncodeOptions::default()).unwrap();
+    let counts: Vec<_> = cut.map(|chunk| chunk.unwrap().truncated().count).collect();
+    assert_eq!(counts, [0, 1, 0]);
+}
+
+#[test]
+fn options_are_looked_at_before_texts() {
+    let model = model();
+    let texts = || std::iter::from_fn(|| -> Option<&str> { panic!("no text is asked for") });
+    let options = EncodeOptions::default();
+    assert!(matches!(
+        model.encode_iter(texts(), 0, &options),
+        Err(Error::InvalidArgument { argument: "chunk_size", .. })
+    ));
+    let wrong =
+        [EncodeOptions { prompt_name: Some("no such"), ..options }, EncodeOptions { truncate_dim: Some(0), ..options }];
+    for options in wrong {
+        assert!(matches!(model.encode_iter(texts(), 1, &options), Err(Error::InvalidArgument { .. })));
+    }
+}
+
+#[test]
+fn an_observer_stops_a_stream() {
+    struct Stop;
+    impl Observer for Stop {
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+    let model = model();
+    let options = EncodeOptions { observer: Some(&Stop), ..EncodeOptions::default() };
+    let mut stream = model.encode_iter(["a"], 1, &options).unwrap();
+    assert!(matches!(stream.next(), Some(Err(Error::Interrupted))));
+    assert!(stream.next().is_none());
+}
