@@ -170,12 +170,42 @@ def texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]
     """
     if isinstance(inputs, str):
         return [inputs], True
+    some = batch(name, inputs)
+    return some if isinstance(some, list) else list(some), False
+
+
+def batch(name: str, inputs: Any) -> Iterable[Any]:
+    """Return what is a batch of texts as an iterable; `name` is the argument's.
+
+    Raises
+    ------
+    InvalidInputError
+        Where it is none.
+    """
     if isinstance(inputs, np.ndarray):
         if inputs.ndim != 1:
             raise InvalidInputError(f"{name}: must be a 1-D array of str, got one of shape {inputs.shape}")
-        return inputs.tolist(), False
-    if isinstance(inputs, list):
-        return inputs, False
+        listed: list[Any] = inputs.tolist()
+        return listed
     if isinstance(inputs, _NO_BATCH) or not isinstance(inputs, Iterable):
         raise InvalidInputError(f"{name}: must be a str or a list of str, got {type(inputs).__name__}")
-    return list(inputs), False
+    return inputs
+
+
+def into(out: Any, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Return the caller's array `out`, which embeddings of that shape and dtype are written into.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where it can't take them.
+    """
+    if not isinstance(out, np.ndarray):
+        raise InvalidArgumentError(f"out: must be a numpy array, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != np.dtype(dtype):
+        raise InvalidArgumentError(f"out: must be {dtype} of shape {shape}, got {out.dtype} of shape {out.shape}")
+    if not out.flags.c_contiguous:
+        raise InvalidArgumentError("out: must be C-contiguous")
+    if not out.flags.writeable:
+        raise InvalidArgumentError("out: must be writable")
+    return out

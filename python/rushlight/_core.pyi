@@ -11,6 +11,7 @@ __all__ = [
     "MultiVectorModel",
     "Reranker",
     "SparseModel",
+    "Stream",
     "__version__",
     "find_model",
     "get_num_threads",
@@ -46,6 +47,11 @@ class _Request(TypedDict):
     truncate_dim: int | None
     fail_on_truncation: bool
     progress: Callable[[int, int], object] | None
+    poll: Callable[[], object] | None
+
+@final
+class Stream:
+    def step(self, texts_or_pairs: list[str | tuple[str, str]], first: int) -> tuple[NDArray[np.float32], int, int]: ...
 
 @final
 class Model:
@@ -63,6 +69,7 @@ class Model:
     def encode(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _Request
     ) -> tuple[NDArray[np.float32], int, int]: ...
+    def stream(self, request: _Request) -> Stream: ...
     def encode_tokens(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _Request
     ) -> tuple[list[dict[str, NDArray[Any]]], list[int]]: ...

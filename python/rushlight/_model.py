@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rushlight import _arguments, _core, _source
-from rushlight._loaded import Loaded, check_truncation, logger, progress, warn_of_truncation
+from rushlight._loaded import check_truncation, logger, progress, warn_of_truncation
+from rushlight._streaming import Streaming
 from rushlight._tokenizer import Tokenizer
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
@@ -23,7 +24,7 @@ _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
 
-class Model(Loaded[_core.Model]):
+class Model(Streaming):
     """A sentence embedding model.
 
     Parameters
@@ -213,6 +214,7 @@ class Model(Loaded[_core.Model]):
         truncate_dim: int | None = None,
         truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
+        out: NDArray[Any] | None = None,
     ) -> Any:
         """Embed texts.
 
@@ -251,6 +253,10 @@ class Model(Loaded[_core.Model]):
             call, or "error".
         device
             None, or the device that the model is on.
+        out
+            An array to write the embeddings into, such as a `numpy.memmap`, and to return: of the result's very shape
+            and dtype, C-contiguous and writable. Where the call fails, part of it may have been written. It is not for
+            int8 and uint8, whose ranges need all embeddings at once, nor for tensors.
 
         Returns
         -------
@@ -268,6 +274,8 @@ class Model(Loaded[_core.Model]):
             Where tensors are asked for and torch is absent.
         """
         _check_options(output_value, precision, truncation)
+        if out is not None:
+            _check_direct(output_value, precision, convert_to_tensor or not convert_to_numpy)
         _arguments.positive("batch_size", batch_size)
         columns = self._truncate_dim if truncate_dim is None else _arguments.positive("truncate_dim", truncate_dim)
         self._check_device(device)
@@ -277,15 +285,12 @@ class Model(Loaded[_core.Model]):
         if single and precision in ("int8", "uint8"):
             raise InvalidArgumentError(f"precision: {precision!r} needs several texts, to take their ranges from")
         prompt = self._prompt(prompt, prompt_name)
+        rows = None if out is None else self._rows(out, None if single else len(texts), columns, precision)
         with progress(show_progress_bar, len(texts)) as told:
-            request: _core._Request = {
-                "prompt": prompt,
-                "normalize_embeddings": bool(normalize_embeddings),
-                "truncate_dim": columns,
-                "fail_on_truncation": truncation == "error",
-                "progress": told,
-            }
-            if output_value != "sentence_embedding":
+            request = self._request(prompt, normalize_embeddings, columns, truncation, told)
+            if rows is not None:
+                truncated, longest = self._encode_into(rows, texts, request, precision)
+            elif output_value != "sentence_embedding":
                 encodings, lengths = self._engine.encode_tokens(texts, request)
                 limit = self.max_seq_length
                 cut = [length for length in lengths if limit is not None and length > limit]
@@ -294,10 +299,10 @@ class Model(Loaded[_core.Model]):
                 embeddings, truncated, longest = self._engine.encode(texts, request)
         if truncation == "warn":
             warn_of_truncation(truncated, len(texts), longest, self.max_seq_length)
+        if out is not None:
+            return out
         if output_value != "sentence_embedding":
-            if torch is not None:
-                encodings = [{key: torch.from_numpy(array) for key, array in row.items()} for row in encodings]
-            outputs = encodings if output_value is None else [row[output_value] for row in encodings]
+            outputs = _outputs(encodings, output_value, torch)
             return outputs[0] if single else outputs
         result: NDArray[Any] = embeddings
         if precision != "float32":
@@ -492,3 +497,15 @@ def _check_options(output_value: str | None, precision: str, truncation: str) ->
     check_truncation(truncation)
     if precision != "float32" and output_value != "sentence_embedding":
         raise InvalidArgumentError(f"precision: {precision!r} is for sentence embeddings, not {output_value!r}")
+
+
+def _check_direct(output_value: str | None, precision: str, tensors: bool) -> None:
+    if output_value != "sentence_embedding" or precision in ("int8", "uint8") or tensors:
+        raise InvalidArgumentError("out: takes sentence embeddings in float32, binary or ubinary, no tensors")
+
+
+def _outputs(encodings: list[dict[str, NDArray[Any]]], output_value: str | None, torch: Any) -> list[Any]:
+    """Return what is asked for of each text, as tensors where there is a torch."""
+    if torch is not None:
+        encodings = [{key: torch.from_numpy(array) for key, array in row.items()} for row in encodings]
+    return encodings if output_value is None else [row[output_value] for row in encodings]

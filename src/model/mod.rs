@@ -26,6 +26,8 @@ pub use self::assembly::Assembly;
 pub(crate) use self::call::Call;
 pub(crate) use self::parts::listed_modules;
 pub(crate) use self::routes::{OtherRoute, Routed};
+#[cfg(feature = "python")]
+pub(crate) use self::stream::Ahead;
 pub use self::stream::EncodeIter;
 
 /// A sentence embedding model.

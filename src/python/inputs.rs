@@ -27,9 +27,10 @@ pub(super) fn inputs(texts: &[Text]) -> Vec<Input<'_>> {
     texts.iter().map(Text::as_input).collect()
 }
 
-/// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name.
-pub(super) fn texts(argument: &str, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
-    inputs.iter().enumerate().map(|(i, item)| text(|| format!("{argument}[{i}]"), &item)).collect()
+/// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name and its place,
+/// which for the list's first item is `first`.
+pub(super) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
+    inputs.iter().enumerate().map(|(i, item)| text(|| format!("{argument}[{}]", first + i), &item)).collect()
 }
 
 fn text(place: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {

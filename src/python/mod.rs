@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use super::arrays::{quantize, similarity, similarity_pairwise};
     #[pymodule_export]
-    use super::model::Model;
+    use super::model::{Model, Stream};
     #[pymodule_export]
     use super::multi_vector::{MultiVectorModel, maxsim, maxsim_pairwise};
     #[pymodule_export]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -12,8 +12,10 @@ use pyo3::types::{PyDict, PyList};
 use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{inputs, texts};
-use super::observer::compute;
+use super::observer::{Watchers, compute, compute_watched};
+use crate::model::Ahead;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
+use crate::schedule::lock;
 
 /// A model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -37,9 +39,15 @@ struct Request {
     truncate_dim: Option<usize>,
     fail_on_truncation: bool,
     progress: Option<Py<PyAny>>,
+    poll: Option<Py<PyAny>>,
 }
 
 impl Request {
+    fn watchers(&self, py: Python<'_>) -> Watchers {
+        let own = |callable: &Option<Py<PyAny>>| callable.as_ref().map(|callable| callable.clone_ref(py));
+        Watchers { progress: own(&self.progress), poll: own(&self.poll) }
+    }
+
     fn options(&self) -> EncodeOptions<'_> {
         EncodeOptions {
             prompt: Some(&self.prompt),
@@ -67,6 +75,39 @@ impl Assembly {
         let pooling = pooling.iter().map(|name| name.parse()).collect::<crate::Result<_>>()?;
         Ok(crate::Assembly { pooling, dense, normalize, num_hidden_layers })
     }
+}
+
+/// Texts that come in chunks, of which one is computed while the next is tokenized.
+#[pyclass(frozen, module = "rushlight._core")]
+pub(super) struct Stream {
+    model: crate::Model,
+    request: Request,
+    ahead: Mutex<Ahead>,
+}
+
+#[pymethods]
+impl Stream {
+    /// Takes the next chunk, the first of whose texts is the `first` of all, and embeds the chunk before it, as
+    /// `Model.encode` does: nothing at the first step, and the last chunk where the next has no texts.
+    fn step<'py>(
+        &self,
+        py: Python<'py>,
+        texts_or_pairs: &Bound<'py, PyList>,
+        first: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
+        let texts = texts("inputs", first, texts_or_pairs)?;
+        let embeddings = compute_watched(py, self.request.watchers(py), |observer| {
+            let options = EncodeOptions { observer: Some(observer), ..self.request.options() };
+            self.model.step(&mut lock(&self.ahead), &inputs(&texts), &options)
+        })?;
+        embedded(py, embeddings)
+    }
+}
+
+/// Embeddings as Python takes them: an array `(n, d)`, how many texts were cut, and the longest one's tokens.
+fn embedded(py: Python<'_>, embeddings: crate::Embeddings) -> PyResult<(Bound<'_, PyAny>, usize, usize)> {
+    let (rows, columns, truncated) = (embeddings.len(), embeddings.dim(), embeddings.truncated());
+    Ok((array(py, embeddings.into_vec(), rows, columns)?, truncated.count, truncated.longest))
 }
 
 #[pymethods]
@@ -113,13 +154,16 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
-        let progress = request.progress.as_ref().map(|progress| progress.clone_ref(py));
-        let embeddings = compute(py, progress, |observer| {
+        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
+        let embeddings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_inputs(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
         })?;
-        let (rows, columns, truncated) = (embeddings.len(), embeddings.dim(), embeddings.truncated());
-        Ok((array(py, embeddings.into_vec(), rows, columns)?, truncated.count, truncated.longest))
+        embedded(py, embeddings)
+    }
+
+    /// Begins to embed a stream of texts.
+    fn stream(&self, request: Request) -> Stream {
+        Stream { model: self.get(), request, ahead: Mutex::default() }
     }
 
     /// Embeds texts: a dict of arrays for each, and the texts' tokens before truncation.
@@ -129,9 +173,8 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
-        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
-        let progress = request.progress.as_ref().map(|progress| progress.clone_ref(py));
-        let encodings = compute(py, progress, |observer| {
+        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
+        let encodings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_tokens(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
         })?;
         let dict = |encoding: crate::Encoding| {
@@ -156,14 +199,14 @@ impl Model {
         py: Python<'_>,
         texts_or_pairs: &Bound<'_, PyList>,
     ) -> PyResult<Vec<(Vec<u32>, Option<Vec<u32>>, usize)>> {
-        let (model, texts) = (self.get(), texts("texts", texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("texts", 0, texts_or_pairs)?);
         let tokens = compute(py, None, |observer| model.tokenize_watched(&inputs(&texts), observer))?;
         Ok(tokens.into_iter().map(|tokens| (tokens.ids, tokens.type_ids, tokens.full_length)).collect())
     }
 
     /// How many tokens each text has, before truncation.
     fn count_tokens(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
-        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         compute(py, None, |observer| model.count_tokens_watched(&inputs(&texts), observer))
     }
 

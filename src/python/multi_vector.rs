@@ -77,7 +77,7 @@ impl MultiVectorModel {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<Embedded<'py>> {
-        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let (embeddings, truncated) = compute(py, request.progress, |observer| {
             let (prompt, observer) = (Some(&*request.prompt), Some(observer));
             let truncation = Truncation::failing(request.fail_on_truncation);

@@ -13,9 +13,18 @@ use crate::schedule::Observer;
 /// How often signals are looked for.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// Looks for Ctrl-C, and passes progress on to a Python callable.
+/// Python callables that watch a call.
+#[derive(Default)]
+pub(super) struct Watchers {
+    /// Told of progress: what is done, and of how much.
+    pub(super) progress: Option<Py<PyAny>>,
+    /// Asked now and then; what it raises stops the call.
+    pub(super) poll: Option<Py<PyAny>>,
+}
+
+/// Looks for Ctrl-C, and passes on what Python's watchers are told and say.
 struct PythonObserver {
-    progress: Option<Py<PyAny>>,
+    watchers: Watchers,
     state: Mutex<State>,
 }
 
@@ -39,7 +48,7 @@ impl PythonObserver {
 
 impl Observer for PythonObserver {
     fn progress(&self, done: usize, total: usize) {
-        if let Some(progress) = &self.progress {
+        if let Some(progress) = &self.watchers.progress {
             self.keep(Python::attach(|py| progress.call1(py, (done, total)).map(|_| ())));
         }
     }
@@ -47,7 +56,10 @@ impl Observer for PythonObserver {
     fn interrupted(&self) -> bool {
         let due = self.state().looked.elapsed() >= PERIOD;
         if due {
-            self.keep(Python::attach(|py| py.check_signals()));
+            self.keep(Python::attach(|py| {
+                py.check_signals()?;
+                self.watchers.poll.as_ref().map_or(Ok(()), |poll| poll.call0(py).map(|_| ()))
+            }));
             self.state().looked = Instant::now();
         }
         self.state().raised.is_some()
@@ -61,8 +73,17 @@ pub(super) fn compute<T: Send>(
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(&dyn Observer) -> Result<T> + Send,
 ) -> PyResult<T> {
+    compute_watched(py, Watchers { progress, poll: None }, work)
+}
+
+/// [`compute`], watched by more than a progress bar.
+pub(super) fn compute_watched<T: Send>(
+    py: Python<'_>,
+    watchers: Watchers,
+    work: impl FnOnce(&dyn Observer) -> Result<T> + Send,
+) -> PyResult<T> {
     let state = Mutex::new(State { looked: Instant::now(), raised: None });
-    let observer = PythonObserver { progress, state };
+    let observer = PythonObserver { watchers, state };
     let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&observer))));
     if let Some(raised) = observer.state().raised.take() {
         return Err(raised);

@@ -72,7 +72,7 @@ impl Reranker {
         pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let (model, pairs) = (self.get(), texts("inputs", pairs)?);
+        let (model, pairs) = (self.get(), texts("inputs", 0, pairs)?);
         let activation = Some(request.activation_fn.parse().into_python(py)?);
         let (scores, truncated) = compute(py, request.progress, |observer| {
             let (prompt, observer) = (Some(&*request.prompt), Some(observer));

@@ -74,7 +74,7 @@ impl SparseModel {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Parts<'py>, usize, usize)> {
-        let (model, texts) = (self.get(), texts("inputs", texts_or_pairs)?);
+        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute(py, request.progress, |observer| {
             let (prompt, max_active_dims) = (Some(&*request.prompt), request.max_active_dims);
             let options = SparseOptions {
