@@ -17,6 +17,7 @@ pub mod process;
 mod quantize;
 mod reranker;
 mod schedule;
+mod shard;
 mod similarity;
 mod source;
 mod sparse;
@@ -33,6 +34,7 @@ pub use options::{Device, EncodeOptions, Kernels, LoadOptions, Token, Truncation
 pub use quantize::{Precision, Quantized, QuantizedValues, quantize};
 pub use reranker::{PredictOptions, Ranked, Reranker, ScoreActivation};
 pub use schedule::Observer;
+pub use shard::Pool;
 pub use similarity::{Matrix, MatrixView, Similarity};
 pub use sparse::{SparseEmbeddings, SparseModel, SparseOptions};
 pub use tokenize::{Input, Tokenizer, Tokens};

@@ -69,6 +69,13 @@ class Model:
     def encode(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _Request
     ) -> tuple[NDArray[np.float32], int, int]: ...
+    def encode_sharded(
+        self,
+        texts_or_pairs: list[str | tuple[str, str]],
+        request: _Request,
+        devices: list[str],
+        chunk_size: int | None,
+    ) -> tuple[NDArray[np.float32], int, int]: ...
     def stream(self, request: _Request) -> Stream: ...
     def encode_tokens(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _Request

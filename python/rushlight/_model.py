@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,12 +14,13 @@ from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
+    from rushlight._pool import Pool
+
 _PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
 
@@ -124,11 +124,6 @@ class Model(Streaming):
         if truncate_dim is not None:
             self.truncate_dim = truncate_dim
 
-    def _take(self, core: _core.Model) -> None:
-        super()._take(core)
-        self._similarity_fn_name = core.similarity_fn_name
-        self._truncate_dim = core.truncate_dim
-
     @classmethod
     def from_backbone(
         cls,
@@ -213,7 +208,9 @@ class Model(Streaming):
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
         truncation: Literal["ignore", "warn", "error"] = "ignore",
-        device: str | None = None,
+        device: str | Iterable[str] | None = None,
+        pool: Pool | None = None,
+        chunk_size: int | None = None,
         out: NDArray[Any] | None = None,
     ) -> Any:
         """Embed texts.
@@ -252,7 +249,11 @@ class Model(Streaming):
             What to do about texts that are longer than `max_seq_length` tokens, which are cut: "ignore", "warn" once a
             call, or "error".
         device
-            None, or the device that the model is on.
+            None, or the device that the model is on; or several devices, each with a worker of its own.
+        pool
+            Workers from `start_multi_process_pool`, in place of `device`.
+        chunk_size
+            Texts that a worker takes at a time; None is a tenth of each worker's share, and at most 5,000.
         out
             An array to write the embeddings into, such as a `numpy.memmap`, and to return: of the result's very shape
             and dtype, C-contiguous and writable. Where the call fails, part of it may have been written. It is not for
@@ -274,12 +275,15 @@ class Model(Streaming):
             Where tensors are asked for and torch is absent.
         """
         _check_options(output_value, precision, truncation)
+        tensors = convert_to_tensor or not convert_to_numpy
         if out is not None:
-            _check_direct(output_value, precision, convert_to_tensor or not convert_to_numpy)
+            _check_direct(output_value, precision, tensors)
         _arguments.positive("batch_size", batch_size)
         columns = self._truncate_dim if truncate_dim is None else _arguments.positive("truncate_dim", truncate_dim)
-        self._check_device(device)
-        torch = _arguments.torch() if convert_to_tensor or not convert_to_numpy else None
+        workers = self._workers(device, pool, chunk_size)
+        if workers is not None and output_value != "sentence_embedding":
+            raise InvalidArgumentError(f"output_value: {output_value!r} is not for several workers")
+        torch = _arguments.torch() if tensors else None
 
         texts, single = _arguments.texts(inputs)
         if single and precision in ("int8", "uint8"):
@@ -288,15 +292,10 @@ class Model(Streaming):
         rows = None if out is None else self._rows(out, None if single else len(texts), columns, precision)
         with progress(show_progress_bar, len(texts)) as told:
             request = self._request(prompt, normalize_embeddings, columns, truncation, told)
-            if rows is not None:
-                truncated, longest = self._encode_into(rows, texts, request, precision)
-            elif output_value != "sentence_embedding":
-                encodings, lengths = self._engine.encode_tokens(texts, request)
-                limit = self.max_seq_length
-                cut = [length for length in lengths if limit is not None and length > limit]
-                truncated, longest = len(cut), max(cut, default=0)
+            if output_value == "sentence_embedding":
+                result, truncated, longest = self._embed(texts, request, precision, workers, rows)
             else:
-                embeddings, truncated, longest = self._engine.encode(texts, request)
+                encodings, truncated, longest = self._encodings(texts, request)
         if truncation == "warn":
             warn_of_truncation(truncated, len(texts), longest, self.max_seq_length)
         if out is not None:
@@ -304,13 +303,19 @@ class Model(Streaming):
         if output_value != "sentence_embedding":
             outputs = _outputs(encodings, output_value, torch)
             return outputs[0] if single else outputs
-        result: NDArray[Any] = embeddings
-        if precision != "float32":
-            result = _core.quantize(embeddings, precision)
         if torch is None:
             return result[0] if single else result
         tensor = torch.from_numpy(result[0] if single else result)
         return tensor if convert_to_tensor or single else list(tensor)
+
+    def _encodings(
+        self, texts: list[str | tuple[str, str]], request: _core._Request
+    ) -> tuple[list[dict[str, NDArray[Any]]], int, int]:
+        """Return all that is computed of each text, how many were cut, and the longest of those."""
+        encodings, lengths = self._engine.encode_tokens(texts, request)
+        limit = self.max_seq_length
+        cut = [length for length in lengths if limit is not None and length > limit]
+        return encodings, len(cut), max(cut, default=0)
 
     def encode_query(
         self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
@@ -389,31 +394,6 @@ class Model(Streaming):
         """The tokenizer: `encode`, `decode`, `vocab_size`."""
         return Tokenizer(self._engine)
 
-    # Comparing
-
-    def similarity(self, a: Any, b: Any) -> NDArray[np.float32]:
-        """Compare every embedding in `a` with every one in `b`, by `similarity_fn_name`.
-
-        Parameters
-        ----------
-        a, b
-            Arrays, tensors or lists, `(n, d)` and `(m, d)`, of any float dtype; `(d,)` is one embedding.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 `(n, m)`; higher is more similar.
-        """
-        return self._compare(_core.similarity, a, b)
-
-    def similarity_pairwise(self, a: Any, b: Any) -> NDArray[np.float32]:
-        """Compare each embedding in `a` with the one at its place in `b`: float32 `(n,)`."""
-        return self._compare(_core.similarity_pairwise, a, b)
-
-    def _compare(self, compare: Callable[..., NDArray[np.float32]], a: Any, b: Any) -> NDArray[np.float32]:
-        _ = self._engine  # it isn't needed, but a closed model must say so
-        return compare(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
-
     # Settings
 
     @property
@@ -427,49 +407,6 @@ class Model(Streaming):
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
         self._engine.max_seq_length = _arguments.positive("max_seq_length", tokens)
-
-    @property
-    def similarity_fn_name(self) -> str:
-        """What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"."""
-        return self._similarity_fn_name
-
-    @similarity_fn_name.setter
-    def similarity_fn_name(self, name: str) -> None:
-        _arguments.one_of("similarity_fn_name", name, _SIMILARITIES)
-        self._similarity_fn_name = name
-
-    @property
-    def truncate_dim(self) -> int | None:
-        """How many columns of an embedding are kept, where they are limited."""
-        return self._truncate_dim
-
-    @truncate_dim.setter
-    def truncate_dim(self, columns: int | None) -> None:
-        self._truncate_dim = None if columns is None else _arguments.positive("truncate_dim", columns)
-
-    @contextmanager
-    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
-        """Set `truncate_dim` within a `with` block."""
-        before = self._truncate_dim
-        self.truncate_dim = truncate_dim
-        try:
-            yield
-        finally:
-            self._truncate_dim = before
-
-    @property
-    def embedding_dimension(self) -> int:
-        """Columns of an embedding, after truncation."""
-        width = self._engine.embedding_dimension
-        return width if self._truncate_dim is None else min(width, self._truncate_dim)
-
-    def get_embedding_dimension(self) -> int:
-        """Return `embedding_dimension`."""
-        return self.embedding_dimension
-
-    def get_sentence_embedding_dimension(self) -> int:
-        """Return `embedding_dimension`; the older name."""
-        return self.embedding_dimension
 
     # Saving
 

@@ -9,8 +9,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from rushlight import _arguments, _core
-from rushlight._loaded import Loaded, check_truncation, warn_of_truncation
-from rushlight.exceptions import InvalidInputError
+from rushlight._comparing import Comparing
+from rushlight._loaded import check_truncation, warn_of_truncation
+from rushlight._pool import Pool, devices_of
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,10 +23,8 @@ if TYPE_CHECKING:
 poll: ContextVar[Callable[[], None] | None] = ContextVar("poll", default=None)
 
 
-class Streaming(Loaded[_core.Model]):
+class Streaming(Comparing):
     """What a model of sentence embeddings does beside `encode`."""
-
-    _truncate_dim: int | None
 
     if TYPE_CHECKING:
         encode: Callable[..., Any]
@@ -119,6 +119,78 @@ class Streaming(Loaded[_core.Model]):
             return await asyncio.get_running_loop().run_in_executor(None, work)
         finally:
             over.set()
+
+    # Pools
+
+    def start_multi_process_pool(self, target_devices: Iterable[str] | None = None) -> Pool:
+        """Return a pool with a worker on each of the devices, for `encode(..., pool=...)`.
+
+        Workers are threads that take chunks of texts from one queue; those on a CPU share its limit of threads, of
+        which a single call uses all anyway. Order, bits and errors are those of a call without a pool.
+
+        Parameters
+        ----------
+        target_devices
+            Devices, which may come several times; None is the model's own.
+
+        Raises
+        ------
+        DeviceError
+            Where one isn't the model's.
+        """
+        pool = Pool([self.device] if target_devices is None else target_devices)
+        for device in pool.devices():
+            self._check_device(device)
+        return pool
+
+    def stop_multi_process_pool(self, pool: Pool) -> None:
+        """End a pool: the same as its `close`."""
+        pool.close()
+
+    def encode_multi_process(
+        self, inputs: Iterable[str | tuple[str, str]], pool: Pool, *, chunk_size: int | None = None, **options: Any
+    ) -> Any:
+        """Embed texts by the workers of a pool: `encode`, whose arguments it takes; the older name."""
+        return self.encode(inputs, pool=pool, chunk_size=chunk_size, **options)
+
+    def _workers(
+        self, device: str | Iterable[str] | None, pool: Pool | None, chunk_size: int | None
+    ) -> tuple[list[str], int | None] | None:
+        """Return a device for each of several workers, and their chunks' size; None where a call is the model's own."""
+        if chunk_size is not None:
+            chunk_size = _arguments.positive("chunk_size", chunk_size)
+        if pool is None and (device is None or isinstance(device, str)):
+            self._check_device(device)
+            return None
+        if pool is None:
+            devices = devices_of("device", device or ())
+        elif isinstance(pool, Pool):
+            devices = pool.devices()
+        else:
+            raise InvalidArgumentError(f"pool: must come from start_multi_process_pool, got {type(pool).__name__}")
+        for one in devices:
+            self._check_device(one)
+        return devices, chunk_size
+
+    def _embed(
+        self,
+        texts: list[str | tuple[str, str]],
+        request: _core._Request,
+        precision: str,
+        workers: tuple[list[str], int | None] | None,
+        out: NDArray[Any] | None,
+    ) -> tuple[NDArray[Any], int, int]:
+        """Return embeddings in a precision, how many texts were cut, and the longest one's tokens."""
+        if out is not None and workers is None:
+            return out, *self._encode_into(out, texts, request, precision)
+        if workers is None:
+            embeddings, cut, longest = self._engine.encode(texts, request)
+        else:
+            embeddings, cut, longest = self._engine.encode_sharded(texts, request, *workers)
+        result: NDArray[Any] = embeddings if precision == "float32" else _core.quantize(embeddings, precision)
+        if out is not None:
+            out[...] = result
+        return result, cut, longest
 
     def _rows(self, out: Any, count: int | None, columns: int | None, precision: str) -> NDArray[Any]:
         """Return the caller's array as rows for `count` embeddings, None being a single one, if it has their shape."""

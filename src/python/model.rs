@@ -161,6 +161,25 @@ impl Model {
         embedded(py, embeddings)
     }
 
+    /// The same, by a worker on each of the devices; so many texts at a time.
+    fn encode_sharded<'py>(
+        &self,
+        py: Python<'py>,
+        texts_or_pairs: &Bound<'py, PyList>,
+        request: Request,
+        devices: Vec<String>,
+        chunk_size: Option<usize>,
+    ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
+        let devices = devices.iter().map(|device| device.parse()).collect::<crate::Result<Vec<_>>>().into_python(py)?;
+        let pool = crate::Pool::new(&self.get(), &devices).into_python(py)?;
+        let texts = texts("inputs", 0, texts_or_pairs)?;
+        let embeddings = compute_watched(py, request.watchers(py), |observer| {
+            let options = EncodeOptions { observer: Some(observer), ..request.options() };
+            pool.encode_inputs(&inputs(&texts), &options, chunk_size)
+        })?;
+        embedded(py, embeddings)
+    }
+
     /// Begins to embed a stream of texts.
     fn stream(&self, request: Request) -> Stream {
         Stream { model: self.get(), request, ahead: Mutex::default() }
