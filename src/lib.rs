@@ -23,6 +23,7 @@ mod source;
 mod sparse;
 mod team;
 mod tokenize;
+pub mod util;
 mod weights;
 
 pub use config::PoolingMode;

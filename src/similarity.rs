@@ -3,12 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::{Isa, dot};
 use crate::process;
 use crate::schedule::{self, Observer};
+
+mod matrix;
+
+pub use matrix::{Matrix, MatrixView};
 
 /// How two embeddings are compared; the larger the score, the more alike they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -74,104 +77,6 @@ impl FromStr for Similarity {
     }
 }
 
-/// A matrix of float32 in row-major order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
-    rows: usize,
-    columns: usize,
-    data: Vec<f32>,
-}
-
-impl Matrix {
-    /// A matrix of `rows * columns` numbers.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] where `data` has another number of them.
-    pub fn new(rows: usize, columns: usize, data: Vec<f32>) -> Result<Self> {
-        MatrixView::new(rows, columns, &data)?;
-        Ok(Self { rows, columns, data })
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Number of columns.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// One row, `columns` numbers.
-    ///
-    /// # Panics
-    /// As slices do, where there is no row `i`.
-    pub fn row(&self, i: usize) -> &[f32] {
-        self.view().row(i)
-    }
-
-    /// All numbers, row by row.
-    pub fn as_slice(&self) -> &[f32] {
-        &self.data
-    }
-
-    /// All numbers, row by row.
-    pub fn into_vec(self) -> Vec<f32> {
-        self.data
-    }
-
-    /// The same, borrowed.
-    pub fn view(&self) -> MatrixView<'_> {
-        MatrixView { rows: self.rows, columns: self.columns, data: &self.data }
-    }
-}
-
-/// A [`Matrix`] whose numbers are borrowed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MatrixView<'a> {
-    rows: usize,
-    columns: usize,
-    data: &'a [f32],
-}
-
-impl<'a> MatrixView<'a> {
-    /// A matrix of `rows * columns` numbers.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] where `data` has another number of them.
-    pub fn new(rows: usize, columns: usize, data: &'a [f32]) -> Result<Self> {
-        if rows.checked_mul(columns) == Some(data.len()) {
-            return Ok(Self { rows, columns, data });
-        }
-        let problem = format!("a matrix of {rows} x {columns} can't be made of {} numbers", data.len());
-        Err(Error::argument("data", problem))
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Number of columns.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// One row, `columns` numbers.
-    ///
-    /// # Panics
-    /// As slices do, where there is no row `i`.
-    pub fn row(&self, i: usize) -> &'a [f32] {
-        assert!(i < self.rows, "row {i} of a matrix of {} rows", self.rows);
-        &self.data[i * self.columns..][..self.columns]
-    }
-
-    /// All numbers, row by row.
-    pub fn as_slice(&self) -> &'a [f32] {
-        self.data
-    }
-}
-
 /// What a computation runs on, and who watches it.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
@@ -198,12 +103,6 @@ impl<'a> Run<'a> {
 
     pub(crate) fn observer(&self) -> &'a dyn Observer {
         self.observer
-    }
-}
-
-impl<'a> From<&'a Embeddings> for MatrixView<'a> {
-    fn from(embeddings: &'a Embeddings) -> Self {
-        Self { rows: embeddings.len(), columns: embeddings.dim(), data: embeddings.as_slice() }
     }
 }
 
@@ -311,18 +210,50 @@ fn tiles<'a>(
 impl Tile<'_> {
     fn compare(self, kind: Similarity, isa: Isa, width: usize) {
         let mut scratch = Scratch::default();
-        let (a, b, sums) = scratch.sides(kind, isa, self.a, self.b, width);
-        let columns = b.len() / width;
-        sums.resize(self.out.len() * columns);
-        match kind {
-            Similarity::Cosine | Similarity::Dot => dot::dots(isa, a, b, width, sums),
-            Similarity::Euclidean => dot::squared_distances(isa, a, b, width, sums),
-            Similarity::Manhattan => dot::manhattans(isa, a, b, width, sums),
-        }
-        for (out, sums) in self.out.into_iter().zip(sums.chunks_exact(columns)) {
-            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = kind.score(*sum));
+        let scores = scratch.scores(kind, isa, self.a, self.b, width);
+        for (out, scores) in self.out.into_iter().zip(scores.chunks_exact(self.b.len() / width)) {
+            out.copy_from_slice(scores);
         }
     }
+}
+
+/// Some scores of all those of two matrices: of `scores.len() / columns` rows of the one from `row` on, with `columns`
+/// rows of the other from `column` on.
+pub(crate) struct Scores<'a> {
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    pub(crate) columns: usize,
+    pub(crate) scores: &'a [f32],
+}
+
+/// Calls `visit` with the scores of [`similarity`], some at a time, in any order, on many threads: never are all of them
+/// in memory.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where the widths differ; [`Error::Interrupted`].
+pub(crate) fn visit(
+    kind: Similarity,
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
+    run: Run<'_>,
+    visit: impl Fn(Scores<'_>) + Sync,
+) -> Result<()> {
+    let width = same_width(a, b)?;
+    let size = tile_rows(width.max(1));
+    let tiles = (0..b.rows).step_by(size).flat_map(|j| (0..a.rows).step_by(size).map(move |i| (i, j)));
+    let count = a.rows.div_ceil(size).saturating_mul(b.rows.div_ceil(size));
+    let threads = run.threads(count, a.rows.saturating_mul(b.data.len()));
+    schedule::run(tiles, threads, run.observer, &|| {}, |(row, column), _| {
+        let (a, b) = (a.some_rows(row, size), b.some_rows(column, size));
+        let columns = b.rows;
+        let mut scratch = Scratch::default();
+        if width == 0 {
+            visit(Scores { row, column, columns, scores: &vec![0.0; a.rows * columns] });
+        } else {
+            visit(Scores { row, column, columns, scores: scratch.scores(kind, run.isa, a.data, b.data, width) });
+        }
+        Ok(())
+    })
 }
 
 /// Memory that a tile is computed in.
@@ -334,6 +265,19 @@ struct Scratch {
 }
 
 impl Scratch {
+    /// The scores of each row of `a` with each row of `b`.
+    fn scores<'a>(&'a mut self, kind: Similarity, isa: Isa, a: &'a [f32], b: &'a [f32], width: usize) -> &'a [f32] {
+        let (a, b, sums) = self.sides(kind, isa, a, b, width);
+        sums.resize(a.len() / width * (b.len() / width));
+        match kind {
+            Similarity::Cosine | Similarity::Dot => dot::dots(isa, a, b, width, sums),
+            Similarity::Euclidean => dot::squared_distances(isa, a, b, width, sums),
+            Similarity::Manhattan => dot::manhattans(isa, a, b, width, sums),
+        }
+        sums.iter_mut().for_each(|sum| *sum = kind.score(*sum));
+        sums
+    }
+
     /// Both sides as the kernel wants them, for the cosine normalized; and room for the sums.
     fn sides<'a>(
         &'a mut self,

@@ -8,7 +8,7 @@ Examples
 (1, 384)
 """
 
-from rushlight import _arguments, _core, exceptions
+from rushlight import _arguments, _core, exceptions, util
 from rushlight._core import __version__, get_num_threads, info
 from rushlight._model import Model
 from rushlight._multi_vector import MultiVectorModel
@@ -29,6 +29,7 @@ __all__ = [
     "get_num_threads",
     "info",
     "set_num_threads",
+    "util",
 ]
 
 

@@ -53,16 +53,26 @@ pub(super) fn similarity_pairwise<'py>(
 }
 
 /// Embeddings in a smaller precision: int8 or uint8 `(n, d)`, or packed bits `(n, ceil(d / 8))`.
+///
+/// `ranges` are `(2, d)`, `calibration` is `(any, d)`; the caller has seen to it.
 #[pyfunction]
+#[pyo3(signature = (embeddings, precision, ranges=None, calibration=None))]
 pub(super) fn quantize<'py>(
     py: Python<'py>,
     embeddings: PyReadonlyArray2<'py, f32>,
     precision: &str,
+    ranges: Option<PyReadonlyArray2<'py, f32>>,
+    calibration: Option<PyReadonlyArray2<'py, f32>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let precision: Precision = precision.parse().into_python(py)?;
     let embeddings = view(&embeddings)?;
-    let quantized =
-        compute(py, None, |_| crate::quantize(embeddings.as_slice(), embeddings.columns(), precision, None, None))?;
+    let ranges = ranges.as_ref().map(view).transpose()?;
+    let calibration = calibration.as_ref().map(view).transpose()?;
+    let quantized = compute(py, None, |_| {
+        let ranges = ranges.map(|ranges| (ranges.row(0), ranges.row(1)));
+        let calibration = calibration.as_ref().map(MatrixView::as_slice);
+        crate::quantize(embeddings.as_slice(), embeddings.columns(), precision, ranges, calibration)
+    })?;
     let (rows, columns) = (embeddings.rows(), quantized.columns);
     match quantized.values {
         QuantizedValues::Float32(values) => array(py, values, rows, columns),

@@ -8,6 +8,7 @@ mod multi_vector;
 mod observer;
 mod reranker;
 mod sparse;
+mod util;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,8 @@ mod _core {
     use super::reranker::Reranker;
     #[pymodule_export]
     use super::sparse::{SparseModel, sparse_similarity};
+    #[pymodule_export]
+    use super::util::{community_detection, paraphrase_mining, semantic_search};
     #[pymodule_export]
     use super::{find_model, get_num_threads, info, set_num_threads};
 

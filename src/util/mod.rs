@@ -1,0 +1,96 @@
+//! What is done with embeddings: comparing, searching, mining for pairs, finding communities.
+//!
+//! All of it is exact, on as many threads as [`process`](crate::process) allows, in memory that grows with the rows and the
+//! result but not with the number of comparisons. Of equal scores the lower index comes first; NaN is below every number.
+
+mod best;
+mod communities;
+mod mining;
+mod search;
+
+#[cfg(test)]
+mod tests;
+
+pub use mining::Pair;
+pub use search::Hit;
+
+pub(crate) use communities::communities;
+pub(crate) use mining::mine;
+pub(crate) use search::search;
+
+use crate::error::Result;
+use crate::schedule::Nobody;
+use crate::similarity::{self, Matrix, MatrixView, Run, Similarity};
+
+/// The scores of every row of `a`, `(n, width)`, with every row of `b`, `(m, width)`: `(n, m)`.
+///
+/// # Errors
+/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where the widths differ or the result is larger than the
+/// memory.
+pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Matrix> {
+    similarity::similarity(kind, a, b, Run::watched_by(&Nobody)?)
+}
+
+/// The score of each row of `a` with the same row of `b`: `n` of them.
+///
+/// # Errors
+/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where the widths or the numbers of rows differ.
+pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Vec<f32>> {
+    similarity::pairwise(kind, a, b, Run::watched_by(&Nobody)?)
+}
+
+/// The `top_k` rows of `corpus` that are most similar to each query, the best first; fewer where it has fewer.
+///
+/// # Errors
+/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where the widths differ or `top_k` is 0.
+///
+/// # Examples
+/// ```
+/// use rushlight::util::semantic_search;
+/// use rushlight::{Matrix, Similarity};
+///
+/// let queries = Matrix::new(1, 2, vec![1.0, 0.0])?;
+/// let corpus = Matrix::new(3, 2, vec![0.0, 1.0, 2.0, 0.0, 1.0, 1.0])?;
+/// let hits = semantic_search(queries.view(), corpus.view(), 2, Similarity::Cosine)?;
+/// assert_eq!(hits[0][0].corpus_id, 1);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+pub fn semantic_search(
+    queries: MatrixView<'_>,
+    corpus: MatrixView<'_>,
+    top_k: usize,
+    kind: Similarity,
+) -> Result<Vec<Vec<Hit>>> {
+    search(kind, queries, corpus, top_k, Run::watched_by(&Nobody)?)
+}
+
+/// The most similar pairs among each row and its `top_k` most similar others: `max_pairs` of them at most, each once, the
+/// best first.
+///
+/// # Errors
+/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where `max_pairs` or `top_k` is 0.
+pub fn paraphrase_mining_embeddings(
+    embeddings: MatrixView<'_>,
+    max_pairs: usize,
+    top_k: usize,
+    kind: Similarity,
+) -> Result<Vec<Pair>> {
+    mine(kind, embeddings, max_pairs, top_k, Run::watched_by(&Nobody)?)
+}
+
+/// Groups of rows whose cosine with one of them, the centre, is at least `threshold`: the largest group first, of each the
+/// centre first and the others by falling similarity. No row is in two of them.
+///
+/// Every row is the centre of a candidate. They are taken by their size, those of one size by their centre: a candidate
+/// whose centre is taken is left out, the others lose the members that are taken, and stay where `min_community_size` are
+/// left.
+///
+/// # Errors
+/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where `threshold` is NaN or `min_community_size` is 0.
+pub fn community_detection(
+    embeddings: MatrixView<'_>,
+    threshold: f32,
+    min_community_size: usize,
+) -> Result<Vec<Vec<usize>>> {
+    communities(embeddings, threshold, min_community_size, Run::watched_by(&Nobody)?)
+}

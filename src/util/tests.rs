@@ -1,0 +1,110 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const KINDS: [Similarity; 4] = [Similarity::Cosine, Similarity::Dot, Similarity::Euclidean, Similarity::Manhattan];
+
+/// Rows of a few whole numbers: many ties.
+fn rows(most: usize) -> impl Strategy<Value = Matrix> {
+    (0..=most).prop_flat_map(|n| {
+        let numbers = prop::collection::vec((-2i8..3).prop_map(f32::from), n * 3);
+        numbers.prop_map(move |numbers| Matrix::new(n, 3, numbers).unwrap())
+    })
+}
+
+/// All ids by their scores in a row of a matrix.
+fn order(scores: &[f32]) -> Vec<usize> {
+    let mut ids: Vec<_> = (0..scores.len()).collect();
+    ids.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap());
+    ids
+}
+
+proptest! {
+    #[test]
+    fn search_is_a_sort_cut_short(queries in rows(5), corpus in rows(700), top_k in 1usize..20) {
+        for kind in KINDS {
+            let scores = similarity(kind, queries.view(), corpus.view()).unwrap();
+            let found = semantic_search(queries.view(), corpus.view(), top_k, kind).unwrap();
+            prop_assert_eq!(found.len(), queries.rows());
+            for (i, hits) in found.iter().enumerate() {
+                let truth: Vec<_> = order(scores.row(i)).into_iter().take(top_k).collect();
+                prop_assert_eq!(hits.iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), truth);
+                for hit in hits {
+                    prop_assert_eq!(hit.score, scores.row(i)[hit.corpus_id]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn mining_finds_the_best_pairs_once(rows in rows(40), max_pairs in 1usize..60) {
+        for kind in KINDS {
+            let scores = similarity(kind, rows.view(), rows.view()).unwrap();
+            let mut truth: Vec<_> = (0..rows.rows()).flat_map(|j| (0..j).map(move |i| (i, j))).collect();
+            truth.sort_by(|a, b| {
+                scores.row(b.0)[b.1].partial_cmp(&scores.row(a.0)[a.1]).unwrap().then(a.cmp(b))
+            });
+            truth.truncate(max_pairs);
+            let pairs = paraphrase_mining_embeddings(rows.view(), max_pairs, 40, kind).unwrap();
+            prop_assert_eq!(pairs.iter().map(|pair| (pair.i, pair.j)).collect::<Vec<_>>(), truth);
+        }
+    }
+
+    #[test]
+    fn communities_are_those_of_the_plain_rules(
+        rows in rows(30), threshold in prop::sample::select(vec![-1.0f32, 0.5, 0.75, 0.99]), least in 1usize..6,
+    ) {
+        let scores = similarity(Similarity::Cosine, rows.view(), rows.view()).unwrap();
+        let close = |i: usize| -> Vec<usize> {
+            order(scores.row(i)).into_iter().filter(|j| scores.row(i)[*j] >= threshold).collect()
+        };
+        let mut candidates: Vec<_> = (0..rows.rows()).map(|i| (i, close(i))).filter(|(_, c)| c.len() >= least).collect();
+        candidates.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+        let (mut taken, mut truth) = (Vec::new(), Vec::new());
+        for (centre, members) in candidates {
+            let free: Vec<_> = members.into_iter().filter(|member| !taken.contains(member)).collect();
+            if !taken.contains(&centre) && free.len() >= least {
+                let community: Vec<_> = [centre].into_iter().chain(free.into_iter().filter(|i| *i != centre)).collect();
+                taken.extend(&community);
+                truth.push(community);
+            }
+        }
+        truth.sort_by_key(|community| std::cmp::Reverse(community.len()));
+        prop_assert_eq!(community_detection(rows.view(), threshold, least).unwrap(), truth);
+    }
+}
+
+#[test]
+fn not_a_number_is_found_last() {
+    let corpus = Matrix::new(4, 1, vec![f32::NAN, f32::NEG_INFINITY, f32::NAN, 2.0]).unwrap();
+    let query = Matrix::new(1, 1, vec![1.0]).unwrap();
+    for (top_k, truth) in [(4, &[3, 1, 0, 2][..]), (3, &[3, 1, 0])] {
+        let hits = semantic_search(query.view(), corpus.view(), top_k, Similarity::Dot).unwrap();
+        assert_eq!(hits[0].iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), truth);
+    }
+}
+
+#[test]
+fn both_zeros_are_one_score_and_no_width_is_zero() {
+    let corpus = Matrix::new(3, 1, vec![-0.0, 0.0, -0.0]).unwrap();
+    let one = Matrix::new(1, 1, vec![1.0]).unwrap();
+    let ids = |queries: &Matrix, corpus: &Matrix| -> Vec<usize> {
+        let hits = semantic_search(queries.view(), corpus.view(), 9, Similarity::Dot).unwrap();
+        hits[0].iter().map(|hit| hit.corpus_id).collect()
+    };
+    assert_eq!(ids(&one, &corpus), [0, 1, 2]);
+    assert_eq!(ids(&Matrix::new(1, 0, vec![]).unwrap(), &Matrix::new(2, 0, vec![]).unwrap()), [0, 1]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let (one, two) = (Matrix::new(1, 1, vec![1.0]).unwrap(), Matrix::new(1, 2, vec![1.0; 2]).unwrap());
+    let said = |message: String, word: &str| assert!(message.starts_with(word), "{message}");
+    let dot = Similarity::Dot;
+    said(semantic_search(one.view(), two.view(), 1, dot).unwrap_err().to_string(), "corpus: must be as wide");
+    said(semantic_search(one.view(), one.view(), 0, dot).unwrap_err().to_string(), "top_k");
+    said(paraphrase_mining_embeddings(one.view(), 0, 1, dot).unwrap_err().to_string(), "max_pairs");
+    said(paraphrase_mining_embeddings(one.view(), 1, 0, dot).unwrap_err().to_string(), "top_k");
+    said(community_detection(one.view(), f32::NAN, 1).unwrap_err().to_string(), "threshold");
+    said(community_detection(one.view(), 0.5, 0).unwrap_err().to_string(), "min_community_size");
+}
