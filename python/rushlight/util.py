@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rushlight._model import Model
 
-    ScoreFunction = str | Callable[[Any, Any], Any]
+    _ScoreFunction = str | Callable[[Any, Any], Any]
 
 __all__ = [
     "community_detection",
@@ -107,7 +107,7 @@ def semantic_search(
     query_chunk_size: int = 100,
     corpus_chunk_size: int = 500_000,
     top_k: int = 10,
-    score_function: ScoreFunction = cos_sim,
+    score_function: _ScoreFunction = cos_sim,
 ) -> list[list[dict[str, Any]]]:
     """Find the embeddings of a corpus that are most similar to each query.
 
@@ -156,7 +156,7 @@ def paraphrase_mining(
     corpus_chunk_size: int = 100_000,
     max_pairs: int = 500_000,
     top_k: int = 100,
-    score_function: ScoreFunction = cos_sim,
+    score_function: _ScoreFunction = cos_sim,
 ) -> list[list[Any]]:
     """Embed sentences and find the most similar pairs of them; see `paraphrase_mining_embeddings`."""
     embeddings = model.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
@@ -171,7 +171,7 @@ def paraphrase_mining_embeddings(
     corpus_chunk_size: int = 100_000,
     max_pairs: int = 500_000,
     top_k: int = 100,
-    score_function: ScoreFunction = cos_sim,
+    score_function: _ScoreFunction = cos_sim,
 ) -> list[list[Any]]:
     """Find the most similar pairs among each embedding and its `top_k` most similar others.
 
@@ -340,7 +340,7 @@ def _same_width(a_name: str, a: Any, b_name: str, b: Any) -> tuple[NDArray[np.fl
     raise InvalidArgumentError(f"{b_name}: must be as wide as {a_name}, {a.shape[1]}, got {b.shape[1]}")
 
 
-def _score_function(function: ScoreFunction) -> ScoreFunction:
+def _score_function(function: _ScoreFunction) -> ScoreFunction:
     """Return the core's name of a score function, or a callable that the core does not have."""
     if isinstance(function, str):
         _arguments.one_of("score_function", function, tuple(_NAMES))
