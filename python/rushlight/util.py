@@ -340,7 +340,7 @@ def _same_width(a_name: str, a: Any, b_name: str, b: Any) -> tuple[NDArray[np.fl
     raise InvalidArgumentError(f"{b_name}: must be as wide as {a_name}, {a.shape[1]}, got {b.shape[1]}")
 
 
-def _score_function(function: _ScoreFunction) -> ScoreFunction:
+def _score_function(function: _ScoreFunction) -> _ScoreFunction:
     """Return the core's name of a score function, or a callable that the core does not have."""
     if isinstance(function, str):
         _arguments.one_of("score_function", function, tuple(_NAMES))
