@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -48,12 +49,19 @@ struct Threads {
     /// As far as it has been asked for or set.
     limit: Option<usize>,
     running: usize,
-    /// Those that wait, first come first served: a long call's pieces don't keep a short one waiting.
-    waiting: VecDeque<u64>,
+    /// Those that wait, first come first served: a long call's pieces don't keep a short one waiting. The first alone is
+    /// woken.
+    waiting: VecDeque<(u64, Thread)>,
     next_ticket: u64,
 }
 
 impl Threads {
+    fn wake_first(&self) {
+        if let Some((_, first)) = self.waiting.front() {
+            first.unpark();
+        }
+    }
+
     fn limit(&mut self) -> Result<usize> {
         match self.limit {
             Some(limit) => Ok(limit),
@@ -66,7 +74,6 @@ impl Threads {
 struct Shared {
     process: u32,
     threads: Mutex<Threads>,
-    freed: Condvar,
     /// The limit that was set, or 0: for a fork's child, which must not wait for the lock.
     limit: AtomicUsize,
 }
@@ -74,12 +81,7 @@ struct Shared {
 impl Shared {
     fn new(limit: Option<usize>) -> Self {
         let threads = Threads { limit, ..Threads::default() };
-        Self {
-            process: std::process::id(),
-            threads: Mutex::new(threads),
-            freed: Condvar::new(),
-            limit: AtomicUsize::new(limit.unwrap_or(0)),
-        }
+        Self { process: std::process::id(), threads: Mutex::new(threads), limit: AtomicUsize::new(limit.unwrap_or(0)) }
     }
 
     /// That of this process. A fork's child has none of the threads that were running, one of which may have held the lock
@@ -140,9 +142,10 @@ pub fn set_num_threads(limit: usize) -> Result<()> {
     }
     // What the environment says is of no matter from here on, so it may be wrong.
     let shared = Shared::get();
-    shared.lock().limit = Some(limit);
     shared.limit.store(limit, Ordering::Relaxed);
-    shared.freed.notify_all();
+    let mut threads = shared.lock();
+    threads.limit = Some(limit);
+    threads.wake_first();
     Ok(())
 }
 
@@ -153,7 +156,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut threads = self.0.lock();
         threads.running = threads.running.saturating_sub(1);
-        self.0.freed.notify_all();
+        threads.wake_first();
     }
 }
 
@@ -162,8 +165,10 @@ struct Ticket(&'static Shared, u64);
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.lock().waiting.retain(|ticket| *ticket != self.1);
-        self.0.freed.notify_all();
+        let mut threads = self.0.lock();
+        threads.waiting.retain(|(ticket, _)| *ticket != self.1);
+        // There may be room for the next one, too.
+        threads.wake_first();
     }
 }
 
@@ -177,16 +182,18 @@ pub(crate) fn permit(checkpoint: &dyn Fn() -> Result<()>) -> Result<Permit> {
         let mut threads = shared.lock();
         threads.next_ticket += 1;
         let ticket = threads.next_ticket;
-        threads.waiting.push_back(ticket);
+        threads.waiting.push_back((ticket, std::thread::current()));
         Ticket(shared, ticket)
     };
     loop {
         let mut threads = shared.lock();
-        if threads.running < threads.limit()? && threads.waiting.front() == Some(&ticket.1) {
+        let first = threads.waiting.front().is_some_and(|(first, _)| *first == ticket.1);
+        if first && threads.running < threads.limit()? {
             threads.running += 1;
             return Ok(Permit(shared));
         }
-        drop(shared.freed.wait_timeout(threads, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner));
+        drop(threads);
+        std::thread::park_timeout(Duration::from_millis(50));
         checkpoint()?;
     }
 }

@@ -360,6 +360,7 @@ def test_an_error_in_the_progress_bar_is_raised(model: Model, monkeypatch: pytes
         "truncate_dim": None,
         "fail_on_truncation": False,
         "progress": broken,
+        "poll": None,
     }
     with pytest.raises(ZeroDivisionError):
         model._engine.encode(TEXTS, request)
