@@ -181,8 +181,10 @@ fn shard<W: Sync, T: Send>(
             work(&workers[0]);
         }
         loop {
-            let guard = lock(&results);
-            let (guard, _) = news.wait_timeout(guard, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            let mut guard = lock(&results);
+            if guard.workers > 0 {
+                (guard, _) = news.wait_timeout(guard, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            }
             let (inputs, ended) = (guard.inputs, guard.workers == 0);
             drop(guard);
             observer.progress(inputs, total);

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from typing_extensions import Self
-
 
 class Pool(AbstractContextManager["Pool"]):
     """The devices over which calls of `encode` spread, for as long as it is open: see `start_multi_process_pool`.
@@ -28,9 +26,6 @@ class Pool(AbstractContextManager["Pool"]):
     def close(self) -> None:
         """End it; calls that are given it after that raise."""
         self._open = False
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
