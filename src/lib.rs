@@ -29,7 +29,7 @@ mod weights;
 pub use config::PoolingMode;
 pub use embeddings::{Embeddings, Encoding, Truncated};
 pub use error::{Error, Result};
-pub use model::{Assembly, EncodeIter, Model};
+pub use model::{Assembly, ChunkOptions, EncodeIter, Model};
 pub use multi_vector::{MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity};
 pub use options::{Device, EncodeOptions, Kernels, LoadOptions, Token, Truncation};
 pub use quantize::{Precision, Quantized, QuantizedValues, quantize};

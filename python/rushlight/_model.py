@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rushlight import _arguments, _core, _source
+from rushlight._chunking import Chunking
 from rushlight._loaded import check_truncation, logger, progress, warn_of_truncation
-from rushlight._streaming import Streaming
 from rushlight._tokenizer import Tokenizer
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
@@ -24,7 +24,7 @@ _PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
 
-class Model(Streaming):
+class Model(Chunking):
     """A sentence embedding model.
 
     Parameters

@@ -194,7 +194,7 @@ impl Model {
     }
 
     /// What the tokenizer does with an input: on a thread that can be left behind, where it may take long.
-    fn interruptible<T: Send + 'static>(
+    pub(super) fn interruptible<T: Send + 'static>(
         &self,
         input: Input<'_>,
         checkpoint: &dyn Fn() -> Result<()>,

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod call;
+mod chunks;
 mod encode;
 mod parts;
 mod routes;
@@ -24,6 +25,7 @@ use crate::tokenize::Fill;
 
 pub use self::assembly::Assembly;
 pub(crate) use self::call::Call;
+pub use self::chunks::ChunkOptions;
 pub(crate) use self::parts::listed_modules;
 pub(crate) use self::routes::{OtherRoute, Routed};
 #[cfg(feature = "python")]

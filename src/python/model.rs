@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use numpy::PyArray1;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
 
 use super::arrays::array;
@@ -227,6 +228,20 @@ impl Model {
     fn count_tokens(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         compute(py, None, |observer| model.count_tokens_watched(&inputs(&texts), observer))
+    }
+
+    /// A text's chunks: where each begins and ends, in characters.
+    fn chunk(
+        &self,
+        py: Python<'_>,
+        text: PyBackedStr,
+        max_tokens: Option<usize>,
+        overlap: usize,
+    ) -> PyResult<Vec<(usize, usize)>> {
+        let model = self.get();
+        let chunks = compute(py, None, |_| model.chunk(&text, &crate::ChunkOptions { max_tokens, overlap }))?;
+        let characters = |bytes: usize| text[..bytes].chars().count();
+        Ok(chunks.into_iter().map(|chunk| (characters(chunk.start), characters(chunk.end))).collect())
     }
 
     /// The text of token ids.

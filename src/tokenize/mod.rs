@@ -17,6 +17,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
@@ -269,6 +270,19 @@ impl Tokenizer {
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = caught(|| self.inner.encode_fast(text, false)).map_err(Error::Tokenizer)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Where the tokens of a text, or of the first of a pair, lie in it, in bytes and without special tokens: whole
+    /// characters, which several may share.
+    pub(crate) fn places(&self, input: Input<'_>) -> Result<Vec<Range<usize>>> {
+        let (Input::Text(text) | Input::Pair(text, _)) = input;
+        let encoding = caught(|| self.inner.encode(text, false)).map_err(Error::Tokenizer)?;
+        let whole = |&(start, end): &(usize, usize)| {
+            let start = (0..=start.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+            let end = (end.min(text.len())..=text.len()).find(|at| text.is_char_boundary(*at));
+            start.unwrap_or(0)..end.unwrap_or(text.len())
+        };
+        Ok(encoding.get_offsets().iter().map(whole).collect())
     }
 
     /// The text of ids, with or without its special tokens. Ids of no token are left out, as in the reference.

@@ -1,0 +1,112 @@
+"""Long texts, in chunks that a model takes whole."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from rushlight import _arguments
+from rushlight._streaming import Streaming
+from rushlight.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Chunking(Streaming):
+    """What a model of sentence embeddings does with texts that are longer than it takes."""
+
+    def chunk(self, text: str, *, max_tokens: int | None = None, overlap: int = 0) -> list[tuple[str, int, int]]:
+        """Part a text into chunks that the model takes whole.
+
+        A chunk begins and ends with a token, at white space where there is some in it, and never within a character.
+        White space around chunks belongs to none. A text that is short enough is a single chunk. Only a character or a
+        part of a word that alone has more tokens than `max_tokens` makes a chunk with more.
+
+        Parameters
+        ----------
+        text
+            A text of any length.
+        max_tokens
+            Tokens of a chunk at most, special tokens included; None is `max_seq_length`.
+        overlap
+            Tokens that a chunk shares with the one before, about: as many as end at a word.
+
+        Returns
+        -------
+        list of tuple
+            `(text[start:end], start, end)`, in characters, in order; at least one.
+
+        Raises
+        ------
+        InvalidArgumentError
+            Where `max_tokens` leaves no room beside the special tokens, or `overlap` none for new tokens.
+
+        Examples
+        --------
+        >>> from rushlight import Model
+        >>> model = Model("all-MiniLM-L6-v2")
+        >>> [text for text, _, _ in model.chunk("A lamp lights the room. It is small.", max_tokens=8)]
+        ['A lamp lights the room.', 'It is small.']
+        """
+        text = _arguments.text("text", text)
+        if max_tokens is not None:
+            max_tokens = _arguments.positive("max_tokens", max_tokens)
+        try:
+            overlap = operator.index(overlap)
+        except TypeError:
+            raise InvalidArgumentError(f"overlap: must be an int of at least 0, got {overlap!r}") from None
+        if overlap < 0:
+            raise InvalidArgumentError(f"overlap: must be at least 0, got {overlap}")
+        places = self._engine.chunk(text, max_tokens, min(overlap, 2**62))
+        return [(text[start:end], start, end) for start, end in places]
+
+    def encode_chunks(
+        self,
+        texts: Iterable[str],
+        *,
+        max_tokens: int | None = None,
+        overlap: int = 0,
+        pool: Literal["mean"] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Embed long texts by their chunks.
+
+        Parameters
+        ----------
+        texts
+            An iterable of texts.
+        max_tokens, overlap
+            As of `chunk`; without `max_tokens` there is room for the prompt in `max_seq_length`, too.
+        pool
+            None for an embedding of each chunk; "mean" for their mean, which is not normalized.
+        options
+            As of `encode`. A prompt goes before each chunk.
+
+        Returns
+        -------
+        list of numpy.ndarray, or numpy.ndarray
+            An array `(chunks, d)` a text; with "mean" float32 `(n, d)`.
+        """
+        _arguments.one_of("pool", pool, ("mean", None))
+        whole, single = _arguments.texts(texts, "texts")
+        if single:
+            raise InvalidArgumentError("texts: must be a list of texts, got a str")
+        if max_tokens is None and self.max_seq_length is not None:
+            max_tokens = max(self.max_seq_length - self._prompt_tokens(options), 1)
+        named = (_arguments.text(f"texts[{i}]", text) for i, text in enumerate(whole))
+        chunks = [[part for part, _, _ in self.chunk(t, max_tokens=max_tokens, overlap=overlap)] for t in named]
+        rows = self.encode([part for parts in chunks for part in parts], **options)
+        ends = np.cumsum([len(parts) for parts in chunks], dtype=np.int64)
+        arrays = [rows[end - len(parts) : end] for end, parts in zip(ends, chunks, strict=True)]
+        if pool is None:
+            return arrays
+        return np.stack([array.mean(axis=0) for array in arrays]) if arrays else rows
+
+    def _prompt_tokens(self, options: dict[str, Any]) -> int:
+        """Return how many tokens the prompt of a call adds."""
+        prompt, name = options.get("prompt"), options.get("prompt_name") or self.default_prompt_name
+        prompt = self.prompts.get(name, "") if prompt is None and name is not None else prompt
+        return self.count_tokens(prompt) - self.count_tokens("") if prompt else 0

@@ -1,0 +1,87 @@
+"""Long texts, in chunks."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from cases import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rushlight import Model
+from rushlight.exceptions import InvalidArgumentError
+
+MODELS = {
+    name: Model(tiny(name).model)
+    for name in ("bert-mean-normalize", "roberta-mean-normalize", "xlm-roberta-mean", "t5-gated-mean")
+}
+WORDS = "The quick brown fox jumps over the lazy dog. "
+
+
+@pytest.mark.parametrize("name", MODELS)
+@given(
+    text=st.text()
+    | st.lists(st.sampled_from(["word", "  ", "\n", "日本語", "e\u0301", "👩\u200d👧", "a" * 40, ". "])).map("".join),
+    max_tokens=st.integers(4, 20),
+    overlap=st.integers(0, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_chunks_are_whole_parts_of_the_text(name: str, text: str, max_tokens: int, overlap: int) -> None:
+    model = MODELS[name]
+    chunks = model.chunk(text, max_tokens=max_tokens, overlap=overlap)
+    assert chunks
+    for part, start, end in chunks:
+        assert part == text[start:end]
+        assert model.count_tokens(part) <= max_tokens or len(part.split()) <= 1
+    starts, ends = [start for _, start, _ in chunks], [end for _, _, end in chunks]
+    assert starts == sorted(starts)
+    assert ends == sorted(set(ends))
+    # What lies between chunks is white space.
+    between = [text[end:start] for end, start in zip([0, *ends], [*starts, len(text)], strict=True)]
+    assert not "".join(between).strip()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_chunks_end_at_words_and_overlap(name: str) -> None:
+    model, text = MODELS[name], WORDS * 30
+    for overlap in (0, 5):
+        chunks = model.chunk(text, max_tokens=30, overlap=overlap)
+        assert len(chunks) > 5
+        for _, start, end in chunks:
+            assert start == 0 or text[start - 1].isspace() or text[start].isspace()
+            assert end == len(text) or text[end].isspace() or text[end - 1].isspace()
+        shared = [end - start for (_, _, end), (_, start, _) in itertools.pairwise(chunks)]
+        assert all((size > 0) == (overlap > 0) for size in shared), shared
+
+
+def test_chunks_are_embedded_each_or_by_their_mean() -> None:
+    model, texts = MODELS["bert-mean-normalize"], [WORDS * 20, "short", ""]
+    arrays = model.encode_chunks(texts, max_tokens=20, overlap=2)
+    for text, array in zip(texts, arrays, strict=True):
+        parts = [part for part, _, _ in model.chunk(text, max_tokens=20, overlap=2)]
+        np.testing.assert_array_equal(array, model.encode(parts))
+    means = model.encode_chunks(texts, max_tokens=20, overlap=2, pool="mean")
+    np.testing.assert_array_equal(means, np.stack([array.mean(axis=0) for array in arrays]))
+    assert model.encode_chunks([], pool="mean").shape == (0, model.embedding_dimension)
+    assert model.encode_chunks([]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"max_tokens": 2}, "max_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 8, "overlap": 6}, "overlap"),
+        ({"overlap": -1}, "overlap"),
+        ({"overlap": "1"}, "overlap"),
+    ],
+)
+def test_what_leaves_no_room_is_refused(options: dict[str, object], word: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=word):
+        MODELS["bert-mean-normalize"].chunk("text", **options)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="texts"):
+        MODELS["bert-mean-normalize"].encode_chunks("text")
+    with pytest.raises(InvalidArgumentError, match="mean"):
+        MODELS["bert-mean-normalize"].encode_chunks(["text"], pool="max")  # type: ignore[arg-type]
