@@ -26,6 +26,11 @@ below = $(foreach path,$(wildcard $1/*),$(path) $(call below,$(path)))
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
 	$(filter-out %.pyc %/__pycache__,$(call below,src) $(call below,python))
 
+# CUDA's compiler and headers.
+CUDA := .venv-cuda/.installed
+# The features that a device's name needs.
+FEATURES = $(if $(filter cuda%,$(DEVICE)),--features cuda,$(if $(filter mps metal,$(DEVICE)),--features metal))
+
 # Stamps: the tools are in .venv; the package, as built from SOURCES, is in .venv.
 TOOLS := .venv/.tools
 PACKAGE := .venv/.package
@@ -56,6 +61,10 @@ test-rust: models-for-tests ## Rust tests, doctests, and the Rust example on the
 .PHONY: test-python
 test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed release wheel
 	$(PY) -m pytest
+
+.PHONY: soak
+soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for MINUTES=10; on Linux
+	$(PY) tests/soak.py tests/data/tiny/bert-mean-normalize/model --minutes $(or $(MINUTES),10)
 
 .PHONY: families
 families: ## Write README's table of families from what the tests measure
@@ -130,6 +139,22 @@ check-dist: $(RELEASING) models-for-tests
 package: ## Build the crate as cargo will publish it
 	cargo package --locked
 
+.PHONY: cuda-check
+cuda-check: $(CUDA) ## Build CUDA's kernels and check the crate with the feature cuda; needs no GPU
+	home="$$(echo "$(CURDIR)"/.venv-cuda/lib/python3*/site-packages/nvidia/cu13)"; \
+	CUDA_HOME="$$home" PATH="$$home/bin:$$PATH" CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=80 \
+		cargo clippy --locked --all-targets --features cuda,python -- -D warnings
+
+.PHONY: metal-check
+metal-check: $(TOOLS) ## Check the crate with the features metal and accelerate; on a Mac
+	cargo clippy --locked --all-targets --features metal,accelerate,python -- -D warnings
+
+.PHONY: test-device
+test-device: models-for-tests ## The tests of all models on DEVICE alone: cpu, cuda, cuda:1 or metal
+	RUSHLIGHT_TEST_DEVICE=$(or $(DEVICE),$(error DEVICE must name a device: cpu, cuda, cuda:1 or metal)) \
+		cargo test --locked $(FEATURES) --test golden --test families --test sparse --test multi_vector --test reranker \
+		--test oracle -- --nocapture small_models real_models both_ops references agree
+
 .PHONY: deny
 deny: ## Hold the licences and sources of all dependencies against deny.toml
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
@@ -170,6 +195,12 @@ bench-peers: $(PACKAGE) models $(BENCHED) $(PEERS:%=benches/.venv-%/.installed) 
 
 $(BENCHED): $(TOOLS)
 	$(PY) -m pip install --quiet --group bench
+	@touch $@
+
+$(CUDA): pyproject.toml
+	$(PYTHON) scripts/make_venv.py .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-cuda/bin/python -m pip install --quiet --group cuda
 	@touch $@
 
 $(RELEASING): $(TOOLS)

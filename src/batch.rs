@@ -5,11 +5,22 @@ use std::ops::Range;
 
 use crate::tokenize::{Input, Tokens};
 
-/// Tokens that a micro-batch holds at most, unless a single text has more: enough to keep a product busy, few enough
-/// that its activations stay in a core's cache and that the last ones are soon done.
-const BUDGET: usize = 512;
-/// Below it a micro-batch isn't made smaller to give another thread work.
-const LEAST: usize = 64;
+/// How large micro-batches are, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// What one holds at most, unless a single text has more.
+    most: usize,
+    /// Below it, one isn't made smaller to give another thread work.
+    least: usize,
+}
+
+impl Size {
+    /// Enough to keep a product busy, few enough that activations stay in a core's cache and that the last ones are soon
+    /// done.
+    pub(crate) const OF_A_CACHE: Self = Self { most: 512, least: 64 };
+    /// Enough that a GPU computes longer than it takes to be told what; few enough that scores of attention have room.
+    pub(crate) const OF_A_GPU: Self = Self { most: 16_384, least: 16_384 };
+}
 
 /// A micro-batch: the tokens of several texts, packed one after the other.
 #[derive(Debug, Default)]
@@ -58,23 +69,21 @@ impl Batch {
         self.texts().zip(&self.unattended).map(|(text, unattended)| text.start..text.end - unattended)
     }
 
-    /// How many tokens are attended to of the text that begins at a row.
-    pub(crate) fn attended_at(&self, row: usize) -> usize {
-        self.keys().find(|keys| keys.start == row).map_or(0, |keys| keys.len())
-    }
-
-    /// The rows of neighbouring texts that are alike in their length and in how much of it is attended to, and the length.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
-        let lengths = self.texts().zip(&self.unattended).map(|(text, unattended)| (text.len(), unattended));
-        let lengths = lengths.collect::<Vec<_>>();
-        let mut start = 0;
-        lengths.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0].0)).collect::<Vec<_>>().into_iter().map(
-            move |(count, length)| {
-                let rows = start..start + count * length;
-                start = rows.end;
-                (rows, length)
-            },
-        )
+    /// Neighbouring texts of similar lengths: the shortest has at least seven eighths of the longest's tokens.
+    pub(crate) fn alike(&self) -> Vec<Range<usize>> {
+        let mut groups: Vec<Range<usize>> = Vec::new();
+        let (mut shortest, mut longest) = (0, 0);
+        for (i, text) in self.texts().enumerate() {
+            (shortest, longest) = (text.len().min(shortest), text.len().max(longest));
+            match groups.last_mut().filter(|_| 8 * shortest >= 7 * longest) {
+                Some(group) => group.end = i + 1,
+                None => {
+                    groups.push(i..i + 1);
+                    (shortest, longest) = (text.len(), text.len());
+                }
+            }
+        }
+        groups
     }
 
     /// Each token's place in its text, from 0.
@@ -115,15 +124,15 @@ pub(crate) fn first_place(which: &[usize], i: usize) -> usize {
     which.iter().position(|which| *which == i).unwrap_or(i)
 }
 
-/// Micro-batches for `threads` threads, as places in `texts`: the longest texts first, each within the token budget.
+/// Micro-batches of that size for `threads` threads, as places in `texts`: the longest texts first.
 ///
 /// They are as even as the texts allow, and as many for each thread: else all wait for the one that has one more to do.
-pub(crate) fn plan(texts: &[Tokens], threads: usize) -> Vec<Vec<usize>> {
+pub(crate) fn plan(texts: &[Tokens], threads: usize, size: Size) -> Vec<Vec<usize>> {
     let length = |i: usize| texts[i].ids.len();
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|i| std::cmp::Reverse(length(*i)));
     let total: usize = (0..texts.len()).map(length).sum();
-    let count = total.div_ceil(BUDGET).next_multiple_of(threads.max(1)).min(total / LEAST).max(1);
+    let count = total.div_ceil(size.most).next_multiple_of(threads.max(1)).min(total / size.least).max(1);
 
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let (mut done, mut room) = (0, 0);
@@ -137,7 +146,7 @@ pub(crate) fn plan(texts: &[Tokens], threads: usize) -> Vec<Vec<usize>> {
             }
             None => {
                 batches.push(vec![i]);
-                room = BUDGET.saturating_sub(length(i));
+                room = size.most.saturating_sub(length(i));
             }
         }
         done += length(i);
@@ -159,15 +168,16 @@ mod tests {
         #[test]
         fn a_plan_holds_every_text_once_within_the_budget(
             lengths in prop::collection::vec(1usize..700, 0..80), threads in 1usize..9,
+            size in prop::sample::select(vec![Size::OF_A_CACHE, Size::OF_A_GPU]),
         ) {
             let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
-            let batches = plan(&texts, threads);
+            let batches = plan(&texts, threads, size);
             let mut seen: Vec<usize> = batches.concat();
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..texts.len()).collect::<Vec<_>>());
             for batch in &batches {
                 let total: usize = batch.iter().map(|i| lengths[*i]).sum();
-                prop_assert!(total <= BUDGET || batch.len() == 1);
+                prop_assert!(total <= size.most || batch.len() == 1);
                 prop_assert!(batch.windows(2).all(|pair| lengths[pair[0]] >= lengths[pair[1]]));
             }
         }
@@ -177,9 +187,9 @@ mod tests {
             lengths in prop::collection::vec(1usize..100, 1..200), threads in 1usize..5,
         ) {
             let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
-            let batches = plan(&texts, threads);
+            let batches = plan(&texts, threads, Size::OF_A_CACHE);
             let total: usize = lengths.iter().sum();
-            if total < 2 * LEAST {
+            if total < 2 * Size::OF_A_CACHE.least {
                 prop_assert_eq!(batches.len(), 1);
             }
             let sums: Vec<usize> = batches.iter().map(|batch| batch.iter().map(|i| lengths[*i]).sum()).collect();
@@ -200,27 +210,23 @@ mod tests {
         }
 
         #[test]
-        fn runs_cover_the_rows_of_equal_texts(lengths in prop::collection::vec(1usize..4, 1..30)) {
+        fn texts_alike_are_neighbours_of_similar_lengths(lengths in prop::collection::vec(1usize..40, 0..30)) {
             let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
-            let batch = Batch::new(&texts);
             let mut end = 0;
-            let mut previous = 0;
-            for (rows, length) in batch.runs() {
-                prop_assert_eq!(rows.start, end);
-                prop_assert_eq!(rows.len() % length, 0);
-                prop_assert_ne!(length, previous);
-                (end, previous) = (rows.end, length);
+            for group in Batch::new(&texts).alike() {
+                prop_assert_eq!(group.start, end);
+                end = group.end;
+                let of_group = || lengths[group.clone()].iter();
+                prop_assert!(8 * of_group().min().unwrap() >= 7 * of_group().max().unwrap());
             }
-            prop_assert_eq!(end, lengths.iter().sum::<usize>());
+            prop_assert_eq!(end, lengths.len());
         }
     }
 
     #[test]
-    fn what_fills_a_text_up_is_no_key_and_parts_runs() {
+    fn what_fills_a_text_up_is_no_key() {
         let filled = |unattended| Tokens { unattended, ..tokens(4) };
         let batch = Batch::new(&[tokens(4), filled(1), filled(1), filled(3)]);
         assert_eq!(batch.keys().collect::<Vec<_>>(), [0..4, 4..7, 8..11, 12..13]);
-        assert_eq!(batch.runs().collect::<Vec<_>>(), [(0..4, 4), (4..12, 4), (12..16, 4)]);
-        assert_eq!([0, 4, 12].map(|row| batch.attended_at(row)), [4, 3, 1]);
     }
 }

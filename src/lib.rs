@@ -3,6 +3,7 @@
 mod backbones;
 mod batch;
 mod config;
+mod device;
 mod embeddings;
 mod error;
 mod heads;
@@ -27,11 +28,12 @@ pub mod util;
 mod weights;
 
 pub use config::PoolingMode;
+pub use device::{Device, Dtype};
 pub use embeddings::{Embeddings, Encoding, Truncated};
 pub use error::{Error, Result};
 pub use model::{Assembly, ChunkOptions, EncodeIter, Model};
 pub use multi_vector::{MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity};
-pub use options::{Device, EncodeOptions, Kernels, LoadOptions, Token, Truncation};
+pub use options::{EncodeOptions, Kernels, LoadOptions, Token, Truncation};
 pub use quantize::{Precision, Quantized, QuantizedValues, quantize};
 pub use reranker::{PredictOptions, Ranked, Reranker, ScoreActivation};
 pub use schedule::Observer;

@@ -12,11 +12,12 @@ pub(crate) use maxsim::{pairwise, similarity};
 
 use crate::batch::Distinct;
 use crate::config::{Kind, Strategy};
+use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
 use crate::model::{Call, Model, find};
 use crate::network::Wanted;
-use crate::options::{Device, EncodeOptions, LoadOptions, Truncation};
+use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::reranker::{Ranked, ranked};
 use crate::schedule::{Nobody, Observer};
 use crate::similarity::{Matrix, Run};

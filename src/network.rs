@@ -6,11 +6,11 @@ pub(crate) mod token_weights;
 use std::sync::Mutex;
 
 use crate::backbones::{self, Backbone, Checkpoint, Limits};
-use crate::batch::Batch;
+use crate::batch::{Batch, Size};
 use crate::config::Kind;
 use crate::error::Result;
-use crate::heads::{self, Files, Head};
-use crate::ops::Ops;
+use crate::heads::{self, Asked, Files, Head};
+use crate::ops::{DeviceBatch, Ops};
 use crate::team::Team;
 use crate::weights::Weights;
 
@@ -31,6 +31,11 @@ pub(crate) trait Network: Send + Sync {
 
     /// What the backbone takes and gives.
     fn limits(&self) -> Limits;
+
+    /// How large its micro-batches are.
+    fn size(&self) -> Size {
+        Size::OF_A_CACHE
+    }
 
     /// Columns of the sentence embeddings.
     fn embedding_dimension(&self) -> usize;
@@ -70,14 +75,17 @@ impl<O: Ops> Network for On<O> {
         threads: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
+        let _turn = self.ops.turn();
         // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
         let waiting = self.idle.try_lock().ok().and_then(|mut idle| idle.pop());
         let mut ops = waiting.unwrap_or_else(|| self.ops.worker());
         let output = Team::with(threads, |team| {
             ops.join(team);
+            let batch = &DeviceBatch::new(&ops, batch)?;
             let skip = if self.head.excludes_prompt() { prompt_length } else { 0 };
-            let tokens = self.backbone.forward(&ops, batch, self.head.queries(wanted, skip), checkpoint)?;
-            self.head.forward(&ops, tokens, batch, skip, wanted)
+            let asked = Asked { wanted, skip, checkpoint };
+            let tokens = self.backbone.forward(&ops, batch, self.head.queries(&asked), checkpoint)?;
+            self.head.forward(&ops, tokens, batch, &asked)
         })?;
         ops.join(Team::default());
         if let Ok(mut idle) = self.idle.try_lock() {
@@ -88,6 +96,10 @@ impl<O: Ops> Network for On<O> {
 
     fn limits(&self) -> Limits {
         self.backbone.limits()
+    }
+
+    fn size(&self) -> Size {
+        self.ops.size()
     }
 
     fn embedding_dimension(&self) -> usize {

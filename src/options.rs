@@ -3,54 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::device::{Device, Dtype};
 use crate::schedule::Observer;
 use crate::similarity::Similarity;
-
-/// Where a model computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Device {
-    /// The processor.
-    #[default]
-    Cpu,
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-        }
-    }
-}
-
-impl FromStr for Device {
-    type Err = Error;
-
-    /// By name: `cpu`.
-    ///
-    /// # Errors
-    /// [`Error::Device`] for a device that this build lacks, [`Error::InvalidArgument`] for a name that is none.
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "cpu" => Ok(Self::Cpu),
-            "cuda" | "mps" | "metal" => Err(Self::lacking(name)),
-            _ if name.strip_prefix("cuda:").is_some_and(|index| index.parse::<usize>().is_ok()) => {
-                Err(Self::lacking(name))
-            }
-            _ => Err(Error::argument("device", format!("must be one of cpu, cuda, cuda:N, mps, metal, got {name:?}"))),
-        }
-    }
-}
-
-impl Device {
-    fn lacking(name: &str) -> Error {
-        let problem = "not in this build, which has: cpu".to_owned();
-        Error::Device { device: name.to_owned(), problem }
-    }
-}
 
 /// Which implementation of the transformer's operations computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +21,7 @@ pub enum Kernels {
 
 /// The access token that the hub is shown, for repositories that are private or gated. It goes to the hub's own host and to
 /// no other.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Token {
     /// By `HF_TOKEN`, else the file that `HF_TOKEN_PATH` names or that `hf auth login` writes, where there is one; unless
     /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set.
@@ -92,10 +48,12 @@ impl fmt::Debug for Token {
 }
 
 /// How a model is loaded. What is `None` is as the model's folder says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Where to compute.
-    pub device: Device,
+    /// Where to compute; `None` is the best of [`Device::available`].
+    pub device: Option<Device>,
+    /// The numbers to compute in.
+    pub dtype: Dtype,
     /// What computes there.
     pub kernels: Kernels,
     /// Prompts by name, added to the folder's and winning over them.

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 pub use activation::ScoreActivation;
 
 use crate::config::{JsonFile, Kind, Settings};
+use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
 use crate::model::{Model, find};
-use crate::options::{Device, EncodeOptions, LoadOptions, Truncation};
+use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::Observer;
 use crate::similarity::Matrix;
 use crate::source;

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::device::Device;
 use crate::embeddings::{Embeddings, Truncated};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::options::{Device, EncodeOptions};
+use crate::options::EncodeOptions;
 use crate::schedule::{Nobody, Observer, lock};
 use crate::tokenize::Input;
 
@@ -26,22 +27,15 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A worker for each of the devices, which may come several times.
+    /// A worker for each of the devices, which may come several times; see [`Model::on`].
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where there are none; [`Error::Device`] for one that the model isn't on.
+    /// [`Error::InvalidArgument`] where there are none; [`Error::Device`] for one that this build or this machine lacks.
     pub fn new(model: &Model, devices: &[Device]) -> Result<Self> {
         if devices.is_empty() {
             return Err(Error::argument("devices", "must be at least one"));
         }
-        let worker = |device: &Device| match *device == model.device() {
-            true => Ok(model.clone()),
-            false => {
-                let problem = format!("this model is on {}", model.device());
-                Err(Error::Device { device: device.to_string(), problem })
-            }
-        };
-        Ok(Self { workers: devices.iter().map(worker).collect::<Result<_>>()? })
+        Ok(Self { workers: devices.iter().map(|device| model.on(*device)).collect::<Result<_>>()? })
     }
 
     /// How many workers there are.

@@ -12,11 +12,12 @@ pub(crate) use similarity::similarity;
 
 use crate::batch::Distinct;
 use crate::config::{Kind, Settings};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::heads::SparseRow;
 use crate::model::{Call, Model, OtherRoute, Routed, find, listed_modules};
 use crate::network::Wanted;
-use crate::options::{Device, EncodeOptions, LoadOptions, Truncation};
+use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::{Nobody, Observer};
 use crate::similarity::{Matrix, Run, Similarity};
 use crate::source;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::tiny;
+use common::{named, native, tiny, ways};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use rushlight::{EncodeOptions, Error, Kernels, LoadOptions, Model};
+use rushlight::{EncodeOptions, Error, LoadOptions, Model};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
@@ -210,9 +210,8 @@ fn write(folder: &Path, tensors: &BTreeMap<String, Vec<usize>>, seed: u64) {
     fs::write(folder.join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
-fn embeddings(folder: &Path, kernels: Kernels, texts: &[String]) -> Vec<f32> {
-    let options = LoadOptions { kernels, ..LoadOptions::default() };
-    let model = Model::from_dir_with(folder, &options).unwrap();
+fn embeddings(folder: &Path, way: &LoadOptions, texts: &[String]) -> Vec<f32> {
+    let model = Model::from_dir_with(folder, way).unwrap();
     model.encode(texts, &EncodeOptions::default()).unwrap().into_vec()
 }
 
@@ -227,10 +226,13 @@ fn both_ops_agree_on_random_models_of_every_family() {
             let config = family(&sizes);
             let folder = tempfile::tempdir().unwrap();
             fill(folder.path(), &config, sizes.seed);
-            let [own, candle] = [Kernels::Native, Kernels::Portable].map(|k| embeddings(folder.path(), k, &texts));
-            let largest = candle.iter().fold(1.0, |largest: f32, x| largest.max(x.abs()));
-            for (x, y) in own.iter().zip(&candle) {
-                prop_assert!((x - y).abs() <= 1e-5 * largest, "{} and {} by {}", x, y, config);
+            let own = embeddings(folder.path(), &native(), &texts);
+            for way in ways().iter().filter(|way| **way != native()) {
+                let candle = embeddings(folder.path(), way, &texts);
+                let largest = candle.iter().fold(1.0, |largest: f32, x| largest.max(x.abs()));
+                for (x, y) in own.iter().zip(&candle) {
+                    prop_assert!((x - y).abs() <= 1e-5 * largest, "{} and {} by {} of {}", x, y, named(way), config);
+                }
             }
             Ok(())
         };

@@ -3,12 +3,11 @@
 
 mod common;
 
-use common::{Case, real, tiny, tiny_cases};
-use rushlight::{EncodeOptions, Input, Kernels, LoadOptions, Model, process};
+use common::{Case, named, native, portable, real, tiny, tiny_cases, ways};
+use rushlight::{EncodeOptions, Input, LoadOptions, Model, process};
 
-fn load(case: &Case, kernels: Kernels) -> Model {
-    let options = LoadOptions { kernels, ..LoadOptions::default() };
-    Model::from_dir_with(&case.model, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name))
+fn load(case: &Case, way: &LoadOptions) -> Model {
+    Model::from_dir_with(&case.model, way).unwrap_or_else(|error| panic!("{}: {error}", case.name))
 }
 
 fn encode(model: &Model, texts: &[impl AsRef<str>]) -> Vec<f32> {
@@ -16,8 +15,8 @@ fn encode(model: &Model, texts: &[impl AsRef<str>]) -> Vec<f32> {
 }
 
 /// Checks ids and embeddings; gives the largest difference.
-fn check(case: &Case, kernels: Kernels) -> f64 {
-    let model = load(case, kernels);
+fn check(case: &Case, way: &LoadOptions) -> f64 {
+    let model = load(case, way);
     let inputs: Vec<_> = case.texts.iter().map(|text| Input::Text(text)).collect();
     let ids: Vec<_> = model.tokenize(&inputs).unwrap().into_iter().map(|tokens| tokens.ids).collect();
     for ((got, want), text) in ids.iter().zip(case.token_ids()).zip(&case.texts) {
@@ -25,7 +24,7 @@ fn check(case: &Case, kernels: Kernels) -> f64 {
     }
     assert_eq!(model.max_seq_length(), case.meta["max_seq_length"].as_u64().map(|n| n as usize), "{}", case.name);
     let error = case.largest_difference(&encode(&model, &case.texts));
-    assert!(error <= case.tolerance(), "{} by {kernels:?}: {error:e} > {:e}", case.name, case.tolerance());
+    assert!(error <= case.tolerance(), "{} by {}: {error:e} > {:e}", case.name, named(way), case.tolerance());
     error
 }
 
@@ -37,36 +36,29 @@ fn report(case: &Case, error: f64) {
 }
 
 #[test]
-fn small_models_by_our_kernels() {
-    for case in tiny_cases() {
-        report(&case, check(&case, Kernels::Native));
+fn small_models() {
+    for way in ways() {
+        println!("on {}", named(&way));
+        for case in tiny_cases() {
+            report(&case, check(&case, &way));
+        }
     }
 }
 
 #[test]
-fn small_models_by_candle() {
-    for case in tiny_cases() {
-        check(&case, Kernels::Portable);
-    }
-}
-
-#[test]
-fn real_models_by_our_kernels() {
+fn real_models() {
     for case in ["all-MiniLM-L6-v2", "all-mpnet-base-v2"].into_iter().filter_map(real) {
-        report(&case, check(&case, Kernels::Native));
-    }
-}
-
-#[test]
-fn the_real_minilm_by_candle() {
-    if let Some(case) = real("all-MiniLM-L6-v2") {
-        check(&case, Kernels::Portable);
+        // candle's ops take minutes for the larger one on a processor.
+        for way in ways().iter().filter(|way| **way != portable() || case.name == "all-MiniLM-L6-v2") {
+            println!("on {}", named(way));
+            report(&case, check(&case, way));
+        }
     }
 }
 
 /// The same bits alone, among others, reversed, twice, and with other numbers of threads.
 fn check_bits(case: &Case, texts: &[String]) {
-    let model = load(case, Kernels::Native);
+    let model = load(case, &native());
     let width = model.embedding_dimension();
     let before = process::num_threads().unwrap();
     let reversed: Vec<_> = texts.iter().rev().collect();
@@ -106,16 +98,16 @@ fn the_same_text_gives_the_same_bits() {
 #[test]
 fn a_sentence_has_the_same_bits_with_its_tokens() {
     for case in tiny_cases() {
-        for kernels in [Kernels::Native, Kernels::Portable] {
-            let model = load(&case, kernels);
+        for way in ways() {
+            let model = load(&case, &way);
             let inputs: Vec<_> = case.texts.iter().map(|text| Input::Text(text)).collect();
             let encodings = model.encode_tokens(&inputs, &EncodeOptions::default()).unwrap();
             let rows: Vec<_> = encodings.into_iter().flat_map(|encoding| encoding.sentence_embedding).collect();
             let alone = encode(&model, &case.texts);
-            match kernels {
-                Kernels::Native => assert!(rows == alone, "{}", case.name),
-                _ => assert!(rows.iter().zip(&alone).all(|(x, y)| (x - y).abs() < 1e-5), "{}", case.name),
+            if way == native() {
+                assert!(rows == alone, "{}", case.name);
             }
+            assert!(rows.iter().zip(&alone).all(|(x, y)| (x - y).abs() < 1e-5), "{} by {}", case.name, named(&way));
         }
     }
 }
@@ -142,7 +134,7 @@ fn golden_values_of_the_real_models() {
     ];
     for (name, cosines, first, ids, max_seq_length) in golden {
         let Some(case) = real(name) else { continue };
-        let model = load(&case, Kernels::Native);
+        let model = load(&case, &native());
         let embeddings = model.encode(&texts, &EncodeOptions::default()).unwrap();
         let scores = model.similarity(&embeddings, &embeddings).unwrap();
         for (got, want) in [scores.row(0)[1], scores.row(0)[2], scores.row(1)[2]].iter().zip(cosines) {
@@ -159,7 +151,7 @@ fn golden_values_of_the_real_models() {
 #[test]
 fn excluded_prompts_do_not_count() {
     let case = tiny("bert-prompt-excluded");
-    let model = load(&case, Kernels::Native);
+    let model = load(&case, &native());
     let prompts = model.prompts();
     assert!(prompts.values().any(|prompt| !prompt.is_empty()), "{prompts:?}");
     // With no room left for the text, nothing is pooled: the mean is zero.

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{data, tiny, tiny_cases};
 use proptest::prelude::*;
-use rushlight::{EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation};
+use rushlight::{
+    Device, Dtype, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Pool, Similarity, Truncation,
+};
 
 fn model(case: &str) -> Model {
     Model::from_dir(tiny(case).model).unwrap()
@@ -337,15 +339,30 @@ fn many_threads_share_a_model() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_an_error_and_not_the_processor() {
+    let folder = tiny("bert-mean-normalize").model;
+    let model = Model::from_dir(&folder).unwrap();
+    assert_eq!(model.device(), Device::best());
+    for device in [Device::Cuda(99), Device::Metal] {
+        if Device::available().contains(&device) {
+            continue;
+        }
+        let options = LoadOptions { device: Some(device), ..LoadOptions::default() };
+        let error = Model::from_dir_with(&folder, &options).unwrap_err();
+        assert!(matches!(&error, Error::Device { device: named, .. } if *named == device.to_string()), "{error}");
+        assert!(matches!(model.on(device), Err(Error::Device { .. })));
+        assert!(matches!(Pool::new(&model, &[Device::Cpu, device]), Err(Error::Device { .. })));
+    }
+    let options = LoadOptions { device: Some(Device::Cpu), dtype: Dtype::Float16, ..LoadOptions::default() };
+    let error = Model::from_dir_with(&folder, &options).unwrap_err();
+    assert!(error.to_string().contains("float32 only, got float16"), "{error}");
+}
+
+#[test]
 fn options_say_what_they_are() {
     let model = model("bert-mean-normalize");
     assert!(format!("{model:?}").contains("embedding_dimension: 32"));
     assert!(format!("{:?}", plain()).contains("truncate_dim: None"));
-    for (name, known) in [("cpu", true), ("cuda", false), ("cuda:1", false), ("mps", false), ("tpu", false)] {
-        assert_eq!(name.parse::<rushlight::Device>().is_ok(), known, "{name}");
-    }
-    assert!(matches!("cuda:0".parse::<rushlight::Device>(), Err(Error::Device { .. })));
-    assert!(matches!("cuda:x".parse::<rushlight::Device>(), Err(Error::InvalidArgument { .. })));
     let _: BTreeMap<String, String> = LoadOptions::default().prompts;
 }
 

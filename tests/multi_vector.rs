@@ -7,10 +7,10 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, folders, json, largest_difference, npy, tiny};
+use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Error, Kernels, LoadOptions, Matrix, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer,
-    Truncation, process,
+    Error, LoadOptions, Matrix, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer, Truncation,
+    process,
 };
 use serde_json::{Value, json};
 
@@ -21,13 +21,12 @@ fn case(name: &str) -> PathBuf {
     common::data().join("multi_vector").join(name)
 }
 
-fn load(folder: &Path, kernels: Kernels) -> MultiVectorModel {
-    let options = LoadOptions { kernels, ..LoadOptions::default() };
-    MultiVectorModel::from_dir_with(folder.join("model"), &options).unwrap_or_else(|error| panic!("{error}"))
+fn load(folder: &Path, way: &LoadOptions) -> MultiVectorModel {
+    MultiVectorModel::from_dir_with(folder.join("model"), way).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn model(name: &str) -> MultiVectorModel {
-    load(&case(name), Kernels::Native)
+    load(&case(name), &native())
 }
 
 fn plain() -> MultiVectorOptions<'static> {
@@ -46,8 +45,8 @@ fn vectors_and_scores_are_the_references() {
     for folder in folders("multi_vector") {
         let texts: Vec<String> = json(&folder.join("texts.json"));
         let name = folder.file_name().unwrap().to_string_lossy();
-        for kernels in [Kernels::Native, Kernels::Portable] {
-            let model = load(&folder, kernels);
+        for way in ways() {
+            let (model, by) = (load(&folder, &way), named(&way));
             for kind in ["query", "document"] {
                 let lengths: Vec<usize> = json(&folder.join(format!("{kind}_lengths.json")));
                 let expected = npy(&folder.join(format!("{kind}_values64.npy")));
@@ -55,8 +54,8 @@ fn vectors_and_scores_are_the_references() {
                 assert_eq!(got.iter().map(Matrix::rows).collect::<Vec<_>>(), lengths, "{name} {kind}");
                 let got: Vec<f32> = got.into_iter().flat_map(Matrix::into_vec).collect();
                 let error = largest_difference(&got, &expected);
-                println!("{name:28} {kind:8} {kernels:?} {error:8.1e}");
-                assert!(error <= 1e-5, "{name} {kind} by {kernels:?}: {error:e}");
+                println!("{name:28} {kind:8} {by} {error:8.1e}");
+                assert!(error <= 1e-5, "{name} {kind} by {by}: {error:e}");
             }
             let (queries, documents) = (encode(&model, "query", &texts[..12]), encode(&model, "document", &texts));
             let scores = model.similarity(&queries, &documents).unwrap();
@@ -73,7 +72,7 @@ fn the_same_text_gives_the_same_bits() {
     let before = process::num_threads().unwrap();
     for folder in folders("multi_vector") {
         let texts: Vec<String> = json(&folder.join("texts.json"));
-        let model = load(&folder, Kernels::Native);
+        let model = load(&folder, &native());
         for kind in ["query", "document"] {
             let all = encode(&model, kind, &texts);
             for threads in [1, 2, 4] {

@@ -6,8 +6,8 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{bert, xlm_roberta};
-use common::{Case, tiny};
-use rushlight::{EncodeOptions, Input, Kernels, LoadOptions, Model};
+use common::{Case, named, tiny, ways};
+use rushlight::{EncodeOptions, Input, Model};
 use serde_json::{Value, json};
 
 /// Token embeddings of one text's ids, `(1, tokens, hidden)`.
@@ -37,9 +37,8 @@ fn candle_xlm_roberta(case: &Case) -> Forward {
 }
 
 fn check(case: &Case, oracle: &Forward) {
-    for kernels in [Kernels::Native, Kernels::Portable] {
-        let options = LoadOptions { kernels, ..LoadOptions::default() };
-        let model = Model::from_dir_with(&case.model, &options).unwrap();
+    for way in ways() {
+        let model = Model::from_dir_with(&case.model, &way).unwrap();
         // A literal padding token is masked by candle's XLM-R, and not by the reference.
         let texts: Vec<_> = case.texts.iter().filter(|text| !text.contains("<pad>")).collect();
         let inputs: Vec<_> = texts.iter().map(|text| Input::Text(text)).collect();
@@ -48,7 +47,7 @@ fn check(case: &Case, oracle: &Forward) {
             let truth: Vec<f32> = oracle(&ids).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             assert_eq!(truth.len(), encoding.token_embeddings.len());
             for (got, want) in encoding.token_embeddings.iter().zip(&truth) {
-                assert!((got - want).abs() < 2e-5, "{} by {kernels:?}: {got}, not {want}", case.name);
+                assert!((got - want).abs() < 2e-5, "{} by {}: {got}, not {want}", case.name, named(&way));
             }
         }
     }

@@ -6,17 +6,16 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, folders, json, largest_difference, npy, tiny};
+use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Error, Input, Kernels, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation, process,
+    Error, Input, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation, process,
 };
 use serde_json::{Value, json};
 
 type Pairs = Vec<(String, String)>;
 
-fn load(folder: &Path, kernels: Kernels) -> Reranker {
-    let options = LoadOptions { kernels, ..LoadOptions::default() };
-    Reranker::from_dir_with(folder.join("model"), &options).unwrap_or_else(|error| panic!("{}", error))
+fn load(folder: &Path, way: &LoadOptions) -> Reranker {
+    Reranker::from_dir_with(folder.join("model"), way).unwrap_or_else(|error| panic!("{}", error))
 }
 
 fn rerank(case: &str) -> PathBuf {
@@ -43,14 +42,14 @@ fn scores_are_the_references() {
         let expected = npy(&folder.join("expected64.npy"));
         // Of the logits there are the reference's own float32 only.
         let logits = npy(&folder.join("expected_logits.npy"));
-        for kernels in [Kernels::Native, Kernels::Portable] {
-            let model = load(&folder, kernels);
+        for way in ways() {
+            let (model, by) = (load(&folder, &way), named(&way));
             assert_eq!(model.num_labels() as u64, meta["num_labels"].as_u64().unwrap());
             assert_eq!(model.max_length().map(|n| n as u64), meta["max_length"].as_u64());
             let error = largest_difference(&predict(&model, &pairs), &expected);
             let name = folder.file_name().unwrap().to_string_lossy();
-            println!("{name:26} {kernels:?} {error:8.1e}");
-            assert!(error <= tolerance(&expected), "{name} by {kernels:?}: {error:e}");
+            println!("{name:26} {by} {error:8.1e}");
+            assert!(error <= tolerance(&expected), "{name} by {by}: {error:e}");
             let identity = PredictOptions { activation: Some(ScoreActivation::Identity), ..plain() };
             let got = model.predict(&pairs, &identity).unwrap();
             assert!(largest_difference(got.as_slice(), &logits) <= 2.0 * tolerance(&logits), "{name}");
@@ -63,7 +62,7 @@ fn the_same_pair_gives_the_same_bits() {
     let before = process::num_threads().unwrap();
     for folder in folders("rerank") {
         let pairs: Pairs = json(&folder.join("texts.json"));
-        let model = load(&folder, Kernels::Native);
+        let model = load(&folder, &native());
         let labels = model.num_labels();
         let all = predict(&model, &pairs);
         for threads in [1, 2, 4] {

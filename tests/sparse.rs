@@ -5,17 +5,16 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{copy, folders, json, largest_difference, npy, tiny};
+use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Error, Kernels, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, Truncation,
-    process,
+    Error, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, Truncation, process,
 };
 use serde_json::{Value, json};
 
-fn load(folder: &Path, kernels: Kernels) -> SparseModel {
-    let options = LoadOptions { kernels, ..LoadOptions::default() };
-    SparseModel::from_dir_with(folder.join("model"), &options).unwrap_or_else(|error| panic!("{error}"))
+fn load(folder: &Path, way: &LoadOptions) -> SparseModel {
+    SparseModel::from_dir_with(folder.join("model"), way).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn sparse(case: &str) -> PathBuf {
@@ -23,7 +22,7 @@ fn sparse(case: &str) -> PathBuf {
 }
 
 fn model(case: &str) -> SparseModel {
-    load(&sparse(case), Kernels::Native)
+    load(&sparse(case), &native())
 }
 
 fn plain() -> SparseOptions<'static> {
@@ -41,14 +40,14 @@ fn weights_are_the_references() {
         let meta: Value = json(&folder.join("meta.json"));
         let expected = npy(&folder.join("expected64.npy"));
         let tolerance = 2e-5 * expected.iter().fold(0.0, |largest, x| x.abs().max(largest));
-        for kernels in [Kernels::Native, Kernels::Portable] {
-            let model = load(&folder, kernels);
+        for way in ways() {
+            let (model, by) = (load(&folder, &way), named(&way));
             assert_eq!(model.embedding_dimension() as u64, meta["dim"].as_u64().unwrap());
             assert_eq!(model.max_seq_length().map(|n| n as u64), meta["max_seq_length"].as_u64());
             let error = largest_difference(&dense(&model.encode_document(&texts, &plain()).unwrap()), &expected);
             let name = folder.file_name().unwrap().to_string_lossy();
-            println!("{name:28} {kernels:?} {error:8.1e} of {tolerance:8.1e}");
-            assert!(error <= tolerance, "{name} by {kernels:?}: {error:e}");
+            println!("{name:28} {by} {error:8.1e} of {tolerance:8.1e}");
+            assert!(error <= tolerance, "{name} by {by}: {error:e}");
             if folder.join("expected_query.npy").exists() {
                 let expected = npy(&folder.join("expected_query.npy"));
                 let queries = model.encode_query(&texts, &plain()).unwrap();
@@ -63,7 +62,7 @@ fn the_same_text_gives_the_same_bits() {
     let before = process::num_threads().unwrap();
     for folder in folders("sparse") {
         let texts: Vec<String> = json(&folder.join("texts.json"));
-        let model = load(&folder, Kernels::Native);
+        let model = load(&folder, &native());
         let all = model.encode_document(&texts, &plain()).unwrap();
         for threads in [1, 2, 4] {
             process::set_num_threads(threads).unwrap();
@@ -206,6 +205,28 @@ fn an_observer_stops_it() {
         assert!(matches!(model(case).encode_query(&["a"], &options), Err(Error::Interrupted)));
         assert_eq!(model(case).encode(&[""; 0], &plain()).unwrap().len(), 0);
     }
+}
+
+/// The vocabulary's product asks, too: after the layers, before each of its blocks.
+#[test]
+fn it_can_be_stopped_anywhere() {
+    struct StopAfter(AtomicUsize);
+    impl Observer for StopAfter {
+        fn interrupted(&self) -> bool {
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+        }
+    }
+    let model = model("splade-bert-max");
+    let config: Value = json(&sparse("splade-bert-max").join("model/config.json"));
+    let layers = config["num_hidden_layers"].as_u64().unwrap() as usize;
+    let stopped = |asked| {
+        let observer = StopAfter(AtomicUsize::new(asked));
+        let result = model.encode(&["a text"], &SparseOptions { observer: Some(&observer), ..plain() });
+        matches!(result, Err(Error::Interrupted))
+    };
+    let places = (0..100).take_while(|asked| stopped(*asked)).count();
+    // Before the text is tokenized and while it is, before it is computed, in each layer, and in the one block.
+    assert!((layers + 4..100).contains(&places), "{places} places, {layers} layers");
 }
 
 #[test]

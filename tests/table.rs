@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Case, data, json, tiny, tiny_cases};
-use rushlight::{EncodeOptions, Error, Kernels, LoadOptions, Model};
+use common::{Case, data, json, native, portable, tiny, tiny_cases};
+use rushlight::{EncodeOptions, Error, LoadOptions, Model};
 use serde::Deserialize;
 
 const BEGIN: &str = "<!-- the table of families: `make families` writes it -->\n";
@@ -39,16 +39,15 @@ fn errors() -> BTreeMap<String, f64> {
         let Some(family) = family(&case) else { continue };
         let largest = case.expected.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
         let of_family = errors.entry(family).or_default();
-        for kernels in [Kernels::Native, Kernels::Portable] {
-            *of_family = of_family.max(case.largest_difference(&embed(&case, kernels)) / largest);
+        for way in [native(), portable()] {
+            *of_family = of_family.max(case.largest_difference(&embed(&case, &way)) / largest);
         }
     }
     errors
 }
 
-fn embed(case: &Case, kernels: Kernels) -> Vec<f32> {
-    let options = LoadOptions { kernels, ..LoadOptions::default() };
-    let model = Model::from_dir_with(&case.model, &options).unwrap();
+fn embed(case: &Case, way: &LoadOptions) -> Vec<f32> {
+    let model = Model::from_dir_with(&case.model, way).unwrap();
     model.encode(&case.texts, &EncodeOptions::default()).unwrap().into_vec()
 }
 

@@ -94,8 +94,9 @@ class Chunking(Streaming):
         whole, single = _arguments.texts(texts, "texts")
         if single:
             raise InvalidArgumentError("texts: must be a list of texts, got a str")
-        if max_tokens is None and self.max_seq_length is not None:
-            max_tokens = max(self.max_seq_length - self._prompt_tokens(options), 1)
+        limit = self._engine.max_seq_length
+        if max_tokens is None and limit is not None:
+            max_tokens = max(limit - self._prompt_tokens(options), 1)
         named = (_arguments.text(f"texts[{i}]", text) for i, text in enumerate(whole))
         chunks = [[part for part, _, _ in self.chunk(t, max_tokens=max_tokens, overlap=overlap)] for t in named]
         rows = self.encode([part for parts in chunks for part in parts], **options)
@@ -109,4 +110,5 @@ class Chunking(Streaming):
         """Return how many tokens the prompt of a call adds."""
         prompt, name = options.get("prompt"), options.get("prompt_name") or self.default_prompt_name
         prompt = self.prompts.get(name, "") if prompt is None and name is not None else prompt
-        return self.count_tokens(prompt) - self.count_tokens("") if prompt else 0
+        with_it, without = self._engine.count_tokens([prompt or "", ""])
+        return with_it - without

@@ -14,6 +14,7 @@ __all__ = [
     "Stream",
     "__version__",
     "community_detection",
+    "device_name",
     "find_model",
     "get_num_threads",
     "info",
@@ -61,7 +62,7 @@ class Model:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device: str,
+        place: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -72,6 +73,7 @@ class Model:
     def encode(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _Request
     ) -> tuple[NDArray[np.float32], int, int]: ...
+    def load_on(self, devices: list[str]) -> None: ...
     def encode_sharded(
         self,
         texts_or_pairs: list[str | tuple[str, str]],
@@ -131,7 +133,7 @@ class Reranker:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device: str,
+        place: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -169,7 +171,7 @@ class SparseModel:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device: str,
+        place: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -209,7 +211,7 @@ class MultiVectorModel:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device: str,
+        place: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -240,6 +242,7 @@ class MultiVectorModel:
 def find_model(name: str | PathLike[str], places: _Places, progress: Callable[[int, int], object] | None) -> Path: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
+def device_name(device: str) -> str: ...
 def info() -> dict[str, Any]: ...
 def similarity(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def similarity_pairwise(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...

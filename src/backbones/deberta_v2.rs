@@ -1,6 +1,8 @@
 //! DeBERTa v2 and v3 (He et al., 2021): BERT with disentangled attention, whose scores depend on vectors of the distance
 //! from query to key.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::bert::WORDS;
@@ -150,7 +152,7 @@ struct Distances {
     /// Vectors of distances there are for one direction.
     span: usize,
     /// Which vector stands for a distance, where any does.
-    columns: Option<PositionColumns>,
+    columns: Option<Arc<PositionColumns>>,
 }
 
 impl Distances {
@@ -215,7 +217,7 @@ impl Distances {
 
 /// How many vectors there are for each direction, and which stands for a distance: one a distance, or, with buckets, one a
 /// distance for the near half of them, and for the far half in logarithmic steps.
-fn spread(file: &JsonFile, config: &Config) -> Result<(usize, Option<PositionColumns>)> {
+fn spread(file: &JsonFile, config: &Config) -> Result<(usize, Option<Arc<PositionColumns>>)> {
     /// A limit, so that no config asks for more memory than its tensors have.
     const MOST: usize = 1 << 20;
     let configured = usize::try_from(config.max_relative_positions).ok().filter(|positions| *positions > 0);
@@ -239,7 +241,7 @@ fn spread(file: &JsonFile, config: &Config) -> Result<(usize, Option<PositionCol
         (place + span as i64).clamp(0, 2 * span as i64 - 1) as u32
     };
     let columns = (-(most as i64)..=most as i64).map(column).collect();
-    Ok((span, Some(PositionColumns { columns, longest: most + 1 })))
+    Ok((span, Some(Arc::new(PositionColumns { columns, longest: most + 1 }))))
 }
 
 /// The bucket of a distance `query - key`.

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use super::Checkpoint;
-use crate::batch::Batch;
 use crate::config::Activation;
 use crate::error::Result;
-use crate::ops::{Attention, FeedForward, Join, Ops, Queries};
+use crate::ops::{Attention, DeviceBatch, FeedForward, Join, Ops, Queries};
 use crate::team::by_free_threads;
 
 /// A layer: what it computes is said by its parts.
@@ -65,7 +64,7 @@ impl<O: Ops> Encoder<O> {
         &self,
         ops: &O,
         mut x: O::Tensor,
-        batch: &Batch,
+        batch: &DeviceBatch<'_, O>,
         wanted: Queries,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<O::Tensor> {

@@ -22,10 +22,9 @@ mod qwen3;
 mod rope;
 mod t5;
 
-use crate::batch::Batch;
 use crate::config::JsonFile;
 use crate::error::{Error, Result};
-use crate::ops::{Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 
 use embeddings::Embeddings;
@@ -47,7 +46,7 @@ impl<O: Ops> Backbone<O> {
     pub(crate) fn forward(
         &self,
         ops: &O,
-        batch: &Batch,
+        batch: &DeviceBatch<'_, O>,
         wanted: Queries,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<O::Tensor> {

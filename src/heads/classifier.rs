@@ -6,12 +6,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::transform::{NormNames, Transform, TransformNames};
-use super::{Files, Head, Output, Wanted};
+use super::{Asked, Files, Head, Output};
 use crate::backbones::{Parameters, model_type};
-use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, PoolingMode};
 use crate::error::{Error, Result};
-use crate::ops::{Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 
 /// How a family classifies, with the names of its layers.
@@ -171,14 +170,14 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
 }
 
 impl<O: Ops> Head<O> for Classifier<O> {
-    fn queries(&self, _: Wanted, _: usize) -> Queries {
+    fn queries(&self, _: &Asked<'_>) -> Queries {
         match self.reads {
             Reads::First => Queries::First,
             Reads::Mean | Reads::Last { .. } => Queries::All,
         }
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &Batch, _: usize, _: Wanted) -> Result<Output> {
+    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, _: &Asked<'_>) -> Result<Output> {
         let mut x = match self.reads {
             Reads::Mean => ops.pool(&tokens, batch, &[PoolingMode::Mean], 0)?,
             Reads::First | Reads::Last { .. } => tokens,

@@ -8,20 +8,19 @@ mod transform;
 
 use std::path::Path;
 
-use crate::backbones::Backbone;
-use crate::batch::Batch;
+use crate::backbones::{Backbone, Checkpoint};
 use crate::config::{JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
-use crate::ops::{Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 
 /// What follows a backbone.
 pub(crate) trait Head<O: Ops>: Send + Sync {
-    /// The tokens whose vectors it needs, without the first `skip` of each text.
-    fn queries(&self, wanted: Wanted, skip: usize) -> Queries;
+    /// The tokens whose vectors it needs.
+    fn queries(&self, asked: &Asked<'_>) -> Queries;
 
     /// From the vectors of the tokens that [`Head::queries`] asks for, `(tokens, hidden_size)`.
-    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &Batch, skip: usize, wanted: Wanted) -> Result<Output>;
+    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output>;
 
     /// Columns of what a text becomes.
     fn width(&self) -> usize;
@@ -30,6 +29,15 @@ pub(crate) trait Head<O: Ops>: Send + Sync {
     fn excludes_prompt(&self) -> bool {
         false
     }
+}
+
+/// What a head is asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) wanted: Wanted,
+    /// How many of each text's first tokens don't count.
+    pub(crate) skip: usize,
+    /// Called now and then by a head that takes long; an error stops it.
+    pub(crate) checkpoint: &'a Checkpoint<'a>,
 }
 
 /// What is wanted of a forward pass.

@@ -1,11 +1,10 @@
 //! Late interaction (Khattab and Zaharia, 2020): a vector for each token.
 
-use super::{Files, Head, Output, Wanted};
-use crate::batch::Batch;
+use super::{Asked, Files, Head, Output};
 use crate::config::{ModuleKind, On, is_pylate};
 use crate::error::{Error, Result};
 use crate::modules::Module;
-use crate::ops::{Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 
 struct MultiVector<O: Ops> {
@@ -51,11 +50,11 @@ fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, op
 }
 
 impl<O: Ops> Head<O> for MultiVector<O> {
-    fn queries(&self, _: Wanted, _: usize) -> Queries {
+    fn queries(&self, _: &Asked<'_>) -> Queries {
         Queries::All
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, _: &Batch, _: usize, _: Wanted) -> Result<Output> {
+    fn forward(&self, ops: &O, tokens: O::Tensor, _: &DeviceBatch<'_, O>, _: &Asked<'_>) -> Result<Output> {
         let mut x = tokens;
         for module in &self.modules {
             x = module.forward(ops, &x)?;

@@ -1,12 +1,11 @@
 //! Sentence embeddings: pooling, and the modules after it.
 
-use super::{Files, Head, Output, Wanted};
+use super::{Asked, Files, Head, Output, Wanted};
 use crate::backbones::Backbone;
-use crate::batch::Batch;
 use crate::config::{ModuleEntry, ModuleKind, On, PoolingConfig, PoolingMode};
 use crate::error::Result;
 use crate::modules::{self, Module};
-use crate::ops::{Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, Queries};
 
 struct Sentence<O: Ops> {
     pooling: PoolingConfig,
@@ -35,22 +34,22 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
 
 impl<O: Ops> Head<O> for Sentence<O> {
     /// Pooling that takes a single token of a text needs none of the others of the last layer.
-    fn queries(&self, wanted: Wanted, skip: usize) -> Queries {
+    fn queries(&self, asked: &Asked<'_>) -> Queries {
         match self.pooling.modes[..] {
-            _ if wanted == Wanted::TokenEmbeddingsToo || skip > 0 => Queries::All,
+            _ if asked.wanted == Wanted::TokenEmbeddingsToo || asked.skip > 0 => Queries::All,
             [PoolingMode::Cls] => Queries::First,
             [PoolingMode::LastToken] => Queries::Last,
             _ => Queries::All,
         }
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &Batch, skip: usize, wanted: Wanted) -> Result<Output> {
-        let token_embeddings = match wanted {
+    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output> {
+        let token_embeddings = match asked.wanted {
             Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
             Wanted::SentenceEmbeddings => Vec::new(),
         };
-        let mut x = match self.queries(wanted, skip) {
-            Queries::All => ops.pool(&tokens, batch, &self.pooling.modes, skip)?,
+        let mut x = match self.queries(asked) {
+            Queries::All => ops.pool(&tokens, batch, &self.pooling.modes, asked.skip)?,
             Queries::First | Queries::Last => tokens,
         };
         for module in &self.modules {

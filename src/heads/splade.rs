@@ -6,12 +6,12 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::transform::{NormNames, Transform, TransformNames};
-use super::{Files, Head, Output, SparseRow, Wanted};
+use super::{Asked, Files, Head, Output, SparseRow};
 use crate::backbones::{Limits, Parameters, model_type};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, ModuleKind, PoolingMode, SpladeConfig, SpladePooling};
 use crate::error::{Error, Result};
-use crate::ops::{Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::{Array, Weights};
 
 /// Tokens of the vocabulary whose logits are held at once, for a micro-batch's tokens.
@@ -211,14 +211,15 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
 }
 
 impl<O: Ops> Head<O> for Splade<O> {
-    fn queries(&self, _: Wanted, _: usize) -> Queries {
+    fn queries(&self, _: &Asked<'_>) -> Queries {
         Queries::All
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &Batch, _: usize, _: Wanted) -> Result<Output> {
+    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output> {
         let x = self.transform.forward(ops, &tokens)?;
         let mut sparse = vec![SparseRow::new(); batch.len()];
         for (vocabulary, layer) in &self.blocks {
+            (asked.checkpoint)()?;
             let logits = ops.linear(&x, layer, Activation::Relu)?;
             let width = vocabulary.len();
             let pooled = match self.config.pooling {

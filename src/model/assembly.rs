@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::parts::{listed_modules, transformer_folder};
+use super::place::Place;
 use super::{Model, Parts, find};
 use crate::config::{Kind, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode, Settings};
 use crate::error::{Error, Result};
@@ -74,7 +75,8 @@ impl Model {
     pub fn from_backbone_dir(folder: impl Into<PathBuf>, assembly: &Assembly, options: &LoadOptions) -> Result<Self> {
         let folder = folder.into();
         let entries = assembly.modules(&folder)?;
-        let parts = Parts::load(Kind::Sentence, folder.clone(), Some(entries), assembly.num_hidden_layers, options)?;
+        let parts =
+            Parts::load(Kind::Sentence, folder.clone(), Some(entries), assembly.num_hidden_layers, Place::of(options))?;
         Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)
     }
 }

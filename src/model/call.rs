@@ -114,7 +114,7 @@ impl<'a> Call<'a> {
     where
         S: Fn(&[(usize, &Tokens)], &Batch, Output) + Sync,
     {
-        let batches = plan(window, process::num_threads()?);
+        let batches = plan(window, process::num_threads()?, self.model.parts.network.size());
         let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
         tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
         let count = batches.len() + tokenized.len();

@@ -5,6 +5,7 @@ mod call;
 mod chunks;
 mod encode;
 mod parts;
+mod place;
 mod routes;
 mod save;
 mod stream;
@@ -14,10 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::parts::Parts;
+use self::place::Place;
 use crate::config::{Kind, LateInteraction, ModuleEntry, Settings};
+use crate::device::{Device, Dtype};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
-use crate::options::{Device, LoadOptions};
+use crate::options::LoadOptions;
 use crate::schedule::Nobody;
 use crate::similarity::{self, Matrix, Run, Similarity};
 use crate::source;
@@ -119,7 +122,7 @@ impl Model {
             Some(_) => Settings::read(&folder, kind)?,
             None => Default::default(),
         };
-        let parts = Parts::load(kind, folder, entries, None, options)?;
+        let parts = Parts::load(kind, folder, entries, None, Place::of(options))?;
         let model = Self::of_parts(kind, parts, &settings, &file, options)?;
         Ok((model, settings))
     }
@@ -214,7 +217,29 @@ impl Model {
 
     /// Where it computes.
     pub fn device(&self) -> Device {
-        self.parts.device
+        self.parts.place.device
+    }
+
+    /// The numbers it computes in.
+    pub fn dtype(&self) -> Dtype {
+        self.parts.place.dtype
+    }
+
+    /// The same model, with the same settings, on another device: loaded there once, and kept for as long as this model or
+    /// a clone of it lives.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where this build or this machine lacks the device, or the device the model's dtype.
+    pub fn on(&self, device: Device) -> Result<Self> {
+        self.at(self.parts.place.on(device))
+    }
+
+    fn at(&self, place: Place) -> Result<Self> {
+        if place == self.parts.place {
+            return Ok(self.clone());
+        }
+        let other = self.other.as_ref().map(|other| other.at(place)).transpose()?;
+        Ok(Self { parts: self.parts.twin(place)?, other, ..self.clone() })
     }
 
     /// Columns of an embedding, after truncation.

@@ -1,10 +1,11 @@
 //! What clones of a model share, and how it is loaded from a folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
+use super::place::{Place, PlaceOps};
 use crate::backbones;
 use crate::config::{
     JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, keep_layers, modules,
@@ -13,14 +14,12 @@ use crate::config::{
 use crate::error::{Error, Result};
 use crate::heads::Files;
 use crate::network::{self, Network, static_embedding, token_weights};
-use crate::ops::{Cpu, Portable};
-use crate::options::{Device, Kernels, LoadOptions};
-use crate::process;
 use crate::schedule;
 use crate::tokenize::Tokenizer;
 
 /// What clones share.
 pub(super) struct Parts {
+    kind: Kind,
     pub(super) folder: PathBuf,
     /// What `modules.json` lists, where there is one.
     pub(super) entries: Option<Vec<ModuleEntry>>,
@@ -29,8 +28,10 @@ pub(super) struct Parts {
     pub(super) settings: TransformerSettings,
     pub(super) tokenizer: Tokenizer,
     pub(super) network: Box<dyn Network>,
-    pub(super) device: Device,
+    pub(super) place: Place,
     pub(super) late_interaction: Arc<LateInteraction>,
+    /// The same at other places, where it was needed there.
+    twins: Mutex<Vec<Arc<Parts>>>,
 }
 
 impl Parts {
@@ -88,17 +89,17 @@ impl Parts {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         layers: Option<usize>,
-        options: &LoadOptions,
+        place: Place,
     ) -> Result<Self> {
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
             None | Some(Some(ModuleKind::Transformer)) => {}
             Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
             Some(Some(ModuleKind::StaticEmbedding)) if kind == Kind::Sentence => {
-                return Self::load_static(folder, entries, options);
+                return Self::load_static(folder, entries, place);
             }
             Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
-                return Self::load_token_weights(folder, entries, options);
+                return Self::load_token_weights(folder, entries, place);
             }
             Some(other) => {
                 let what = format!("{}: first module", folder.join("modules.json").display());
@@ -123,32 +124,42 @@ impl Parts {
         let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
         let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case)?.with_prefixes(prefixes);
         let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
-        let network = || match options.kernels {
-            Kernels::Native => network::load(kind, &files, Cpu::new(process::isa()?)),
-            Kernels::Portable => network::load(kind, &files, Portable::new(candle_core::Device::Cpu)),
+        let network = || match place.ops()? {
+            PlaceOps::Cpu(ops) => network::load(kind, &files, ops),
+            PlaceOps::Portable(ops) => network::load(kind, &files, ops),
         };
         let (tokenizer, network) = schedule::both(tokenizer, network)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
-        let late_interaction = Arc::new(late_interaction);
-        Ok(Self { folder, entries, layers, settings, tokenizer, network, device: options.device, late_interaction })
+        Ok(Self {
+            kind,
+            folder,
+            entries,
+            layers,
+            settings,
+            tokenizer,
+            network,
+            place,
+            late_interaction: Arc::new(late_interaction),
+            twins: Mutex::default(),
+        })
     }
 
     /// Loads vectors of tokens, which need no transformer.
-    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, options: &LoadOptions) -> Result<Self> {
+    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Place) -> Result<Self> {
         let listed = entries.as_deref().unwrap_or_default();
         let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
         if !folder.join("modules.json").exists() {
             tokenizer = tokenizer.cut_to(model2vec_length(&folder)?);
         }
-        let network = match options.kernels {
-            Kernels::Native => static_embedding::load(listed, Cpu::new(process::isa()?))?,
-            Kernels::Portable => static_embedding::load(listed, Portable::new(candle_core::Device::Cpu))?,
+        let network = match place.ops()? {
+            PlaceOps::Cpu(ops) => static_embedding::load(listed, ops)?,
+            PlaceOps::Portable(ops) => static_embedding::load(listed, ops)?,
         };
-        Ok(Self::without_transformer(folder, entries, tokenizer, network, options))
+        Ok(Self::without_transformer(Kind::Sentence, folder, entries, tokenizer, network, place))
     }
 
     /// Loads weights of tokens, which need no transformer.
-    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, options: &LoadOptions) -> Result<Self> {
+    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Place) -> Result<Self> {
         if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
@@ -157,18 +168,41 @@ impl Parts {
         // Its class is in tokenizer_config.json: there is no model whose type would say it.
         let tokenizer = Tokenizer::load(module, "", false)?.bare();
         let network = token_weights::load(module)?;
-        Ok(Self::without_transformer(folder, entries, tokenizer, network, options))
+        Ok(Self::without_transformer(Kind::Sparse, folder, entries, tokenizer, network, place))
     }
 
     fn without_transformer(
+        kind: Kind,
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         tokenizer: Tokenizer,
         network: Box<dyn Network>,
-        options: &LoadOptions,
+        place: Place,
     ) -> Self {
-        let (settings, device) = (TransformerSettings::default(), options.device);
-        Self { folder, entries, layers: None, settings, tokenizer, network, device, late_interaction: Arc::default() }
+        Self {
+            kind,
+            folder,
+            entries,
+            layers: None,
+            settings: TransformerSettings::default(),
+            tokenizer,
+            network,
+            place,
+            late_interaction: Arc::default(),
+            twins: Mutex::default(),
+        }
+    }
+
+    /// The same at another place: loaded once, and kept.
+    pub(super) fn twin(&self, place: Place) -> Result<Arc<Self>> {
+        let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(twin) = twins.iter().find(|twin| twin.place == place) {
+            return Ok(Arc::clone(twin));
+        }
+        let twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, place)?;
+        let twin = Arc::new(twin);
+        twins.push(Arc::clone(&twin));
+        Ok(twin)
     }
 
     /// The real limit: texts that are longer have tokens without a position.

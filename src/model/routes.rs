@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::parts::{Parts, listed_modules};
+use super::place::Place;
 use super::{LoadOptions, Model};
 use crate::config::{Kind, ModuleEntry, ModuleKind, Routes, Settings};
 use crate::error::{Error, Result};
@@ -51,13 +52,20 @@ pub(super) struct Other {
     of_queries: bool,
 }
 
+impl Other {
+    /// The same at another place.
+    pub(super) fn at(&self, place: Place) -> Result<Self> {
+        Ok(Self { parts: self.parts.twin(place)?, ..self.clone() })
+    }
+}
+
 impl Model {
     /// Loads a model whose first module may be a Router.
     pub(super) fn routed(folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
         let Routed { default, other } = Routed::of(listed_modules(&folder)?)?;
         let (mut model, settings) = Self::of_modules(Kind::Sentence, folder.clone(), default, options)?;
         if let Some(OtherRoute { entries, of_queries, folder: router }) = other {
-            let parts = Parts::load(Kind::Sentence, folder, Some(entries), None, options)?;
+            let parts = Parts::load(Kind::Sentence, folder, Some(entries), None, model.parts.place)?;
             let widths = [&parts, &model.parts].map(|parts| parts.network.embedding_dimension());
             if widths[0] != widths[1] {
                 let problem = format!("both routes must give embeddings of one width, give {widths:?}");

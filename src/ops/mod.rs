@@ -8,7 +8,8 @@ mod cpu;
 mod portable;
 mod rotary;
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, MutexGuard};
 
 pub(crate) use cpu::Cpu;
 pub(crate) use portable::Portable;
@@ -16,7 +17,7 @@ pub(crate) use rotary::Rotary;
 
 pub(crate) use crate::kernels::attention::{PositionColumns, Reach};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Size};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::team::Team;
@@ -36,9 +37,24 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     type Bias: Send + Sync;
     /// Vectors of distances, for disentangled attention.
     type Positions: Send + Sync;
+    /// What the device is told of a micro-batch's texts.
+    type Layout: Send + Sync;
 
     /// The same device for another thread, with scratch memory of its own.
     fn worker(&self) -> Self;
+
+    /// How large micro-batches are.
+    fn size(&self) -> Size {
+        Size::OF_A_CACHE
+    }
+
+    /// The device for this thread alone, as long as it is held, where one thread at a time computes on it.
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        None
+    }
+
+    /// What the device must know of where texts begin and end.
+    fn layout(&self, batch: &Batch) -> Result<Self::Layout>;
 
     /// Has the ops use the threads of a team from here on; those of a device have threads of their own.
     fn join(&mut self, _: Team) {}
@@ -66,7 +82,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         keys: Option<&Self::Tensor>,
         queries: Option<&Self::Tensor>,
         head_width: usize,
-        columns: PositionColumns,
+        columns: Arc<PositionColumns>,
     ) -> Result<Self::Positions>;
 
     /// The sum of a vector of each table for every token, normalized where there is a norm: `(tokens, width)`.
@@ -80,7 +96,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     fn attention(
         &self,
         qkv: Self::Tensor,
-        batch: &Batch,
+        batch: &DeviceBatch<'_, Self>,
         attention: &Attention<Self>,
         queries: Queries,
     ) -> Result<Self::Tensor>;
@@ -104,7 +120,13 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     ) -> Result<Self::Tensor>;
 
     /// One row a text: the modes' vectors side by side, without the first `skip` tokens of each text.
-    fn pool(&self, x: &Self::Tensor, batch: &Batch, modes: &[PoolingMode], skip: usize) -> Result<Self::Tensor>;
+    fn pool(
+        &self,
+        x: &Self::Tensor,
+        batch: &DeviceBatch<'_, Self>,
+        modes: &[PoolingMode],
+        skip: usize,
+    ) -> Result<Self::Tensor>;
 
     /// The norm of every row.
     fn norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;
@@ -123,6 +145,26 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
 
     /// The numbers, row by row.
     fn to_vec(&self, x: &Self::Tensor) -> Result<Vec<f32>>;
+}
+
+/// A micro-batch, and what the device is told of it, once for all layers.
+pub(crate) struct DeviceBatch<'a, O: Ops> {
+    batch: &'a Batch,
+    pub(crate) layout: O::Layout,
+}
+
+impl<'a, O: Ops> DeviceBatch<'a, O> {
+    pub(crate) fn new(ops: &O, batch: &'a Batch) -> Result<Self> {
+        Ok(Self { batch, layout: ops.layout(batch)? })
+    }
+}
+
+impl<O: Ops> Deref for DeviceBatch<'_, O> {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        self.batch
+    }
 }
 
 /// A table and, for each token, the entry looked up in it.

@@ -5,6 +5,8 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString, PyTuple};
 
 use super::errors::exception;
+use crate::device::{Device, Dtype};
+use crate::error::Result;
 use crate::tokenize::Input;
 
 /// A text or a pair, borrowed from the Python string.
@@ -57,4 +59,16 @@ fn utf8(place: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<Py
         raised.set_cause(string.py(), Some(error));
         raised
     })
+}
+
+/// Where a model is to compute: a device, or the best one, and the numbers to compute in.
+#[derive(FromPyObject)]
+pub(super) struct Place(Option<String>, Option<String>);
+
+impl Place {
+    pub(super) fn typed(self) -> Result<(Option<Device>, Dtype)> {
+        let Self(device, dtype) = self;
+        let dtype = dtype.map(|name| name.parse()).transpose()?;
+        Ok((device.map(|name| name.parse()).transpose()?, dtype.unwrap_or_default()))
+    }
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::device::Device;
 use crate::options::{self, LoadOptions};
 use crate::process;
 use crate::source::{self, CacheLocation};
@@ -37,7 +38,7 @@ mod _core {
     #[pymodule_export]
     use super::util::{community_detection, paraphrase_mining, semantic_search};
     #[pymodule_export]
-    use super::{find_model, get_num_threads, info, set_num_threads};
+    use super::{device_name, find_model, get_num_threads, info, set_num_threads};
 
     use pyo3::prelude::*;
 
@@ -99,20 +100,33 @@ fn set_num_threads(py: Python<'_>, n: usize) -> PyResult<()> {
     process::set_num_threads(n).into_python(py)
 }
 
+/// A device's name as models tell it: `cuda` is `cuda:0`.
+#[pyfunction]
+fn device_name(py: Python<'_>, device: &str) -> PyResult<String> {
+    Ok(device.parse::<Device>().into_python(py)?.to_string())
+}
+
 /// What this build has, and what it uses on this machine: a dict of `version`, `features`, `instruction_set` (the one in
 /// use), `instruction_sets` (all that the machine has), `devices`, `num_threads` and `cache_folder`.
 #[pyfunction]
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
-    let features = [("hub", cfg!(feature = "hub")), ("python", true)];
+    let features = [
+        ("hub", cfg!(feature = "hub")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("metal", cfg!(feature = "metal")),
+        ("accelerate", cfg!(feature = "accelerate")),
+        ("python", true),
+    ];
     info.set_item(
         "features",
         features.map(|(name, there)| there.then_some(name)).into_iter().flatten().collect::<Vec<_>>(),
     )?;
     info.set_item("instruction_set", process::instruction_set().into_python(py)?)?;
     info.set_item("instruction_sets", process::instruction_sets())?;
-    info.set_item("devices", ["cpu"])?;
+    let devices = Device::available().iter().map(ToString::to_string).collect::<Vec<_>>();
+    info.set_item("devices", devices)?;
     info.set_item("num_threads", get_num_threads(py)?)?;
     info.set_item("cache_folder", CacheLocation::choose(None).folder)?;
     Ok(info)

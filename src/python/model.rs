@@ -12,8 +12,9 @@ use pyo3::types::{PyDict, PyList};
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{inputs, texts};
+use super::inputs::{Place, inputs, texts};
 use super::observer::{Watchers, compute, compute_watched};
+use crate::device::Device;
 use crate::model::Ahead;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::lock;
@@ -111,22 +112,27 @@ fn embedded(py: Python<'_>, embeddings: crate::Embeddings) -> PyResult<(Bound<'_
     Ok((array(py, embeddings.into_vec(), rows, columns)?, truncated.count, truncated.longest))
 }
 
+fn parsed(devices: &[String]) -> crate::Result<Vec<Device>> {
+    devices.iter().map(|device| device.parse()).collect()
+}
+
 #[pymethods]
 impl Model {
     /// Loads the model in a folder, or puts one together of the folder's transformer.
     #[new]
-    #[pyo3(signature = (folder, device, max_seq_length, prompts, default_prompt_name, assembly=None))]
+    #[pyo3(signature = (folder, place, max_seq_length, prompts, default_prompt_name, assembly=None))]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device: &str,
+        place: Place,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
         assembly: Option<Assembly>,
     ) -> PyResult<Self> {
-        let device = device.parse().into_python(py)?;
-        let options = LoadOptions { device, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
+        let (device, dtype) = place.typed().into_python(py)?;
+        let options =
+            LoadOptions { device, dtype, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
         let assembly = assembly.map(Assembly::typed).transpose().into_python(py)?;
         let model = compute(py, None, |_| match &assembly {
             Some(assembly) => crate::Model::from_backbone_dir(folder, assembly, &options),
@@ -162,7 +168,13 @@ impl Model {
         embedded(py, embeddings)
     }
 
-    /// The same, by a worker on each of the devices; so many texts at a time.
+    /// Loads the model on each of the devices where it isn't there yet.
+    fn load_on(&self, py: Python<'_>, devices: Vec<String>) -> PyResult<()> {
+        let devices = parsed(&devices).into_python(py)?;
+        compute(py, None, |_| crate::Pool::new(&self.get(), &devices).map(|_| ()))
+    }
+
+    /// [`Model::encode`] by a worker on each of the devices; so many texts at a time.
     fn encode_sharded<'py>(
         &self,
         py: Python<'py>,
@@ -171,8 +183,8 @@ impl Model {
         devices: Vec<String>,
         chunk_size: Option<usize>,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let devices = devices.iter().map(|device| device.parse()).collect::<crate::Result<Vec<_>>>().into_python(py)?;
-        let pool = crate::Pool::new(&self.get(), &devices).into_python(py)?;
+        let devices = parsed(&devices).into_python(py)?;
+        let pool = compute(py, None, |_| crate::Pool::new(&self.get(), &devices))?;
         let texts = texts("inputs", 0, texts_or_pairs)?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             let options = EncodeOptions { observer: Some(observer), ..request.options() };
@@ -239,9 +251,19 @@ impl Model {
         overlap: usize,
     ) -> PyResult<Vec<(usize, usize)>> {
         let model = self.get();
-        let chunks = compute(py, None, |_| model.chunk(&text, &crate::ChunkOptions { max_tokens, overlap }))?;
-        let characters = |bytes: usize| text[..bytes].chars().count();
-        Ok(chunks.into_iter().map(|chunk| (characters(chunk.start), characters(chunk.end))).collect())
+        let options = crate::ChunkOptions { max_tokens, overlap };
+        let chunks = compute(py, None, |observer| model.chunk_watched(&text, &options, observer))?;
+        // Both rise from chunk to chunk, so that nothing is counted twice.
+        let counted = |bytes: &mut dyn Iterator<Item = usize>| {
+            let characters = bytes.scan((0, 0), |(before, count), at| {
+                *count += text[*before..at].chars().count();
+                *before = at;
+                Some(*count)
+            });
+            characters.collect::<Vec<_>>()
+        };
+        let starts = counted(&mut chunks.iter().map(|chunk| chunk.start));
+        Ok(starts.into_iter().zip(counted(&mut chunks.iter().map(|chunk| chunk.end))).collect())
     }
 
     /// The text of token ids.

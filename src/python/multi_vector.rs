@@ -10,7 +10,7 @@ use pyo3::types::PyList;
 
 use super::arrays::{array, view};
 use super::errors::IntoPython;
-use super::inputs::{inputs, texts};
+use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
 use crate::multi_vector::{self, MultiVectorOptions, MultiVectorSimilarity};
 use crate::options::{LoadOptions, Truncation};
@@ -49,13 +49,13 @@ impl MultiVectorModel {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device: &str,
+        place: Place,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
-        let device = device.parse().into_python(py)?;
-        let options = LoadOptions { device, prompts, default_prompt_name, ..LoadOptions::default() };
+        let (device, dtype) = place.typed().into_python(py)?;
+        let options = LoadOptions { device, dtype, prompts, default_prompt_name, ..LoadOptions::default() };
         let model = compute(py, None, |_| {
             let mut model = crate::MultiVectorModel::from_dir_with(folder, &options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_document_length(tokens))?;

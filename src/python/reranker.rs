@@ -9,7 +9,7 @@ use pyo3::types::PyList;
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{inputs, texts};
+use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
 use crate::options::{LoadOptions, Truncation};
 use crate::reranker::PredictOptions;
@@ -45,13 +45,13 @@ impl Reranker {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device: &str,
+        place: Place,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
-        let device = device.parse().into_python(py)?;
-        let options = LoadOptions { device, prompts, default_prompt_name, ..LoadOptions::default() };
+        let (device, dtype) = place.typed().into_python(py)?;
+        let options = LoadOptions { device, dtype, prompts, default_prompt_name, ..LoadOptions::default() };
         let model = compute(py, None, |_| {
             let mut model = crate::Reranker::from_dir_with(folder, &options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_max_length(tokens))?;

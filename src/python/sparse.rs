@@ -10,7 +10,7 @@ use pyo3::types::PyList;
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{inputs, texts};
+use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
 use crate::options::{LoadOptions, Truncation};
 use crate::similarity::{Run, Similarity};
@@ -50,13 +50,14 @@ impl SparseModel {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device: &str,
+        place: Place,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
-        let device = device.parse().into_python(py)?;
-        let options = LoadOptions { device, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
+        let (device, dtype) = place.typed().into_python(py)?;
+        let options =
+            LoadOptions { device, dtype, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
         let model = compute(py, None, |_| crate::SparseModel::from_dir_with(folder, &options))?;
         Ok(Self { model: RwLock::new(model) })
     }

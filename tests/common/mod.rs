@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rushlight::{Device, Kernels, LoadOptions};
 use serde_json::Value;
 
 /// A model with texts and what the reference gives for them.
@@ -55,6 +56,35 @@ impl Case {
         }
         2e-5 * self.expected.iter().fold(0.0, |largest, x| x.abs().max(largest))
     }
+}
+
+/// By our kernels.
+pub fn native() -> LoadOptions {
+    LoadOptions { device: Some(Device::Cpu), ..LoadOptions::default() }
+}
+
+/// By candle's tensors on the processor.
+pub fn portable() -> LoadOptions {
+    LoadOptions { kernels: Kernels::Portable, ..native() }
+}
+
+/// Every way to compute that this build and this machine have: our kernels, and candle's tensors on each device; where
+/// `RUSHLIGHT_TEST_DEVICE` names a device, which must be there then, on that one.
+pub fn ways() -> Vec<LoadOptions> {
+    let devices = match std::env::var("RUSHLIGHT_TEST_DEVICE") {
+        Ok(name) if !name.is_empty() => vec![name.parse().unwrap()],
+        _ => Device::available(),
+    };
+    let on = |device| match device {
+        Device::Cpu => vec![native(), portable()],
+        device => vec![LoadOptions { device: Some(device), ..LoadOptions::default() }],
+    };
+    devices.into_iter().flat_map(on).collect()
+}
+
+/// What a way is called.
+pub fn named(way: &LoadOptions) -> String {
+    format!("{} {:?}", way.device.unwrap(), way.kernels)
 }
 
 /// A version 1 `.npy` of little-endian float64 or float32 in C order.

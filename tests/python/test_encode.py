@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -294,60 +292,6 @@ def test_progress_is_shown_at_level_info(
     with caplog.at_level(logging.INFO, logger="rushlight"):
         model.encode(TEXTS)
     assert "4/4" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-@pytest.mark.parametrize(
-    ("method", "texts"),
-    [
-        ("encode", [f"text {i} " * 30 for i in range(400_000)]),
-        ("encode", [f"text {i} " * 100_000 for i in range(64)]),
-        ("count_tokens", [f"text {i} " * 30 for i in range(400_000)]),
-        ("tokenize", [f"text {i} " * 30 for i in range(400_000)]),
-    ],
-    ids=["many", "long", "count_tokens", "tokenize"],
-)
-def test_an_interrupt_stops_it_within_a_second(model: Model, method: str, texts: list[str]) -> None:
-    assert threading.current_thread() is threading.main_thread()
-    sent = []
-    # A process that was started in the background ignores the signal, and its children do.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt() -> None:
-        time.sleep(1)
-        sent.append(time.monotonic())
-        signal.raise_signal(signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        getattr(model, method)(texts)
-    stopped = time.monotonic()
-    thread.join()
-    signal.signal(signal.SIGINT, handler)
-    assert stopped - sent[0] < 1
-    assert model.encode(TEXTS).shape == (4, 32)
-
-
-HUGE = """
-import sys, threading, time, signal
-from rushlight import Model
-
-model = Model(sys.argv[1])
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sent = []
-threading.Timer(1, lambda: (sent.append(time.monotonic()), signal.raise_signal(signal.SIGINT))).start()
-try:
-    model.encode("one text of many bytes " * 2_000_000)
-except KeyboardInterrupt:
-    print(time.monotonic() - sent[0])
-"""
-
-
-def test_an_interrupt_stops_a_huge_text_within_a_second() -> None:
-    # In a process of its own, which takes with it the thread that works on.
-    command = [sys.executable, "-c", HUGE, str(tiny("bert-mean-normalize").model)]
-    assert float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) < 1
 
 
 def test_an_error_in_the_progress_bar_is_raised(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

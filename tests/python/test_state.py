@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import pickle
 import shutil
 import subprocess
@@ -125,6 +126,19 @@ def test_settings_are_checked(model: Model) -> None:
     with pytest.raises(InvalidArgumentError, match="'manhattan'"):
         model.similarity_fn_name = "hamming"
     assert model.device == "cpu"
+
+
+def test_the_best_device_is_chosen_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="rushlight"):
+        model = Model(tiny("bert-mean-normalize").model)
+    assert [record.message for record in caplog.records] == [f"device: {model.device}"]
+    assert model.device == rushlight.info()["devices"][0]
+    assert model.dtype == "float32"
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="rushlight"):
+        model = Model(tiny("bert-mean-normalize").model, device="cpu", dtype="float32")
+    assert not caplog.records
+    assert pickle.loads(pickle.dumps(model)).device == "cpu"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 //! Disentangled attention (He et al., 2021): scores of content with position, and of position with content.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use pulp::Simd;
 
@@ -38,7 +39,7 @@ pub(crate) struct Disentangled {
     keys: Vec<Packed>,
     /// Queries that stand for a position, transposed.
     queries: Vec<Packed>,
-    columns: PositionColumns,
+    columns: Arc<PositionColumns>,
 }
 
 /// Scores of some queries, and of some keys, with positions.
@@ -55,7 +56,7 @@ impl Disentangled {
         keys: Option<Rows<'_>>,
         queries: Option<Rows<'_>>,
         width: usize,
-        columns: PositionColumns,
+        columns: Arc<PositionColumns>,
     ) -> Self {
         let by_head = |rows: Option<Rows<'_>>| {
             let head = |rows: Rows<'_>, first| Packed::transposed(isa, &[rows.columns(first..first + width)]);

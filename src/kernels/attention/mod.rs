@@ -29,7 +29,7 @@ const KEYS: usize = 512;
 const NEAR_KEYS: usize = 64;
 
 /// The keys that a query sees, by how many places they lie before and after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reach {
     pub(crate) before: usize,
     pub(crate) after: usize,

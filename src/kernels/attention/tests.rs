@@ -179,7 +179,7 @@ fn disentangled_attention_agrees_with_float64() {
             let zeros = vec![0.0; keys.len()];
             for (with_keys, with_queries) in [(true, true), (true, false), (false, true)] {
                 let chosen = [with_keys.then_some(own_keys), with_queries.then_some(own_queries)];
-                let table = Disentangled::new(isa, chosen[0], chosen[1], width, columns.clone());
+                let table = Disentangled::new(isa, chosen[0], chosen[1], width, columns.clone().into());
                 let heads = Heads { relative: Relative::Disentangled(&table), ..plain(width, 0.2) };
                 let vectors =
                     [if with_keys { &keys[..] } else { &zeros }, if with_queries { &queries } else { &zeros }];

@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use super::{Activations, Cpu};
 use crate::batch::Batch;
-use crate::config::PoolingMode;
 use crate::error::Result;
 use crate::kernels;
 use crate::kernels::attention::{self, Heads, Span, attention};
 use crate::kernels::rotary::rotate;
-use crate::ops::{Attention, Ops, Queries, Relative};
+use crate::ops::{Attention, Queries, Relative};
 use crate::team::part;
 
 impl Cpu {
@@ -21,7 +20,7 @@ impl Cpu {
         queries: Queries,
     ) -> Result<Activations> {
         self.place(&mut qkv, batch, shape);
-        let chosen = queries.pooling().map(|mode: PoolingMode| self.pool(&qkv, batch, &[mode], 0)).transpose()?;
+        let chosen = queries.pooling().map(|mode| self.pooled(&qkv, batch, &[mode], 0));
         let asking = chosen.as_ref().unwrap_or(&qkv);
         let [hidden, keys, values] = shape.widths();
         let mut out = self.room(asking.rows, hidden);

@@ -5,7 +5,7 @@ mod attention;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Attention, FeedForward, Join, Lookup, Ops, PositionColumns, Queries};
+use super::{Attention, DeviceBatch, FeedForward, Join, Lookup, Ops, PositionColumns, Queries};
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
@@ -116,6 +116,18 @@ impl Cpu {
         wide.as_rows().range(0..rows).columns(0..width)
     }
 
+    /// One row a text, the modes' vectors side by side.
+    fn pooled(&self, x: &Activations, batch: &Batch, modes: &[PoolingMode], skip: usize) -> Activations {
+        let mut out = self.room(batch.len(), modes.len() * x.width);
+        let mut rows = out.as_rows_mut();
+        for (i, text) in batch.texts().enumerate() {
+            for (mode, out) in modes.iter().zip(rows.row(i).chunks_exact_mut(x.width)) {
+                pool(*mode, x.as_rows().range(text.clone()), skip, out);
+            }
+        }
+        out
+    }
+
     fn copy(&self, x: &Activations) -> Activations {
         let mut out = self.room(x.rows, x.width);
         out.fill_from(x.as_rows());
@@ -166,6 +178,7 @@ impl Ops for Cpu {
     type Norm = Norm;
     type Bias = DistanceBias;
     type Positions = Disentangled;
+    type Layout = ();
 
     fn worker(&self) -> Self {
         Self::new(self.isa)
@@ -173,6 +186,10 @@ impl Ops for Cpu {
 
     fn join(&mut self, team: Team) {
         self.team = team;
+    }
+
+    fn layout(&self, _: &Batch) -> Result<()> {
+        Ok(())
     }
 
     fn table(&self, vectors: &Array) -> Result<Array> {
@@ -205,7 +222,7 @@ impl Ops for Cpu {
         keys: Option<&Activations>,
         queries: Option<&Activations>,
         head_width: usize,
-        columns: PositionColumns,
+        columns: Arc<PositionColumns>,
     ) -> Result<Disentangled> {
         let (keys, queries) = (keys.map(Activations::as_rows), queries.map(Activations::as_rows));
         Ok(Disentangled::new(self.isa, keys, queries, head_width, columns))
@@ -238,7 +255,7 @@ impl Ops for Cpu {
     fn attention(
         &self,
         qkv: Activations,
-        batch: &Batch,
+        batch: &DeviceBatch<'_, Self>,
         shape: &Attention<Self>,
         queries: Queries,
     ) -> Result<Activations> {
@@ -278,15 +295,14 @@ impl Ops for Cpu {
         Ok(self.joined(out, residual, join))
     }
 
-    fn pool(&self, x: &Activations, batch: &Batch, modes: &[PoolingMode], skip: usize) -> Result<Activations> {
-        let mut out = self.room(batch.len(), modes.len() * x.width);
-        let mut rows = out.as_rows_mut();
-        for (i, text) in batch.texts().enumerate() {
-            for (mode, out) in modes.iter().zip(rows.row(i).chunks_exact_mut(x.width)) {
-                pool(*mode, x.as_rows().range(text.clone()), skip, out);
-            }
-        }
-        Ok(out)
+    fn pool(
+        &self,
+        x: &Activations,
+        batch: &DeviceBatch<'_, Self>,
+        modes: &[PoolingMode],
+        skip: usize,
+    ) -> Result<Activations> {
+        Ok(self.pooled(x, batch, modes, skip))
     }
 
     fn norm(&self, x: &Activations, norm: &Norm) -> Result<Activations> {

@@ -1,23 +1,32 @@
 //! The ops by candle's tensors, for any of its devices.
 
 mod attention;
+mod layout;
+mod pool;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
 
-use super::{Attention, FeedForward, Join, Lookup, Ops, PositionColumns, Queries};
-use crate::batch::Batch;
+use super::{Attention, DeviceBatch, FeedForward, Join, Lookup, Ops, PositionColumns, Queries};
+use crate::batch::{Batch, Size};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::norm::Center;
 use crate::weights::Array;
 
 use attention::Positions;
+use layout::Layout;
 
-/// A device of candle's.
+/// A device of candle's, and the numbers that it computes in. Sums of many numbers, norms above all, are float32 in any
+/// case.
 #[derive(Clone)]
 pub(crate) struct Portable {
     device: Device,
+    dtype: DType,
+    /// A GPU computes for one thread at a time, so that its memory holds one micro-batch.
+    turn: Arc<Mutex<()>>,
 }
 
 pub(crate) struct Linear {
@@ -36,17 +45,20 @@ pub(crate) struct Norm {
 impl Norm {
     /// The norm of every row.
     fn of(&self, x: &Tensor) -> Result<Tensor> {
+        let dtype = x.dtype();
+        let x = x.to_dtype(DType::F32)?;
         // In two passes: the variance as a mean of squares less the mean's square loses digits.
         let centered = match self.center {
             Center::Mean => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
-            Center::Zero => x.clone(),
+            Center::Zero => x,
         };
         let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
         let normed = centered.broadcast_div(&(variance + self.eps)?.sqrt()?)?.broadcast_mul(&self.weight)?;
-        Ok(match &self.bias {
+        let normed = match &self.bias {
             Some(bias) => normed.broadcast_add(bias)?,
             None => normed,
-        })
+        };
+        Ok(normed.to_dtype(dtype)?)
     }
 }
 
@@ -64,37 +76,21 @@ fn activated(x: Tensor, activation: Activation) -> Result<Tensor> {
 }
 
 impl Portable {
-    pub(crate) fn new(device: Device) -> Self {
-        Self { device }
+    /// # Errors
+    /// candle's, where the device can't compute in these numbers.
+    pub(crate) fn new(device: Device, dtype: DType) -> candle_core::Result<Self> {
+        let one = Tensor::ones((1, 1), dtype, &device)?;
+        one.matmul(&one)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        Ok(Self { device, dtype, turn: Arc::default() })
     }
 
-    fn tensor(&self, array: &Array) -> Result<Tensor> {
+    fn parameter(&self, array: &Array) -> Result<Tensor> {
+        Ok(self.float32(array)?.to_dtype(self.dtype)?)
+    }
+
+    fn float32(&self, array: &Array) -> Result<Tensor> {
         Ok(Tensor::from_slice(array.as_slice(), array.shape.as_slice(), &self.device)?)
     }
-}
-
-/// `tokens` of `count` texts of one length, skipping the prompt, as one row a text.
-fn pool_texts(mode: PoolingMode, tokens: &Tensor, skip: usize) -> Result<Tensor> {
-    let (count, length, width) = tokens.dims3()?;
-    let skip = skip.min(length);
-    let kept = length - skip;
-    let nothing = |value: f32| Tensor::full(value, (count, width), tokens.device());
-    let rows = |first: usize, n: usize| tokens.narrow(1, first, n);
-    Ok(match mode {
-        PoolingMode::Cls => rows(if kept == 0 { 0 } else { skip }, 1)?.squeeze(1)?,
-        PoolingMode::Max if kept == 0 => nothing(f32::NEG_INFINITY)?,
-        _ if kept == 0 => nothing(0.0)?,
-        PoolingMode::LastToken => rows(length - 1, 1)?.squeeze(1)?,
-        PoolingMode::Max => rows(skip, kept)?.max(1)?,
-        PoolingMode::Mean => (rows(skip, kept)?.sum(1)? / kept as f64)?,
-        PoolingMode::MeanSqrtLen => (rows(skip, kept)?.sum(1)? / (kept as f64).sqrt())?,
-        PoolingMode::WeightedMean => {
-            let weights: Vec<f32> = (skip + 1..=length).map(|place| place as f32).collect();
-            let sum: f32 = weights.iter().sum();
-            let weights = Tensor::from_vec(weights, (1, kept, 1), tokens.device())?;
-            (rows(skip, kept)?.broadcast_mul(&weights)?.sum(1)? / f64::from(sum))?
-        }
-    })
 }
 
 impl Ops for Portable {
@@ -104,32 +100,45 @@ impl Ops for Portable {
     type Norm = Norm;
     type Bias = Tensor;
     type Positions = Positions;
+    type Layout = Layout;
 
     fn worker(&self) -> Self {
         self.clone()
     }
 
+    fn size(&self) -> Size {
+        if self.device.is_cpu() { Size::OF_A_CACHE } else { Size::OF_A_GPU }
+    }
+
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        (!self.device.is_cpu()).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn layout(&self, batch: &Batch) -> Result<Layout> {
+        Layout::new(batch, &self.device, self.dtype)
+    }
+
     fn table(&self, vectors: &Array) -> Result<Tensor> {
-        self.tensor(vectors)
+        self.parameter(vectors)
     }
 
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
-        let bias = bias.map(|bias| self.tensor(bias)).transpose()?;
-        let weights = weights.iter().map(|weight| self.tensor(weight)).collect::<Result<Vec<_>>>()?;
+        let bias = bias.map(|bias| self.parameter(bias)).transpose()?;
+        let weights = weights.iter().map(|weight| self.parameter(weight)).collect::<Result<Vec<_>>>()?;
         Ok(Linear { weight: Tensor::cat(&weights, 0)?.t()?, bias })
     }
 
     fn layer_norm(&self, weight: &Array, bias: Option<&Array>, eps: f32) -> Result<Norm> {
-        let bias = bias.map(|bias| self.tensor(bias)).transpose()?;
-        Ok(Norm { center: Center::Mean, weight: self.tensor(weight)?, bias, eps: f64::from(eps) })
+        let bias = bias.map(|bias| self.float32(bias)).transpose()?;
+        Ok(Norm { center: Center::Mean, weight: self.float32(weight)?, bias, eps: f64::from(eps) })
     }
 
     fn rms_norm(&self, weight: &Array, eps: f32) -> Result<Norm> {
-        Ok(Norm { center: Center::Zero, weight: self.tensor(weight)?, bias: None, eps: f64::from(eps) })
+        Ok(Norm { center: Center::Zero, weight: self.float32(weight)?, bias: None, eps: f64::from(eps) })
     }
 
     fn distance_bias(&self, table: Array) -> Result<Tensor> {
-        self.tensor(&table)
+        self.parameter(&table)
     }
 
     fn positions(
@@ -137,7 +146,7 @@ impl Ops for Portable {
         keys: Option<&Tensor>,
         queries: Option<&Tensor>,
         head_width: usize,
-        columns: PositionColumns,
+        columns: Arc<PositionColumns>,
     ) -> Result<Positions> {
         let by_head = |x: &Tensor| -> Result<Tensor> {
             Ok(x.reshape((x.dim(0)?, (), head_width))?.transpose(0, 1)?.contiguous()?)
@@ -151,7 +160,7 @@ impl Ops for Portable {
             Ok(lookup.table.index_select(&entries, 0)?)
         });
         let sum = vectors.reduce(|sum: Result<Tensor>, vectors| Ok((sum? + vectors?)?));
-        let sum = sum.unwrap_or_else(|| Ok(Tensor::zeros((0, 0), DType::F32, &self.device)?))?;
+        let sum = sum.unwrap_or_else(|| Ok(Tensor::zeros((0, 0), self.dtype, &self.device)?))?;
         norm.map_or_else(|| Ok(sum.clone()), |norm| norm.of(&sum))
     }
 
@@ -163,7 +172,13 @@ impl Ops for Portable {
         activated(y, activation)
     }
 
-    fn attention(&self, qkv: Tensor, batch: &Batch, shape: &Attention<Self>, queries: Queries) -> Result<Tensor> {
+    fn attention(
+        &self,
+        qkv: Tensor,
+        batch: &DeviceBatch<'_, Self>,
+        shape: &Attention<Self>,
+        queries: Queries,
+    ) -> Result<Tensor> {
         self.attend(&qkv, batch, shape, queries)
     }
 
@@ -193,13 +208,10 @@ impl Ops for Portable {
         self.linear_join(&middle, &layer.down, residual, join)
     }
 
-    fn pool(&self, x: &Tensor, batch: &Batch, modes: &[PoolingMode], skip: usize) -> Result<Tensor> {
-        let parts = batch.runs().map(|(rows, length)| {
-            let texts = x.narrow(0, rows.start, rows.len())?.reshape((rows.len() / length, length, ()))?;
-            let pooled = modes.iter().map(|mode| pool_texts(*mode, &texts, skip)).collect::<Result<Vec<_>>>()?;
-            Ok(Tensor::cat(&pooled, 1)?)
-        });
-        Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+    fn pool(&self, x: &Tensor, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode], skip: usize) -> Result<Tensor> {
+        let x = x.to_dtype(DType::F32)?;
+        let parts = modes.iter().map(|mode| self.pool_by(*mode, &x, batch, skip)).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&parts, 1)?.to_dtype(self.dtype)?)
     }
 
     fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
@@ -207,8 +219,9 @@ impl Ops for Portable {
     }
 
     fn normalize(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.to_dtype(DType::F32)?;
         let norms = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(1e-12)?;
-        Ok(x.broadcast_div(&norms)?)
+        Ok(x.broadcast_div(&norms)?.to_dtype(self.dtype)?)
     }
 
     fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
@@ -220,10 +233,10 @@ impl Ops for Portable {
     }
 
     fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Tensor> {
-        Ok(Tensor::from_vec(rows, ((), width), &self.device)?)
+        Ok(Tensor::from_vec(rows, ((), width), &self.device)?.to_dtype(self.dtype)?)
     }
 
     fn to_vec(&self, x: &Tensor) -> Result<Vec<f32>> {
-        Ok(x.flatten_all()?.to_vec1()?)
+        Ok(x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
 }

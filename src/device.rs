@@ -1,0 +1,196 @@
+//! Where a model computes, and in which numbers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::DType;
+
+use crate::error::{Error, Result};
+
+/// Where a model computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// A GPU of NVIDIA's by its number, from 0; with the feature `cuda`.
+    Cuda(usize),
+    /// The GPU of an Apple computer; with the feature `metal`.
+    Metal,
+}
+
+impl Device {
+    /// The devices that this build and this machine have: GPUs first, the processor last.
+    pub fn available() -> Vec<Self> {
+        let cuda = (0..cuda_devices()).map(Self::Cuda);
+        let metal = Some(Self::Metal).filter(|metal| metal.open().is_ok());
+        cuda.chain(metal).chain([Self::Cpu]).collect()
+    }
+
+    /// The first of those that are available.
+    pub fn best() -> Self {
+        Self::available().first().copied().unwrap_or(Self::Cpu)
+    }
+
+    /// candle's device.
+    ///
+    /// # Errors
+    /// [`Error::Device`], which says whether this build or this machine lacks it.
+    pub(crate) fn open(self) -> Result<candle_core::Device> {
+        let lacking = |problem: String| Error::Device { device: self.to_string(), problem };
+        let feature = match self {
+            Self::Cpu => return Ok(candle_core::Device::Cpu),
+            Self::Cuda(_) if cfg!(feature = "cuda") => None,
+            Self::Metal if cfg!(feature = "metal") => None,
+            Self::Cuda(_) => Some("cuda"),
+            Self::Metal => Some("metal"),
+        };
+        if let Some(feature) = feature {
+            return Err(lacking(format!("not in this build: it was made without the feature {feature}")));
+        }
+        let opened = match self {
+            Self::Cuda(index) => candle_core::Device::new_cuda(index),
+            // candle panics on a computer without one.
+            _ => std::panic::catch_unwind(|| candle_core::Device::new_metal(0))
+                .unwrap_or_else(|_| Err(candle_core::Error::msg("no GPU"))),
+        };
+        opened.map_err(|error| lacking(format!("not on this machine: {}", first_line(&error))))
+    }
+}
+
+/// Without candle's backtrace.
+pub(crate) fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> usize {
+    use candle_core::cuda_backend::cudarc::driver::CudaContext;
+    CudaContext::device_count().ok().and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> usize {
+    0
+}
+
+impl fmt::Display for Device {
+    /// As [`Device::from_str`] takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Metal => f.write_str("mps"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    /// By the names that torch has: `cpu`, `cuda` (the first), `cuda:1`, `mps`; and `metal`, which is `mps`. Whether it is
+    /// there is seen when a model is loaded.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a name that is none.
+    fn from_str(name: &str) -> Result<Self> {
+        let numbered = || name.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda);
+        let known = match name {
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            "mps" | "metal" => Some(Self::Metal),
+            _ => numbered(),
+        };
+        let problem = || format!("must be one of cpu, cuda, cuda:N, mps, metal, got {name:?}");
+        known.ok_or_else(|| Error::argument("device", problem()))
+    }
+}
+
+/// The numbers in which a model computes; weights of other types are converted, and results are float32 in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtype {
+    /// On every device; the only one on a CPU.
+    #[default]
+    Float32,
+    /// 11 bits of precision: about three digits. Numbers beyond 65,504 overflow.
+    Float16,
+    /// 8 bits of precision: about two digits, and the range of float32.
+    BFloat16,
+}
+
+impl Dtype {
+    const ALL: [Self; 3] = [Self::Float32, Self::Float16, Self::BFloat16];
+
+    pub(crate) fn candle(self) -> DType {
+        match self {
+            Self::Float32 => DType::F32,
+            Self::Float16 => DType::F16,
+            Self::BFloat16 => DType::BF16,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::BFloat16 => "bfloat16",
+        })
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = Error;
+
+    /// By the names that torch has: `float32`, `float16`, `bfloat16`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for another name.
+    fn from_str(name: &str) -> Result<Self> {
+        let known = Self::ALL.into_iter().find(|dtype| dtype.to_string() == name);
+        let problem = || format!("must be one of float32, float16, bfloat16, got {name:?}");
+        known.ok_or_else(|| Error::argument("dtype", problem()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written() {
+        for (name, device) in [("cpu", Device::Cpu), ("cuda:0", Device::Cuda(0)), ("cuda:12", Device::Cuda(12))] {
+            assert_eq!(name.parse::<Device>().unwrap(), device);
+            assert_eq!(device.to_string(), name);
+        }
+        assert_eq!("cuda".parse::<Device>().unwrap(), Device::Cuda(0));
+        assert_eq!("metal".parse::<Device>().unwrap(), Device::Metal);
+        assert_eq!(Device::Metal.to_string().parse::<Device>().unwrap(), Device::Metal);
+        for name in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "CPU"] {
+            assert!(matches!(name.parse::<Device>(), Err(Error::InvalidArgument { .. })), "{name}");
+        }
+        for dtype in Dtype::ALL {
+            assert_eq!(dtype.to_string().parse::<Dtype>().unwrap(), dtype);
+        }
+        assert!(matches!("half".parse::<Dtype>(), Err(Error::InvalidArgument { .. })));
+    }
+
+    #[test]
+    fn the_processor_is_always_there_and_comes_last() {
+        assert_eq!(Device::available().last(), Some(&Device::Cpu));
+        assert_eq!(Device::available().first(), Some(&Device::best()));
+    }
+
+    /// Of a GPU that is there, the next one isn't; in a build without GPUs none is.
+    #[test]
+    fn what_lacks_is_said() {
+        let Err(Error::Device { device, problem }) = Device::Cuda(99).open() else { panic!("there are 100 GPUs") };
+        assert_eq!(device, "cuda:99");
+        let expected = if cfg!(feature = "cuda") { "not on this machine" } else { "not in this build" };
+        assert!(problem.starts_with(expected), "{problem}");
+        if !cfg!(feature = "metal") {
+            assert!(Device::Metal.open().unwrap_err().to_string().contains("without the feature metal"));
+        }
+    }
+}
