@@ -58,6 +58,21 @@ def torch() -> Any:
         raise MissingDependencyError("tensors need torch, which is not installed: pip install torch") from error
 
 
+def pyarrow() -> Any:
+    """Return the module pyarrow, with its parquet.
+
+    Raises
+    ------
+    MissingDependencyError
+        Where it is not installed.
+    """
+    try:
+        importlib.import_module("pyarrow.parquet")
+        return importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise MissingDependencyError("parquet needs pyarrow, which is not installed: pip install pyarrow") from error
+
+
 def positive(name: str, value: Any) -> int:
     """Return `value` as an int of at least 1.
 

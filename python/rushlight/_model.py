@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
+# The prompts of what a text can be in a search.
+_ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 class Model(Chunking):
@@ -322,9 +324,8 @@ class Model(Chunking):
         self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
     ) -> Any:
         """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
-        if prompt_name is None and options.get("prompt") is None:
-            options["prompt"] = self._prompt_for(("query",), None, None)
-        return self._routed(True).encode(inputs, prompt_name=prompt_name, **options)
+        model, prompt = self._in_role("query", options.pop("prompt", None), prompt_name)
+        return model.encode(inputs, prompt=prompt, **options)
 
     def encode_document(
         self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
@@ -333,18 +334,23 @@ class Model(Chunking):
 
         A `prompt` or `prompt_name` that is given wins.
         """
-        if prompt_name is None and options.get("prompt") is None:
-            options["prompt"] = self._prompt_for(("document", "passage", "corpus"), None, None)
-        return self._routed(False).encode(inputs, prompt_name=prompt_name, **options)
+        model, prompt = self._in_role("document", options.pop("prompt", None), prompt_name)
+        return model.encode(inputs, prompt=prompt, **options)
 
-    def _routed(self, as_queries: bool) -> Model:
-        """Return the model that embeds queries, or documents: this one, unless they go different ways."""
-        core = self._engine.route(as_queries)
+    def _in_role(
+        self, role: Literal["query", "document"], prompt: str | None, prompt_name: str | None
+    ) -> tuple[Model, str]:
+        """Return the model that embeds queries, or documents, and the prompt that goes before them.
+
+        The model is this one, unless they go different ways.
+        """
+        chosen = self._prompt_for(_ROLES[role], prompt, prompt_name)
+        core = self._engine.route(role == "query")
         if core is None:
-            return self
+            return self, chosen
         routed = self.__copy__()
         routed._core = core
-        return routed
+        return routed, chosen
 
     # Tokens
 

@@ -1,0 +1,1 @@
+"""The command line: `rushlight`, or `python -m rushlight`. Each command is a file."""

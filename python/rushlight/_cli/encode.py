@@ -1,0 +1,85 @@
+"""`encode`: texts become embeddings."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rushlight import util
+from rushlight._cli import embedding, options, reading, writing
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    _Chunk = tuple[list[dict[str, Any]], NDArray[Any]]
+
+_MORE = """\
+INPUT is read and OUT written as texts come, in memory that does not grow. In a txt each line is a text; jsonl, csv,
+tsv and parquet have it in a field. An npy has a row for each text, in their order; jsonl and parquet have the fields
+of the input, too, and the field "embedding". What was written when Ctrl-C comes can be read.
+int8 and uint8 take their ranges from all texts, so nothing is written before all are embedded: float32 embeddings
+wait in a temporary file.\
+"""
+_EXAMPLES = """\
+rushlight encode all-MiniLM-L6-v2 corpus.txt -o corpus.npy
+rushlight encode all-MiniLM-L6-v2 corpus.jsonl --field body --normalize -o corpus.parquet
+cat corpus.txt | rushlight encode all-MiniLM-L6-v2 --precision ubinary | head -1
+rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o titles.jsonl"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = options.command(
+        commands, "encode", _run, says="Turn texts into embeddings.", more=_MORE, examples=_EXAMPLES
+    )
+    options.add_model(parser)
+    parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    reading.add_options(parser)
+    writing.add_options(parser, "jsonl")
+    parser.add_argument("--normalize", action="store_true", help="divide each embedding by its L2 norm")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "int8", "uint8", "binary", "ubinary"),
+        default="float32",
+        help="what numbers to write; the binary ones are bits, eight in a byte (default: float32)",
+    )
+    embedding.add_prompts(parser)
+    embedding.add_options(parser)
+    embedding.add_chunk_size(parser)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    with reading.source(arguments.input, arguments.format, arguments.field) as source:
+        model = options.load(arguments, truncate_dim=arguments.truncate_dim)
+        precision = arguments.precision
+        like = model.encode([], precision=precision)
+        with writing.output(arguments, "embedding", like, [arguments.input]) as writer:
+            ranged = precision in {"int8", "uint8"}
+            streamed = "float32" if ranged else precision
+            chunks = embedding.stream(
+                model, source, arguments, precision=streamed, normalize_embeddings=arguments.normalize
+            )
+            for fields, embeddings in _ranged(chunks, precision) if ranged else chunks:
+                writer.write(fields, embeddings)
+
+
+def _ranged(chunks: Iterable[_Chunk], precision: str) -> Iterator[_Chunk]:
+    """Yield chunks of float32 in steps of the ranges of all, until which they wait in a file."""
+    ranges = np.array([[np.inf], [-np.inf]], np.float32)
+    count = 0
+    with tempfile.TemporaryFile() as file:
+        for chunk in chunks:
+            count += 1
+            low, high = chunk[1].min(axis=0), chunk[1].max(axis=0)
+            ranges = np.stack([np.minimum(ranges[0], low), np.maximum(ranges[1], high)])
+            pickle.dump(chunk, file)
+        file.seek(0)
+        for _ in range(count):
+            fields, embeddings = pickle.load(file)
+            yield fields, util.quantize_embeddings(embeddings, precision, ranges)

@@ -1,0 +1,178 @@
+"""Texts from files and the standard input, one after the other: neither has to end, or to fit into memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from rushlight import _arguments
+from rushlight._cli import streams
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+KINDS = ("txt", "jsonl", "csv", "tsv", "parquet")
+_ENDINGS = {"": "txt", ".ndjson": "jsonl"} | {f".{kind}": kind for kind in KINDS}
+
+
+class Record(NamedTuple):
+    """A text, and all fields of where it stood, itself among them."""
+
+    text: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open file of texts."""
+
+    file: BinaryIO
+    name: str
+    kind: str
+    field: str
+
+    def records(self) -> Iterator[Record]:
+        """Yield the texts.
+
+        Raises
+        ------
+        InvalidInputError
+            Where the file is not of its kind, or has no text in the field: the line, or the row, is named.
+        """
+        for place, fields in _READERS[self.kind](self):
+            if self.field not in fields:
+                there = ", ".join(map(repr, fields)) or "none"
+                raise InvalidInputError(f"{place}: no field {self.field!r}; there are {there} (--field says which)")
+            text = _arguments.text(f"{place}: field {self.field!r}", fields[self.field], InvalidInputError)
+            yield Record(text, fields)
+
+    def texts(self) -> list[str]:
+        """Return all texts."""
+        return [record.text for record in self.records()]
+
+    def count(self) -> int | None:
+        """Return how many texts there are, within a few; None where that can't be known beforehand."""
+        if not self.file.seekable():
+            return None
+        if self.kind == "parquet":
+            return int(_parquet_file(self).metadata.num_rows)
+        start = self.file.tell()
+        lines = sum(block.count(b"\n") for block in iter(partial(self.file.read, 1 << 20), b""))
+        self.file.seek(start)
+        return lines
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what texts are read as."""
+    parser.add_argument(
+        "--format", choices=KINDS, help="what texts are read from (default: by the file's ending, txt for stdin)"
+    )
+    parser.add_argument("--field", help='where the text stands in jsonl, csv, tsv and parquet (default: "text")')
+
+
+@contextmanager
+def source(place: str, kind: str | None = None, field: str | None = None) -> Iterator[Source]:
+    """Open a file of texts; "-" is the standard input.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where the file's ending does not tell its kind, or a field is named where there are none.
+    """
+    kind = kind or ("txt" if place == "-" else _ENDINGS.get(Path(place).suffix.lower()))
+    if kind is None:
+        raise InvalidArgumentError(f"{place}: no kind is known by this ending; --format says it: {', '.join(KINDS)}")
+    if kind == "txt" and field is not None:
+        raise InvalidArgumentError(f"--field {field}: a txt has none; --format says what else this is")
+    field = "text" if field is None else field
+    if place == "-":
+        yield Source(streams.stdin(), "stdin", kind, field)
+    else:
+        with Path(place).open("rb") as file:
+            yield Source(file, place, kind, field)
+
+
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
+    """Yield the lines, which end by a line feed, and their numbers."""
+    for number, line in enumerate(source.file, 1):
+        try:
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            problem = f"must be UTF-8: {error.reason} at byte {error.start} of the line"
+            raise InvalidInputError(f"{source.name}:{number}: {problem}") from error
+
+
+def _txt(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each line, an empty one too."""
+    for number, line in _lines(source):
+        yield f"{source.name}:{number}", {source.field: line.removesuffix("\n").removesuffix("\r")}
+
+
+def _jsonl(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each line's object; a line that is a str is a text; blank lines are left out."""
+    for number, line in _lines(source):
+        if not line.strip():
+            continue
+        place = f"{source.name}:{number}"
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(f"{place}: must be JSON: {error}") from error
+        if isinstance(value, str):
+            value = {source.field: value}
+        if not isinstance(value, dict):
+            raise InvalidInputError(f"{place}: must be an object or a str, got {line.strip():.40}")
+        yield place, value
+
+
+def _separated(delimiter: str, source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row by the names of the first one; blank lines are left out."""
+    csv.field_size_limit((1 << 31) - 1)  # a text may be long
+    rows = csv.reader((line for _, line in _lines(source)), delimiter=delimiter, strict=True)
+    names: list[str] = []
+    try:
+        for row in rows:
+            place = f"{source.name}:{rows.line_num}"
+            if not names:
+                names = row
+                if len(set(names)) < len(names):
+                    raise InvalidInputError(f"{place}: a column's name comes twice: {', '.join(map(repr, names))}")
+            elif row and len(row) != len(names):
+                raise InvalidInputError(f"{place}: must have {len(names)} columns, as the first line, got {len(row)}")
+            elif row:
+                yield place, dict(zip(names, row, strict=True))
+    except csv.Error as error:
+        raise InvalidInputError(f"{source.name}:{rows.line_num}: must be {source.kind}: {error}") from error
+
+
+def _parquet(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    batches = _parquet_file(source).iter_batches(batch_size=1000)
+    rows = (fields for batch in batches for fields in batch.to_pylist())
+    for number, fields in enumerate(rows, 1):
+        yield f"{source.name}: row {number}", fields
+
+
+def _parquet_file(source: Source) -> Any:
+    if not source.file.seekable():
+        raise InvalidInputError(f"{source.name}: parquet can't be read from a pipe, whose end comes last: give a file")
+    pyarrow = _arguments.pyarrow()
+    try:
+        return pyarrow.parquet.ParquetFile(source.file)
+    except pyarrow.ArrowException as error:
+        raise InvalidInputError(f"{source.name}: must be parquet: {error}") from error
+
+
+_READERS: dict[str, Callable[[Source], Iterator[tuple[str, dict[str, Any]]]]] = {
+    "txt": _txt,
+    "jsonl": _jsonl,
+    "csv": partial(_separated, ","),
+    "tsv": partial(_separated, "\t"),
+    "parquet": _parquet,
+}

@@ -1,0 +1,50 @@
+"""The standard streams: bytes, and text in UTF-8 whatever the locale says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import BinaryIO
+
+from rushlight.exceptions import InvalidInputError
+
+
+def stdin() -> BinaryIO:
+    """Return the standard input."""
+    if sys.stdin is None:
+        raise InvalidInputError("stdin: is closed")
+    return sys.stdin.buffer
+
+
+def stdout() -> BinaryIO:
+    """Return the standard output."""
+    if sys.stdout is None:
+        raise InvalidInputError("stdout: is closed")
+    return sys.stdout.buffer
+
+
+def say(line: str) -> None:
+    """Write a line to the standard output; what a path has of other bytes goes out as it is."""
+    stdout().write(line.encode(errors="surrogateescape") + b"\n")
+
+
+def flush() -> None:
+    """Hand on what was written to the standard output."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            abandon()
+            raise
+
+
+def abandon() -> None:
+    """Let what is still to be written to the standard output go nowhere, so that Python's end is quiet."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at the standard error."""
+    return sys.stderr is not None and sys.stderr.isatty()

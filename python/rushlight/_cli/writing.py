@@ -1,0 +1,201 @@
+"""Numbers into files, as they come: after each write all that was written can be read, whatever ends the program."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from rushlight import _arguments
+from rushlight._cli import streams
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+
+class Writer:
+    """A file of arrays.
+
+    Parameters
+    ----------
+    file
+        Where to write.
+    column
+        What the arrays are called beside the fields of their texts, where the file has names.
+    like
+        An array `(0, ...)` of the shape and dtype of all that will be written.
+    """
+
+    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
+        self.file = file
+        self.column = column
+        self.like = like
+
+    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
+        """Write a number or a row for each text, and the fields of the text where the file has them."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what stands at the end of the file."""
+
+    def _check_fields(self, fields: dict[str, Any]) -> None:
+        if self.column in fields:
+            raise InvalidInputError(f"the texts have a field {self.column!r}, which would be written over")
+
+
+class _Npy(Writer):
+    """One array, whose header says how many rows there are: it is written again after each of the writes."""
+
+    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
+        super().__init__(file, column, like)
+        self._rows = 0
+        self._write_header()
+
+    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
+        _ = fields  # an array has no place for them
+        self.file.write(np.ascontiguousarray(values).data)
+        self._rows += len(values)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self.like.dtype),
+            "fortran_order": False,
+            "shape": (self._rows, *self.like.shape[1:]),
+        }
+        self.file.flush()
+        self.file.seek(0)
+        # numpy leaves room for the number of rows to grow.
+        np.lib.format.write_array_header_1_0(self.file, header)
+        self.file.flush()
+        self.file.seek(0, 2)
+
+
+class _Lines(Writer):
+    """A line for each text."""
+
+    # What the numbers of a row stand between, and in.
+    _separator = "\t"
+    _row = "%s"
+
+    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
+        super().__init__(file, column, like)
+        # Nine digits are all that a float32 has.
+        number = "%.9g" if like.dtype.kind == "f" else "%d"
+        self._form = number if like.ndim == 1 else self._row % self._separator.join([number] * like.shape[1])
+
+    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
+        rows = values.reshape(len(values), -1).tolist()
+        lines = (self._line(names, self._form % tuple(row)) for names, row in zip(fields, rows, strict=True))
+        self.file.write("".join(lines).encode())
+        self.file.flush()
+
+    def _line(self, fields: dict[str, Any], numbers: str) -> str:
+        _ = fields  # the numbers stand alone
+        return f"{numbers}\n"
+
+
+class _Jsonl(_Lines):
+    """An object for each text."""
+
+    _separator = ", "
+    _row = "[%s]"
+
+    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
+        if not np.isfinite(values).all():
+            raise InvalidArgumentError(f"{self.column}: not all numbers are finite, and JSON has no others")
+        super().write(fields, values)
+
+    def _line(self, fields: dict[str, Any], numbers: str) -> str:
+        self._check_fields(fields)
+        # What json makes of a list of numbers is right, too, but takes three times as long and is half as long again.
+        before = json.dumps(fields, ensure_ascii=False, default=str)[1:-1]
+        return f'{{{before}{", " if before else ""}"{self.column}": {numbers}}}\n'
+
+
+class _Parquet(Writer):
+    """A row group for each write; the columns are those of the first one's texts."""
+
+    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
+        super().__init__(file, column, like)
+        self._arrow = _arguments.pyarrow()
+        number = self._arrow.from_numpy_dtype(like.dtype)
+        kind = number if like.ndim == 1 else self._arrow.list_(number, like.shape[1])
+        self._added = self._arrow.field(column, kind)
+        self._schema: Any = None
+        self._writer: Any = None
+
+    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
+        if self._writer is None:
+            self._open(self._arrow.Table.from_pylist(fields).schema)
+        strange = {name for row in fields for name in row}.difference(self._schema.names)
+        if strange:
+            raise InvalidInputError(f"parquet: not all texts have a field {min(strange)!r}; jsonl takes them")
+        try:
+            table = self._arrow.Table.from_pylist(fields, self._schema)
+        except self._arrow.ArrowException as error:
+            raise InvalidInputError(f"parquet: fields must have the types of the first texts'; {error}") from error
+        numbers = self._arrow.array(values.reshape(-1))
+        if values.ndim == 2:
+            numbers = self._arrow.FixedSizeListArray.from_arrays(numbers, values.shape[1])
+        self._writer.write_table(table.append_column(self._added, numbers))
+
+    def close(self) -> None:
+        if self._writer is None:
+            self._open(self._arrow.schema([]))
+        self._writer.close()
+
+    def _open(self, schema: Any) -> None:
+        self._check_fields(dict.fromkeys(schema.names))
+        self._schema = schema
+        self._writer = self._arrow.parquet.ParquetWriter(self.file, schema.append(self._added))
+
+
+_WRITERS: dict[str, type[Writer]] = {"npy": _Npy, "jsonl": _Jsonl, "parquet": _Parquet, "tsv": _Lines}
+_ENDINGS = {".ndjson": "jsonl"} | {f".{kind}": kind for kind in _WRITERS}
+
+
+def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add where to write, and as what: on the standard output as `kind`."""
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="the file to write (default: stdout)")
+    parser.add_argument(
+        "--output-format",
+        choices=tuple(_WRITERS),
+        help=f"what to write (default: by OUT's ending, {kind} on stdout); tsv has the numbers alone",
+    )
+    parser.set_defaults(stdout_format=kind)
+
+
+@contextmanager
+def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], inputs: list[str]) -> Iterator[Writer]:
+    """Open what is asked for; `inputs` are the files that are read meanwhile, and further arguments are `Writer`'s.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where the file's ending does not tell its kind, or it is one of the inputs, or a pipe that can't take the kind.
+    """
+    place: Path | None = arguments.output
+    kind = arguments.output_format
+    if kind is None:
+        kind = arguments.stdout_format if place is None else _ENDINGS.get(place.suffix.lower())
+    if kind is None:
+        known = ", ".join(_WRITERS)
+        raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
+    if place is not None and place.exists() and any(place.samefile(name) for name in inputs if name != "-"):
+        raise InvalidArgumentError(f"{place}: is read; it can't be written meanwhile")
+    opened: AbstractContextManager[BinaryIO]
+    opened = nullcontext(streams.stdout()) if place is None else place.open("wb")
+    with opened as file:
+        if kind in {"npy", "parquet"} and (place is None or not file.seekable()):
+            raise InvalidArgumentError(f"{place or 'stdout'}: {kind} needs a file: -o OUT.{kind}")
+        with closing(_WRITERS[kind](file, column, like)) as writer:
+            yield writer

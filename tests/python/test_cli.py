@@ -1,0 +1,185 @@
+"""The command line as a program: its words, exit statuses and errors, pipes, Ctrl-C; info and download."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import DATA, TINY, other, tiny
+
+import rushlight
+
+MODEL = tiny("bert-mean-normalize").model
+PROGRAM = [sys.executable, "-W", "error", "-m", "rushlight"]
+COMMANDS = ["encode", "info", "download"]
+
+
+def start(*words: object, **options) -> subprocess.Popen[bytes]:
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen([*PROGRAM, *map(str, words)], **options)
+
+
+def test_version_and_help(command) -> None:
+    assert command("--version").out == f"rushlight {rushlight.__version__}\n"
+    done = command("--help")
+    assert done.status == 0
+    assert all(f"\n    {name} " in done.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_has_examples_and_fits_a_terminal(command, name: str) -> None:
+    done = command(name, "--help")
+    assert done.status == 0
+    _, examples = done.out.split("\nexamples:\n")
+    assert all(f"rushlight {name} " in line or line.strip() == f"rushlight {name}" for line in examples.splitlines())
+    assert max(map(len, done.out.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "COMMAND"),
+        (["walk"], "'walk'"),
+        (["encode"], "MODEL"),
+        (["encode", "m", "--precision", "float8"], "'float8'"),
+        (["encode", "m", "--chunk-size", "0"], "at least 1, got '0'"),
+        (["encode", "m", "--truncate-dim", "many"], "at least 1, got 'many'"),
+        (["encode", "m", "--query", "--document"], "--document"),
+        (["encode", "m", "--prompt", "a", "--prompt-name", "b"], "--prompt-name"),
+        (["encode", "m", "--norm"], "--norm"),  # options are not guessed from their beginnings
+        (["info", "a", "b"], "b"),
+    ],
+)
+def test_words_that_make_no_command(command, words: list[str], message: str) -> None:
+    done = command(*words)
+    assert (done.status, done.out) == (2, "")
+    line, rest = done.err.split("\n")
+    assert rest == ""
+    assert line.startswith("rushlight")
+    assert message in line
+    assert "--help" in line
+
+
+def test_errors_are_one_line_with_status_1(command, tmp_path: Path) -> None:
+    error = command("encode", "nobody/nothing").error
+    assert "nobody/nothing" in error
+    assert "; the hub: not asked" in error
+    assert (
+        command("encode", MODEL, tmp_path / "none.txt").error == f"{tmp_path / 'none.txt'}: No such file or directory"
+    )
+    assert command("encode", MODEL, "--device", "abacus").error.startswith("device")
+
+
+def test_info_of_this_rushlight(command) -> None:
+    assert f"version: {rushlight.__version__}\n" in command("info").out
+    told = json.loads(command("info", "--json").out)
+    assert told == json.loads(json.dumps(rushlight.info(), default=str))
+
+
+@pytest.mark.parametrize(
+    ("kind", "folders"),
+    [
+        ("Model", [DATA / "tiny" / name for name in TINY[::9]]),
+        ("Reranker", other("rerank")),
+        ("SparseModel", other("sparse")),
+        ("MultiVectorModel", other("multi_vector")),
+    ],
+)
+def test_info_of_models_of_all_kinds(command, kind: str, folders: list[Path]) -> None:
+    for folder in folders:
+        done = command("info", folder / "model", "--json")
+        assert json.loads(done.out)["kind"] == kind, (folder, done)
+
+
+def test_info_of_a_model(command) -> None:
+    out = command("info", tiny("bert-cls-normalize-prompts").model).out
+    assert "\nembedding_dimension: 32\n" in out
+    assert '"query": "Represent this sentence' in out
+    assert "config.json" in command("info", DATA).error
+
+
+def test_download_prints_folders(command, tmp_path: Path) -> None:
+    assert command("download", MODEL, tmp_path).out == f"{MODEL}\n{tmp_path}\n"
+    done = command("download", MODEL, "nobody/nothing", "--cache-folder", tmp_path)
+    assert done.out == f"{MODEL}\n"
+    assert str(tmp_path) in done.error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise there")
+@pytest.mark.parametrize("words", [["encode", MODEL, "--chunk-size", "1"], ["info"], ["--help"]])
+def test_whoever_reads_may_go(words: list[object]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start(*words, stdout=writer) as process:
+        os.close(writer)
+        _, err = process.communicate(b"text\n" * 1000)
+    assert err == b""
+    # argparse takes no notice where it is its own writing that fails.
+    assert process.returncode in ({0, 141} if words == ["--help"] else {141})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full, start("info", stdout=full) as process:
+        _, err = process.communicate()
+    assert (process.returncode, err) == (1, b"rushlight: error: No space left on device\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@pytest.mark.parametrize("kind", ["npy", "jsonl", "parquet"])
+def test_ctrl_c_leaves_what_was_written(tmp_path: Path, kind: str, model) -> None:
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    out = tmp_path / f"out.{kind}"
+    with start("encode", MODEL, "-o", out, "--chunk-size", "10") as process:
+        size = -1
+        # A stream without end, and a pause of its writer in the midst of a chunk.
+        for i in range(1_000_000):
+            process.stdin.write(f"text {i}\n".encode())
+            if i % 1000 == 5:
+                process.stdin.flush()
+                if out.exists() and size not in {-1, out.stat().st_size}:
+                    break
+                size = out.stat().st_size if out.exists() else -1
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (130, b"")
+    if kind == "npy":
+        rows = np.load(out)
+    elif kind == "jsonl":
+        lines = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [line["text"] for line in lines] == [f"text {i}" for i in range(len(lines))]
+        rows = np.array([line["embedding"] for line in lines], np.float32)
+    else:
+        from pyarrow import parquet
+
+        rows = np.stack(parquet.read_table(out)["embedding"].to_numpy())
+    assert len(rows) >= 10
+    assert np.array_equal(rows, model.encode([f"text {i}" for i in range(len(rows))]))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+def test_a_kill_leaves_an_npy(tmp_path: Path, model) -> None:
+    out = tmp_path / "out.npy"
+    with start("encode", MODEL, "-o", out, "--chunk-size", "10") as process:
+        process.stdin.write(b"text\n" * 200)
+        process.stdin.flush()
+        while not (out.exists() and out.stat().st_size > 5000):
+            pass
+        process.kill()
+        process.communicate()
+    assert np.array_equal(np.load(out)[5], model.encode("text"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="bash is not everywhere there")
+def test_streams_that_are_closed() -> None:
+    for redirection, name in [("<&-", "stdin"), (">&-", "stdout")]:
+        line = f'"{sys.executable}" -m rushlight encode "{MODEL}" {redirection}'
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, input="text\n")
+        assert (done.returncode, done.stderr) == (1, f"rushlight: error: {name}: is closed\n")
