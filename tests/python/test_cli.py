@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import rushlight
 
 MODEL = tiny("bert-mean-normalize").model
 PROGRAM = [sys.executable, "-W", "error", "-m", "rushlight"]
-COMMANDS = ["encode", "info", "download"]
+COMMANDS = ["encode", "similarity", "search", "rerank", "mine", "cluster", "info", "download"]
 
 
 def start(*words: object, **options) -> subprocess.Popen[bytes]:
@@ -29,7 +30,7 @@ def test_version_and_help(command) -> None:
     assert command("--version").out == f"rushlight {rushlight.__version__}\n"
     done = command("--help")
     assert done.status == 0
-    assert all(f"\n    {name} " in done.out for name in COMMANDS)
+    assert re.findall(r"^    ([a-z]+)", done.out, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

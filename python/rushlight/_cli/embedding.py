@@ -7,23 +7,31 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rushlight._cli import streams
-from rushlight._cli.options import positive
+from rushlight import Model
+from rushlight._cli import options, streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from rushlight import Model
     from rushlight._cli.reading import Source
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add how texts become embeddings."""
+    """Add how a model of sentence embeddings runs."""
+    parser.set_defaults(similarity=None)
     parser.add_argument(
-        "--truncate-dim", metavar="N", type=positive, help="columns to keep of every embedding (default: the model's)"
+        "--truncate-dim",
+        metavar="N",
+        type=options.positive,
+        help="columns to keep of every embedding (default: the model's)",
     )
+    add_running(parser)
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Add how any model runs."""
     parser.add_argument(
         "--truncation",
         choices=("ignore", "warn", "error"),
@@ -37,15 +45,45 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_similarity(parser: argparse.ArgumentParser) -> None:
+    """Add how embeddings are compared."""
+    parser.add_argument(
+        "--similarity",
+        choices=("cosine", "dot", "euclidean", "manhattan"),
+        help="what to compare embeddings by; the last two are negative distances (default: the model's)",
+    )
+
+
+def load(arguments: argparse.Namespace) -> Model:
+    """Return the model."""
+    return Model(
+        arguments.model,
+        device=arguments.device,
+        truncate_dim=arguments.truncate_dim,
+        similarity_fn_name=arguments.similarity,
+        **options.source(arguments),
+    )
+
+
+def score_function(model: Model) -> str:
+    """Return what the model's embeddings are compared by, as `util` calls it."""
+    return {"cosine": "cos_sim"}.get(model.similarity_fn_name, model.similarity_fn_name)
+
+
 def add_prompts(parser: argparse.ArgumentParser) -> None:
     """Add what goes before the texts, and what they are."""
-    prompts = parser.add_mutually_exclusive_group()
-    prompts.add_argument("--prompt", metavar="TEXT", help="put before every text, as it is")
-    prompts.add_argument("--prompt-name", metavar="NAME", help="the same, by its name in the model")
+    before = parser.add_mutually_exclusive_group()
+    before.add_argument("--prompt", metavar="TEXT", help="put before every text, as it is")
+    before.add_argument("--prompt-name", metavar="NAME", help="the same, by its name in the model")
     roles = parser.add_mutually_exclusive_group()
     for role in ("query", "document"):
         says = f"embed texts as a {role}, where the model makes a difference"
         roles.add_argument(f"--{role}", dest="role", action="store_const", const=role, help=says)
+
+
+def prompts(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what goes before the texts, and what they are, as `embed` takes it."""
+    return {name: getattr(arguments, name) for name in ("role", "prompt", "prompt_name")}
 
 
 def add_chunk_size(parser: argparse.ArgumentParser) -> None:
@@ -54,23 +92,24 @@ def add_chunk_size(parser: argparse.ArgumentParser) -> None:
         "--chunk-size",
         "--batch-size",
         metavar="N",
-        type=positive,
+        type=options.positive,
         default=1000,
         help="texts that are held and written at a time; changes no number (default: 1000)",
     )
 
 
 def stream(
-    model: Model, source: Source, arguments: argparse.Namespace, **options: Any
+    model: Model, source: Source, arguments: argparse.Namespace, *, bar: bool = True, **how: Any
 ) -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
-    """Yield the fields and the embeddings of texts, a chunk at a time; `options` are those of `encode_iter`.
+    """Yield the fields and the embeddings of texts, a chunk at a time; `how` is what `encode_iter` takes.
 
     The texts of two chunks are held, and no more.
     """
-    if arguments.role is None:
-        options |= {"prompt": arguments.prompt, "prompt_name": arguments.prompt_name}
-    else:
-        model, options["prompt"] = model._in_role(arguments.role, arguments.prompt, arguments.prompt_name)
+    asked = prompts(arguments)
+    role = asked.pop("role")
+    if role is not None:
+        model, prompt = model._in_role(role, **asked)
+        asked = {"prompt": prompt}
     held: deque[dict[str, Any]] = deque()
 
     def texts() -> Iterator[str]:
@@ -78,23 +117,32 @@ def stream(
             held.append(fields)
             yield text
 
-    rows = model.encode_iter(texts(), chunk_size=arguments.chunk_size, truncation=arguments.truncation, **options)
-    with _bar(arguments, source) as tell:
+    rows = model.encode_iter(texts(), chunk_size=arguments.chunk_size, truncation=arguments.truncation, **asked, **how)
+    with _bar(source, shown=bar and shows_progress(arguments)) as tell:
         for embeddings in rows:
             yield [held.popleft() for _ in embeddings], embeddings
             tell(len(embeddings))
 
 
-def embed(model: Model, texts: list[str], arguments: argparse.Namespace) -> NDArray[Any]:
+def embed(
+    model: Model,
+    texts: list[str],
+    arguments: argparse.Namespace,
+    *,
+    role: str | None = None,
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    bar: bool = True,
+) -> NDArray[Any]:
     """Return the embeddings of texts `(n, d)`."""
     encode: dict[str | None, Callable[..., NDArray[Any]]]
     encode = {None: model.encode, "query": model.encode_query, "document": model.encode_document}
-    return encode[arguments.role](
+    return encode[role](
         texts,
-        prompt=arguments.prompt,
-        prompt_name=arguments.prompt_name,
+        prompt=prompt,
+        prompt_name=prompt_name,
         truncation=arguments.truncation,
-        show_progress_bar=shows_progress(arguments),
+        show_progress_bar=bar and shows_progress(arguments),
     )
 
 
@@ -105,9 +153,9 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
 
 
 @contextmanager
-def _bar(arguments: argparse.Namespace, source: Source) -> Iterator[Callable[[int], object]]:
+def _bar(source: Source, *, shown: bool) -> Iterator[Callable[[int], object]]:
     """Give what is told how many texts are done more; a bar shows them, their rate, and the time that is left."""
-    if not shows_progress(arguments):
+    if not shown:
         yield lambda _count: None
         return
     from tqdm.auto import tqdm

@@ -36,7 +36,13 @@ rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o
 def add(commands: Any) -> None:
     """Add the command."""
     parser = options.command(
-        commands, "encode", _run, says="Turn texts into embeddings.", more=_MORE, examples=_EXAMPLES
+        commands,
+        "encode",
+        _run,
+        words="MODEL [INPUT] [-o OUT]",
+        says="Turn texts into embeddings.",
+        more=_MORE,
+        examples=_EXAMPLES,
     )
     options.add_model(parser)
     parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
@@ -50,13 +56,13 @@ def add(commands: Any) -> None:
         help="what numbers to write; the binary ones are bits, eight in a byte (default: float32)",
     )
     embedding.add_prompts(parser)
-    embedding.add_options(parser)
     embedding.add_chunk_size(parser)
+    embedding.add_options(parser)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     with reading.source(arguments.input, arguments.format, arguments.field) as source:
-        model = options.load(arguments, truncate_dim=arguments.truncate_dim)
+        model = embedding.load(arguments)
         precision = arguments.precision
         like = model.encode([], precision=precision)
         with writing.output(arguments, "embedding", like, [arguments.input]) as writer:

@@ -28,6 +28,7 @@ def add(commands: Any) -> None:
         commands,
         "info",
         _info,
+        words="[MODEL]",
         says="Tell of this rushlight and machine, or of a model.",
         examples="rushlight info\nrushlight info all-MiniLM-L6-v2 --json",
     )
@@ -38,6 +39,7 @@ def add(commands: Any) -> None:
         commands,
         "download",
         _download,
+        words="MODEL ...",
         says="Download models, and print their folders.",
         more="What is there already is used as it is. A name without a / is one of sentence-transformers' own.",
         examples="rushlight download all-MiniLM-L6-v2\n"

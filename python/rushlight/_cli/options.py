@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rushlight import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], None], *, says: str, more: str = "", examples: str
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    *,
+    words: str,
+    says: str,
+    more: str = "",
+    examples: str,
 ) -> argparse.ArgumentParser:
-    """Add a command: what it does in a line, what more there is to know of it, and examples, one a line."""
+    """Add a command.
+
+    Parameters
+    ----------
+    name, words
+        What is typed.
+    run
+        What is called with the arguments.
+    says, more
+        What the command does, in a line, and what more there is to know of it.
+    examples
+        One a line.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
+        usage=f"rushlight {name} {words} [options]",
         help=says[0].lower() + says[1:].rstrip("."),
         description=f"{says}\n\n{more}".rstrip(),
         epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.splitlines()),
@@ -28,12 +47,13 @@ def command(
     return parser
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add where a model comes from."""
-    group = parser.add_argument_group("where models come from")
+def add_source(parser: argparse.ArgumentParser) -> Any:
+    """Add where a model comes from, and return the group of those options."""
+    group = parser.add_argument_group("the model")
     group.add_argument("--revision", help="branch, tag or commit of the model")
     group.add_argument("--cache-folder", metavar="FOLDER", type=Path, help="the Hugging Face cache, in place of yours")
     group.add_argument("--local-files-only", action="store_true", help="never use the network")
+    return group
 
 
 def source(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -46,15 +66,9 @@ def source(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add a model and the device it is on; more is added by who needs it."""
+    """Add a model, where it comes from and where it computes."""
     parser.add_argument("model", metavar="MODEL", help="a model's folder, or its name on the hub")
-    parser.add_argument("--device", help="where to compute (default: the best there is)")
-    add_source(parser)
-
-
-def load(arguments: argparse.Namespace, **options: Any) -> Model:
-    """Return the model of sentence embeddings that is asked for."""
-    return Model(arguments.model, device=arguments.device, **source(arguments), **options)
+    add_source(parser).add_argument("--device", help="where to compute (default: the best there is)")
 
 
 def positive(value: str) -> int:
@@ -68,3 +82,20 @@ def positive(value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {value!r}")
     return int(value)
+
+
+def number(value: str) -> float:
+    """Return a number.
+
+    Raises
+    ------
+    ArgumentTypeError
+        Where it is none, or not finite.
+    """
+    try:
+        parsed = float(value)
+    except ValueError:
+        parsed = math.nan
+    if not math.isfinite(parsed):
+        raise argparse.ArgumentTypeError(f"must be a number, got {value!r}")
+    return parsed

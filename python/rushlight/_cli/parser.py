@@ -6,7 +6,7 @@ import argparse
 from typing import NoReturn
 
 from rushlight import __version__
-from rushlight._cli import encode, models
+from rushlight._cli import comparing, encode, mining, models, reranking, searching
 
 _DESCRIPTION = "Sentence embeddings without the weight: embed texts, compare, search, rerank, mine and group them."
 _EPILOG = """\
@@ -37,6 +37,6 @@ def build() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rushlight {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (encode, models):
+    for module in (encode, comparing, searching, reranking, mining, models):
         module.add(commands)
     return parser

@@ -1,0 +1,91 @@
+"""`similarity`: texts are compared with texts."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import ExitStack
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rushlight._cli import embedding, options, reading, writing
+from rushlight._cli.reading import Source
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rushlight import Model
+
+_MORE = """\
+Of two texts it is a number. With --files, A and B are files of texts: of each text in A with every text in B a row of
+numbers, or with --pairwise a number of each with the one at its place. A is read, and the numbers are written, as they
+come; B is held, unless it goes by pairs.\
+"""
+_EXAMPLES = """\
+rushlight similarity all-MiniLM-L6-v2 "A small lamp." "A little lantern."
+rushlight similarity all-MiniLM-L6-v2 --files a.txt b.txt -o scores.npy
+rushlight similarity all-MiniLM-L6-v2 --files --pairwise a.txt b.txt"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = options.command(
+        commands,
+        "similarity",
+        _run,
+        words="MODEL A B [--files]",
+        says="Tell how similar texts are.",
+        more=_MORE,
+        examples=_EXAMPLES,
+    )
+    options.add_model(parser)
+    parser.add_argument("a", metavar="A", help="a text; with --files a file of texts, or - for stdin")
+    parser.add_argument("b", metavar="B", help="the same")
+    parser.add_argument("--files", action="store_true", help="A and B are files")
+    parser.add_argument("--pairwise", action="store_true", help="compare each text with the one at its place")
+    embedding.add_similarity(parser)
+    reading.add_options(parser)
+    writing.add_options(parser, "tsv")
+    embedding.add_prompts(parser)
+    embedding.add_chunk_size(parser)
+    embedding.add_options(parser)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    places = [arguments.a, arguments.b] if arguments.files else []
+    if places == ["-", "-"]:
+        raise InvalidArgumentError("stdin: A and B can't both be -")
+    if not places and (arguments.format or arguments.field):
+        raise InvalidArgumentError("--format and --field tell of files: --files says that A and B are some")
+    with ExitStack() as opened:
+        if places:
+            a, b = (opened.enter_context(reading.source(at, arguments.format, arguments.field)) for at in places)
+        else:
+            a, b = _text("A", arguments.a), _text("B", arguments.b)
+        compare = _by_pairs if arguments.pairwise else _all_with_all
+        compare(embedding.load(arguments), a, b, arguments, places)
+
+
+def _text(name: str, text: str) -> Source:
+    """Return a text as a file of a single one."""
+    return Source(io.BytesIO(json.dumps(text).encode()), name, "jsonl", "text")
+
+
+def _all_with_all(model: Model, a: Source, b: Source, arguments: argparse.Namespace, places: list[str]) -> None:
+    others = embedding.embed(model, b.texts(), arguments, **embedding.prompts(arguments))
+    like = np.empty((0, len(others)), np.float32)
+    with writing.output(arguments, "scores", like, places) as writer:
+        for fields, embeddings in embedding.stream(model, a, arguments):
+            writer.write(fields, model.similarity(embeddings, others))
+
+
+def _by_pairs(model: Model, a: Source, b: Source, arguments: argparse.Namespace, places: list[str]) -> None:
+    streams = embedding.stream(model, a, arguments), embedding.stream(model, b, arguments, bar=False)
+    with writing.output(arguments, "score", np.empty(0, np.float32), places) as writer:
+        for (fields, embeddings), (others, more) in zip_longest(*streams, fillvalue=([], None)):
+            if len(fields) != len(others):
+                raise InvalidInputError(f"{a.name} and {b.name}: must have the same number of texts for --pairwise")
+            writer.write(fields, model.similarity_pairwise(embeddings, more))

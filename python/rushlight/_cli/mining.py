@@ -1,0 +1,112 @@
+"""`mine` and `cluster`: the texts of a file that are close to each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rushlight import util
+from rushlight._cli import embedding, options, reading, results, streams
+
+if TYPE_CHECKING:
+    import argparse
+
+_MORE = "All texts and their embeddings are held in memory."
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    _add_mine(commands)
+    _add_cluster(commands)
+
+
+def _add_mine(commands: Any) -> None:
+    parser = options.command(
+        commands,
+        "mine",
+        _mine,
+        words="MODEL [INPUT]",
+        says="Find the pairs of texts that are closest to each other, such as duplicates.",
+        more=_MORE,
+        examples="rushlight mine all-MiniLM-L6-v2 corpus.txt --threshold 0.8\n"
+        "rushlight mine all-MiniLM-L6-v2 corpus.csv --field title --jsonl | head -3",
+    )
+    options.add_model(parser)
+    parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    parser.add_argument("--threshold", metavar="SCORE", type=options.number, help="leave out pairs that score less")
+    parser.add_argument(
+        "--max-pairs", metavar="N", type=options.positive, default=500_000, help="pairs at most (default: 500000)"
+    )
+    parser.add_argument(
+        "--top-k", metavar="N", type=options.positive, default=100, help="others looked at for each text (default: 100)"
+    )
+    _add_options(parser)
+    embedding.add_similarity(parser)
+
+
+def _add_cluster(commands: Any) -> None:
+    parser = options.command(
+        commands,
+        "cluster",
+        _cluster,
+        words="MODEL [INPUT]",
+        says="Find groups of texts that are close to each other.",
+        more=f"A group is a text and those whose cosine with it reaches the threshold.\n{_MORE}",
+        examples="rushlight cluster all-MiniLM-L6-v2 corpus.txt --threshold 0.6 --min-size 2",
+    )
+    options.add_model(parser)
+    parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    parser.add_argument(
+        "--threshold",
+        metavar="COSINE",
+        type=options.number,
+        default=0.75,
+        help="of a group's first text with the others (default: 0.75)",
+    )
+    parser.add_argument(
+        "--min-size", metavar="N", type=options.positive, default=10, help="leave out smaller groups (default: 10)"
+    )
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    results.add_options(parser)
+    reading.add_options(parser)
+    embedding.add_prompts(parser)
+    embedding.add_options(parser)
+
+
+def _embedded(arguments: argparse.Namespace) -> tuple[list[str], Any, Any]:
+    """Return the texts, their embeddings, and the model."""
+    with reading.source(arguments.input, arguments.format, arguments.field) as source:
+        model = embedding.load(arguments)
+        texts = source.texts()
+    return texts, embedding.embed(model, texts, arguments, **embedding.prompts(arguments)), model
+
+
+def _mine(arguments: argparse.Namespace) -> None:
+    texts, embeddings, model = _embedded(arguments)
+    pairs = util.paraphrase_mining_embeddings(
+        embeddings,
+        max_pairs=arguments.max_pairs,
+        top_k=arguments.top_k,
+        score_function=embedding.score_function(model),
+    )
+    for score, i, j in pairs:
+        if arguments.threshold is not None and score < arguments.threshold:
+            break  # they fall
+        if arguments.jsonl:
+            results.say_json({"score": score, "ids": [i, j], "texts": [texts[i], texts[j]]})
+        else:
+            streams.say(f"{score:.4f}\t{results.in_line(texts[i])}\t{results.in_line(texts[j])}")
+
+
+def _cluster(arguments: argparse.Namespace) -> None:
+    texts, embeddings, _ = _embedded(arguments)
+    groups = util.community_detection(embeddings, arguments.threshold, arguments.min_size)
+    for number, ids in enumerate(groups, 1):
+        if arguments.jsonl:
+            results.say_json({"ids": ids, "texts": [texts[i] for i in ids]})
+            continue
+        streams.say(f"group {number}: {len(ids)} texts")
+        for i in ids:
+            streams.say(f"  {results.in_line(texts[i])}")

@@ -1,0 +1,33 @@
+"""What was found, for people or for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rushlight._cli import streams
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add whether programs read."""
+    parser.add_argument("--jsonl", action="store_true", help="lines of JSON, in place of what people read")
+
+
+def say_json(value: Any) -> None:
+    """Write a line of JSON."""
+    streams.say(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def say_hits(hits: list[dict[str, Any]], indent: str = "") -> None:
+    """Write a line for each hit: score, id, and the text where there is one, between tabs."""
+    for hit in hits:
+        text = f"\t{in_line(hit['text'])}" if "text" in hit else ""
+        streams.say(f"{indent}{hit['score']:.4f}\t{hit['corpus_id']}{text}")
+
+
+def in_line(text: str) -> str:
+    """Return a text in one line, without tabs."""
+    return " ".join(text.split())
