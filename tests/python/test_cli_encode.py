@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import io
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,8 +76,10 @@ def test_prompts_and_roles(command, tmp_path: Path) -> None:
     ]:
         assert encoded(command, PROMPTS, *words, "-o", out) == []
         assert np.array_equal(np.load(out), expected), words
-    error = command("encode", PROMPTS, "--prompt-name", "no").error
+    there = out.read_bytes()
+    error = command("encode", PROMPTS, "--prompt-name", "no", "-o", out).error
     assert error == "prompt_name: no prompt 'no'; there are 'document', 'query'"
+    assert out.read_bytes() == there
 
 
 def test_numbers_alone(command, tmp_path: Path, model: Model) -> None:
@@ -119,6 +123,19 @@ def test_parquet(command, tmp_path: Path, model: Model) -> None:
     assert "'embedding'" in command("encode", MODEL, out, "--field", "title", "-o", tmp_path / "b.parquet").error
 
 
+def test_parquet_holds_more_than_json(command, tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    corpus = tmp_path / "corpus.parquet"
+    day = dt.date(2026, 11, 25)
+    parquet.write_table(pyarrow.table({"text": ["a"], "day": [day]}), corpus)
+    (line,) = encoded(command, MODEL, corpus)
+    assert (line["text"], line["day"]) == ("a", "2026-11-25")
+    encoded(command, MODEL, corpus, "-o", tmp_path / "out.parquet")
+    assert parquet.read_table(tmp_path / "out.parquet")["day"].to_pylist() == [day]
+    parquet.write_table(pyarrow.table({"text": ["a"], "raw": [b"a"]}), corpus)
+    assert "bytes" in command("encode", MODEL, corpus).error
+
+
 @pytest.mark.parametrize("second", ['{"text": "b", "more": 1}', '{"text": "b", "id": "one"}'])
 def test_parquet_needs_fields_that_are_alike(command, tmp_path: Path, second: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -156,8 +173,10 @@ def test_parquet_without_pyarrow(command, tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(importlib, "import_module", absent)
     (tmp_path / "in.parquet").write_bytes(b"")
+    (tmp_path / "out.parquet").write_bytes(b"there")
     for words in ([tmp_path / "in.parquet"], ["-", "-o", tmp_path / "out.parquet"]):
         assert command("encode", MODEL, *words).error.endswith("not installed: pip install pyarrow")
+    assert (tmp_path / "out.parquet").read_bytes() == b"there"
 
 
 def test_outputs_that_can_not_be(command, tmp_path: Path) -> None:
@@ -191,10 +210,13 @@ def test_long_texts(command) -> None:
     assert "inputs[0]" in command("encode", MODEL, "--truncation", "error", stdin=long).error
 
 
-def test_warnings_are_lines_on_stderr() -> None:
-    words = [sys.executable, "-m", "rushlight", "encode", str(MODEL)]
+@pytest.mark.parametrize("bar", [[], ["--progress"]])
+def test_warnings_are_lines_on_stderr(bar: list[str]) -> None:
+    words = [sys.executable, "-m", "rushlight", "encode", str(MODEL), *bar]
     done = subprocess.run(words, input=b"word " * 200, capture_output=True, check=True)
-    assert done.stderr == b"rushlight: 1 of 1 texts were cut to 64 tokens; the longest has 202\n"
+    lines = re.split(rb"[\r\n]", done.stderr)
+    assert b"rushlight: 1 of 1 texts were cut to 64 tokens; the longest has 202" in lines
+    assert len(lines) == 2 or bar
 
 
 def test_a_bar_shows_the_rate_and_the_time_left(command, tmp_path: Path) -> None:

@@ -75,10 +75,11 @@ def _text(name: str, text: str) -> Source:
 
 
 def _all_with_all(model: Model, a: Source, b: Source, arguments: argparse.Namespace, places: list[str]) -> None:
+    chunks = embedding.stream(model, a, arguments)
     others = embedding.embed(model, b.texts(), arguments, **embedding.prompts(arguments))
     like = np.empty((0, len(others)), np.float32)
     with writing.output(arguments, "scores", like, places) as writer:
-        for fields, embeddings in embedding.stream(model, a, arguments):
+        for fields, embeddings in chunks:
             writer.write(fields, model.similarity(embeddings, others))
 
 

@@ -101,9 +101,9 @@ def add_chunk_size(parser: argparse.ArgumentParser) -> None:
 def stream(
     model: Model, source: Source, arguments: argparse.Namespace, *, bar: bool = True, **how: Any
 ) -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
-    """Yield the fields and the embeddings of texts, a chunk at a time; `how` is what `encode_iter` takes.
+    """Return an iterator of the fields and the embeddings of texts, a chunk at a time.
 
-    The texts of two chunks are held, and no more.
+    The texts of two chunks are held, and no more. `how` is what `encode_iter` takes; it is checked at once.
     """
     asked = prompts(arguments)
     role = asked.pop("role")
@@ -118,10 +118,14 @@ def stream(
             yield text
 
     rows = model.encode_iter(texts(), chunk_size=arguments.chunk_size, truncation=arguments.truncation, **asked, **how)
-    with _bar(source, shown=bar and shows_progress(arguments)) as tell:
-        for embeddings in rows:
-            yield [held.popleft() for _ in embeddings], embeddings
-            tell(len(embeddings))
+
+    def chunks() -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
+        with _bar(source, shown=bar and shows_progress(arguments)) as tell:
+            for embeddings in rows:
+                yield [held.popleft() for _ in embeddings], embeddings
+                tell(len(embeddings))
+
+    return chunks()
 
 
 def embed(
@@ -159,8 +163,9 @@ def _bar(source: Source, *, shown: bool) -> Iterator[Callable[[int], object]]:
         yield lambda _count: None
         return
     from tqdm.auto import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
-    with tqdm(total=source.count(), desc="Texts", unit="text") as bar:
+    with tqdm(total=source.count(), desc="Texts", unit="text") as bar, logging_redirect_tqdm():
         yield bar.update
         bar.total = bar.n  # which was known within a few
         bar.refresh()

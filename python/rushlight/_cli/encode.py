@@ -63,15 +63,14 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     with reading.source(arguments.input, arguments.format, arguments.field) as source:
         model = embedding.load(arguments)
-        precision = arguments.precision
+        precision, normalize = arguments.precision, arguments.normalize
+        if precision in {"int8", "uint8"}:
+            chunks = _ranged(embedding.stream(model, source, arguments, normalize_embeddings=normalize), precision)
+        else:
+            chunks = embedding.stream(model, source, arguments, precision=precision, normalize_embeddings=normalize)
         like = model.encode([], precision=precision)
         with writing.output(arguments, "embedding", like, [arguments.input]) as writer:
-            ranged = precision in {"int8", "uint8"}
-            streamed = "float32" if ranged else precision
-            chunks = embedding.stream(
-                model, source, arguments, precision=streamed, normalize_embeddings=arguments.normalize
-            )
-            for fields, embeddings in _ranged(chunks, precision) if ranged else chunks:
+            for fields, embeddings in chunks:
                 writer.write(fields, embeddings)
 
 

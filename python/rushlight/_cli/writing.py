@@ -117,8 +117,15 @@ class _Jsonl(_Lines):
     def _line(self, fields: dict[str, Any], numbers: str) -> str:
         self._check_fields(fields)
         # What json makes of a list of numbers is right, too, but takes three times as long and is half as long again.
-        before = json.dumps(fields, ensure_ascii=False, default=str)[1:-1]
+        before = json.dumps(fields, ensure_ascii=False, default=_json)[1:-1]
         return f'{{{before}{", " if before else ""}"{self.column}": {numbers}}}\n'
+
+
+def _json(value: Any) -> str:
+    """Return what JSON has of what a parquet may hold: a date or a decimal number."""
+    if isinstance(value, bytes):
+        raise InvalidInputError("jsonl: the texts have a field of bytes, for which JSON has nothing")
+    return str(value)
 
 
 class _Parquet(Writer):
@@ -192,6 +199,8 @@ def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], input
         raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
     if place is not None and place.exists() and any(place.samefile(name) for name in inputs if name != "-"):
         raise InvalidArgumentError(f"{place}: is read; it can't be written meanwhile")
+    if kind == "parquet":
+        _arguments.pyarrow()  # before what is there is written over
     opened: AbstractContextManager[BinaryIO]
     opened = nullcontext(streams.stdout()) if place is None else place.open("wb")
     with opened as file:
