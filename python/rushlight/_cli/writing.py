@@ -199,7 +199,7 @@ def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], input
         raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
     if place is not None and place.exists() and any(place.samefile(name) for name in inputs if name != "-"):
         raise InvalidArgumentError(f"{place}: is read; it can't be written meanwhile")
-    if kind == "parquet":
+    if kind == "parquet" and place is not None:
         _arguments.pyarrow()  # before what is there is written over
     opened: AbstractContextManager[BinaryIO]
     opened = nullcontext(streams.stdout()) if place is None else place.open("wb")
