@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +133,26 @@ def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full, start("info", stdout=full) as process:
         _, err = process.communicate()
     assert (process.returncode, err) == (1, b"rushlight: error: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "bar"),
+    [(["-o", "out.npy"], True), ([], False), (["--progress"], True), (["-o", "out.npy", "--no-progress"], False)],
+)
+def test_a_bar_is_shown_on_a_terminal_that_has_no_results(tmp_path: Path, words: list[str], bar: bool) -> None:
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    us, them = os.openpty()
+    fcntl.ioctl(us, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+    with start("encode", MODEL, *words, stdout=them, stderr=them, cwd=tmp_path) as process:
+        os.close(them)
+        process.communicate(b"text\n")
+    assert process.returncode == 0
+    shown = b""
+    with suppress(OSError):  # as Linux says that no one writes any more
+        while more := os.read(us, 1000):
+            shown += more
+    os.close(us)
+    assert (b"text/s]" in shown) == bar
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="a progress bar on stderr (default: where it is a terminal)",
+        help="a progress bar on stderr (default: on a terminal that the output doesn't go to)",
     )
 
 
@@ -151,9 +152,12 @@ def embed(
 
 
 def shows_progress(arguments: argparse.Namespace) -> bool:
-    """Whether to show a bar."""
+    """Whether to show a bar: as it is said, or where a person looks who sees no results come, too."""
     shown: bool | None = arguments.progress
-    return streams.on_terminal() if shown is None else shown
+    if shown is not None:
+        return shown
+    comes = "output" in arguments and arguments.output is None and streams.is_terminal(sys.stdout)
+    return streams.is_terminal(sys.stderr) and not comes
 
 
 @contextmanager

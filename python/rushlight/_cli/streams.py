@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from rushlight.exceptions import InvalidInputError
 
@@ -45,6 +45,6 @@ def abandon() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def on_terminal() -> bool:
-    """Whether a person looks at the standard error."""
-    return sys.stderr is not None and sys.stderr.isatty()
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at a standard stream."""
+    return stream is not None and stream.isatty()
