@@ -10,6 +10,7 @@ __all__ = [
     "ModelFormatError",
     "ModelNotFoundError",
     "RushlightError",
+    "UnsupportedFeatureError",
     "UnsupportedModelError",
 ]
 
@@ -32,6 +33,10 @@ class ModelNotFoundError(RushlightError, FileNotFoundError):
 
 class ModelFormatError(RushlightError, ValueError):
     """A file of a model is there and wrong: the message names the file, the key, and what it must be."""
+
+
+class UnsupportedFeatureError(RushlightError, NotImplementedError):
+    """A name of sentence-transformers that `rushlight.compat` lacks: the message says why, or what to use instead."""
 
 
 class UnsupportedModelError(RushlightError, NotImplementedError):

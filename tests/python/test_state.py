@@ -258,6 +258,7 @@ def test_every_error_has_two_bases() -> None:
         "InvalidInputError": TypeError,
         "ModelNotFoundError": FileNotFoundError,
         "ModelFormatError": ValueError,
+        "UnsupportedFeatureError": NotImplementedError,
         "UnsupportedModelError": NotImplementedError,
         "DownloadError": OSError,
         "DeviceError": RuntimeError,

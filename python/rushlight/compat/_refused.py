@@ -1,0 +1,202 @@
+"""What sentence-transformers has and rushlight lacks, with the reasons."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from rushlight.exceptions import UnsupportedFeatureError
+
+_TRAINING = "rushlight does not train: train with sentence-transformers, and load the saved model here"
+_MODULE = "a model of rushlight is no torch module, and its parts and weights are not shown"
+_ADAPTERS = "rushlight has no adapters: merge them with peft, save the model, and load it here"
+_HUB = "rushlight uploads nothing: huggingface_hub.upload_folder does, with a folder from save_pretrained"
+_CARDS = "rushlight writes no model cards"
+_OTHER_ENGINES = "rushlight computes by itself, and exports to no other engine"
+_INDEXES = "rushlight searches without an index: rushlight.util.semantic_search is exact"
+_INTERNAL = "it is no part of inference, but a tool that sentence-transformers is made with"
+
+_OF_MODELS = {
+    **dict.fromkeys(
+        (
+            "fit",
+            "old_fit",
+            "smart_batching_collate",
+            "smart_batching_collate_text_only",
+            "gradient_checkpointing_enable",
+            "get_sentence_features",
+            "merge",
+            "zero_grad",
+        ),
+        _TRAINING,
+    ),
+    **dict.fromkeys(
+        (
+            "append",
+            "apply",
+            "children",
+            "clear_placement_cache",
+            "config",
+            "extend",
+            "forward",
+            "insert",
+            "load_state_dict",
+            "model",
+            "modules",
+            "named_children",
+            "named_modules",
+            "named_parameters",
+            "parameters",
+            "pop",
+            "processor",
+            "register_forward_hook",
+            "splade_pooling_chunk_size",
+            "state_dict",
+            "transformers_model",
+            "_first_module",
+            "_last_module",
+        ),
+        _MODULE,
+    ),
+    **dict.fromkeys(
+        (
+            "active_adapter",
+            "active_adapters",
+            "add_adapter",
+            "check_peft_compatible_model",
+            "delete_adapter",
+            "disable_adapters",
+            "enable_adapters",
+            "get_adapter_state_dict",
+            "has_peft_compatible_model",
+            "load_adapter",
+            "set_adapter",
+        ),
+        _ADAPTERS,
+    ),
+    **dict.fromkeys(("push_to_hub", "save_to_hub"), _HUB),
+    **dict.fromkeys(("model_card_data", "model_card_data_class"), _CARDS),
+    "set_pooling_include_prompt": "it is what 1_Pooling/config.json says: set include_prompt there",
+    **dict.fromkeys(
+        ("save", "save_pretrained"), "a model of this kind never changes here: copy the folder that it was loaded from"
+    ),
+    **dict.fromkeys(
+        ("tokenizer", "tokenize", "preprocess"), "rushlight shows the tokenizer of SentenceTransformer alone"
+    ),
+}
+
+_OF_PACKAGE = {
+    **dict.fromkeys(
+        (
+            *(
+                f"{kind}{part}"
+                for kind in ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
+                for part in ("Trainer", "TrainingArguments")
+            ),
+            "DefaultBatchSampler",
+            "InputExample",
+            "MultiDatasetDefaultBatchSampler",
+            "ParallelSentencesDataset",
+            "SentencesDataset",
+            "datasets",
+            "losses",
+            "mine_hard_negatives",
+            "readers",
+            "resolve_ids",
+            "trainer",
+            "training_args",
+        ),
+        _TRAINING,
+    ),
+    **dict.fromkeys(
+        (
+            f"{kind}ModelCardData"
+            for kind in ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
+        ),
+        _CARDS,
+    ),
+    **dict.fromkeys(
+        (
+            "backend",
+            "export_dynamic_quantized_onnx_model",
+            "export_optimized_onnx_model",
+            "export_static_quantized_openvino_model",
+        ),
+        _OTHER_ENGINES,
+    ),
+    "evaluation": "evaluators are those of sentence-transformers, which take the models of rushlight.compat",
+    "models": "modules are what a model's folder says; rushlight.Model.from_backbone puts a model together",
+}
+
+_OF_UTIL = {
+    **dict.fromkeys(("semantic_search_faiss", "semantic_search_usearch"), _INDEXES),
+    **dict.fromkeys(("mine_hard_negatives", "resolve_ids", "check_teacher_targets"), _TRAINING),
+    **dict.fromkeys(
+        (
+            "ORIGINAL_TRANSFORMER_MODELS",
+            "all_gather",
+            "all_gather_padded",
+            "all_gather_with_grad",
+            "append_to_last_row",
+            "cat_padded_token_embeddings",
+            "check_package_availability",
+            "check_version_requirements",
+            "compute_count_vector",
+            "disable_datasets_caching",
+            "disable_logging",
+            "disabled_tqdm",
+            "fullname",
+            "get_device_name",
+            "get_rank",
+            "get_world_size",
+            "http_get",
+            "import_from_string",
+            "import_module_class",
+            "install_logger",
+            "is_accelerate_available",
+            "is_datasets_available",
+            "is_dist_initialized",
+            "is_sentence_transformer_model",
+            "is_training_available",
+            "load_dir_path",
+            "load_file_path",
+            "repad_flattened_features",
+            "save_to_hub_args_decorator",
+            "similarity_fct_name",
+            "stack_padded_token_embeddings",
+            "to_scipy_coo",
+            "_convert_to_batch",
+            "_convert_to_batch_tensor",
+            "_convert_to_tensor",
+            "_move_tensors_to_cpu",
+        ),
+        _INTERNAL,
+    ),
+}
+
+
+class _AbsentMemberError(UnsupportedFeatureError, AttributeError):
+    """So that `hasattr` says no."""
+
+
+def refuse_member(kind: str, name: str) -> NoReturn:
+    """Say why models of a kind have no such member."""
+    if name in _OF_MODELS:
+        raise _AbsentMemberError(f"{kind}.{name}: {_OF_MODELS[name]}")
+    raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
+
+def refuse_name_of_package(name: str) -> NoReturn:
+    """Say why the package has no such name."""
+    _refuse("rushlight.compat", _OF_PACKAGE, name)
+
+
+def refuse_name_of_util(name: str) -> NoReturn:
+    """Say why `util` has no such name."""
+    _refuse("rushlight.compat.util", _OF_UTIL, name)
+
+
+# What a module has not is an AttributeError for Python, which an import would turn into one without a reason.
+def _refuse(module: str, reasons: dict[str, str], name: str) -> NoReturn:
+    if name in reasons:
+        raise UnsupportedFeatureError(f"{module}.{name}: {reasons[name]}")
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")

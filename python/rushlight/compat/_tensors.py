@@ -1,0 +1,55 @@
+"""Tensors where torch is installed, and arrays where it isn't."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+
+def torch() -> Any:
+    """Return the module torch, or None where it is not installed."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError:
+        return None
+
+
+def tensor(result: Any) -> Any:
+    """Return an array as a tensor that shares its memory, and so what is in a list or dict, where there is torch."""
+    if isinstance(result, list):
+        return [tensor(each) for each in result]
+    if isinstance(result, dict):
+        return {key: tensor(value) for key, value in result.items()}
+    module = torch()
+    if module is None:
+        return result
+    return module.from_numpy(np.asarray(result, dtype=np.float32) if isinstance(result, float) else result)
+
+
+def like(given: Any, result: Any) -> Any:
+    """Return an array as a tensor if what it comes from is one."""
+    return tensor(result) if is_tensor(given) else result
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether something is a torch tensor."""
+    return hasattr(value, "detach")
+
+
+def dense(embeddings: Any) -> Any:
+    """Return embeddings as rushlight takes them: sparse ones with their zeros, columns of a table as lists."""
+    if hasattr(embeddings, "to_dense"):
+        return embeddings.to_dense()
+    if isinstance(embeddings, (list, tuple)):
+        return [row.to_dense() if hasattr(row, "to_dense") else row for row in embeddings]
+    if hasattr(embeddings, "__array__"):
+        array = np.asarray(embeddings)
+        return list(array) if array.dtype == object else array
+    return embeddings
+
+
+def name_of(device: Any) -> Any:
+    """Return a torch.device as its name, and what is none as it is."""
+    return str(device) if hasattr(device, "type") and hasattr(device, "index") else device

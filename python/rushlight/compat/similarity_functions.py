@@ -1,0 +1,120 @@
+"""Scores of embeddings; all of it is in `rushlight.compat.util`, too."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rushlight import _arguments, util
+from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
+from rushlight.compat._tensors import dense, tensor
+from rushlight.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def cos_sim(a: Any, b: Any) -> Any:
+    """Return the cosine of every embedding in `a` with every one in `b`: `(n, m)`."""
+    return tensor(util.cos_sim(dense(a), dense(b)))
+
+
+def pytorch_cos_sim(a: Any, b: Any) -> Any:
+    """Return `cos_sim`; the older name."""
+    return cos_sim(a, b)
+
+
+def dot_score(a: Any, b: Any) -> Any:
+    """Return the dot product of every embedding in `a` with every one in `b`: `(n, m)`."""
+    return tensor(util.dot_score(dense(a), dense(b)))
+
+
+def euclidean_sim(a: Any, b: Any) -> Any:
+    """Return the negative Euclidean distance of every embedding in `a` to every one in `b`: `(n, m)`."""
+    return tensor(util.euclidean_sim(dense(a), dense(b)))
+
+
+def manhattan_sim(a: Any, b: Any) -> Any:
+    """Return the negative Manhattan distance of every embedding in `a` to every one in `b`: `(n, m)`."""
+    return tensor(util.manhattan_sim(dense(a), dense(b)))
+
+
+def pairwise_cos_sim(a: Any, b: Any) -> Any:
+    """Return the cosine of each embedding in `a` with that at its place in `b`: `(n,)`."""
+    return tensor(util.pairwise_cos_sim(dense(a), dense(b)))
+
+
+def pairwise_dot_score(a: Any, b: Any) -> Any:
+    """Return the dot product of each embedding in `a` with that at its place in `b`: `(n,)`."""
+    return tensor(util.pairwise_dot_score(dense(a), dense(b)))
+
+
+def pairwise_euclidean_sim(a: Any, b: Any) -> Any:
+    """Return the negative Euclidean distance of each pair of embeddings: `(n,)`."""
+    return tensor(util.pairwise_euclidean_sim(dense(a), dense(b)))
+
+
+def pairwise_manhattan_sim(a: Any, b: Any) -> Any:
+    """Return the negative Manhattan distance of each pair of embeddings: `(n,)`."""
+    return tensor(util.pairwise_manhattan_sim(dense(a), dense(b)))
+
+
+def pairwise_angle_sim(x: Any, y: Any) -> Any:
+    """Return the AnglE similarity of each pair of embeddings, whose second half is the imaginary part: `(n,)`."""
+    first, second = (_complex(name, rows) for name, rows in (("x", x), ("y", y)))
+    if first.shape != second.shape:
+        raise InvalidArgumentError(f"y: must have the shape of x, {np.shape(x)}, got {np.shape(y)}")
+    products = first * second.conj()
+    return tensor(np.abs((products.real + products.imag).sum(axis=1)).astype(np.float32))
+
+
+def _complex(name: str, embeddings: Any) -> Any:
+    """Return normalized embeddings of an even width as complex numbers of half of it."""
+    rows = util.normalize_embeddings(_arguments.matrix(name, dense(embeddings))).astype(np.float64)
+    rows = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
+    half = rows.shape[1] // 2
+    return rows[:, :half] + 1j * rows[:, half:]
+
+
+class SimilarityFunction(Enum):
+    """What embeddings are compared by; distances are negative, so that more is more similar."""
+
+    COSINE = "cosine"
+    DOT_PRODUCT = "dot"
+    DOT = "dot"  # noqa: PIE796 -- an alias, as in sentence-transformers
+    EUCLIDEAN = "euclidean"
+    MANHATTAN = "manhattan"
+    MAXSIM = "maxsim"
+    MEAN_MAXSIM = "meanmaxsim"
+
+    @staticmethod
+    def to_similarity_fn(similarity_function: str | SimilarityFunction) -> Callable[..., Any]:
+        """Return the function that compares every embedding with every other."""
+        return _FUNCTIONS[SimilarityFunction(similarity_function)][0]
+
+    @staticmethod
+    def to_similarity_pairwise_fn(similarity_function: str | SimilarityFunction) -> Callable[..., Any]:
+        """Return the function that compares embeddings pair by pair."""
+        return _FUNCTIONS[SimilarityFunction(similarity_function)][1]
+
+    @staticmethod
+    def possible_values() -> list[str]:
+        """Return the names."""
+        return [function.value for function in SimilarityFunction]
+
+
+_FUNCTIONS: dict[SimilarityFunction, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    SimilarityFunction.COSINE: (cos_sim, pairwise_cos_sim),
+    SimilarityFunction.DOT_PRODUCT: (dot_score, pairwise_dot_score),
+    SimilarityFunction.EUCLIDEAN: (euclidean_sim, pairwise_euclidean_sim),
+    SimilarityFunction.MANHATTAN: (manhattan_sim, pairwise_manhattan_sim),
+    SimilarityFunction.MAXSIM: (maxsim, maxsim_pairwise),
+    SimilarityFunction.MEAN_MAXSIM: (mean_maxsim, mean_maxsim_pairwise),
+}
+
+
+def name_of(function: Any) -> Any:
+    """Return the name of a `SimilarityFunction`, and what is none as it is."""
+    return function.value if isinstance(function, Enum) else function

@@ -1,0 +1,206 @@
+"""The functions of `sentence_transformers.util` that are about embeddings, by their names and positions there.
+
+What is a tensor there is one here where torch is installed, and else an array. Inputs are tensors, dense or sparse,
+arrays, lists, and columns of tables.
+
+Examples
+--------
+>>> from rushlight.compat import util
+>>> util.semantic_search([[1.0, 0.0]], [[0.0, 1.0], [2.0, 0.0]], top_k=1)
+[[{'corpus_id': 1, 'score': 1.0}]]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from rushlight import _arguments, util
+from rushlight.compat._logging import LoggingHandler
+from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
+from rushlight.compat._refused import refuse_name_of_util
+from rushlight.compat._tensors import dense, is_tensor, like, tensor
+from rushlight.compat.quantization import quantize_embeddings
+from rushlight.compat.similarity_functions import (
+    SimilarityFunction,
+    cos_sim,
+    dot_score,
+    euclidean_sim,
+    manhattan_sim,
+    pairwise_angle_sim,
+    pairwise_cos_sim,
+    pairwise_dot_score,
+    pairwise_euclidean_sim,
+    pairwise_manhattan_sim,
+    pytorch_cos_sim,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rushlight import Model
+
+    _ScoreFunction = str | Callable[[Any, Any], Any]
+
+__all__ = [
+    "LoggingHandler",
+    "SimilarityFunction",
+    "batch_to_device",
+    "community_detection",
+    "cos_sim",
+    "dot_score",
+    "euclidean_sim",
+    "information_retrieval",
+    "manhattan_sim",
+    "maxsim",
+    "maxsim_pairwise",
+    "mean_maxsim",
+    "mean_maxsim_pairwise",
+    "normalize_embeddings",
+    "pairwise_angle_sim",
+    "pairwise_cos_sim",
+    "pairwise_dot_score",
+    "pairwise_euclidean_sim",
+    "pairwise_manhattan_sim",
+    "paraphrase_mining",
+    "paraphrase_mining_embeddings",
+    "pytorch_cos_sim",
+    "quantize_embeddings",
+    "select_max_active_dims",
+    "semantic_search",
+    "truncate_embeddings",
+]
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_name_of_util(name)
+
+
+_FUNCTIONS: dict[Any, Callable[[Any, Any], Any]] = {
+    cos_sim: util.cos_sim,
+    pytorch_cos_sim: util.cos_sim,
+    dot_score: util.dot_score,
+    euclidean_sim: util.euclidean_sim,
+    manhattan_sim: util.manhattan_sim,
+}
+
+
+def semantic_search(
+    query_embeddings: Any,
+    corpus_embeddings: Any,
+    query_chunk_size: int = 100,
+    corpus_chunk_size: int = 500000,
+    top_k: int = 10,
+    score_function: _ScoreFunction = cos_sim,
+) -> list[list[dict[str, Any]]]:
+    """Find the embeddings of a corpus that are most similar to each query; see `rushlight.util.semantic_search`.
+
+    A `score_function` of your own is given tensors where torch is installed, and else arrays.
+    """
+    return util.semantic_search(
+        dense(query_embeddings),
+        dense(corpus_embeddings),
+        query_chunk_size,
+        corpus_chunk_size,
+        top_k,
+        _score_function(score_function),
+    )
+
+
+def information_retrieval(*args: Any, **kwargs: Any) -> list[list[dict[str, Any]]]:
+    """Return `semantic_search`; the older name."""
+    return semantic_search(*args, **kwargs)
+
+
+def paraphrase_mining(
+    model: Model,
+    sentences: Iterable[str],
+    show_progress_bar: bool = False,
+    batch_size: int = 32,
+    query_chunk_size: int = 5000,
+    corpus_chunk_size: int = 100000,
+    max_pairs: int = 500000,
+    top_k: int = 100,
+    score_function: _ScoreFunction = cos_sim,
+    truncate_dim: int | None = None,
+    prompt_name: str | None = None,
+    prompt: str | None = None,
+) -> list[list[Any]]:
+    """Embed sentences and find the most similar pairs of them; see `rushlight.util.paraphrase_mining_embeddings`."""
+    embeddings = model.encode(
+        sentences,
+        show_progress_bar=show_progress_bar,
+        batch_size=batch_size,
+        truncate_dim=truncate_dim,
+        prompt_name=prompt_name,
+        prompt=prompt,
+    )
+    return paraphrase_mining_embeddings(
+        embeddings, query_chunk_size, corpus_chunk_size, max_pairs, top_k, score_function
+    )
+
+
+def paraphrase_mining_embeddings(
+    embeddings: Any,
+    query_chunk_size: int = 5000,
+    corpus_chunk_size: int = 100000,
+    max_pairs: int = 500000,
+    top_k: int = 100,
+    score_function: _ScoreFunction = cos_sim,
+) -> list[list[Any]]:
+    """Find the most similar pairs of embeddings; see `rushlight.util.paraphrase_mining_embeddings`."""
+    return util.paraphrase_mining_embeddings(
+        dense(embeddings), query_chunk_size, corpus_chunk_size, max_pairs, top_k, _score_function(score_function)
+    )
+
+
+def community_detection(
+    embeddings: Any,
+    threshold: float = 0.75,
+    min_community_size: int = 10,
+    batch_size: int = 1024,
+    show_progress_bar: bool = False,
+) -> list[list[int]]:
+    """Find groups of embeddings that are close to one of them; see `rushlight.util.community_detection`."""
+    return util.community_detection(dense(embeddings), threshold, min_community_size, batch_size, show_progress_bar)
+
+
+def normalize_embeddings(embeddings: Any) -> Any:
+    """Return embeddings over their L2 norms, a tensor of a tensor and an array of an array."""
+    return like(embeddings, util.normalize_embeddings(dense(embeddings)))
+
+
+def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
+    """Return the first `truncate_dim` columns of an array or tensor, all of them for None."""
+    return util.truncate_embeddings(embeddings, truncate_dim)
+
+
+def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
+    """Return embeddings with 0 but for the `max_active_dims` numbers of the largest size in each row."""
+    if max_active_dims is None:
+        return embeddings
+    kept = _arguments.positive("max_active_dims", max_active_dims)
+    rows = _arguments.matrix("embeddings", dense(embeddings))
+    columns = np.argsort(-np.abs(rows), axis=1, kind="stable")[:, :kept]
+    selected = np.zeros_like(rows)
+    np.put_along_axis(selected, columns, np.take_along_axis(rows, columns, 1), 1)
+    return tensor(selected.reshape(np.shape(embeddings)))
+
+
+def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]:
+    """Put the tensors in a dict on a device, in place; what is no tensor stays as it is."""
+    batch.update({key: value.to(target_device) for key, value in batch.items() if is_tensor(value)})
+    return batch
+
+
+def _score_function(function: _ScoreFunction) -> _ScoreFunction:
+    """Return rushlight's own function for one of these, and a stranger's as one that takes arrays."""
+    if not callable(function):
+        return function
+    try:
+        own = _FUNCTIONS.get(function)
+    except TypeError:  # a callable that has no hash
+        own = None
+    return own or (lambda a, b: function(tensor(a), tensor(b)))

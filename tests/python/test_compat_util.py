@@ -1,0 +1,141 @@
+"""`rushlight.compat.util`: the functions of sentence-transformers, by its names."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from rushlight import SparseEmbeddings
+from rushlight import util as plain
+from rushlight.compat import quantization, similarity_functions, util
+from rushlight.compat.util import SimilarityFunction
+from rushlight.exceptions import DeviceError, InvalidArgumentError, UnsupportedFeatureError
+
+SCORES = ["cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"]
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=(150, 6)).astype(np.float32)
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+
+@pytest.mark.usefixtures("no_torch")
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_are_arrays_without_torch(name):
+    scores = getattr(util, name)(X.tolist(), X[:3])
+    assert isinstance(scores, np.ndarray)
+    assert np.array_equal(scores, getattr(plain, name)(X, X[:3]))
+    pairs = getattr(util, f"pairwise_{name}")(X, X[::-1])
+    assert np.array_equal(pairs, getattr(plain, f"pairwise_{name}")(X, X[::-1]))
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_names_by_habit_and_places_of_imports():
+    assert util.pytorch_cos_sim(X, X).tolist() == plain.cos_sim(X, X).tolist()
+    assert util.information_retrieval(X[:2], X, top_k=1) == plain.semantic_search(X[:2], X, top_k=1)
+    assert quantization.quantize_embeddings is util.quantize_embeddings
+    assert similarity_functions.SimilarityFunction is SimilarityFunction
+    assert SimilarityFunction.to_similarity_fn("dot") is util.dot_score
+    assert SimilarityFunction.to_similarity_pairwise_fn(SimilarityFunction.MAXSIM) is util.maxsim_pairwise
+    assert SimilarityFunction.possible_values() == [f.value for f in SimilarityFunction]
+    with pytest.raises(ValueError, match="'cos' is not a valid SimilarityFunction"):
+        SimilarityFunction.to_similarity_fn("cos")
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_search_mining_and_communities_are_those_of_rushlight():
+    for function in (util.dot_score, "dot", lambda a, b: a @ b.T):
+        found = util.semantic_search(X[:5], X, 2, 40, 3, function)
+        assert [[hit["corpus_id"] for hit in hits] for hits in found] == [
+            [hit["corpus_id"] for hit in hits]
+            for hits in plain.semantic_search(X[:5], X, top_k=3, score_function="dot")
+        ]
+    with pytest.raises(InvalidArgumentError, match="score_function"):
+        util.semantic_search(X, X, score_function=3)
+    assert util.paraphrase_mining_embeddings(X, max_pairs=9) == plain.paraphrase_mining_embeddings(X, max_pairs=9)
+    assert util.community_detection(X, 0.7, 3) == plain.community_detection(X, 0.7, 3)
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_sparse_embeddings_and_columns_of_tables_are_taken():
+    sparse = SparseEmbeddings([0, 1, 3], [2, 0, 1], [1.0, 2.0, 2.0], (2, 3))
+    assert util.cos_sim(sparse, sparse).tolist() == pytest.approx(np.eye(2))
+    column = np.empty(2, dtype=object)
+    column[:] = [[0.0, 3.0], [4.0, 0.0]]
+    assert util.dot_score(column, column).tolist() == [[9, 0], [0, 16]]
+
+
+def test_columns_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"e": list(X), "a": X[:, 0]})
+    assert np.array_equal(util.cos_sim(frame["e"], X), util.cos_sim(X, X))
+    assert np.array_equal(util.cos_sim(frame[["a"]], frame[["a"]]), util.cos_sim(X[:, :1], X[:, :1]))
+    assert util.semantic_search(frame["e"], frame["e"]) == plain.semantic_search(X, X)
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_late_interaction_counts_what_the_masks_let():
+    query, document = X[:3], X[3:7]
+    scores = (query @ document.T).max(axis=1)
+    padded = np.stack([np.vstack([query, np.zeros((2, 6), np.float32)])])
+    for a in (query, [query], [query.tolist()], padded):
+        assert util.maxsim(a, document).item() == pytest.approx(scores.sum(), rel=1e-5)
+        assert util.mean_maxsim_pairwise(a, [document]).item() == pytest.approx(scores.mean(), rel=1e-5)
+    masked = util.maxsim([query], [document], a_mask=[[1, 0, 1]], b_mask=[[True, True, False, False]])
+    assert masked.item() == pytest.approx((query[[0, 2]] @ document[:2].T).max(axis=1).sum(), abs=1e-5)
+    assert util.maxsim(query, document, a_mask=[1, 0, 0], chunk_elements=1, device="cpu").item() == pytest.approx(
+        scores[0]
+    )
+    twice = util.maxsim([query, query], [document], a_mask=[[1, 0, 0]])
+    assert twice.tolist() == [[pytest.approx(scores[0])]] * 2
+    assert util.maxsim(query, np.empty((0, 6))).item() == np.float32(-1e9)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: util.maxsim(X, X, a_mask=[0.5] * len(X)), InvalidArgumentError, r"a_mask\[0\]: must be 0 or 1"),
+        (lambda: util.maxsim(X, X, b_mask=[1]), InvalidArgumentError, r"b_mask\[0\]: must be 0 or 1"),
+        (lambda: util.maxsim([X, X], X, a_mask=np.ones((3, 150))), InvalidArgumentError, "a_mask: must be one for"),
+        (lambda: util.maxsim(X, X, chunk_elements=0), InvalidArgumentError, "chunk_elements"),
+        (lambda: util.maxsim(X, X, device="cuda"), DeviceError, "'cuda'"),
+        (lambda: util.maxsim(3, X), InvalidArgumentError, "a: must be a list of arrays"),
+        (lambda: util.pairwise_angle_sim(X, X[:1]), InvalidArgumentError, "y: must have the shape of x"),
+        (lambda: util.select_max_active_dims(X, 0), InvalidArgumentError, "max_active_dims"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call, error, said):
+    with pytest.raises(error, match=said):
+        call()
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_smaller_embeddings():
+    parts = [X[:3], X[3:10], X[10:]]
+    for precision in ("float32", "int8", "uint8", "binary", "ubinary"):
+        whole = util.quantize_embeddings(X, precision)
+        assert np.array_equal(whole, plain.quantize_embeddings(X, precision))
+        several = util.quantize_embeddings(parts, precision)
+        assert [len(part) for part in several] == [3, 7, 140]
+        assert np.array_equal(np.concatenate(several), whole)
+    assert np.array_equal(util.normalize_embeddings(X), plain.normalize_embeddings(X))
+    assert util.truncate_embeddings(X, 2).shape == (150, 2)
+    assert util.select_max_active_dims([[1.0, -3.0, 2.0, 0.0]], 2).tolist() == [[0, -3, 2, 0]]
+    assert util.select_max_active_dims(X[0], 6).tolist() == X[0].tolist()
+    assert util.select_max_active_dims(X, None) is X
+
+
+def test_a_handler_writes_between_progress_bars(capsys):
+    util.LoggingHandler().handle(logging.makeLogRecord({"msg": "said %d", "args": (1,)}))
+    assert capsys.readouterr().out == "said 1\n"
+
+
+def test_functions_without_a_reason_are_plainly_absent():
+    assert not hasattr(util, "no_such_name")
+    with pytest.raises(UnsupportedFeatureError, match="exact"):
+        from rushlight.compat.quantization import semantic_search_faiss  # noqa: F401
