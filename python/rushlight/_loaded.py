@@ -141,8 +141,8 @@ class Loaded(Generic[Core]):
         return self._place[1] or "float32"
 
     def _check_device(self, device: str | None) -> None:
-        if device is not None and _core.device_name(_arguments.text("device", device)) != self.device:
-            raise DeviceError(f"device {device!r}: this model is on {self.device!r}")
+        if device is not None and _core.device_name(_arguments.text("device", device)) != self._engine.device:
+            raise DeviceError(f"device {device!r}: this model is on {self._engine.device!r}")
 
     # Copying, closing
 
@@ -187,7 +187,7 @@ class Loaded(Generic[Core]):
         name = type(self).__name__
         if self._core is None:
             return f"{name}(closed)"
-        return f"{name}({str(self._core.folder)!r}, {self._said()}, device={self.device!r})"
+        return f"{name}({str(self._core.folder)!r}, {self._said()}, device={self._core.device!r})"
 
     def _said(self) -> str:
         """Return what `repr` says of this kind."""

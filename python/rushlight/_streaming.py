@@ -139,7 +139,7 @@ class Streaming(Comparing):
         DeviceError
             Where this build or this machine lacks one.
         """
-        pool = Pool([self.device] if target_devices is None else target_devices)
+        pool = Pool([self._engine.device] if target_devices is None else target_devices)
         self._engine.load_on(pool.devices())
         return pool
 
@@ -159,7 +159,7 @@ class Streaming(Comparing):
         """Return a device for each of several workers, and their chunks' size; None where a call is the model's own."""
         if chunk_size is not None:
             chunk_size = _arguments.positive("chunk_size", chunk_size)
-        if pool is None and (device is None or (isinstance(device, str) and _core.device_name(device) == self.device)):
+        if pool is None and (device is None or (isinstance(device, str) and _core.device_name(device) == self._engine.device)):
             return None
         if pool is None:
             devices = devices_of("device", [device] if isinstance(device, str) else device or ())

@@ -1,26 +1,50 @@
 """The names of sentence-transformers, for code that was written for it: only the import changes.
 
+`SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and `MultiVectorEncoder` are the models of `rushlight` with the
+arguments, members and results of their namesakes, and `util` has the functions. Results that are tensors there are
+tensors here where torch is installed, and else numpy arrays. What rushlight does not do is refused with a reason.
+
 Examples
 --------
->>> from rushlight.compat import util
->>> util.pytorch_cos_sim([1.0, 0.0], [1.0, 0.0]).tolist()
-[[1.0]]
+>>> from rushlight.compat import SentenceTransformer, util
+>>> model = SentenceTransformer("all-MiniLM-L6-v2")
+>>> embeddings = model.encode(["The weather is lovely today.", "It's so sunny outside!"])
+>>> round(util.pytorch_cos_sim(embeddings[0], embeddings[1]).item(), 3)
+0.666
 """
 
 from typing import TYPE_CHECKING, NoReturn
 
-from rushlight.compat import quantization, similarity_functions, util
-from rushlight.compat._logging import LoggingHandler
+from rushlight.compat import (
+    cross_encoder,
+    multi_vector_encoder,
+    quantization,
+    sentence_transformer,
+    similarity_functions,
+    sparse_encoder,
+    util,
+)
 from rushlight.compat._refused import refuse_name_of_package
-from rushlight.compat.quantization import quantize_embeddings
-from rushlight.compat.similarity_functions import SimilarityFunction
+from rushlight.compat.cross_encoder import CrossEncoder
+from rushlight.compat.multi_vector_encoder import MultiVectorEncoder
+from rushlight.compat.sentence_transformer import SentenceTransformer
+from rushlight.compat.sparse_encoder import SparseEncoder
+from rushlight.compat.util import LoggingHandler, SimilarityFunction, quantize_embeddings
 
 __all__ = [
+    "CrossEncoder",
     "LoggingHandler",
+    "MultiVectorEncoder",
+    "SentenceTransformer",
     "SimilarityFunction",
+    "SparseEncoder",
+    "cross_encoder",
+    "multi_vector_encoder",
     "quantization",
     "quantize_embeddings",
+    "sentence_transformer",
     "similarity_functions",
+    "sparse_encoder",
     "util",
 ]
 

@@ -51,5 +51,15 @@ def dense(embeddings: Any) -> Any:
 
 
 def name_of(device: Any) -> Any:
-    """Return a torch.device as its name, and what is none as it is."""
+    """Return the name of a torch.device or of the number of a GPU, and what is none of these as it is."""
+    if isinstance(device, int) and not isinstance(device, bool):
+        return f"cuda:{device}"
     return str(device) if hasattr(device, "type") and hasattr(device, "index") else device
+
+
+def dtype_of(value: Any) -> str | None:
+    """Return the name of a dtype of torch or numpy, and None for what is none."""
+    if isinstance(value, type) and issubclass(value, np.generic):
+        value = np.dtype(value)
+    is_torchs = (type(value).__module__, type(value).__name__) == ("torch", "dtype")
+    return str(value).removeprefix("torch.") if is_torchs or isinstance(value, np.dtype) else None

@@ -78,8 +78,11 @@ def _complex(name: str, embeddings: Any) -> Any:
     return rows[:, :half] + 1j * rows[:, half:]
 
 
-class SimilarityFunction(Enum):
-    """What embeddings are compared by; distances are negative, so that more is more similar."""
+class SimilarityFunction(str, Enum):
+    """What embeddings are compared by; distances are negative, so that more is more similar.
+
+    Each is its name, too, so that it can be a `similarity_fn_name`.
+    """
 
     COSINE = "cosine"
     DOT_PRODUCT = "dot"
@@ -113,8 +116,3 @@ _FUNCTIONS: dict[SimilarityFunction, tuple[Callable[..., Any], Callable[..., Any
     SimilarityFunction.MAXSIM: (maxsim, maxsim_pairwise),
     SimilarityFunction.MEAN_MAXSIM: (mean_maxsim, mean_maxsim_pairwise),
 }
-
-
-def name_of(function: Any) -> Any:
-    """Return the name of a `SimilarityFunction`, and what is none as it is."""
-    return function.value if isinstance(function, Enum) else function

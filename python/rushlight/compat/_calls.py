@@ -1,0 +1,71 @@
+"""How methods of sentence-transformers are called: older names, and arguments by position."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from rushlight.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+logger = logging.getLogger("rushlight")
+
+
+def renamed(*positions: str, **names: str | None) -> Callable[[F], F]:
+    """Let a method take arguments as it used to, and log it.
+
+    Parameters
+    ----------
+    *positions
+        Arguments that followed the first by position, and are given by name now.
+    **names
+        Older names of arguments; None is for one that has no effect any more.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if positions:
+                for name, value in zip(positions, args[1:], strict=False):
+                    logger.warning("%s is now given by name", name)
+                    kwargs.setdefault(name, value)
+                args = (*args[:1], *args[1 + len(positions) :])
+            for old, new in names.items():
+                if old not in kwargs:
+                    continue
+                value = kwargs.pop(old)
+                if new is None:
+                    logger.warning("%s has no effect any more", old)
+                    continue
+                logger.warning("%s is now called %s", old, new)
+                if new in kwargs:
+                    raise InvalidArgumentError(f"{old}: it is now called {new}, which is given, too")
+                kwargs[new] = value
+            return function(self, *args, **kwargs)
+
+        return cast("F", wrapper)
+
+    return decorate
+
+
+def called_like(function: F) -> Callable[[Callable[..., Any]], F]:
+    """Let a method take arguments as `function` does, by position or name; it is given all of them by name."""
+    signature = inspect.signature(function)
+
+    def decorate(method: Callable[..., Any]) -> F:
+        @functools.wraps(method)
+        def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(self, *args, **kwargs).arguments
+            given.pop("self")
+            return method(self, **{**given, **given.pop("kwargs", {})})
+
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
+        return cast("F", wrapper)
+
+    return decorate

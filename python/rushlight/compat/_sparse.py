@@ -1,0 +1,52 @@
+"""Sparse embeddings and sparse tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight import SparseEmbeddings, _arguments
+from rushlight.compat._tensors import tensor, torch
+from rushlight.exceptions import InvalidArgumentError
+
+
+def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
+    """Return sparse or dense embeddings as sparse ones, and whether it is a single one, without its row's axis."""
+    if isinstance(given, SparseEmbeddings):
+        return given, False
+    if isinstance(given, (list, tuple)) and given and all(hasattr(row, "to_sparse") for row in given):
+        given = torch().stack([row.to_sparse() for row in given])
+    if not getattr(given, "is_sparse", False):
+        dense = _arguments.matrix(name, given)
+        rows, columns = np.nonzero(dense)
+        return _embeddings(rows, columns, dense[rows, columns], dense.shape), np.ndim(given) == 1
+    given = given.detach().cpu().coalesce()
+    single = given.ndim == 1
+    given = given.unsqueeze(0).coalesce() if single else given
+    if given.ndim != 2:
+        raise InvalidArgumentError(f"{name}: must have shape (n, d) or (d,), got {tuple(given.shape)}")
+    rows, columns = given.indices().numpy()
+    return _embeddings(rows, columns, given.values().float().numpy(), tuple(given.shape)), single
+
+
+def _embeddings(rows: Any, columns: Any, values: Any, shape: tuple[int, ...]) -> SparseEmbeddings:
+    starts = np.searchsorted(rows, np.arange(shape[0] + 1))
+    return SparseEmbeddings(starts, columns, values, (shape[0], shape[1]))
+
+
+def as_tensor(embeddings: SparseEmbeddings, *, sparse: bool, single: bool) -> Any:
+    """Return embeddings as a tensor, `(d,)` where it is a single one; without torch, as they are, or as an array."""
+    module = torch()
+    if not sparse or module is None:
+        result = embeddings if sparse else tensor(embeddings.to_dense())
+        return result[0] if single else result
+    rows = np.repeat(np.arange(len(embeddings)), np.diff(embeddings.indptr))
+    places = np.stack([embeddings.indices] if single else [rows, embeddings.indices]).astype(np.int64)
+    return module.sparse_coo_tensor(
+        module.from_numpy(places),
+        module.from_numpy(embeddings.values),
+        embeddings.shape[1:] if single else embeddings.shape,
+        is_coalesced=True,
+        check_invariants=False,  # SparseEmbeddings has checked them
+    )

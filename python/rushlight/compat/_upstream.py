@@ -1,0 +1,170 @@
+"""Members of sentence-transformers' models of all kinds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rushlight import _arguments
+from rushlight._loaded import Core, Loaded
+from rushlight._pool import Pool, devices_of
+from rushlight.compat._refused import refuse_member
+from rushlight.compat._tensors import dtype_of, name_of, torch
+from rushlight.exceptions import DeviceError, InvalidArgumentError, UnsupportedFeatureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from typing_extensions import Self
+
+
+class Upstream(Loaded[Core]):
+    """What models of sentence-transformers have beside what those of rushlight have.
+
+    They are torch modules there. What is said of one that asks for nothing, such as `.eval()`, `.to("cpu")` or
+    `.float()`, returns the model; what asks for another device or dtype than its own is a DeviceError.
+    """
+
+    training = False
+
+    @property
+    def device(self) -> Any:
+        """Where the model computes: a torch.device where torch is installed, and else its name."""
+        module = torch()
+        return self._engine.device if module is None else module.device(self._engine.device)
+
+    @property
+    def dtype(self) -> Any:
+        """What the model computes in: torch.float32 where torch is installed, and else its name."""
+        module = torch()
+        return "float32" if module is None else module.float32
+
+    def to(self, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Self:
+        """Return the model, which must be on that device and of that dtype."""
+        _ = non_blocking  # nothing is moved
+        if dtype_of(device) is not None:
+            device, dtype = None, device
+        device = name_of(device)
+        own = self._engine.device
+        if device not in (None, own, own.partition(":")[0]):
+            raise DeviceError(f"device {device!r}: this model is on {own!r}; choose the device when you load it")
+        name = dtype_of(dtype) or dtype
+        if name not in (None, "float32"):
+            raise DeviceError(f"dtype {name!r}: this model computes in 'float32'")
+        return self
+
+    def cpu(self) -> Self:
+        """Return the model, which must be on the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> Self:
+        """Return the model, which must be on that GPU."""
+        return self.to("cuda" if device is None else device)
+
+    def float(self) -> Self:
+        """Return the model."""
+        return self.to(dtype="float32")
+
+    def double(self) -> Self:
+        """Raise DeviceError: there are no models in float64."""
+        return self.to(dtype="float64")
+
+    def half(self) -> Self:
+        """Return the model, which must compute in float16."""
+        return self.to(dtype="float16")
+
+    def bfloat16(self) -> Self:
+        """Return the model, which must compute in bfloat16."""
+        return self.to(dtype="bfloat16")
+
+    def eval(self) -> Self:
+        """Return the model."""
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Return the model, if `mode` is False."""
+        if mode:
+            raise UnsupportedFeatureError(f"{type(self).__name__}.train: rushlight does not train")
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Return the model, if `requires_grad` is False."""
+        return self.train(requires_grad)
+
+    def share_memory(self) -> Self:
+        """Return the model, whose weights are shared by all threads; processes map the same file."""
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the model is compiled code already."""
+
+    def get_backend(self) -> str:
+        """Return "rushlight"."""
+        return "rushlight"
+
+    @property
+    def modalities(self) -> list[str]:
+        """What can be embedded: "text"."""
+        return ["text"]
+
+    def supports(self, modality: Any) -> bool:
+        """Tell whether a modality is "text"."""
+        return modality in self.modalities
+
+    def get_model_kwargs(self) -> list[str]:
+        """Return what a model's own code takes beside the rest: nothing."""
+        return []
+
+    def is_singular_input(self, inputs: Any) -> bool:
+        """Tell whether inputs are a single text."""
+        return isinstance(inputs, str)
+
+    def evaluate(self, evaluator: Callable[[Any, str | None], Any], output_path: str | None = None) -> Any:
+        """Return what an evaluator says of the model; the folder `output_path` is for what it writes."""
+        if output_path is not None:
+            Path(output_path).mkdir(parents=True, exist_ok=True)
+        return evaluator(self, output_path)
+
+    def start_multi_process_pool(self, target_devices: Iterable[Any] | None = None) -> Pool:
+        """Return a pool of threads, one for each of the devices, which must be the model's."""
+        pool = Pool([self._engine.device] if target_devices is None else map(name_of, target_devices))
+        for device in pool.devices():
+            self._check_device(device)
+        return pool
+
+    @staticmethod
+    def stop_multi_process_pool(pool: Pool) -> None:
+        """End a pool."""
+        pool.close()
+
+    def _check_workers(self, device: Any, pool: Pool | None, chunk_size: int | None) -> None:
+        """Check who is to compute; on one device, all threads do in any case."""
+        if chunk_size is not None:
+            _arguments.positive("chunk_size", chunk_size)
+        if pool is not None and not isinstance(pool, Pool):
+            raise InvalidArgumentError(f"pool: must come from start_multi_process_pool, got {type(pool).__name__}")
+        if pool is not None:
+            devices = pool.devices()
+        elif isinstance(device, (list, tuple)):
+            devices = devices_of("device", map(name_of, device))
+        else:
+            devices = [] if device is None else [name_of(device)]
+        for one in devices:
+            self._check_device(one)
+
+    def __getitem__(self, module: Any) -> Any:
+        """Raise UnsupportedFeatureError: modules are not shown."""
+        raise UnsupportedFeatureError(f"{type(self).__name__}[{module!r}]: rushlight's models don't show their modules")
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why a member of sentence-transformers' models is missing."""
+        refuse_member(type(self).__name__, name)
+
+
+def task_of(options: dict[str, Any]) -> str | None:
+    """Take `task` out of a call's further options, and what asks for nothing."""
+    task: str | None = options.pop("task", None)
+    _arguments.one_of("task", task, (None, "query", "document"))
+    if options.pop("processing_kwargs", None):
+        raise InvalidArgumentError("processing_kwargs: rushlight tokenizes as the model's folder says")
+    return task
