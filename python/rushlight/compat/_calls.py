@@ -54,16 +54,17 @@ def renamed(*positions: str, **names: str | None) -> Callable[[F], F]:
     return decorate
 
 
-def called_like(function: F) -> Callable[[Callable[..., Any]], F]:
-    """Let a method take arguments as `function` does, by position or name; it is given all of them by name."""
+def called_like(function: F, *, but: str | None = None) -> Callable[[Callable[..., Any]], F]:
+    """Let a method take arguments as `function` does, but for one; it is given all of them by name."""
     signature = inspect.signature(function)
+    signature = signature.replace(parameters=[p for p in signature.parameters.values() if p.name != but])
 
     def decorate(method: Callable[..., Any]) -> F:
         @functools.wraps(method)
         def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
             given = signature.bind(self, *args, **kwargs).arguments
             given.pop("self")
-            return method(self, **{**given, **given.pop("kwargs", {})})
+            return method(self, **given.pop("kwargs", {}), **given)
 
         wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
         return cast("F", wrapper)

@@ -74,7 +74,7 @@ _OF_MODELS = {
         _ADAPTERS,
     ),
     **dict.fromkeys(("push_to_hub", "save_to_hub"), _HUB),
-    **dict.fromkeys(("model_card_data", "model_card_data_class"), _CARDS),
+    "model_card_data_class": _CARDS,
     "set_pooling_include_prompt": "it is what 1_Pooling/config.json says: set include_prompt there",
     **dict.fromkeys(
         ("save", "save_pretrained"), "a model of this kind never changes here: copy the folder that it was loaded from"

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+class NoCard:
+    """What evaluators of sentence-transformers tell their results, for a model card that isn't written."""
+
+    def set_evaluation_metrics(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+
+
 class Upstream(Loaded[Core]):
     """What models of sentence-transformers have beside what those of rushlight have.
 
@@ -26,6 +33,7 @@ class Upstream(Loaded[Core]):
     """
 
     training = False
+    model_card_data = NoCard()
 
     @property
     def device(self) -> Any:

@@ -130,6 +130,8 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         task_of(kwargs)
         if hasattr(inputs, "to_numpy"):  # rows of a table
             inputs = inputs.to_numpy()
+        if isinstance(inputs, np.ndarray):
+            inputs = inputs.tolist()
         single = self.is_singular_input(inputs)
         scores = super().predict(
             [inputs] if single else inputs,

@@ -126,12 +126,12 @@ class MultiVectorEncoder(Upstream[_core.MultiVectorModel], MultiVectorModel):
             **kwargs,
         )
 
-    @called_like(encode)
+    @called_like(encode, but="task")
     def encode_query(self, inputs: Any, **options: Any) -> Any:
         """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
         return self._converted(super().encode_query, inputs, **options)
 
-    @called_like(encode)
+    @called_like(encode, but="task")
     def encode_document(self, inputs: Any, **options: Any) -> Any:
         """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
         return self._converted(super().encode_document, inputs, **options)
@@ -181,7 +181,7 @@ class MultiVectorEncoder(Upstream[_core.MultiVectorModel], MultiVectorModel):
 
     @property
     def max_seq_length(self) -> int | None:
-        """The same as `document_length`."""
+        """The same as `document_length`: texts are cut there without a `task`, too."""
         return self.document_length
 
     @max_seq_length.setter

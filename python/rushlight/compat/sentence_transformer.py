@@ -153,7 +153,7 @@ class SentenceTransformer(Upstream[_core.Model], Model):
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             output_value=output_value,
-            precision=precision,
+            precision="float32" if precision is None else precision,
             convert_to_numpy=convert_to_numpy,
             convert_to_tensor=convert_to_tensor,
             device=list(map(name_of, device)) if isinstance(device, (list, tuple)) else name_of(device),

@@ -1,0 +1,67 @@
+"""The members of `rushlight.compat`'s models beside those of sentence-transformers, where that is installed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from rushlight import compat
+from rushlight.exceptions import UnsupportedFeatureError
+
+theirs = pytest.importorskip("sentence_transformers")
+
+KINDS = ["SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"]
+# Where arguments differ, and why.
+DIFFERENT = {
+    "to": "torch's takes anything; ours names what it takes",
+    "save": "rushlight writes no model cards, so create_model_card is False",
+    "save_pretrained": "as save",
+}
+# What can be set there and not here, and why.
+FIXED = {"tokenizer": "rushlight's tokenizers are its own"}
+
+
+def members(kind: str) -> list[str]:
+    """What sentence-transformers adds to torch's modules, or documents anew."""
+    return sorted(
+        name
+        for base in getattr(theirs, kind).__mro__
+        if base.__module__.startswith("sentence_transformers")
+        for name, member in vars(base).items()
+        if not name.startswith("_") and (callable(member) or isinstance(member, (property, staticmethod, classmethod)))
+    )
+
+
+def arguments(owner: type, name: str) -> list[tuple[str, object, object]]:
+    parameters = inspect.signature(getattr(owner, name)).parameters.values()
+    return [(p.name, p.kind, p.default) for p in parameters]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in members(kind)])
+def test_each_member_is_there_with_the_same_arguments_or_refused(kind, name):
+    ours, other = getattr(compat, kind), getattr(theirs, kind)
+    if not hasattr(ours, name):
+        with pytest.raises(UnsupportedFeatureError, match=rf"^{kind}\.{name}: "):
+            getattr(ours.__new__(ours), name)
+        return
+    member = inspect.getattr_static(other, name)
+    assert isinstance(inspect.getattr_static(ours, name), property) == isinstance(member, property)
+    if isinstance(member, property):
+        settable = inspect.getattr_static(ours, name).fset is not None
+        assert settable or member.fset is None or name in FIXED
+    elif name not in DIFFERENT:
+        assert arguments(ours, name) == arguments(other, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_constructors_take_the_same_arguments(kind):
+    assert arguments(getattr(compat, kind), "__init__") == arguments(getattr(theirs, kind), "__init__")
+
+
+def test_each_name_of_the_package_is_there_or_refused():
+    for name in theirs.__all__:
+        if name not in compat.__all__:
+            with pytest.raises(UnsupportedFeatureError, match=re.escape(f"rushlight.compat.{name}: ")):
+                getattr(compat, name)
