@@ -1,0 +1,240 @@
+"""`rushlight.compat`'s models where torch is not installed: what all of them take, have and refuse."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import DATA, tiny
+
+from rushlight import SparseEmbeddings
+from rushlight.compat import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from rushlight.exceptions import (
+    DeviceError,
+    InferenceError,
+    InvalidArgumentError,
+    ModelNotFoundError,
+    UnsupportedFeatureError,
+)
+
+TEXTS = ["one text", "another, longer text", "one text"]
+PAIRS = [("a query", "a document"), ("a query", "another one"), ("b", "")]
+FOLDERS = {
+    SentenceTransformer: tiny("bert-cls-normalize-prompts").model,
+    CrossEncoder: DATA / "rerank" / "rerank-bert" / "model",
+    SparseEncoder: DATA / "sparse" / "splade-bert-max" / "model",
+    MultiVectorEncoder: DATA / "multi_vector" / "multivector-native-bert" / "model",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda kind: kind.__name__)
+def any_model(request):
+    return request.param(FOLDERS[request.param])
+
+
+def test_rushlight_does_not_import_it():
+    code = "import rushlight, sys; print(sorted(name for name in sys.modules if 'compat' in name))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "rushlight.compat" not in done.stdout
+
+
+def test_importing_it_imports_no_torch():
+    code = "import rushlight.compat, sys; print('torch' in sys.modules, 'tqdm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("False False\n", "")
+
+
+# Arguments of all kinds
+
+
+def test_arguments_that_ask_for_nothing_are_taken(any_model):
+    kind = type(any_model)
+    again = kind(
+        str(FOLDERS[kind]),
+        modules=None,
+        device="cpu",
+        prompts={},
+        default_prompt_name=None,
+        cache_folder=None,
+        trust_remote_code=True,
+        revision=None,
+        local_files_only=True,
+        token=False,
+        model_kwargs={"torch_dtype": np.float32, "attn_implementation": "sdpa", "device_map": "auto"},
+        tokenizer_kwargs={"padding_side": "left", "use_fast": True},
+        config_kwargs={"use_memory_efficient_attention": False, "unpad_inputs": None},
+        model_card_data=None,
+        backend="torch",
+    )
+    assert again.get_backend() == "rushlight"
+    for options in ({"dtype": "auto"}, {"torch_dtype": "float32", "device_map": "cpu"}, {}, None):
+        kind(FOLDERS[kind], model_kwargs=options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"modules": []}, InvalidArgumentError, "modules: rushlight.Model.from_backbone"),
+        ({"model_card_data": {}}, InvalidArgumentError, "model_card_data"),
+        ({"backend": "onnx"}, InvalidArgumentError, "backend: .*got 'onnx'"),
+        ({"device": "cuda"}, DeviceError, "cuda"),
+        ({"model_kwargs": {"device_map": "cuda:1"}}, DeviceError, "cuda:1"),
+        ({"model_kwargs": {"device_map": {"": 0}}}, InvalidArgumentError, "'device_map'.*'auto'"),
+        ({"model_kwargs": {"torch_dtype": "float16"}}, DeviceError, "dtype 'float16'"),
+        ({"model_kwargs": {"dtype": np.float16}}, DeviceError, "dtype 'float16'"),
+        ({"model_kwargs": {"dtype": 16}}, InvalidArgumentError, "dtype"),
+        ({"model_kwargs": {"attn_implementation": "fast"}}, InvalidArgumentError, "must be one of 'eager'.*'fast'"),
+        ({"model_kwargs": {"provider": "x"}}, InvalidArgumentError, "model_kwargs: known are .*got 'provider'"),
+        ({"model_kwargs": {"file_name": "x"}}, InvalidArgumentError, "model.safetensors"),
+        ({"processor_kwargs": {"model_max_length": 9}}, InvalidArgumentError, "set max_seq_length instead"),
+        ({"processor_kwargs": {"use_fast": False}}, InvalidArgumentError, "use_fast"),
+        ({"processor_kwargs": {"padding_side": "top"}}, InvalidArgumentError, "'left', 'right'"),
+        ({"config_kwargs": {"num_labels": 2}}, InvalidArgumentError, "num_labels"),
+        ({"config_kwargs": {"hidden_act": "relu"}}, InvalidArgumentError, "config_kwargs"),
+        ({"model_name_or_path": None}, InvalidArgumentError, "model_name_or_path"),
+        ({"model_name_or_path": "/no/such/folder"}, ModelNotFoundError, "/no/such/folder"),
+        ({"token": 3}, InvalidArgumentError, "token"),
+        ({"unheard": 3}, TypeError, "unheard"),
+    ],
+)
+@pytest.mark.parametrize("kind", FOLDERS, ids=lambda kind: kind.__name__)
+def test_arguments_that_ask_for_something_else_are_refused(kind, arguments, error, said):
+    with pytest.raises(error, match=said):
+        kind(**{"model_name_or_path": FOLDERS[kind], **arguments})
+
+
+# Members of all kinds
+
+
+def test_what_a_torch_module_has_returns_the_model_or_says_why_not(any_model):
+    same = [
+        any_model.to("cpu"),
+        any_model.to(device="cpu", dtype=np.float32, non_blocking=True),
+        any_model.to(np.dtype("float32")),
+        any_model.to(None),
+        any_model.cpu(),
+        any_model.float(),
+        any_model.eval(),
+        any_model.train(False),
+        any_model.requires_grad_(False),
+        any_model.share_memory(),
+    ]
+    assert {id(model) for model in same} == {id(any_model)}
+    assert any_model.compile(dynamic=True) is None
+    assert not any_model.training
+    for move in (
+        lambda: any_model.to("cuda"),
+        any_model.cuda,
+        lambda: any_model.cuda(1),
+        lambda: any_model.to(0),
+    ):
+        with pytest.raises(DeviceError, match=r"device 'cuda.*this model is on 'cpu'"):
+            move()
+    for cast in (any_model.half, any_model.bfloat16, any_model.double, lambda: any_model.to(np.float16)):
+        with pytest.raises(DeviceError, match="computes in 'float32'"):
+            cast()
+    with pytest.raises(UnsupportedFeatureError, match="does not train"):
+        any_model.train()
+
+
+def test_what_is_missing_is_missing_with_a_reason(any_model):
+    name = type(any_model).__name__
+    for member, said in [
+        ("fit", "does not train"),
+        ("state_dict", "no torch module"),
+        ("push_to_hub", "upload_folder"),
+    ]:
+        assert not hasattr(any_model, member)
+        with pytest.raises(UnsupportedFeatureError, match=rf"^{name}\.{member}: .*{said}"):
+            getattr(any_model, member)
+    with pytest.raises(UnsupportedFeatureError, match=rf"^{name}\[0\]"):
+        any_model[0]
+    with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'unheard'"):
+        any_model.unheard()
+    if not isinstance(any_model, SentenceTransformer):
+        with pytest.raises(UnsupportedFeatureError, match="copy the folder"):
+            any_model.save("x")
+
+
+def test_training_is_refused_where_it_is_imported():
+    for name in ("SentenceTransformerTrainer", "InputExample", "losses"):
+        with pytest.raises(UnsupportedFeatureError, match=rf"rushlight.compat.{name}: rushlight does not train"):
+            exec(f"from rushlight.compat import {name}")
+    with pytest.raises(ImportError, match="unheard"):
+        from rushlight.compat import unheard  # noqa: F401
+
+
+def test_what_is_known_of_a_model(any_model):
+    assert (any_model.modalities, any_model.supports("text"), any_model.supports("image")) == (["text"], True, False)
+    assert any_model.get_model_kwargs() == []
+    assert any_model.max_seq_length == any_model.get_max_seq_length()
+    any_model.max_seq_length = 5
+    assert any_model.max_seq_length == 5
+
+
+def test_evaluators_are_called(any_model, tmp_path):
+    calls = []
+
+    def evaluator(model, output_path):
+        calls.append((model, output_path))
+        model.model_card_data.set_evaluation_metrics(evaluator, {"f1": 1.0}, epoch=-1)
+        return {"f1": 1.0}
+
+    assert any_model.evaluate(evaluator) == any_model.evaluate(evaluator, str(tmp_path / "a" / "b")) == {"f1": 1.0}
+    assert calls == [(any_model, None), (any_model, str(tmp_path / "a" / "b"))]
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_copies(any_model):
+    for again in (copy.copy(any_model), copy.deepcopy(any_model), pickle.loads(pickle.dumps(any_model))):
+        assert type(again) is type(any_model)
+        assert Path(again._engine.folder).resolve() == Path(any_model._engine.folder).resolve()
+    any_model.close()
+    with pytest.raises(InferenceError, match="closed"):
+        any_model.to("cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"device": "cuda"}, DeviceError, "'cuda'"),
+        ({"device": ["cpu", "cuda:1"]}, DeviceError, "'cuda:1'"),
+        ({"device": []}, InvalidArgumentError, "at least one device"),
+        ({"pool": 3}, InvalidArgumentError, "start_multi_process_pool"),
+        ({"chunk_size": 0}, InvalidArgumentError, "chunk_size"),
+        ({"batch_size": 0}, InvalidArgumentError, "batch_size"),
+        ({"processing_kwargs": {"text": {}}}, InvalidArgumentError, "processing_kwargs"),
+    ],
+)
+def test_options_that_make_no_sense(any_model, options, error, said):
+    call = any_model.predict if isinstance(any_model, CrossEncoder) else any_model.encode
+    inputs = PAIRS if isinstance(any_model, CrossEncoder) else TEXTS
+    with pytest.raises(error, match=said):
+        call(inputs, **options)
+    if not isinstance(any_model, CrossEncoder):
+        with pytest.raises(InvalidArgumentError, match="task: must be one of None, 'query', 'document'"):
+            call(inputs, task="clustering")
+
+
+def test_pools(any_model):
+    pool = any_model.start_multi_process_pool()
+    call = any_model.predict if isinstance(any_model, CrossEncoder) else any_model.encode
+    inputs = PAIRS if isinstance(any_model, CrossEncoder) else TEXTS
+    for options in ({"pool": pool}, {"device": ["cpu", "cpu"]}, {"device": "cpu", "chunk_size": 1}):
+        for one, two in zip(call(inputs, **options), call(inputs), strict=True):
+            assert one == two if isinstance(one, SparseEmbeddings) else np.array_equal(one, two)
+    any_model.stop_multi_process_pool(pool)
+    with pytest.raises(InferenceError, match="this pool is closed"):
+        call(inputs, pool=pool)
+    with pytest.raises(DeviceError):
+        any_model.start_multi_process_pool(["cuda:0"])
