@@ -65,9 +65,30 @@ def test_search_mining_and_communities_are_those_of_rushlight():
 def test_sparse_embeddings_and_columns_of_tables_are_taken():
     sparse = SparseEmbeddings([0, 1, 3], [2, 0, 1], [1.0, 2.0, 2.0], (2, 3))
     assert util.cos_sim(sparse, sparse).tolist() == pytest.approx(np.eye(2))
+    assert util.manhattan_sim(sparse, sparse.to_dense()).tolist() == [[0, -5], [-5, 0]]
     column = np.empty(2, dtype=object)
     column[:] = [[0.0, 3.0], [4.0, 0.0]]
     assert util.dot_score(column, column).tolist() == [[9, 0], [0, 16]]
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_sparse_embeddings_are_searched_by_blocks():
+    dense = np.maximum(X, 0)
+    starts = np.cumsum([0, *(dense > 0).sum(axis=1)])
+    sparse = SparseEmbeddings(starts, np.nonzero(dense)[1], dense[dense > 0], dense.shape)
+    for function in ("dot", util.dot_score, lambda a, b: a.to_dense() @ b.to_dense().T):
+        for corpus in (sparse, dense):
+            found = util.semantic_search(sparse[:9], corpus, 4, 33, 5, function)
+            expected = plain.semantic_search(dense[:9], dense, top_k=5, score_function="dot")
+            for hits, others in zip(found, expected, strict=True):
+                assert [hit["corpus_id"] for hit in hits] == [hit["corpus_id"] for hit in others]
+                assert [hit["score"] for hit in hits] == pytest.approx([hit["score"] for hit in others], rel=1e-5)
+    assert util.semantic_search(sparse[:1], sparse[:0]) == [[]]
+    for options, said in [({"score_function": 3}, "score_function"), ({"top_k": 0}, "top_k")]:
+        with pytest.raises(InvalidArgumentError, match=said):
+            util.semantic_search(sparse, sparse, **options)
+    with pytest.raises(InvalidArgumentError, match="as wide"):
+        util.semantic_search(sparse, dense[:, :2])
 
 
 def test_columns_of_pandas():

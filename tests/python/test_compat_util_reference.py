@@ -121,6 +121,16 @@ def test_search_finds_what_theirs_finds_but_for_ties(queries, corpus, top_k, chu
             assert row[hit["corpus_id"]] == pytest.approx(row[other["corpus_id"]], abs=1e-5)
 
 
+def test_sparse_tensors_are_searched_as_theirs_are():
+    corpus = torch.tensor(np.maximum(X, 0)).to_sparse()
+    for function in SCORES:
+        found, expected = (
+            module.semantic_search(corpus, corpus, 4, 70, 5, getattr(module, function)) for module in (util, theirs)
+        )
+        for hits, others in zip(found, expected, strict=True):
+            np.testing.assert_allclose([hit["score"] for hit in hits], [hit["score"] for hit in others], atol=1e-3)
+
+
 @given(rows(2), st.integers(1, 30), st.integers(1, 50), st.integers(1, 9), st.sampled_from(SCORES))
 @settings(deadline=None)
 def test_mining_finds_what_theirs_finds_but_for_ties(embeddings, max_pairs, top_k, chunk, name):

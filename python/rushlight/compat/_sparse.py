@@ -11,13 +11,19 @@ from rushlight.compat._tensors import tensor, torch
 from rushlight.exceptions import InvalidArgumentError
 
 
+def is_sparse(embeddings: Any) -> bool:
+    """Tell whether embeddings are sparse ones, or a list of sparse tensors."""
+    first = embeddings[0] if isinstance(embeddings, (list, tuple)) and embeddings else embeddings
+    return isinstance(first, SparseEmbeddings) or getattr(first, "is_sparse", False)
+
+
 def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
     """Return sparse or dense embeddings as sparse ones, and whether it is a single one, without its row's axis."""
     if isinstance(given, SparseEmbeddings):
         return given, False
-    if isinstance(given, (list, tuple)) and given and all(hasattr(row, "to_sparse") for row in given):
+    if isinstance(given, (list, tuple)) and is_sparse(given):
         given = torch().stack([row.to_sparse() for row in given])
-    if not getattr(given, "is_sparse", False):
+    if not is_sparse(given):
         dense = _arguments.matrix(name, given)
         rows, columns = np.nonzero(dense)
         return _embeddings(rows, columns, dense[rows, columns], dense.shape), np.ndim(given) == 1

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import _arguments, util
+from rushlight import _arguments, _core, util
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
+from rushlight.compat._sparse import as_embeddings, is_sparse
 from rushlight.compat._tensors import dense, tensor
 from rushlight.exceptions import InvalidArgumentError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def cos_sim(a: Any, b: Any) -> Any:
     """Return the cosine of every embedding in `a` with every one in `b`: `(n, m)`."""
-    return tensor(util.cos_sim(dense(a), dense(b)))
+    return _compared("cosine", a, b)
 
 
 def pytorch_cos_sim(a: Any, b: Any) -> Any:
@@ -28,17 +29,17 @@ def pytorch_cos_sim(a: Any, b: Any) -> Any:
 
 def dot_score(a: Any, b: Any) -> Any:
     """Return the dot product of every embedding in `a` with every one in `b`: `(n, m)`."""
-    return tensor(util.dot_score(dense(a), dense(b)))
+    return _compared("dot", a, b)
 
 
 def euclidean_sim(a: Any, b: Any) -> Any:
     """Return the negative Euclidean distance of every embedding in `a` to every one in `b`: `(n, m)`."""
-    return tensor(util.euclidean_sim(dense(a), dense(b)))
+    return _compared("euclidean", a, b)
 
 
 def manhattan_sim(a: Any, b: Any) -> Any:
     """Return the negative Manhattan distance of every embedding in `a` to every one in `b`: `(n, m)`."""
-    return tensor(util.manhattan_sim(dense(a), dense(b)))
+    return _compared("manhattan", a, b)
 
 
 def pairwise_cos_sim(a: Any, b: Any) -> Any:
@@ -68,6 +69,13 @@ def pairwise_angle_sim(x: Any, y: Any) -> Any:
         raise InvalidArgumentError(f"y: must have the shape of x, {np.shape(x)}, got {np.shape(y)}")
     products = first * second.conj()
     return tensor(np.abs((products.real + products.imag).sum(axis=1)).astype(np.float32))
+
+
+def _compared(name: str, a: Any, b: Any) -> Any:
+    if is_sparse(a) or is_sparse(b):
+        (first, _), (second, _) = as_embeddings("a", a), as_embeddings("b", b)
+        return tensor(_core.sparse_similarity(name, first._parts(), second._parts()))
+    return tensor(_core.similarity(name, _arguments.matrix("a", dense(a)), _arguments.matrix("b", dense(b))))
 
 
 def _complex(name: str, embeddings: Any) -> Any:

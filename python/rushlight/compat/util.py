@@ -20,6 +20,7 @@ from rushlight import _arguments, util
 from rushlight.compat._logging import LoggingHandler
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
 from rushlight.compat._refused import refuse_name_of_util
+from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse
 from rushlight.compat._tensors import dense, is_tensor, like, tensor
 from rushlight.compat.quantization import quantize_embeddings
 from rushlight.compat.similarity_functions import (
@@ -85,6 +86,7 @@ _FUNCTIONS: dict[Any, Callable[[Any, Any], Any]] = {
     euclidean_sim: util.euclidean_sim,
     manhattan_sim: util.manhattan_sim,
 }
+_NAMES = {"cos_sim": cos_sim, "dot": dot_score, "euclidean": euclidean_sim, "manhattan": manhattan_sim}
 
 
 def semantic_search(
@@ -97,8 +99,18 @@ def semantic_search(
 ) -> list[list[dict[str, Any]]]:
     """Find the embeddings of a corpus that are most similar to each query; see `rushlight.util.semantic_search`.
 
-    A `score_function` of your own is given tensors where torch is installed, and else arrays.
+    Both may be sparse. A `score_function` of your own is given tensors where torch is installed, and else arrays or
+    `SparseEmbeddings`.
     """
+    if is_sparse(query_embeddings) or is_sparse(corpus_embeddings):
+        return _search_sparse(
+            as_embeddings("query_embeddings", query_embeddings)[0],
+            as_embeddings("corpus_embeddings", corpus_embeddings)[0],
+            _arguments.positive("query_chunk_size", query_chunk_size),
+            _arguments.positive("corpus_chunk_size", corpus_chunk_size),
+            _arguments.positive("top_k", top_k),
+            score_function,
+        )
     return util.semantic_search(
         dense(query_embeddings),
         dense(corpus_embeddings),
@@ -193,6 +205,29 @@ def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]
     """Put the tensors in a dict on a device, in place; what is no tensor stays as it is."""
     batch.update({key: value.to(target_device) for key, value in batch.items() if is_tensor(value)})
     return batch
+
+
+def _search_sparse(
+    queries: Any,
+    corpus: Any,
+    query_chunk_size: int,
+    corpus_chunk_size: int,
+    top_k: int,
+    function: _ScoreFunction,
+) -> list[list[dict[str, Any]]]:
+    """Find by blocks, so that nothing is held that is as large as dense embeddings."""
+    if not callable(function):
+        _arguments.one_of("score_function", function, tuple(_NAMES))
+    score = function if callable(function) else _NAMES[function]
+
+    def scores(some: Any, others: Any) -> Any:
+        return score(*(as_tensor(side, sparse=True, single=False) for side in (some, others)))
+
+    found: list[list[dict[str, Any]]] = []
+    for first in range(0, len(queries), query_chunk_size):
+        some = queries[first : first + query_chunk_size]
+        found += util._hits(*util._search_by(scores, some, corpus, corpus_chunk_size, top_k))
+    return found
 
 
 def _score_function(function: _ScoreFunction) -> _ScoreFunction:
