@@ -289,7 +289,7 @@ class Model(Chunking):
         torch = _arguments.torch() if tensors else None
 
         texts, single = _arguments.texts(inputs)
-        if single and precision in ("int8", "uint8"):
+        if len(texts) == 1 and precision in ("int8", "uint8"):
             raise InvalidArgumentError(f"precision: {precision!r} needs several texts, to take their ranges from")
         prompt = self._prompt(prompt, prompt_name)
         rows = None if out is None else self._rows(out, None if single else len(texts), columns, precision)

@@ -282,7 +282,7 @@ def quantize_embeddings(
     _arguments.one_of("precision", precision, _PRECISIONS)
     rows = _arguments.matrix("embeddings", embeddings)
     single = np.ndim(embeddings) == 1 and rows.size > 0
-    if single and precision in {"int8", "uint8"} and ranges is None and calibration_embeddings is None:
+    if len(rows) == 1 and precision in {"int8", "uint8"} and ranges is None and calibration_embeddings is None:
         raise InvalidArgumentError(f"precision: {precision!r} of one embedding needs ranges or calibration_embeddings")
     bounds = None if ranges is None else _arguments.matrix("ranges", ranges)
     if bounds is not None and bounds.shape != (2, rows.shape[1]):

@@ -123,8 +123,9 @@ def test_other_arguments(model: Model) -> None:
     with pytest.raises(DeviceError):
         model.encode(["a"], device="cuda")
     assert (model.encode(["a"], device="cpu") == model.encode(["a"])).all()
-    with pytest.raises(InvalidArgumentError, match="int8"):
-        model.encode("a", precision="int8")
+    for single in ("a", ["a"]):
+        with pytest.raises(InvalidArgumentError, match="int8"):
+            model.encode(single, precision="int8")
 
 
 def test_pairs(model: Model) -> None:

@@ -157,6 +157,7 @@ def test_fewer_than_the_smallest_community():
         (lambda x: util.cos_sim("text", x), "a: must be an array"),
         (lambda x: util.quantize_embeddings(x, "int4"), "precision: must be one of"),
         (lambda x: util.quantize_embeddings(x[0], "int8"), "of one embedding needs ranges"),
+        (lambda x: util.quantize_embeddings(x[:1], "uint8"), "of one embedding needs ranges"),
         (lambda x: util.quantize_embeddings(x, "int8", ranges=x[:1]), "ranges: must have shape"),
         (lambda x: util.quantize_embeddings(x, "int8", None, x[:, :1]), "calibration_embeddings: must be as wide"),
         (lambda x: util.truncate_embeddings(x, 0), "truncate_dim"),
