@@ -68,7 +68,7 @@ class Loaded(Generic[Core]):
         self._place = (device, dtype)
         self._take(self._kind(folder, self._place, max_length, checked, default_prompt_name))
         if device is None:
-            logger.info("device: %s", self.device)
+            logger.info("device: %s", self._engine.device)
         return folder
 
     def _take(self, core: Core) -> None:
