@@ -8,10 +8,11 @@ Examples
 (1, 384)
 """
 
-from rushlight import _arguments, _core, exceptions, util
-from rushlight._core import __version__, get_num_threads, info
+from rushlight import exceptions, util
+from rushlight._core import __version__
 from rushlight._model import Model
 from rushlight._multi_vector import MultiVectorModel
+from rushlight._process import get_num_threads, info, set_num_threads
 from rushlight._reranker import Reranker
 from rushlight._sparse import SparseModel
 from rushlight._sparse_embeddings import SparseEmbeddings
@@ -31,14 +32,3 @@ __all__ = [
     "set_num_threads",
     "util",
 ]
-
-
-def set_num_threads(n: int) -> None:
-    """Set how many threads compute at once, of all models together.
-
-    Parameters
-    ----------
-    n
-        At least 1; more than there are cores is allowed.
-    """
-    _core.set_num_threads(_arguments.positive("n", n))

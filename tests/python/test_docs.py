@@ -103,6 +103,12 @@ def test_pages_have_no_code_that_is_not_run(page: Path) -> None:
     assert set(kinds) <= {"python", "text", "rust", "sh", "toml"}
 
 
+def test_the_reference_has_every_public_name() -> None:
+    pages = (page.read_text(encoding="utf-8") for page in PAGES if page.parent.name == "reference")
+    shown = {name for page in pages for name in re.findall(r"^::: rushlight\.(\S+)", page, re.MULTILINE)}
+    assert {*rushlight.__all__} - {"__version__"} <= shown
+
+
 @needs_model
 @pytest.mark.parametrize("module", [found.name for found in pkgutil.iter_modules(rushlight.__path__, "rushlight.")])
 def test_the_examples_of_docstrings_run(module: str) -> None:
