@@ -34,10 +34,11 @@ FEATURES = $(if $(filter cuda%,$(DEVICE)),--features cuda,$(if $(filter mps meta
 # Stamps: the tools are in .venv; the package, as built from SOURCES, is in .venv.
 TOOLS := .venv/.tools
 PACKAGE := .venv/.package
-# What the benches need beside, what releases do, and what the documentation does.
+# What the benches need beside, what releases do, what the documentation does, and what it shows.
 BENCHED := .venv/.benched
 RELEASING := .venv/.releasing
 DOCUMENTING := .venv/.documenting
+SHOWN := .venv/.shown
 
 .PHONY: help
 help: ## List the targets
@@ -121,7 +122,7 @@ docs: $(DOCUMENTING) ## Build the documentation's site into target/site, warning
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --config-file docs/mkdocs.yml
 
 .PHONY: test-docs
-test-docs: $(PACKAGE) $(DOCUMENTING) models-for-tests ## Run the documentation's code, with the packages that it shows
+test-docs: $(PACKAGE) $(SHOWN) models-for-tests ## Run the documentation's code, with the packages that it shows: gigabytes
 	$(PY) -m pytest tests/python/test_docs.py
 
 # Flags of maturin for a wheel; releases for Linux have `--zig --compatibility manylinux2014`, for all that have glibc 2.17.
@@ -219,6 +220,10 @@ $(RELEASING): $(TOOLS)
 
 $(DOCUMENTING): $(TOOLS)
 	$(PY) -m pip install --quiet --group docs
+	@touch $@
+
+$(SHOWN): $(TOOLS)
+	$(PY) -m pip install --quiet --group shown
 	@touch $@
 
 benches/.venv-%/.installed: benches/python/requirements-%.txt

@@ -11,8 +11,9 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -24,13 +25,22 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs/pages").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
-# What pages may import beside the standard library, numpy and rushlight; a page is skipped where it is absent.
-OPTIONAL = {"sklearn"}
+# What pages may import beside the standard library, numpy and rushlight. Where it is absent, the rest of a page is
+# skipped.
+OPTIONAL = {
+    *("chromadb", "duckdb", "faiss", "haystack", "langchain_core", "llama_index", "pandas", "polars", "pyarrow"),
+    *("pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
+}
 # Small models that are loaded by the names of real ones, which aren't fetched.
+FOLDERS = SimpleNamespace(
+    reranker=DATA / "rerank/rerank-bert/model",
+    sparse=DATA / "sparse/splade-bert-max/model",
+    multi_vector=DATA / "multi_vector/multivector-stanford-bert/model",
+)
 STAND_INS = {
-    "cross-encoder/ms-marco-MiniLM-L6-v2": "rerank/rerank-bert/model",
-    "naver/splade-v3": "sparse/splade-bert-max/model",
-    "colbert-ir/colbertv2.0": "multi_vector/multivector-stanford-bert/model",
+    "cross-encoder/ms-marco-MiniLM-L6-v2": "reranker",
+    "naver/splade-v3": "sparse",
+    "colbert-ir/colbertv2.0": "multi_vector",
 }
 
 needs_model = pytest.mark.skipif(
@@ -61,31 +71,32 @@ def imported(code: str) -> set[str]:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder, with a cache of the stand-ins; then put back what is the process's."""
-    for name, folder in STAND_INS.items():
-        repository = tmp_path / "cache" / f"models--{name.replace('/', '--')}"
-        shutil.copytree(DATA / folder, repository / "snapshots/0123abcd")
-        (repository / "refs").mkdir()
-        (repository / "refs/main").write_text("0123abcd")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    """Work in an empty folder, with the stand-ins installed; then put back what is the process's."""
+    information = tmp_path / "site/stand_ins-1.0.dist-info"
+    information.mkdir(parents=True)
+    points = [f"{name} = stand_ins:MODELS.{kind}" for name, kind in STAND_INS.items()]
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: stand-ins\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("\n".join(["[rushlight.models]", *points]))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setitem(sys.modules, "stand_ins", SimpleNamespace(MODELS=FOLDERS))
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    monkeypatch.chdir(tmp_path)
     threads = rushlight.get_num_threads()
     yield
     rushlight.set_num_threads(threads)
 
 
 @needs_model
+@pytest.mark.filterwarnings(r"ignore:::(ray|pyspark)\.")  # of their own insides, which is not ours to mend
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     "page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in PAGES if blocks(page)]
 )
 def test_the_code_of_a_page_runs(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for package in sorted(OPTIONAL & set().union(*(imported(block.code) for block in blocks(page)))):
-        pytest.importorskip(package)
     namespace = {"__name__": "page"}
     for block in blocks(page):
+        for package in sorted(OPTIONAL & imported(block.code)):
+            pytest.importorskip(package)
         # Its lines have the page's numbers in tracebacks.
         exec(compile("\n" * block.line + block.code, page, "exec"), namespace)
         printed = capsys.readouterr().out
