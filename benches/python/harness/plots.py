@@ -30,6 +30,11 @@ def _caption(content: dict[str, Any]) -> str:
     return f"{machine['processor']}, {machine['threads']} threads, {machine['info']['instruction_set']}, float32"
 
 
+def _style(i: int) -> dict[str, Any]:
+    """Return how the contender at place `i` is painted: there are ten colours, and then their pale kin."""
+    return {"color": f"C{i % 10}", "alpha": 1 if i < 10 else 0.5}
+
+
 def draw_all() -> None:
     """Draw all results that there are."""
     contents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in paths.RESULTS.glob("*.json")}
@@ -50,15 +55,16 @@ def _bars(name: str, content: dict[str, Any]) -> None:
         rows = [workload["contenders"][contender] for workload in content["workloads"].values()]
         shares = [100 * row["share_of_peak"]["median"] for row in rows]
         places = [place + (i - (len(names) - 1) / 2) * height for place in range(len(rows))]
-        bars = axes.barh(places, shares, height * 0.9, label=contender, color=f"C{i % 10}", alpha=1 if i < 10 else 0.5)
+        bars = axes.barh(places, shares, height * 0.9, label=contender, **_style(i))
         labels = [f"{row['texts_per_second']:.0f} texts/s" for row in rows]
         axes.bar_label(bars, labels, fontsize=6, padding=2)
     axes.set_yticks(range(len(content["workloads"])), list(content["workloads"]))
     axes.invert_yaxis()
-    axes.set_xlim(0, 100)
+    axes.axvline(100, color="black", linewidth=1)
+    axes.margins(x=0.12)  # for the labels of the longest bars
     axes.set_xlabel("useful operations as a share of the peak of fused multiply-adds, %")
     axes.set_title(f"{content['model']}: {_caption(content)}", fontsize=8)
-    axes.legend(fontsize=7, loc="lower right")
+    figure.legend(fontsize=7, loc="outside lower center", ncols=4)
     _save(figure, name)
 
 
@@ -70,15 +76,14 @@ def _roofline(name: str, content: dict[str, Any], single: dict[str, Any] | None)
     markers = dict(zip(content["workloads"], "osD", strict=False))
     names = list(next(iter(loads))["contenders"])
     for i, contender in enumerate(names):
-        color = f"C{i % 10}"
         for workload, load in content["workloads"].items():
             row = load["contenders"][contender]
             intensity = row["flops_per_call"] / load["bytes_of_weights"]
             label = contender if workload == next(iter(content["workloads"])) else None
-            axes.plot(intensity, row["gflops"], markers[workload], color=color, label=label, markersize=5)
+            axes.plot(intensity, row["gflops"], markers[workload], label=label, markersize=5, **_style(i))
         if single is not None and contender in single["figures"]:
             intensity = single["flops"] / single["bytes_of_weights"]
-            axes.plot(intensity, single["figures"][contender]["gflops"], "*", color=color, markersize=9)
+            axes.plot(intensity, single["figures"][contender]["gflops"], "*", markersize=9, **_style(i))
     axes.axhline(peak, color="black", linewidth=1)
     axes.annotate(f"{peak:.0f} Gflop/s", (1, peak), fontsize=7, va="bottom")
     for key, style in (("memory_bandwidth", "-"), ("bandwidth_at_this_size", "--")):
@@ -90,7 +95,7 @@ def _roofline(name: str, content: dict[str, Any], single: dict[str, Any] | None)
     shapes = ", ".join(f"{name}: {marker}" for name, marker in [*markers.items(), ("single query", "*")])
     axes.set_xlabel(f"useful operations of a call per byte of weights ({shapes})", fontsize=8)
     axes.set_title(f"{content['model']}: {_caption(content)}", fontsize=8)
-    axes.legend(fontsize=6, loc="lower right")
+    figure.legend(fontsize=7, loc="outside lower center", ncols=4)
     _save(figure, name)
 
 
