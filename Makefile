@@ -55,10 +55,10 @@ test: lint test-rust test-python ## Everything that must pass: lint, Rust tests,
 	@$(PY) scripts/fetch_models.py --check all-MiniLM-L6-v2 all-mpnet-base-v2
 
 .PHONY: test-rust
-test-rust: models-for-tests ## Rust tests, doctests, and the Rust example on the real model
+test-rust: models-for-tests ## Rust tests, doctests, and the Rust examples on the real model
 	cargo test --locked
-	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -x; \
-		cargo run --locked --quiet --profile test --example embed -- .models/all-MiniLM-L6-v2; fi
+	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -ex; for example in embed search stream; do \
+		cargo run --locked --quiet --profile test --example $$example -- .models/all-MiniLM-L6-v2; done; fi
 
 .PHONY: test-python
 test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed release wheel

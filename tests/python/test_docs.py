@@ -126,6 +126,10 @@ def test_the_examples_of_docstrings_run(module: str) -> None:
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
-def test_rust_example_is_the_one_that_is_run() -> None:
-    (example,) = re.findall(r"^```rust[^\n]*\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert example in (ROOT / "examples/embed.rs").read_text(encoding="utf-8")
+def test_rust_code_is_that_of_the_examples_which_are_run() -> None:
+    programs = [program.read_text(encoding="utf-8") for program in (ROOT / "examples").glob("*.rs")]
+    rust = re.compile(r"^```rust[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    shown = [code for page in PAGES for code in rust.findall(page.read_text(encoding="utf-8"))]
+    assert len(shown) == len(programs)
+    for code in shown:
+        assert any(code in program for program in programs)

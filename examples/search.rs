@@ -1,0 +1,28 @@
+//! Searches documents by meaning: `cargo run --release --example search -- path/to/all-MiniLM-L6-v2`.
+//!
+//! What follows is the program of the documentation's page about Rust, word for word (a test compares the two).
+#![expect(clippy::print_stdout, reason = "an example shows its result")]
+
+use rushlight::{EncodeOptions, Model, Similarity, util};
+
+fn main() -> rushlight::Result<()> {
+    let name = std::env::args().nth(1).unwrap_or_else(|| "all-MiniLM-L6-v2".to_owned());
+    let model = Model::load(&name)?;
+    let documents = [
+        "Bread rises because yeast makes gas in the dough.",
+        "The router restarts when the button on its back is held.",
+        "Tomato plants need six hours of sun a day.",
+        "The night train to Vienna leaves at half past nine.",
+    ];
+    let options = EncodeOptions { normalize_embeddings: true, ..EncodeOptions::default() };
+    let corpus = model.encode_document(&documents, &options)?;
+    let queries = model.encode_query(&["Why does a loaf get bigger?", "When does the train leave?"], &options)?;
+
+    // Of normalized embeddings the dot product is the cosine.
+    for hits in util::semantic_search((&queries).into(), (&corpus).into(), 1, Similarity::Dot)? {
+        for hit in hits {
+            println!("{:.2} {}", hit.score, documents[hit.corpus_id]);
+        }
+    }
+    Ok(())
+}
