@@ -28,6 +28,13 @@ class Comparing(Loaded[_core.Model]):
         self._similarity_fn_name = core.similarity_fn_name
         self._truncate_dim = core.truncate_dim
 
+    def _prefer(self, similarity_fn_name: str | None, truncate_dim: int | None) -> None:
+        """Set what is given, in place of what the folder says."""
+        if similarity_fn_name is not None:
+            self.similarity_fn_name = similarity_fn_name
+        if truncate_dim is not None:
+            self.truncate_dim = truncate_dim
+
     # Comparing
 
     def similarity(self, a: Any, b: Any) -> NDArray[np.float32]:

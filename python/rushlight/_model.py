@@ -122,10 +122,7 @@ class Model(Chunking):
         )
         if not self._engine.has_modules:
             logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
-        if similarity_fn_name is not None:
-            self.similarity_fn_name = similarity_fn_name
-        if truncate_dim is not None:
-            self.truncate_dim = truncate_dim
+        self._prefer(similarity_fn_name, truncate_dim)
 
     @classmethod
     def from_backbone(
