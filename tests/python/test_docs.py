@@ -28,8 +28,8 @@ BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOT
 # What pages may import beside the standard library, numpy and rushlight. Where it is absent, the rest of a page is
 # skipped.
 OPTIONAL = {
-    *("chromadb", "duckdb", "faiss", "haystack", "langchain_core", "llama_index", "pandas", "polars", "pyarrow"),
-    *("pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
+    *("chromadb", "duckdb", "faiss", "fastapi", "haystack", "langchain_core", "llama_index", "pandas", "polars"),
+    *("pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
 }
 # Small models that are loaded by the names of real ones, which aren't fetched.
 FOLDERS = SimpleNamespace(
@@ -98,7 +98,7 @@ def test_the_code_of_a_page_runs(page: Path, capsys: pytest.CaptureFixture[str])
         for package in sorted(OPTIONAL & imported(block.code)):
             pytest.importorskip(package)
         # Its lines have the page's numbers in tracebacks.
-        exec(compile("\n" * block.line + block.code, page, "exec"), namespace)
+        exec(compile("\n" * block.line + block.code, page, "exec", dont_inherit=True), namespace)
         printed = capsys.readouterr().out
         assert block.output in (None, printed)
 
