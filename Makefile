@@ -224,6 +224,7 @@ $(DOCUMENTING): $(TOOLS)
 
 $(SHOWN): $(TOOLS)
 	$(PY) -m pip install --quiet --group shown
+	$(PY) -m pip install --quiet --no-deps bertopic keybert # whose dependencies are torch, which they do without
 	@touch $@
 
 benches/.venv-%/.installed: benches/python/requirements-%.txt

@@ -28,8 +28,8 @@ BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOT
 # What pages may import beside the standard library, numpy and rushlight. Where it is absent, the rest of a page is
 # skipped.
 OPTIONAL = {
-    *("chromadb", "duckdb", "faiss", "fastapi", "haystack", "langchain_core", "llama_index", "pandas", "polars"),
-    *("pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
+    *("bertopic", "chromadb", "duckdb", "faiss", "fastapi", "haystack", "keybert", "langchain_core", "llama_index"),
+    *("pandas", "polars", "pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
 }
 # Small models that are loaded by the names of real ones, which aren't fetched.
 FOLDERS = SimpleNamespace(
