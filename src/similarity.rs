@@ -4,14 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::kernels::buffer::Buffer;
-use crate::kernels::{Isa, dot};
+use crate::kernels::Isa;
 use crate::process;
 use crate::schedule::{self, Observer};
 
 mod matrix;
+mod scratch;
 
 pub use matrix::{Matrix, MatrixView};
+use scratch::Scratch;
 
 /// How two embeddings are compared; the larger the score, the more alike they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -145,16 +146,7 @@ pub(crate) fn pairwise(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, r
     let pieces = a.data.chunks(tile * width).zip(b.data.chunks(tile * width)).zip(scores.chunks_mut(tile));
     let threads = run.threads(a.rows.div_ceil(tile), a.data.len());
     schedule::run(pieces, threads, run.observer, &|| {}, |((a, b), out), _| {
-        let mut scratch = Scratch::default();
-        let (a, b, _) = scratch.sides(kind, run.isa, a, b, width);
-        for ((a, b), out) in a.chunks_exact(width).zip(b.chunks_exact(width)).zip(out) {
-            let sum = match kind {
-                Similarity::Cosine | Similarity::Dot => dot::dot(run.isa, a, b),
-                Similarity::Euclidean => dot::squared_distance(run.isa, a, b),
-                Similarity::Manhattan => dot::manhattan(run.isa, a, b),
-            };
-            *out = kind.score(sum);
-        }
+        Scratch::default().pairwise(kind, run.isa, a, b, width, out);
         Ok(())
     })?;
     Ok(scores)
@@ -254,48 +246,6 @@ pub(crate) fn visit(
         }
         Ok(())
     })
-}
-
-/// Memory that a tile is computed in.
-#[derive(Default)]
-struct Scratch {
-    a: Buffer,
-    b: Buffer,
-    sums: Buffer,
-}
-
-impl Scratch {
-    /// The scores of each row of `a` with each row of `b`.
-    fn scores<'a>(&'a mut self, kind: Similarity, isa: Isa, a: &'a [f32], b: &'a [f32], width: usize) -> &'a [f32] {
-        let (a, b, sums) = self.sides(kind, isa, a, b, width);
-        sums.resize(a.len() / width * (b.len() / width));
-        match kind {
-            Similarity::Cosine | Similarity::Dot => dot::dots(isa, a, b, width, sums),
-            Similarity::Euclidean => dot::squared_distances(isa, a, b, width, sums),
-            Similarity::Manhattan => dot::manhattans(isa, a, b, width, sums),
-        }
-        sums.iter_mut().for_each(|sum| *sum = kind.score(*sum));
-        sums
-    }
-
-    /// Both sides as the kernel wants them, for the cosine normalized; and room for the sums.
-    fn sides<'a>(
-        &'a mut self,
-        kind: Similarity,
-        isa: Isa,
-        a: &'a [f32],
-        b: &'a [f32],
-        width: usize,
-    ) -> (&'a [f32], &'a [f32], &'a mut Buffer) {
-        if kind != Similarity::Cosine {
-            return (a, b, &mut self.sums);
-        }
-        for (rows, unit) in [(a, &mut self.a), (b, &mut self.b)] {
-            unit.resize(rows.len());
-            dot::unit_rows(isa, rows, width, unit);
-        }
-        (&self.a, &self.b, &mut self.sums)
-    }
 }
 
 #[cfg(test)]

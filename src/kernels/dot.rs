@@ -249,46 +249,6 @@ fn add_run<S: Simd, T: Term, const R: usize, const C: usize>(
     }
 }
 
-/// Each row of `rows` over its L2 norm, taken for `1e-12` where it is smaller, into `out`; both `(n, width)`.
-///
-/// The squares are summed in float64: the norm neither over- nor underflows, whatever the numbers.
-pub(crate) fn unit_rows(isa: Isa, rows: &[f32], width: usize, out: &mut [f32]) {
-    isa.run(UnitRows { rows, width, out });
-}
-
-struct UnitRows<'a> {
-    rows: &'a [f32],
-    width: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for UnitRows<'_> {
-    type Output = ();
-    // Plain loops: the compiler makes them vectors of the instruction set they are instantiated for.
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let width = self.width.max(1);
-        for (row, out) in self.rows.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
-            let scale = 1.0 / sum_of_squares(row).sqrt().max(1e-12);
-            out.iter_mut().zip(row).for_each(|(out, x)| *out = (f64::from(*x) * scale) as f32);
-        }
-    }
-}
-
-#[inline(always)]
-fn sum_of_squares(row: &[f32]) -> f64 {
-    let mut sums = [0.0; 32];
-    let mut add = |part: &[f32]| {
-        for (sum, x) in sums.iter_mut().zip(part) {
-            *sum += f64::from(*x) * f64::from(*x);
-        }
-    };
-    let (parts, rest) = row.as_chunks::<32>();
-    parts.iter().for_each(|part| add(part));
-    add(rest);
-    sums.iter().sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,29 +361,6 @@ mod tests {
             let mut out = [f32::NAN; 6];
             many(isa, &[], &[], 0, &mut out);
             assert_eq!(out, [0.0; 6]);
-        }
-    }
-
-    #[test]
-    fn unit_rows_are_right_to_the_last_bit_or_so() {
-        for isa in Isa::available() {
-            for width in 0..=130 {
-                for scale in [1e-30, 1e-8, 1.0, 1e30] {
-                    let rows: Vec<f32> = noise(3 * width, 5).iter().map(|x| x * scale).collect();
-                    let mut out = vec![f32::NAN; 3 * width];
-                    unit_rows(isa, &rows, width, &mut out);
-                    for (row, out) in rows.chunks(width.max(1)).zip(out.chunks(width.max(1))) {
-                        let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
-                        for (x, got) in row.iter().zip(out) {
-                            let truth = f64::from(*x) / norm;
-                            assert!((f64::from(*got) - truth).abs() <= truth.abs() * 6e-8, "{} {got}", isa.name());
-                        }
-                    }
-                }
-            }
-            let mut out = [f32::NAN; 2];
-            unit_rows(isa, &[0.0, -0.0], 2, &mut out);
-            assert_eq!(out, [0.0, 0.0]);
         }
     }
 }
