@@ -10,7 +10,7 @@ use crate::process;
 
 /// Watches a call that computes, and may stop it. Both methods are called on the caller's own thread.
 pub trait Observer: Sync {
-    /// `done` of `total` texts are computed.
+    /// `done` of `total` texts are computed; of embeddings, where communities are looked for.
     fn progress(&self, done: usize, total: usize) {
         let _ = (done, total);
     }

@@ -20,6 +20,7 @@ __all__ = [
     "info",
     "maxsim",
     "maxsim_pairwise",
+    "normalize_embeddings",
     "paraphrase_mining",
     "quantize",
     "semantic_search",
@@ -259,8 +260,13 @@ def paraphrase_mining(
     name: str, embeddings: NDArray[np.float32], max_pairs: int, top_k: int
 ) -> list[tuple[float, int, int]]: ...
 def community_detection(
-    embeddings: NDArray[np.float32], threshold: float, min_community_size: int
+    embeddings: NDArray[np.float32],
+    threshold: float,
+    min_community_size: int,
+    batch_size: int,
+    progress: Callable[[int, int], object] | None,
 ) -> list[list[int]]: ...
+def normalize_embeddings(embeddings: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def sparse_similarity(
     name: str,
     a: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int],

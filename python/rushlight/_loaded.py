@@ -205,16 +205,18 @@ def warn_of_truncation(truncated: int, total: int, longest: int, limit: int | No
         logger.warning("%d of %d %s were cut to %s tokens; the longest has %d", truncated, total, what, limit, longest)
 
 
-def progress(show: bool | None, total: int) -> AbstractContextManager[Callable[[int, int], object] | None]:
+def progress(
+    show: bool | None, total: int, unit: str = "text"
+) -> AbstractContextManager[Callable[[int, int], object] | None]:
     """Return a context of what is told of progress, if any; `show=None` is as the logger's level says."""
     if show is None:
         show = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
-    return _bar(total) if show else nullcontext()
+    return _bar(total, unit) if show else nullcontext()
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[int, int], object]]:
+def _bar(total: int, unit: str) -> Iterator[Callable[[int, int], object]]:
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, desc="Texts", unit="text") as bar:
+    with tqdm(total=total, desc=f"{unit.capitalize()}s", unit=unit) as bar:
         yield lambda done, _total: bar.update(done - bar.n)

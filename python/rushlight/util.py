@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import _arguments, _core
+from rushlight._loaded import progress
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def community_detection(
     threshold: float = 0.75,
     min_community_size: int = 10,
     batch_size: int = 1024,
-    show_progress_bar: bool = False,
+    show_progress_bar: bool | None = False,
 ) -> list[list[int]]:
     """Find groups of embeddings whose cosine with one of them, the centre, is at least `threshold`.
 
@@ -232,8 +233,11 @@ def community_detection(
         A cosine, as float32.
     min_community_size
         Groups that are smaller are left out; at least 1.
-    batch_size, show_progress_bar
-        Taken for sentence-transformers' sake; they change nothing.
+    batch_size
+        How many embeddings are compared with all others between two steps of the progress bar, at least 1; with few it
+        takes longer. It changes neither the result nor the memory, which is a few numbers for each embedding.
+    show_progress_bar
+        Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
 
     Returns
     -------
@@ -243,14 +247,15 @@ def community_detection(
     Raises
     ------
     InvalidArgumentError
-        Where the threshold is no number or the size is below 1.
+        Where the threshold is no number or a size is below 1.
     """
-    _ = batch_size, show_progress_bar
     rows = _arguments.matrix("embeddings", embeddings)
     size = _arguments.positive("min_community_size", min_community_size)
+    batch = _arguments.positive("batch_size", batch_size)
     if not isinstance(threshold, (int, float, np.number)):
         raise InvalidArgumentError(f"threshold: must be a number, got {threshold!r}")
-    return _core.community_detection(rows, float(threshold), size)
+    with progress(show_progress_bar, len(rows), "embedding") as told:
+        return _core.community_detection(rows, float(threshold), size, batch, told)
 
 
 def quantize_embeddings(
@@ -297,9 +302,7 @@ def quantize_embeddings(
 def normalize_embeddings(embeddings: Any) -> NDArray[np.float32]:
     """Return embeddings over their L2 norms, float32 of the same shape; a norm under 1e-12 counts as that."""
     rows = _arguments.matrix("embeddings", embeddings)
-    with np.errstate(invalid="ignore"):
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        unit: NDArray[np.float32] = (rows / np.maximum(norms, 1e-12)[:, None]).astype(np.float32)
+    unit = _core.normalize_embeddings(rows)
     return unit.reshape(-1) if np.ndim(embeddings) == 1 else unit
 
 

@@ -36,7 +36,7 @@ mod _core {
     #[pymodule_export]
     use super::sparse::{SparseModel, sparse_similarity};
     #[pymodule_export]
-    use super::util::{community_detection, paraphrase_mining, semantic_search};
+    use super::util::{community_detection, normalize_embeddings, paraphrase_mining, semantic_search};
     #[pymodule_export]
     use super::{device_name, find_model, get_num_threads, info, set_num_threads};
 

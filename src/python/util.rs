@@ -43,14 +43,29 @@ pub(super) fn paraphrase_mining<'py>(
     Ok(pairs.into_iter().map(|pair| (pair.score, pair.i, pair.j)).collect())
 }
 
-/// Groups of similar rows: lists of ids, the largest first.
+/// Groups of similar rows: lists of ids, the largest first. `progress` is told of rows, `batch_size` at a time.
 #[pyfunction]
 pub(super) fn community_detection<'py>(
     py: Python<'py>,
     embeddings: PyReadonlyArray2<'py, f32>,
     threshold: f32,
     min_community_size: usize,
+    batch_size: usize,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<Vec<Vec<usize>>> {
     let rows = view(&embeddings)?;
-    compute(py, None, |observer| util::communities(rows, threshold, min_community_size, Run::watched_by(observer)?))
+    compute(py, progress, |observer| {
+        util::communities(rows, threshold, min_community_size, batch_size, Run::watched_by(observer)?)
+    })
+}
+
+/// Each row over its L2 norm: float32 `(n, d)`.
+#[pyfunction]
+pub(super) fn normalize_embeddings<'py>(
+    py: Python<'py>,
+    embeddings: PyReadonlyArray2<'py, f32>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let rows = view(&embeddings)?;
+    let unit = compute(py, None, |observer| util::normalize(rows, Run::watched_by(observer)?))?;
+    array(py, unit.into_vec(), rows.rows(), rows.columns())
 }

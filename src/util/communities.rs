@@ -6,19 +6,25 @@ use super::best::falling;
 use crate::error::{Error, Result};
 use crate::similarity::{self, MatrixView, Run, Similarity};
 
+/// Rows that are compared with all others before the observer is told of progress, where the caller doesn't say.
+pub(crate) const BATCH: usize = 1024;
+
 pub(crate) fn communities(
     rows: MatrixView<'_>,
     threshold: f32,
     min_community_size: usize,
+    batch_size: usize,
     run: Run<'_>,
 ) -> Result<Vec<Vec<usize>>> {
     if threshold.is_nan() {
         return Err(Error::argument("threshold", "must be a number, got NaN"));
     }
-    if min_community_size == 0 {
-        return Err(Error::argument("min_community_size", "must be at least 1, got 0"));
+    for (argument, count) in [("min_community_size", min_community_size), ("batch_size", batch_size)] {
+        if count == 0 {
+            return Err(Error::argument(argument, "must be at least 1, got 0"));
+        }
     }
-    let sizes = sizes(rows, threshold, run)?;
+    let sizes = sizes(rows, threshold, batch_size, run)?;
     let mut centres: Vec<_> = (0..rows.rows()).filter(|centre| sizes[*centre] >= min_community_size).collect();
     centres.sort_by_key(|centre| (std::cmp::Reverse(sizes[*centre]), *centre));
     let mut taken = vec![false; rows.rows()];
@@ -43,13 +49,17 @@ pub(crate) fn communities(
 }
 
 /// How many rows are close to each row.
-fn sizes(rows: MatrixView<'_>, threshold: f32, run: Run<'_>) -> Result<Vec<usize>> {
+fn sizes(rows: MatrixView<'_>, threshold: f32, batch_size: usize, run: Run<'_>) -> Result<Vec<usize>> {
     let sizes: Vec<_> = (0..rows.rows()).map(|_| AtomicUsize::new(0)).collect();
-    similarity::visit(Similarity::Cosine, rows, rows, run, |tile| {
-        for (scores, size) in tile.scores.chunks_exact(tile.columns).zip(&sizes[tile.row..]) {
-            size.fetch_add(scores.iter().filter(|score| **score >= threshold).count(), Relaxed);
-        }
-    })?;
+    for first in (0..rows.rows()).step_by(batch_size) {
+        let batch = rows.some_rows(first, batch_size);
+        similarity::visit(Similarity::Cosine, batch, rows, run, |tile| {
+            for (scores, size) in tile.scores.chunks_exact(tile.columns).zip(&sizes[first + tile.row..]) {
+                size.fetch_add(scores.iter().filter(|score| **score >= threshold).count(), Relaxed);
+            }
+        })?;
+        run.observer().progress(first + batch.rows(), rows.rows());
+    }
     Ok(sizes.into_iter().map(AtomicUsize::into_inner).collect())
 }
 

@@ -42,6 +42,15 @@ impl PartialEq for Pair {
 
 impl Eq for Pair {}
 
+pub(super) fn check(max_pairs: usize, top_k: usize) -> Result<()> {
+    for (argument, count) in [("max_pairs", max_pairs), ("top_k", top_k)] {
+        if count == 0 {
+            return Err(Error::argument(argument, "must be at least 1, got 0"));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn mine(
     kind: Similarity,
     rows: MatrixView<'_>,
@@ -49,11 +58,7 @@ pub(crate) fn mine(
     top_k: usize,
     run: Run<'_>,
 ) -> Result<Vec<Pair>> {
-    for (argument, count) in [("max_pairs", max_pairs), ("top_k", top_k)] {
-        if count == 0 {
-            return Err(Error::argument(argument, "must be at least 1, got 0"));
-        }
-    }
+    check(max_pairs, top_k)?;
     // A pair's score is the same from both sides, so the set takes it once.
     let mut pairs = BTreeSet::new();
     for first in (0..rows.rows()).step_by(ROWS) {

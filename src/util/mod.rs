@@ -1,4 +1,4 @@
-//! What is done with embeddings: comparing, searching, mining for pairs, finding communities.
+//! What is done with embeddings: comparing, searching, mining for pairs, finding communities, and making them smaller.
 //!
 //! All of it is exact, on as many threads as [`process`](crate::process) allows, in memory that grows with the rows and the
 //! result but not with the number of comparisons. Of equal scores the lower index comes first; NaN is below every number.
@@ -6,6 +6,7 @@
 mod best;
 mod communities;
 mod mining;
+mod normalize;
 mod search;
 
 #[cfg(test)]
@@ -16,16 +17,19 @@ pub use search::Hit;
 
 pub(crate) use communities::communities;
 pub(crate) use mining::mine;
+pub(crate) use normalize::normalize;
 pub(crate) use search::search;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::options::EncodeOptions;
 use crate::schedule::Nobody;
 use crate::similarity::{self, Matrix, MatrixView, Run, Similarity};
 
 /// The scores of every row of `a`, `(n, width)`, with every row of `b`, `(m, width)`: `(n, m)`.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where the widths differ or the result is larger than the
+/// [`Error::InvalidArgument`] where the widths differ or the result is larger than the
 /// memory.
 pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Matrix> {
     similarity::similarity(kind, a, b, Run::watched_by(&Nobody)?)
@@ -34,7 +38,7 @@ pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Res
 /// The score of each row of `a` with the same row of `b`: `n` of them.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where the widths or the numbers of rows differ.
+/// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
 pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Vec<f32>> {
     similarity::pairwise(kind, a, b, Run::watched_by(&Nobody)?)
 }
@@ -42,7 +46,7 @@ pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_
 /// The `top_k` rows of `corpus` that are most similar to each query, the best first; fewer where it has fewer.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where the widths differ or `top_k` is 0.
+/// [`Error::InvalidArgument`] where the widths differ or `top_k` is 0.
 ///
 /// # Examples
 /// ```
@@ -64,11 +68,40 @@ pub fn semantic_search(
     search(kind, queries, corpus, top_k, Run::watched_by(&Nobody)?)
 }
 
+/// Embeds `sentences` and finds the most similar pairs of them: [`paraphrase_mining_embeddings`] of their embeddings.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where `max_pairs` or `top_k` is 0, before anything is embedded; those of [`Model::encode`].
+///
+/// # Examples
+/// ```
+/// use rushlight::util::paraphrase_mining;
+/// use rushlight::{Model, Similarity};
+///
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
+/// let model = Model::from_dir(folder)?;
+/// let sentences = ["The cat sits outside.", "A man plays guitar.", "The cat sits outside."];
+/// let pairs = paraphrase_mining(&model, &sentences, 10, 2, Similarity::Cosine)?;
+/// assert_eq!((pairs[0].i, pairs[0].j), (0, 2));
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+pub fn paraphrase_mining<T: AsRef<str>>(
+    model: &Model,
+    sentences: &[T],
+    max_pairs: usize,
+    top_k: usize,
+    kind: Similarity,
+) -> Result<Vec<Pair>> {
+    mining::check(max_pairs, top_k)?;
+    let embeddings = model.encode(sentences, &EncodeOptions::default())?;
+    paraphrase_mining_embeddings((&embeddings).into(), max_pairs, top_k, kind)
+}
+
 /// The most similar pairs among each row and its `top_k` most similar others: `max_pairs` of them at most, each once, the
 /// best first.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where `max_pairs` or `top_k` is 0.
+/// [`Error::InvalidArgument`] where `max_pairs` or `top_k` is 0.
 pub fn paraphrase_mining_embeddings(
     embeddings: MatrixView<'_>,
     max_pairs: usize,
@@ -86,11 +119,53 @@ pub fn paraphrase_mining_embeddings(
 /// left.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) where `threshold` is NaN or `min_community_size` is 0.
+/// [`Error::InvalidArgument`] where `threshold` is NaN or `min_community_size` is 0.
 pub fn community_detection(
     embeddings: MatrixView<'_>,
     threshold: f32,
     min_community_size: usize,
 ) -> Result<Vec<Vec<usize>>> {
-    communities(embeddings, threshold, min_community_size, Run::watched_by(&Nobody)?)
+    communities(embeddings, threshold, min_community_size, communities::BATCH, Run::watched_by(&Nobody)?)
+}
+
+/// Each row over its L2 norm; a norm under 1e-12 counts as that, so a row of zeros stays one.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where `RUSHLIGHT_CPU` names an instruction set that this machine lacks.
+///
+/// # Examples
+/// ```
+/// use rushlight::Matrix;
+/// use rushlight::util::normalize_embeddings;
+///
+/// let embeddings = Matrix::new(2, 2, vec![3.0, 4.0, 0.0, 0.0])?;
+/// assert_eq!(normalize_embeddings(embeddings.view())?.as_slice(), [0.6, 0.8, 0.0, 0.0]);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+pub fn normalize_embeddings(embeddings: MatrixView<'_>) -> Result<Matrix> {
+    normalize(embeddings, Run::watched_by(&Nobody)?)
+}
+
+/// The first `truncate_dim` columns, or all where there are no more. The rows of what was normalized before are not any
+/// longer: where the norm matters, normalize afterwards.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where `truncate_dim` is 0.
+///
+/// # Examples
+/// ```
+/// use rushlight::Matrix;
+/// use rushlight::util::truncate_embeddings;
+///
+/// let embeddings = Matrix::new(2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(truncate_embeddings(embeddings.view(), 2)?, Matrix::new(2, 2, vec![1.0, 2.0, 4.0, 5.0])?);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+pub fn truncate_embeddings(embeddings: MatrixView<'_>, truncate_dim: usize) -> Result<Matrix> {
+    if truncate_dim == 0 {
+        return Err(Error::argument("truncate_dim", "must be at least 1, got 0"));
+    }
+    let columns = truncate_dim.min(embeddings.columns());
+    let data = (0..embeddings.rows()).flat_map(|i| &embeddings.row(i)[..columns]).copied().collect();
+    Matrix::new(embeddings.rows(), columns, data)
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernels::testing::noise;
 
 const KINDS: [Similarity; 4] = [Similarity::Cosine, Similarity::Dot, Similarity::Euclidean, Similarity::Manhattan];
 
@@ -70,7 +71,31 @@ proptest! {
             }
         }
         truth.sort_by_key(|community| std::cmp::Reverse(community.len()));
-        prop_assert_eq!(community_detection(rows.view(), threshold, least).unwrap(), truth);
+        prop_assert_eq!(community_detection(rows.view(), threshold, least).unwrap(), &truth[..]);
+        let run = Run::watched_by(&Nobody).unwrap();
+        prop_assert_eq!(communities(rows.view(), threshold, least, 7, run).unwrap(), truth);
+    }
+
+    #[test]
+    fn normalized_rows_are_those_over_their_norms(n in 0usize..5, width in 0usize..70, size in 1e-20f32..1e20) {
+        let rows: Vec<f32> = noise(n * width, 7).into_iter().map(|x| x * size).collect();
+        let unit = normalize_embeddings(MatrixView::new(n, width, &rows).unwrap()).unwrap();
+        prop_assert_eq!((unit.rows(), unit.columns()), (n, width));
+        for (row, unit) in rows.chunks(width.max(1)).zip(unit.as_slice().chunks(width.max(1))) {
+            let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
+            for (x, got) in row.iter().zip(unit) {
+                prop_assert!((f64::from(*got) - f64::from(*x) / norm).abs() <= 6e-8 * f64::from(got.abs()));
+            }
+        }
+    }
+
+    #[test]
+    fn truncated_rows_begin_as_they_did(rows in rows(6), columns in 1usize..6) {
+        let cut = truncate_embeddings(rows.view(), columns).unwrap();
+        prop_assert_eq!((cut.rows(), cut.columns()), (rows.rows(), columns.min(3)));
+        for i in 0..rows.rows() {
+            prop_assert_eq!(cut.row(i), &rows.row(i)[..cut.columns()]);
+        }
     }
 }
 
@@ -96,6 +121,49 @@ fn both_zeros_are_one_score_and_no_width_is_zero() {
     assert_eq!(ids(&Matrix::new(1, 0, vec![]).unwrap(), &Matrix::new(2, 0, vec![]).unwrap()), [0, 1]);
 }
 
+/// Many more than one piece of work, on threads.
+#[test]
+fn many_rows_are_normalized_each_for_itself() {
+    let rows = Matrix::new(9_000, 100, noise(900_000, 3)).unwrap();
+    let unit = normalize_embeddings(rows.view()).unwrap();
+    for i in [0, 2_620, 2_621, 2_622, 8_999] {
+        assert_eq!(unit.row(i), normalize_embeddings(rows.view().some_rows(i, 1)).unwrap().as_slice(), "{i}");
+    }
+}
+
+#[test]
+fn a_model_mines_its_sentences() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
+    let model = Model::from_dir(folder).unwrap();
+    let sentences = ["the cat sat", "a dog ran", "the cat sat"];
+    let pairs = paraphrase_mining(&model, &sentences, 5, 5, Similarity::Cosine).unwrap();
+    let embeddings = model.encode(&sentences, &EncodeOptions::default()).unwrap();
+    assert_eq!(pairs, paraphrase_mining_embeddings((&embeddings).into(), 5, 5, Similarity::Cosine).unwrap());
+    assert_eq!((pairs.len(), pairs[0].i, pairs[0].j), (3, 0, 2));
+}
+
+#[test]
+fn progress_is_told_of_batches_and_the_caller_can_stop() {
+    struct Watcher(std::sync::Mutex<Vec<(usize, usize)>>);
+    impl crate::Observer for Watcher {
+        fn progress(&self, done: usize, total: usize) {
+            self.0.lock().unwrap().push((done, total));
+        }
+        fn interrupted(&self) -> bool {
+            self.0.lock().unwrap().len() == 3
+        }
+    }
+    let watcher = Watcher(Vec::new().into());
+    let rows = Matrix::new(10, 2, noise(20, 1)).unwrap();
+    let run = || Run::watched_by(&watcher).unwrap();
+    assert!(matches!(communities(rows.view(), 0.5, 1, 2, run()), Err(Error::Interrupted)));
+    assert_eq!(*watcher.0.lock().unwrap(), [(2, 10), (4, 10), (6, 10)]);
+    assert!(matches!(normalize(rows.view(), run()), Err(Error::Interrupted)));
+    watcher.0.lock().unwrap().clear();
+    assert!(communities(rows.view(), 2.0, 1, 5, run()).unwrap().is_empty());
+    assert_eq!(*watcher.0.lock().unwrap(), [(5, 10), (10, 10)]);
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (one, two) = (Matrix::new(1, 1, vec![1.0]).unwrap(), Matrix::new(1, 2, vec![1.0; 2]).unwrap());
@@ -107,4 +175,11 @@ fn what_makes_no_sense_is_refused() {
     said(paraphrase_mining_embeddings(one.view(), 1, 0, dot).unwrap_err().to_string(), "top_k");
     said(community_detection(one.view(), f32::NAN, 1).unwrap_err().to_string(), "threshold");
     said(community_detection(one.view(), 0.5, 0).unwrap_err().to_string(), "min_community_size");
+    let run = Run::watched_by(&Nobody).unwrap();
+    said(communities(one.view(), 0.5, 1, 0, run).unwrap_err().to_string(), "batch_size");
+    said(truncate_embeddings(one.view(), 0).unwrap_err().to_string(), "truncate_dim");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
+    let mine = |max_pairs, top_k| paraphrase_mining(&Model::from_dir(folder).unwrap(), &["a"], max_pairs, top_k, dot);
+    said(mine(0, 1).unwrap_err().to_string(), "max_pairs");
+    said(mine(1, 0).unwrap_err().to_string(), "top_k");
 }

@@ -107,7 +107,16 @@ def test_communities_are_those_of_the_plain_rules(embeddings, threshold, least):
         if centre not in taken and len(free) >= least:
             truth.append([centre, *(i for i in free if i != centre)])
             taken.update(truth[-1])
-    assert util.community_detection(embeddings, threshold, least) == sorted(truth, key=len, reverse=True)
+    truth.sort(key=len, reverse=True)
+    for batch_size in (1, 7, 1024, 2**70):
+        assert util.community_detection(embeddings, threshold, least, batch_size) == truth
+
+
+def test_progress_is_shown_in_batches(capsys):
+    util.community_detection(np.eye(10), batch_size=4)
+    assert capsys.readouterr().err == ""
+    util.community_detection(np.eye(10), batch_size=4, show_progress_bar=True)
+    assert "Embeddings: 100%" in capsys.readouterr().err
 
 
 def test_a_score_of_nan_is_found_last():
@@ -152,6 +161,8 @@ def test_fewer_than_the_smallest_community():
         (lambda x: util.community_detection(x, np.nan), "threshold: must be a number, got NaN"),
         (lambda x: util.community_detection(x, "high"), "threshold: must be a number, got 'high'"),
         (lambda x: util.community_detection(x, min_community_size=0), "min_community_size"),
+        (lambda x: util.community_detection(x, batch_size=0), "batch_size: must be at least 1, got 0"),
+        (lambda x: util.normalize_embeddings("text"), "embeddings: must be an array"),
         (lambda x: util.cos_sim(x, x[:, :1]), "b: must be as wide as a"),
         (lambda x: util.pairwise_cos_sim(x, x[:1]), "b: must have as many rows as a"),
         (lambda x: util.cos_sim("text", x), "a: must be an array"),
@@ -166,6 +177,20 @@ def test_fewer_than_the_smallest_community():
 def test_what_makes_no_sense_is_refused(call, said):
     with pytest.raises(InvalidArgumentError, match=said):
         call(np.eye(3, dtype=np.float32)[:2])
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(0, 5), st.integers(0, 40)), elements=st.floats(-(2.0**60), 2.0**60, width=32)
+    )
+)
+@settings(deadline=None)
+def test_normalized_embeddings_are_numpys(x):
+    norms = np.maximum(np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True), 1e-12)
+    unit = util.normalize_embeddings(x)
+    assert unit.dtype == np.float32
+    assert unit.shape == x.shape
+    np.testing.assert_allclose(unit, x / norms, rtol=1e-7, atol=1e-45)
 
 
 def test_smaller_embeddings():
