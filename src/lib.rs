@@ -34,7 +34,7 @@ pub use error::{Error, Result};
 pub use model::{Assembly, ChunkOptions, EncodeIter, Model};
 pub use multi_vector::{MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity};
 pub use options::{EncodeOptions, Kernels, LoadOptions, Token, Truncation};
-pub use quantize::{Precision, Quantized, QuantizedValues, quantize};
+pub use quantize::{Bits, Levels, Precision, Quantized, QuantizedValues, quantize};
 pub use reranker::{PredictOptions, Ranked, Reranker, ScoreActivation};
 pub use schedule::Observer;
 pub use shard::Pool;

@@ -5,6 +5,12 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
+mod coded;
+
+#[cfg(feature = "python")]
+pub(crate) use coded::Bytes;
+pub use coded::{Bits, Levels};
+
 /// The type of an embedding's numbers in the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {

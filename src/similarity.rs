@@ -5,14 +5,16 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
+use crate::kernels::buffer::Buffer;
 use crate::process;
 use crate::schedule::{self, Observer};
 
 mod matrix;
 mod scratch;
 
+pub(crate) use matrix::Rows;
 pub use matrix::{Matrix, MatrixView};
-use scratch::Scratch;
+pub(crate) use scratch::Scratch;
 
 /// How two embeddings are compared; the larger the score, the more alike they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -115,7 +117,7 @@ impl<'a> Run<'a> {
 /// # Errors
 /// [`Error::InvalidArgument`] where the widths differ or the result is larger than the memory; [`Error::Interrupted`].
 pub(crate) fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
-    let width = same_width(a, b)?;
+    let width = same_width(a.columns, b.columns)?;
     let mut data = zeros(a.rows, b.rows)?;
     if width > 0 && !data.is_empty() {
         let tile = tile_rows(width);
@@ -134,7 +136,7 @@ pub(crate) fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>,
 /// # Errors
 /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ; [`Error::Interrupted`].
 pub(crate) fn pairwise(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, run: Run<'_>) -> Result<Vec<f32>> {
-    let width = same_width(a, b)?;
+    let width = same_width(a.columns, b.columns)?;
     if a.rows != b.rows {
         return Err(Error::argument("b", format!("must have as many rows as a, {}, got {}", a.rows, b.rows)));
     }
@@ -152,11 +154,11 @@ pub(crate) fn pairwise(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, r
     Ok(scores)
 }
 
-fn same_width(a: MatrixView<'_>, b: MatrixView<'_>) -> Result<usize> {
-    if a.columns == b.columns {
-        return Ok(a.columns);
+pub(crate) fn same_width(a: usize, b: usize) -> Result<usize> {
+    if a == b {
+        return Ok(a);
     }
-    Err(Error::argument("b", format!("must be as wide as a, {}, got {}", a.columns, b.columns)))
+    Err(Error::argument("b", format!("must be as wide as a, {a}, got {b}")))
 }
 
 pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Vec<f32>> {
@@ -226,23 +228,24 @@ pub(crate) struct Scores<'a> {
 pub(crate) fn visit(
     kind: Similarity,
     a: MatrixView<'_>,
-    b: MatrixView<'_>,
+    b: &impl Rows,
     run: Run<'_>,
     visit: impl Fn(Scores<'_>) + Sync,
 ) -> Result<()> {
-    let width = same_width(a, b)?;
+    let width = same_width(a.columns, b.columns())?;
     let size = tile_rows(width.max(1));
-    let tiles = (0..b.rows).step_by(size).flat_map(|j| (0..a.rows).step_by(size).map(move |i| (i, j)));
-    let count = a.rows.div_ceil(size).saturating_mul(b.rows.div_ceil(size));
-    let threads = run.threads(count, a.rows.saturating_mul(b.data.len()));
+    let tiles = (0..b.rows()).step_by(size).flat_map(|j| (0..a.rows).step_by(size).map(move |i| (i, j)));
+    let count = a.rows.div_ceil(size).saturating_mul(b.rows().div_ceil(size));
+    let threads = run.threads(count, a.data.len().saturating_mul(b.rows()));
     schedule::run(tiles, threads, run.observer, &|| {}, |(row, column), _| {
-        let (a, b) = (a.some_rows(row, size), b.some_rows(column, size));
-        let columns = b.rows;
-        let mut scratch = Scratch::default();
+        let a = a.some_rows(row, size);
+        let columns = size.min(b.rows() - column);
+        let (mut scratch, mut buffer) = (Scratch::default(), Buffer::default());
         if width == 0 {
             visit(Scores { row, column, columns, scores: &vec![0.0; a.rows * columns] });
         } else {
-            visit(Scores { row, column, columns, scores: scratch.scores(kind, run.isa, a.data, b.data, width) });
+            let b = b.read(run.isa, column, columns, &mut buffer);
+            visit(Scores { row, column, columns, scores: scratch.scores(kind, run.isa, a.data, b, width) });
         }
         Ok(())
     })

@@ -253,8 +253,18 @@ def quantize(
     ranges: NDArray[np.float32] | None = None,
     calibration: NDArray[np.float32] | None = None,
 ) -> NDArray[Any]: ...
+
+class _Corpus(TypedDict):
+    values: NDArray[Any]
+    precision: str
+    ranges: NDArray[np.float32] | None
+
 def semantic_search(
-    name: str, queries: NDArray[np.float32], corpus: NDArray[np.float32], top_k: int
+    name: str,
+    queries: NDArray[np.float32],
+    corpus: _Corpus,
+    top_k: int,
+    candidates: tuple[int, _Corpus] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
 def paraphrase_mining(
     name: str, embeddings: NDArray[np.float32], max_pairs: int, top_k: int

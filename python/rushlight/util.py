@@ -18,18 +18,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import _arguments, _core
+from rushlight import _arguments, _core, _quantized
 from rushlight._loaded import progress
+from rushlight._quantized import PRECISIONS, is_quantized, plain
+from rushlight._scores import (
+    cos_sim,
+    dot_score,
+    euclidean_sim,
+    manhattan_sim,
+    pairwise_cos_sim,
+    pairwise_dot_score,
+    pairwise_euclidean_sim,
+    pairwise_manhattan_sim,
+    score_function_of,
+)
+from rushlight._searching import best_pairs, hits, same_width, search_by
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from rushlight._model import Model
-
-    _ScoreFunction = str | Callable[[Any, Any], Any]
+    from rushlight._scores import ScoreFunction
 
 __all__ = [
     "community_detection",
@@ -49,58 +61,6 @@ __all__ = [
     "truncate_embeddings",
 ]
 
-_PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
-
-
-def cos_sim(a: Any, b: Any) -> NDArray[np.float32]:
-    """Return the cosine of every embedding in `a` with every one in `b`: float32 `(n, m)`."""
-    return _compare("cosine", a, b)
-
-
-def dot_score(a: Any, b: Any) -> NDArray[np.float32]:
-    """Return the dot product of every embedding in `a` with every one in `b`: float32 `(n, m)`."""
-    return _compare("dot", a, b)
-
-
-def euclidean_sim(a: Any, b: Any) -> NDArray[np.float32]:
-    """Return the negative Euclidean distance of every embedding in `a` to every one in `b`: float32 `(n, m)`."""
-    return _compare("euclidean", a, b)
-
-
-def manhattan_sim(a: Any, b: Any) -> NDArray[np.float32]:
-    """Return the negative Manhattan distance of every embedding in `a` to every one in `b`: float32 `(n, m)`."""
-    return _compare("manhattan", a, b)
-
-
-def pairwise_cos_sim(a: Any, b: Any) -> Any:
-    """Return the cosine of each embedding in `a` with that at its place in `b`: float32 `(n,)`, or a float."""
-    return _pairwise("cosine", a, b)
-
-
-def pairwise_dot_score(a: Any, b: Any) -> Any:
-    """Return the dot product of each embedding in `a` with that at its place in `b`; shapes as `pairwise_cos_sim`."""
-    return _pairwise("dot", a, b)
-
-
-def pairwise_euclidean_sim(a: Any, b: Any) -> Any:
-    """Return the negative Euclidean distance of each pair of embeddings; shapes as `pairwise_cos_sim`."""
-    return _pairwise("euclidean", a, b)
-
-
-def pairwise_manhattan_sim(a: Any, b: Any) -> Any:
-    """Return the negative Manhattan distance of each pair of embeddings; shapes as `pairwise_cos_sim`."""
-    return _pairwise("manhattan", a, b)
-
-
-# What the core computes, by its name here.
-_NAMES = {"cos_sim": "cosine", "dot": "dot", "euclidean": "euclidean", "manhattan": "manhattan"}
-_FUNCTIONS: dict[Callable[..., Any], str] = {
-    cos_sim: "cosine",
-    dot_score: "dot",
-    euclidean_sim: "euclidean",
-    manhattan_sim: "manhattan",
-}
-
 
 def semantic_search(
     query_embeddings: Any,
@@ -108,21 +68,46 @@ def semantic_search(
     query_chunk_size: int = 100,
     corpus_chunk_size: int = 500_000,
     top_k: int = 10,
-    score_function: _ScoreFunction = cos_sim,
+    score_function: ScoreFunction = cos_sim,
+    *,
+    corpus_precision: str = "float32",
+    ranges: Any = None,
+    calibration_embeddings: Any = None,
+    rescore: bool = True,
+    rescore_multiplier: int = 2,
+    rescore_embeddings: Any = None,
 ) -> list[list[dict[str, Any]]]:
     """Find the embeddings of a corpus that are most similar to each query.
+
+    A corpus may be in fewer bits, as `quantize_embeddings` and `encode(precision=...)` give them. Of "int8" and "uint8"
+    each level stands for the lower end of its step, and the queries are compared with that. Of "binary" and "ubinary"
+    those are found whose bits differ in the fewest places from the queries' own; then the `rescore_multiplier * top_k`
+    best are scored by the queries as they are, a bit being 1 or -1.
 
     Parameters
     ----------
     query_embeddings, corpus_embeddings
-        `(n, d)` and `(m, d)`.
+        `(n, d)` and `(m, d)`; a corpus of bits is `(m, ceil(d / 8))`. Queries may be of the corpus's precision.
     query_chunk_size, corpus_chunk_size
         How many rows a `score_function` of your own is given at once. Otherwise they change nothing.
     top_k
         How many are found for each query, at least 1; fewer where the corpus has fewer.
     score_function
         "cos_sim", "dot", "euclidean" or "manhattan"; a function of this module; or a callable that takes arrays
-        `(n, d)` and `(m, d)` and returns scores `(n, m)`, higher for more similar.
+        `(n, d)` and `(m, d)` and returns scores `(n, m)`, higher for more similar: for a corpus of float32.
+    corpus_precision
+        "float32"; or, for a corpus of bytes, "int8", "uint8", "binary" or "ubinary".
+    ranges
+        `(2, d)`: the smallest and the largest number of each dimension, that int8 and uint8 were quantized with.
+        Default: those of `calibration_embeddings`, `(any, d)`; one of both is needed.
+    rescore
+        Whether to score the best again; without it, bits give the scores of rows of 1 and -1. int8 and uint8 need it
+        for `rescore_embeddings` alone.
+    rescore_multiplier
+        How many are scored again for each that is found, at least 1: the more, the fewer are missed.
+    rescore_embeddings
+        `(m, d)`: the same corpus in more bits, int8, uint8 or float, to score the best again with. Of float32 only
+        their rows are read, so it may be a `numpy.memmap`.
 
     Returns
     -------
@@ -132,20 +117,34 @@ def semantic_search(
     Raises
     ------
     InvalidArgumentError
-        Where the widths differ, a size is below 1, the function is unknown or returns another shape.
+        Where the widths differ, a size is below 1, the function is unknown or returns another shape; where the dtype of
+        a corpus is not that of its precision, ranges are missing, or an argument is for another precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rushlight import util
+    >>> corpus = np.array([[-1.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
+    >>> bits = util.quantize_embeddings(corpus, "ubinary")
+    >>> options = {"corpus_precision": "ubinary", "score_function": "dot", "rescore_embeddings": corpus}
+    >>> util.semantic_search([3.0, 1.0], bits, top_k=1, **options)
+    [[{'corpus_id': 2, 'score': 7.0}]]
     """
-    queries, corpus = _same_width("query_embeddings", query_embeddings, "corpus_embeddings", corpus_embeddings)
     top_k = _arguments.positive("top_k", top_k)
     rows = _arguments.positive("query_chunk_size", query_chunk_size)
     columns = _arguments.positive("corpus_chunk_size", corpus_chunk_size)
-    score = _score_function(score_function)
+    score = score_function_of(score_function)
+    _arguments.one_of("corpus_precision", corpus_precision, PRECISIONS)
+    again = _arguments.positive("rescore_multiplier", rescore_multiplier)
+    options = _quantized.Options(corpus_precision, ranges, calibration_embeddings, rescore, again, rescore_embeddings)
+    if corpus_precision != "float32":
+        return hits(*_quantized.search(score, query_embeddings, corpus_embeddings, top_k, options))
+    _quantized.refuse(query_embeddings, corpus_embeddings, options)
+    queries, corpus = same_width("query_embeddings", query_embeddings, "corpus_embeddings", corpus_embeddings)
     if isinstance(score, str):
-        ids, scores = _core.semantic_search(score, queries, corpus, top_k)
-        return _hits(ids, scores)
-    found: list[list[dict[str, Any]]] = []
-    for first in range(0, len(queries), rows):
-        found += _hits(*_search_by(score, queries[first : first + rows], corpus, columns, top_k))
-    return found
+        return hits(*_core.semantic_search(score, queries, plain(corpus), top_k))
+    parts = (queries[first : first + rows] for first in range(0, len(queries), rows))
+    return [found for part in parts for found in hits(*search_by(score, part, corpus, columns, top_k))]
 
 
 def paraphrase_mining(
@@ -157,7 +156,7 @@ def paraphrase_mining(
     corpus_chunk_size: int = 100_000,
     max_pairs: int = 500_000,
     top_k: int = 100,
-    score_function: _ScoreFunction = cos_sim,
+    score_function: ScoreFunction = cos_sim,
 ) -> list[list[Any]]:
     """Embed sentences and find the most similar pairs of them; see `paraphrase_mining_embeddings`."""
     embeddings = model.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
@@ -172,7 +171,7 @@ def paraphrase_mining_embeddings(
     corpus_chunk_size: int = 100_000,
     max_pairs: int = 500_000,
     top_k: int = 100,
-    score_function: _ScoreFunction = cos_sim,
+    score_function: ScoreFunction = cos_sim,
 ) -> list[list[Any]]:
     """Find the most similar pairs among each embedding and its `top_k` most similar others.
 
@@ -199,21 +198,21 @@ def paraphrase_mining_embeddings(
     """
     rows = _arguments.matrix("embeddings", embeddings)
     max_pairs, top_k = _arguments.positive("max_pairs", max_pairs), _arguments.positive("top_k", top_k)
-    score = _score_function(score_function)
+    score = score_function_of(score_function)
     if isinstance(score, str):
         return [list(pair) for pair in _core.paraphrase_mining(score, rows, max_pairs, top_k)]
     queries = _arguments.positive("query_chunk_size", query_chunk_size)
     columns = _arguments.positive("corpus_chunk_size", corpus_chunk_size)
     pairs: dict[tuple[int, int], float] = {}
     for first in range(0, len(rows), queries):
-        ids, scores = _search_by(score, rows[first : first + queries], rows, columns, top_k + 1)
+        ids, scores = search_by(score, rows[first : first + queries], rows, columns, top_k + 1)
         for i, (others, row) in enumerate(zip(ids.tolist(), scores.tolist(), strict=True), first):
             neighbours = [(j, score) for j, score in zip(others, row, strict=True) if i != j]
             for j, score_ in neighbours[:top_k]:
                 pairs.setdefault((min(i, j), max(i, j)), score_)
         if len(pairs) > max_pairs:
-            pairs = dict(_best_pairs(pairs)[:max_pairs])
-    return [[score, i, j] for (i, j), score in _best_pairs(pairs)[:max_pairs]]
+            pairs = dict(best_pairs(pairs)[:max_pairs])
+    return [[score, i, j] for (i, j), score in best_pairs(pairs)[:max_pairs]]
 
 
 def community_detection(
@@ -284,7 +283,9 @@ def quantize_embeddings(
     InvalidArgumentError
         Where the precision is unknown, a shape is wrong, or one embedding alone has no ranges.
     """
-    _arguments.one_of("precision", precision, _PRECISIONS)
+    _arguments.one_of("precision", precision, PRECISIONS)
+    if is_quantized(embeddings):
+        raise InvalidArgumentError("embeddings: are quantized already, of int8 or uint8")
     rows = _arguments.matrix("embeddings", embeddings)
     single = np.ndim(embeddings) == 1 and rows.size > 0
     if len(rows) == 1 and precision in {"int8", "uint8"} and ranges is None and calibration_embeddings is None:
@@ -294,7 +295,7 @@ def quantize_embeddings(
         raise InvalidArgumentError(f"ranges: must have shape (2, {rows.shape[1]}), got {bounds.shape}")
     sample = None
     if calibration_embeddings is not None:
-        rows, sample = _same_width("embeddings", rows, "calibration_embeddings", calibration_embeddings)
+        rows, sample = same_width("embeddings", rows, "calibration_embeddings", calibration_embeddings)
     quantized = _core.quantize(rows, precision, bounds, sample)
     return quantized[0] if single else quantized
 
@@ -320,67 +321,3 @@ def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
     if isinstance(embeddings, (list, tuple)):
         embeddings = _arguments.matrix("embeddings", embeddings)
     return embeddings[..., :columns]
-
-
-def _compare(name: str, a: Any, b: Any) -> NDArray[np.float32]:
-    return _core.similarity(name, _arguments.matrix("a", a), _arguments.matrix("b", b))
-
-
-def _pairwise(name: str, a: Any, b: Any) -> Any:
-    scores = _core.similarity_pairwise(name, _arguments.matrix("a", a), _arguments.matrix("b", b))
-    return float(scores[0]) if np.ndim(a) == np.ndim(b) == 1 and scores.size else scores
-
-
-def _same_width(a_name: str, a: Any, b_name: str, b: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return both as arrays; one without rows, such as `[]`, has any width."""
-    a, b = _arguments.matrix(a_name, a), _arguments.matrix(b_name, b)
-    if a.shape[1] == b.shape[1]:
-        return a, b
-    if a.shape == (0, 0):
-        return np.empty((0, b.shape[1]), np.float32), b
-    if b.shape == (0, 0):
-        return a, np.empty((0, a.shape[1]), np.float32)
-    raise InvalidArgumentError(f"{b_name}: must be as wide as {a_name}, {a.shape[1]}, got {b.shape[1]}")
-
-
-def _score_function(function: _ScoreFunction) -> _ScoreFunction:
-    """Return the core's name of a score function, or a callable that the core does not have."""
-    if isinstance(function, str):
-        _arguments.one_of("score_function", function, tuple(_NAMES))
-        return _NAMES[function]
-    if not callable(function):
-        raise InvalidArgumentError(f"score_function: must be a name or a callable, got {function!r}")
-    try:
-        return _FUNCTIONS.get(function, function)
-    except TypeError:  # a callable that has no hash
-        return function
-
-
-def _search_by(
-    score: Callable[[Any, Any], Any], queries: NDArray[np.float32], corpus: NDArray[np.float32], chunk: int, top_k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the ids and scores of the best, by a callable, which is given `chunk` rows of the corpus at once."""
-    ids, best = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    for first in range(0, len(corpus), chunk):
-        part = corpus[first : first + chunk]
-        scores = _arguments.matrix("score_function", score(queries, part))
-        if scores.shape != (len(queries), len(part)):
-            problem = f"must return scores of shape {(len(queries), len(part))}, got {scores.shape}"
-            raise InvalidArgumentError(f"score_function: {problem}")
-        ids = np.hstack([ids, np.broadcast_to(np.arange(first, first + len(part)), scores.shape)])
-        best = np.hstack([best, scores])
-        # Those before come first and are of lower ids: a stable sort keeps ties in order, and NaN last.
-        order = np.argsort(-best, axis=1, kind="stable")[:, :top_k]
-        ids, best = np.take_along_axis(ids, order, 1), np.take_along_axis(best, order, 1)
-    return ids, best
-
-
-def _best_pairs(pairs: dict[tuple[int, int], float]) -> list[tuple[tuple[int, int], float]]:
-    return sorted(pairs.items(), key=lambda pair: (np.isnan(pair[1]), -pair[1], pair[0]))
-
-
-def _hits(ids: NDArray[np.int64], scores: NDArray[np.float32]) -> list[list[dict[str, Any]]]:
-    return [
-        [{"corpus_id": i, "score": score} for i, score in zip(row, row_scores, strict=True)]
-        for row, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
-    ]

@@ -14,6 +14,8 @@ pub(crate) mod buffer;
 pub(crate) mod dot;
 pub(crate) mod exp;
 pub(crate) mod gelu;
+pub(crate) mod hamming;
+pub(crate) mod levels;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod packed;

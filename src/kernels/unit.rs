@@ -4,6 +4,9 @@ use pulp::{Simd, WithSimd};
 
 use super::Isa;
 
+/// Sums that are taken side by side: enough vectors of them to keep a processor busy.
+const LANES: usize = 16;
+
 /// What each row of `rows`, `(n, width)`, is multiplied with to have the L2 norm 1: one over its norm, which is taken for
 /// `1e-12` where it is smaller.
 ///
@@ -31,16 +34,23 @@ impl WithSimd for InverseNorms<'_> {
 
 #[inline(always)]
 fn sum_of_squares(row: &[f32]) -> f64 {
-    let mut sums = [0.0; 32];
-    let mut add = |part: &[f32]| {
-        for (sum, x) in sums.iter_mut().zip(part) {
-            *sum += f64::from(*x) * f64::from(*x);
-        }
-    };
-    let (parts, rest) = row.as_chunks::<32>();
-    parts.iter().for_each(|part| add(part));
-    add(rest);
+    let (parts, rest) = row.as_chunks::<LANES>();
+    let mut last = [0.0; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut sums = [0.0; LANES];
+    for part in parts {
+        add_squares(&mut sums, part);
+    }
+    add_squares(&mut sums, &last);
     sums.iter().sum()
+}
+
+#[inline(always)]
+fn add_squares(sums: &mut [f64; LANES], part: &[f32; LANES]) {
+    for (sum, x) in sums.iter_mut().zip(part) {
+        let x = f64::from(*x);
+        *sum += x * x;
+    }
 }
 
 /// Each number times the row's `scale`, rounded once.

@@ -1,31 +1,83 @@
 //! Searching and mining, on numpy arrays.
 
-use numpy::PyReadonlyArray2;
+use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use super::arrays::{array, view};
 use super::errors::IntoPython;
 use super::observer::compute;
+use crate::quantize::{Bits, Bytes, Levels, Precision};
 use crate::similarity::{Run, Similarity};
 use crate::util;
 
+/// Embeddings that are searched. `ranges` are `(2, d)`, and there for int8 and uint8; the caller has seen to the shapes.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(super) struct Corpus<'py> {
+    values: Values<'py>,
+    precision: String,
+    ranges: Option<PyReadonlyArray2<'py, f32>>,
+}
+
+#[derive(FromPyObject)]
+enum Values<'py> {
+    Float32(PyReadonlyArray2<'py, f32>),
+    Int8(PyReadonlyArray2<'py, i8>),
+    Uint8(PyReadonlyArray2<'py, u8>),
+}
+
+impl Corpus<'_> {
+    /// As the searches take it, of `dim` dimensions.
+    fn view(&self, py: Python<'_>, dim: usize) -> PyResult<util::Corpus<'_>> {
+        let (bytes, rows): (Bytes<'_>, usize) = match &self.values {
+            Values::Float32(rows) => return Ok(view(rows)?.into()),
+            Values::Int8(rows) => (rows.as_slice()?.into(), rows.shape()[0]),
+            Values::Uint8(rows) => (rows.as_slice()?.into(), rows.shape()[0]),
+        };
+        let precision: Precision = self.precision.parse().into_python(py)?;
+        Ok(match (precision, &self.ranges) {
+            (Precision::Int8 | Precision::Uint8, Some(ranges)) => {
+                let ranges = view(ranges)?;
+                Levels::of_bytes(bytes, rows, (ranges.row(0), ranges.row(1))).into()
+            }
+            _ => Bits::of_bytes(bytes, rows, dim).into(),
+        })
+    }
+}
+
 /// The `top_k` rows of `corpus` most similar to each query: ids, int64, and scores, float32, both `(n, min(top_k, m))`.
+///
+/// With `candidates`, that many are found at first, and then scored again with the rows of another corpus.
 #[pyfunction]
+#[pyo3(signature = (name, queries, corpus, top_k, candidates=None))]
 pub(super) fn semantic_search<'py>(
     py: Python<'py>,
     name: &str,
     queries: PyReadonlyArray2<'py, f32>,
-    corpus: PyReadonlyArray2<'py, f32>,
+    corpus: Corpus<'py>,
     top_k: usize,
+    candidates: Option<(usize, Corpus<'py>)>,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let kind: Similarity = name.parse().into_python(py)?;
-    let (queries, corpus) = (view(&queries)?, view(&corpus)?);
-    let (rows, columns) = (queries.rows(), top_k.min(corpus.rows()));
-    let (ids, scores) = compute(py, None, |observer| {
-        let hits = util::search(kind, queries, corpus, top_k, Run::watched_by(observer)?)?;
-        Ok(hits.iter().flatten().map(|hit| (hit.corpus_id as i64, hit.score)).unzip())
+    let queries = view(&queries)?;
+    let corpus = corpus.view(py, queries.columns())?;
+    let candidates =
+        candidates.as_ref().map(|(count, rows)| Ok::<_, PyErr>((*count, rows.view(py, queries.columns())?)));
+    let candidates = candidates.transpose()?;
+    let (columns, ids, scores) = compute(py, None, |observer| {
+        let run = Run::watched_by(observer)?;
+        let hits = match candidates {
+            None => util::search(kind, queries, corpus, top_k, run)?,
+            Some((count, rows)) => {
+                let found = util::search(kind, queries, corpus, count, run)?;
+                util::rescored(kind, queries, &found, rows, top_k, run)?
+            }
+        };
+        let (ids, scores): (Vec<_>, Vec<_>) =
+            hits.iter().flatten().map(|hit| (hit.corpus_id as i64, hit.score)).unzip();
+        Ok((ids.len().checked_div(queries.rows()).unwrap_or(0), ids, scores))
     })?;
-    Ok((array(py, ids, rows, columns)?, array(py, scores, rows, columns)?))
+    Ok((array(py, ids, queries.rows(), columns)?, array(py, scores, queries.rows(), columns)?))
 }
 
 /// The most similar pairs of rows: `(score, i, j)`, the best first.

@@ -2,6 +2,8 @@
 
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
+use crate::kernels::Isa;
+use crate::kernels::buffer::Buffer;
 
 /// A matrix of float32 in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,5 +112,29 @@ impl<'a> MatrixView<'a> {
 impl<'a> From<&'a Embeddings> for MatrixView<'a> {
     fn from(embeddings: &'a Embeddings) -> Self {
         Self { rows: embeddings.len(), columns: embeddings.dim(), data: embeddings.as_slice() }
+    }
+}
+
+/// Rows of numbers, whatever they are made of.
+pub(crate) trait Rows: Sync {
+    fn rows(&self) -> usize;
+
+    fn columns(&self) -> usize;
+
+    /// `count` rows from `first` on; the buffer is there to be used.
+    fn read<'b>(&'b self, isa: Isa, first: usize, count: usize, buffer: &'b mut Buffer) -> &'b [f32];
+}
+
+impl Rows for MatrixView<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn read<'b>(&'b self, _: Isa, first: usize, count: usize, _: &'b mut Buffer) -> &'b [f32] {
+        self.some_rows(first, count).data
     }
 }

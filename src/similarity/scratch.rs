@@ -6,7 +6,7 @@ use crate::kernels::{Isa, dot, unit};
 
 /// Memory that scores are computed in.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     a: Side,
     b: Side,
     sums: Buffer,
@@ -14,7 +14,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// The scores of each row of `a` with each row of `b`.
-    pub(super) fn scores<'a>(
+    pub(crate) fn scores<'a>(
         &'a mut self,
         kind: Similarity,
         isa: Isa,

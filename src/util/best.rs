@@ -48,13 +48,22 @@ impl Best {
         Self { most, hits: BinaryHeap::new() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.hits.len()
+    }
+
     /// Considers the scores of the ids from `first` on.
     pub(super) fn consider(&mut self, first: usize, scores: &[f32]) {
-        for (score, corpus_id) in scores.iter().copied().zip(first..) {
-            match self.hits.peek() {
-                // Most scores end here.
-                Some(worst) if self.hits.len() == self.most && score < worst.0.score => {}
-                _ => self.push(Ranked(Hit { corpus_id, score })),
+        for (scores, first) in scores.chunks(64).zip((first..).step_by(64)) {
+            let full = self.hits.len() == self.most;
+            // Most scores end here, many at a time.
+            if let Some(worst) = self.hits.peek().filter(|_| full).map(|worst| worst.0.score)
+                && scores.iter().fold(true, |all, score| all & (*score < worst))
+            {
+                continue;
+            }
+            for (score, corpus_id) in scores.iter().copied().zip(first..) {
+                self.push(Ranked(Hit { corpus_id, score }));
             }
         }
     }

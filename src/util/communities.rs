@@ -53,7 +53,7 @@ fn sizes(rows: MatrixView<'_>, threshold: f32, batch_size: usize, run: Run<'_>) 
     let sizes: Vec<_> = (0..rows.rows()).map(|_| AtomicUsize::new(0)).collect();
     for first in (0..rows.rows()).step_by(batch_size) {
         let batch = rows.some_rows(first, batch_size);
-        similarity::visit(Similarity::Cosine, batch, rows, run, |tile| {
+        similarity::visit(Similarity::Cosine, batch, &rows, run, |tile| {
             for (scores, size) in tile.scores.chunks_exact(tile.columns).zip(&sizes[first + tile.row..]) {
                 size.fetch_add(scores.iter().filter(|score| **score >= threshold).count(), Relaxed);
             }

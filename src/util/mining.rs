@@ -63,8 +63,11 @@ pub(crate) fn mine(
     let mut pairs = BTreeSet::new();
     for first in (0..rows.rows()).step_by(ROWS) {
         // One more: a row is among its own neighbours.
-        let hits = search(kind, rows.some_rows(first, ROWS), rows, top_k.saturating_add(1), run)?;
+        let hits = search(kind, rows.some_rows(first, ROWS), rows.into(), top_k.saturating_add(1), run)?;
         for (i, hits) in (first..).zip(hits) {
+            if run.observer().interrupted() {
+                return Err(Error::Interrupted);
+            }
             for hit in hits.iter().filter(|hit| hit.corpus_id != i).take(top_k) {
                 pairs.insert(Pair { score: hit.score, i: i.min(hit.corpus_id), j: i.max(hit.corpus_id) });
                 if pairs.len() > max_pairs {

@@ -4,20 +4,25 @@
 //! result but not with the number of comparisons. Of equal scores the lower index comes first; NaN is below every number.
 
 mod best;
+mod bits;
 mod communities;
+mod corpus;
 mod mining;
 mod normalize;
+mod rescore;
 mod search;
 
 #[cfg(test)]
 mod tests;
 
+pub use corpus::Corpus;
 pub use mining::Pair;
 pub use search::Hit;
 
 pub(crate) use communities::communities;
 pub(crate) use mining::mine;
 pub(crate) use normalize::normalize;
+pub(crate) use rescore::rescored;
 pub(crate) use search::search;
 
 use crate::error::{Error, Result};
@@ -45,6 +50,11 @@ pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_
 
 /// The `top_k` rows of `corpus` that are most similar to each query, the best first; fewer where it has fewer.
 ///
+/// A corpus of float32, a [`MatrixView`], is searched for the best scores. So is one of a byte for each dimension,
+/// [`Levels`](crate::Levels), by what its levels stand for. In one of a bit for each dimension, [`Bits`](crate::Bits), the
+/// rows are found in whose bits the queries' own differ least; the scores are those of rows of 1 and -1. To have them by the
+/// queries as they are, find a few times more and [`rescore`] them.
+///
 /// # Errors
 /// [`Error::InvalidArgument`] where the widths differ or `top_k` is 0.
 ///
@@ -59,13 +69,46 @@ pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_
 /// assert_eq!(hits[0][0].corpus_id, 1);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn semantic_search(
+pub fn semantic_search<'a>(
     queries: MatrixView<'_>,
-    corpus: MatrixView<'_>,
+    corpus: impl Into<Corpus<'a>>,
     top_k: usize,
     kind: Similarity,
 ) -> Result<Vec<Vec<Hit>>> {
-    search(kind, queries, corpus, top_k, Run::watched_by(&Nobody)?)
+    search(kind, queries, corpus.into(), top_k, Run::watched_by(&Nobody)?)
+}
+
+/// The `top_k` best of each query's `hits`, by their scores with the rows of `corpus`: of the one that was searched, or of
+/// the same embeddings in another precision. Bits count as 1 and -1.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where the widths differ, `top_k` is 0, or `hits` are not of as many queries or not of this
+/// corpus.
+///
+/// # Examples
+/// ```
+/// use rushlight::util::{rescore, semantic_search};
+/// use rushlight::{Bits, Matrix, Precision, Similarity, quantize};
+///
+/// let queries = Matrix::new(1, 2, vec![3.0, 1.0])?;
+/// let corpus = Matrix::new(3, 2, vec![-1.0, 2.0, 1.0, 2.0, 2.0, 1.0])?;
+/// let quantized = quantize(corpus.as_slice(), 2, Precision::Ubinary, None, None)?;
+/// let bits = Bits::new(&quantized, 2)?;
+///
+/// let found = semantic_search(queries.view(), bits, 2, Similarity::Cosine)?;
+/// assert_eq!(found[0].iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), [1, 2]);
+/// let hits = rescore(queries.view(), &found, corpus.view(), 1, Similarity::Cosine)?;
+/// assert_eq!(hits[0][0].corpus_id, 2);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+pub fn rescore<'a>(
+    queries: MatrixView<'_>,
+    hits: &[Vec<Hit>],
+    corpus: impl Into<Corpus<'a>>,
+    top_k: usize,
+    kind: Similarity,
+) -> Result<Vec<Vec<Hit>>> {
+    rescored(kind, queries, hits, corpus.into(), top_k, Run::watched_by(&Nobody)?)
 }
 
 /// Embeds `sentences` and finds the most similar pairs of them: [`paraphrase_mining_embeddings`] of their embeddings.

@@ -9,17 +9,15 @@ use crate::similarity::{Matrix, MatrixView, Run};
 const NUMBERS: usize = 1 << 18;
 
 pub(crate) fn normalize(rows: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
-    let width = rows.columns();
+    let width = rows.columns().max(1);
+    let piece = (NUMBERS / width).max(1);
     let mut data = rows.as_slice().to_vec();
-    if width > 0 {
-        let piece = (NUMBERS / width).max(1);
-        let threads = run.threads(rows.rows().div_ceil(piece), data.len());
-        schedule::run(data.chunks_mut(piece * width), threads, run.observer(), &|| {}, |rows, _| {
-            let mut scales = vec![0.0; rows.len() / width];
-            unit::inverse_norms(run.isa(), rows, width, &mut scales);
-            rows.chunks_exact_mut(width).zip(scales).for_each(|(row, scale)| unit::scale(row, scale));
-            Ok(())
-        })?;
-    }
-    Matrix::new(rows.rows(), width, data)
+    let threads = run.threads(rows.rows().div_ceil(piece), data.len());
+    schedule::run(data.chunks_mut(piece * width), threads, run.observer(), &|| {}, |rows, _| {
+        let mut scales = vec![0.0; rows.len() / width];
+        unit::inverse_norms(run.isa(), rows, width, &mut scales);
+        rows.chunks_exact_mut(width).zip(scales).for_each(|(row, scale)| unit::scale(row, scale));
+        Ok(())
+    })?;
+    Matrix::new(rows.rows(), rows.columns(), data)
 }

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernels::testing::noise;
 
+mod quantized;
+
 const KINDS: [Similarity; 4] = [Similarity::Cosine, Similarity::Dot, Similarity::Euclidean, Similarity::Manhattan];
 
 /// Rows of a few whole numbers: many ties.
@@ -164,22 +166,25 @@ fn progress_is_told_of_batches_and_the_caller_can_stop() {
     assert_eq!(*watcher.0.lock().unwrap(), [(5, 10), (10, 10)]);
 }
 
+fn said(error: Error, beginning: &str) {
+    assert!(error.to_string().starts_with(beginning), "{error}");
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (one, two) = (Matrix::new(1, 1, vec![1.0]).unwrap(), Matrix::new(1, 2, vec![1.0; 2]).unwrap());
-    let said = |message: String, word: &str| assert!(message.starts_with(word), "{message}");
     let dot = Similarity::Dot;
-    said(semantic_search(one.view(), two.view(), 1, dot).unwrap_err().to_string(), "corpus: must be as wide");
-    said(semantic_search(one.view(), one.view(), 0, dot).unwrap_err().to_string(), "top_k");
-    said(paraphrase_mining_embeddings(one.view(), 0, 1, dot).unwrap_err().to_string(), "max_pairs");
-    said(paraphrase_mining_embeddings(one.view(), 1, 0, dot).unwrap_err().to_string(), "top_k");
-    said(community_detection(one.view(), f32::NAN, 1).unwrap_err().to_string(), "threshold");
-    said(community_detection(one.view(), 0.5, 0).unwrap_err().to_string(), "min_community_size");
+    said(semantic_search(one.view(), two.view(), 1, dot).unwrap_err(), "corpus: must be as wide");
+    said(semantic_search(one.view(), one.view(), 0, dot).unwrap_err(), "top_k");
+    said(paraphrase_mining_embeddings(one.view(), 0, 1, dot).unwrap_err(), "max_pairs");
+    said(paraphrase_mining_embeddings(one.view(), 1, 0, dot).unwrap_err(), "top_k");
+    said(community_detection(one.view(), f32::NAN, 1).unwrap_err(), "threshold");
+    said(community_detection(one.view(), 0.5, 0).unwrap_err(), "min_community_size");
     let run = Run::watched_by(&Nobody).unwrap();
-    said(communities(one.view(), 0.5, 1, 0, run).unwrap_err().to_string(), "batch_size");
-    said(truncate_embeddings(one.view(), 0).unwrap_err().to_string(), "truncate_dim");
+    said(communities(one.view(), 0.5, 1, 0, run).unwrap_err(), "batch_size");
+    said(truncate_embeddings(one.view(), 0).unwrap_err(), "truncate_dim");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
     let mine = |max_pairs, top_k| paraphrase_mining(&Model::from_dir(folder).unwrap(), &["a"], max_pairs, top_k, dot);
-    said(mine(0, 1).unwrap_err().to_string(), "max_pairs");
-    said(mine(1, 0).unwrap_err().to_string(), "top_k");
+    said(mine(0, 1).unwrap_err(), "max_pairs");
+    said(mine(1, 0).unwrap_err(), "top_k");
 }

@@ -1,0 +1,161 @@
+"""Embeddings in fewer bits, and searching them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rushlight import _arguments, _core
+from rushlight.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rushlight._core import _Corpus
+
+PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
+_BITS = {"binary", "ubinary"}
+_SIGNED = {"int8", "binary"}
+
+
+class Options(NamedTuple):
+    """What a corpus is of, and how what is found in fewer bits is scored again: arguments of `util.semantic_search`."""
+
+    precision: str
+    ranges: Any
+    calibration_embeddings: Any
+    rescore: bool
+    rescore_multiplier: int
+    rescore_embeddings: Any
+
+
+class Code(NamedTuple):
+    """What the bytes of embeddings stand for."""
+
+    precision: str
+    dim: int
+    ranges: NDArray[np.float32] | None
+
+    def bounds(self, name: str) -> NDArray[np.float32]:
+        """Return the ranges, which the embeddings called `name` need."""
+        if self.ranges is None:
+            problem = f"must be given for {name} of {self.precision}: those that they were quantized with"
+            raise InvalidArgumentError(f"ranges: {problem}")
+        return self.ranges
+
+    def stored(self, name: str, embeddings: Any) -> _Corpus:
+        """Return embeddings of this code, `(m, columns)`, as the core takes them."""
+        bits = self.precision in _BITS
+        columns = -(-self.dim // 8) if bits else self.dim
+        values = packed(name, embeddings, self.precision)
+        if values.shape == (0, 0):
+            values = np.empty((0, columns), values.dtype)
+        if values.shape[1] != columns:
+            problem = f"must have {columns} bytes in a row for {self.dim} dimensions, got {values.shape[1]}"
+            raise InvalidArgumentError(f"{name}: {problem}")
+        return {"values": values, "precision": self.precision, "ranges": None if bits else self.bounds(name)}
+
+    def numbers(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the bytes of embeddings of this code stand for, `(n, dim)`: of bits 1 and -1."""
+        levels = values.view(np.uint8) ^ np.uint8(0x80 if self.precision in _SIGNED else 0)
+        if self.precision in _BITS:
+            return np.unpackbits(levels, axis=1).astype(np.float32) * 2 - 1
+        low, high = self.bounds(name)
+        step = (high - low) / np.float32(255)
+        numbers: NDArray[np.float32] = low + levels.astype(np.float32) * np.where(step == 0, np.float32(1), step)
+        return numbers
+
+
+def search(
+    score: Any, query_embeddings: Any, corpus_embeddings: Any, top_k: int, options: Options
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the ids and scores of the best of a corpus in fewer bits."""
+    precision = options.precision
+    if not isinstance(score, str):
+        raise InvalidArgumentError(f"score_function: can't be a callable for a corpus of {precision!r}; name one")
+    quantized = is_quantized(query_embeddings)
+    name = "query_embeddings"
+    queries = packed(name, query_embeddings, precision) if quantized else _arguments.matrix(name, query_embeddings)
+    if queries.shape == (0, 0):
+        return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
+    dim = queries.shape[1] * (8 if quantized and precision in _BITS else 1)
+    code = Code(precision, dim, ranges_of(options.ranges, options.calibration_embeddings, dim))
+    if code.ranges is not None and precision in _BITS and not is_quantized(options.rescore_embeddings):
+        raise InvalidArgumentError(f"ranges: are of int8 and uint8, and embeddings of {precision!r} have none")
+    corpus = code.stored("corpus_embeddings", corpus_embeddings)
+    against = _against(code, corpus, options)
+    if quantized:
+        queries = code.numbers(name, queries)
+    candidates = None if against is None else (min(top_k * options.rescore_multiplier, 2**62), against)
+    return _core.semantic_search(score, queries, corpus, top_k, candidates)
+
+
+def _against(code: Code, corpus: _Corpus, options: Options) -> _Corpus | None:
+    """Return what the best are scored again with, if anything."""
+    embeddings = options.rescore_embeddings
+    if embeddings is None:
+        # Levels were compared with the queries as they are: that needs no second time.
+        return corpus if options.rescore and code.precision in _BITS else None
+    if not options.rescore:
+        raise InvalidArgumentError("rescore_embeddings: are for rescore=True, got rescore=False")
+    if is_quantized(embeddings):
+        against = code._replace(precision=np.asarray(embeddings).dtype.name).stored("rescore_embeddings", embeddings)
+    else:
+        against = plain(_arguments.matrix("rescore_embeddings", embeddings))
+    shape, got = (len(corpus["values"]), code.dim), against["values"].shape
+    if got != shape:
+        raise InvalidArgumentError(f"rescore_embeddings: must have shape {shape} for this corpus, got {got}")
+    return against
+
+
+def refuse(query_embeddings: Any, corpus_embeddings: Any, options: Options) -> None:
+    """Check that nothing is in fewer bits, nor meant for what is, where the corpus is said to be float32."""
+    for name, rows in (("query_embeddings", query_embeddings), ("corpus_embeddings", corpus_embeddings)):
+        if is_quantized(rows):
+            raise InvalidArgumentError(f"corpus_precision: must say what the bytes of {name} are, got 'float32'")
+    for name in ("ranges", "calibration_embeddings", "rescore_embeddings"):
+        if getattr(options, name) is not None:
+            raise InvalidArgumentError(f"{name}: are for a corpus in fewer bits, got corpus_precision='float32'")
+
+
+def plain(rows: NDArray[np.float32]) -> _Corpus:
+    """Return embeddings of float32 as the core takes them."""
+    return {"values": rows, "precision": "float32", "ranges": None}
+
+
+def ranges_of(ranges: Any, calibration_embeddings: Any, dim: int) -> NDArray[np.float32] | None:
+    """Return `(2, dim)`, the smallest and the largest number of each dimension; None where nobody says them."""
+    if ranges is not None:
+        bounds = _arguments.matrix("ranges", ranges)
+        if bounds.shape != (2, dim):
+            raise InvalidArgumentError(f"ranges: must have shape (2, {dim}), got {bounds.shape}")
+        return bounds
+    if calibration_embeddings is None:
+        return None
+    sample = _arguments.matrix("calibration_embeddings", calibration_embeddings)
+    if not len(sample) or sample.shape[1] != dim:
+        problem = f"must have at least one row, and {dim} columns, got shape {sample.shape}"
+        raise InvalidArgumentError(f"calibration_embeddings: {problem}")
+    return np.vstack([sample.min(axis=0), sample.max(axis=0)])
+
+
+def is_quantized(embeddings: Any) -> bool:
+    """Return whether embeddings are an array or tensor of bytes, or a list of such."""
+    first = embeddings[0] if isinstance(embeddings, (list, tuple)) and embeddings else embeddings
+    return str(getattr(first, "dtype", "")).rpartition(".")[2] in {"int8", "uint8"}
+
+
+def packed(name: str, embeddings: Any, precision: str) -> NDArray[Any]:
+    """Return quantized embeddings as a C-contiguous array of bytes `(n, columns)`; a single one is one row."""
+    dtype = np.dtype(np.int8 if precision in _SIGNED else np.uint8)
+    try:
+        array = np.asarray(embeddings)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"{name}: must be an array of embeddings, (n, columns): {error}") from error
+    if array.ndim == 1:
+        array = array.reshape(1, -1) if array.size else np.empty((0, 0), dtype)
+    if array.dtype != dtype or array.ndim != 2:
+        problem = f"must be {dtype} of shape (n, columns) for {precision!r}, got {array.dtype} of shape {array.shape}"
+        raise InvalidArgumentError(f"{name}: {problem}")
+    return np.require(array, requirements=["C"])
