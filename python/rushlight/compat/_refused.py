@@ -12,7 +12,7 @@ _ADAPTERS = "rushlight has no adapters: merge them with peft, save the model, an
 _HUB = "rushlight uploads nothing: huggingface_hub.upload_folder does, with a folder from save_pretrained"
 _CARDS = "rushlight writes no model cards"
 _OTHER_ENGINES = "rushlight computes by itself, and exports to no other engine"
-_INDEXES = "rushlight searches without an index: rushlight.util.semantic_search is exact"
+_INDEXES = "rushlight searches without an index: rushlight.util.semantic_search(corpus_precision=...) is exact"
 _INTERNAL = "it is no part of inference, but a tool that sentence-transformers is made with"
 
 _OF_MODELS = {

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from rushlight import _arguments, util
+from rushlight._searching import hits, search_by
 from rushlight.compat._logging import LoggingHandler
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
 from rushlight.compat._refused import refuse_name_of_util
@@ -226,7 +227,7 @@ def _search_sparse(
     found: list[list[dict[str, Any]]] = []
     for first in range(0, len(queries), query_chunk_size):
         some = queries[first : first + query_chunk_size]
-        found += util._hits(*util._search_by(scores, some, corpus, corpus_chunk_size, top_k))
+        found += hits(*search_by(scores, some, corpus, corpus_chunk_size, top_k))
     return found
 
 
