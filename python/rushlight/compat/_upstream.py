@@ -43,22 +43,19 @@ class Upstream(Loaded[Core]):
 
     @property
     def dtype(self) -> Any:
-        """What the model computes in: torch.float32 where torch is installed, and else its name."""
-        module = torch()
-        return "float32" if module is None else module.float32
+        """What the model computes in: a torch.dtype where torch is installed, and else its name."""
+        module, name = torch(), super().dtype
+        return name if module is None else getattr(module, name)
 
     def to(self, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Self:
-        """Return the model, which must be on that device and of that dtype."""
+        """Return the model, which must be on that device and of that dtype: both are chosen when it is loaded."""
         _ = non_blocking  # nothing is moved
         if dtype_of(device) is not None:
             device, dtype = None, device
-        device = name_of(device)
-        own = self._engine.device
-        if device not in (None, own, own.partition(":")[0]):
-            raise DeviceError(f"device {device!r}: this model is on {own!r}; choose the device when you load it")
-        name = dtype_of(dtype) or dtype
-        if name not in (None, "float32"):
-            raise DeviceError(f"dtype {name!r}: this model computes in 'float32'")
+        self._check_device(name_of(device))
+        name, own = dtype_of(dtype) or dtype, super().dtype
+        if name not in (None, own):
+            raise DeviceError(f"dtype {name!r}: this model computes in {own!r}")
         return self
 
     def cpu(self) -> Self:
@@ -70,11 +67,11 @@ class Upstream(Loaded[Core]):
         return self.to("cuda" if device is None else device)
 
     def float(self) -> Self:
-        """Return the model."""
+        """Return the model, which must compute in float32."""
         return self.to(dtype="float32")
 
     def double(self) -> Self:
-        """Raise DeviceError: there are no models in float64."""
+        """Raise DeviceError: no model computes in float64."""
         return self.to(dtype="float64")
 
     def half(self) -> Self:

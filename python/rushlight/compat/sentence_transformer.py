@@ -203,6 +203,10 @@ class SentenceTransformer(Upstream[_core.Model], Model):
             chunk_size=chunk_size,
         )
 
+    def start_multi_process_pool(self, target_devices: Iterable[Any] | None = None) -> Pool:
+        """Return a pool of threads, one for each of the devices; see `rushlight.Model.start_multi_process_pool`."""
+        return Model.start_multi_process_pool(self, None if target_devices is None else map(name_of, target_devices))
+
     # Tokens
 
     def preprocess(
