@@ -1,0 +1,67 @@
+"""The page *From sentence-transformers* names all that `rushlight.compat` has, takes and refuses."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from rushlight import Model, MultiVectorModel, Reranker, SparseModel, compat
+from rushlight.compat import _loading, _refused, util
+from rushlight.compat._upstream import Upstream
+
+PAGE = Path(__file__).parents[2] / "docs/pages/from-sentence-transformers.md"
+SECTIONS = dict(
+    section.split("\n", 1) for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+)
+KINDS = {
+    compat.SentenceTransformer: Model,
+    compat.CrossEncoder: Reranker,
+    compat.SparseEncoder: SparseModel,
+    compat.MultiVectorEncoder: MultiVectorModel,
+}
+
+
+def named(*sections: str) -> set[str]:
+    """What stands in backticks in sections, all of them without any."""
+    text = "\n".join(SECTIONS[name] for name in sections or SECTIONS)
+    return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
+
+
+def public(names: object) -> set[str]:
+    return {name for name in names if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_member_and_argument_is_on_the_page(kind: type) -> None:
+    assert public(vars(kind)) - named(kind.__name__, "All models") == set()
+    assert set(inspect.signature(kind).parameters) - named("Loading a model") == set()
+    call = getattr(kind, "encode", None) or kind.predict
+    assert set(inspect.signature(call).parameters) - {"self", "kwargs"} - named() == set()
+
+
+def test_what_all_models_have_and_keywords_of_transformers_are_on_the_page() -> None:
+    assert public(vars(Upstream)) - named("All models", "SentenceTransformer") == set()
+    keywords = {name for taken in _loading._TAKEN.values() for name in taken}
+    assert {"dtype", "torch_dtype", *keywords} - named("Loading a model") == set()
+
+
+def test_functions_are_on_the_page() -> None:
+    assert set(util.__all__) - named("util") == set()
+    assert set(compat.__all__) - named() == set()
+
+
+def test_what_is_refused_is_on_the_page() -> None:
+    assert public([*_refused._OF_MODELS, *_refused._OF_PACKAGE]) - named() == set()
+    internal = {name for name, reason in _refused._OF_UTIL.items() if reason == _refused._INTERNAL}
+    assert set(_refused._OF_UTIL) - internal - named() == set()
+
+
+def test_refused_members_are_no_members() -> None:
+    for kind in KINDS:
+        assert (
+            public(_refused._OF_MODELS) & public(vars(kind)) - {"save", "save_pretrained", "tokenize", "preprocess"}
+            == set()
+        )
