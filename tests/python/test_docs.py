@@ -1,6 +1,7 @@
 """The code of README, of the documentation's pages and of docstrings runs, and prints what it is said to print.
 
-A page's blocks of `python` are run in order, in one namespace; a block of `text` right after one is what it prints.
+A page's blocks of `python` are run in order, in one namespace; a block of `text` right after one is what it prints. In
+blocks of `console` the lines after `$` are commands, and the others what they print.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import importlib
 import importlib.util
 import pkgutil
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs/pages").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 # What pages may import beside the standard library, numpy and rushlight. Where it is absent, the rest of a page is
 # skipped.
 OPTIONAL = {
@@ -103,6 +108,27 @@ def test_the_code_of_a_page_runs(page: Path, capsys: pytest.CaptureFixture[str])
         assert block.output in (None, printed)
 
 
+@needs_model
+@pytest.mark.skipif(sys.platform == "win32", reason="commands are written for a Unix shell")
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.name) for page in PAGES if CONSOLE.search(page.read_text(encoding="utf-8"))]
+)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    python = shlex.quote(sys.executable)
+    functions = f'rushlight() {{ {python} -m rushlight "$@"; }}; python() {{ {python} "$@"; }}; '
+    for block in CONSOLE.findall(page.read_text(encoding="utf-8")):
+        for command, output in COMMAND.findall(block):
+            done = subprocess.run(
+                ["bash", "-c", functions + command],
+                check=False,
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+            )
+            assert (command, done.stdout) == (command, output)
+
+
 def test_there_is_code_with_output() -> None:
     assert any(block.output for block in blocks(README))
     assert any(block.output for page in PAGES[1:] for block in blocks(page))
@@ -111,7 +137,7 @@ def test_there_is_code_with_output() -> None:
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
 def test_pages_have_no_code_that_is_not_run(page: Path) -> None:
     kinds = re.findall(r"^```(\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(kinds) <= {"python", "text", "rust", "sh", "toml"}
+    assert set(kinds) <= {"console", "python", "text", "rust", "sh", "toml"}
 
 
 def test_the_reference_has_every_public_name() -> None:
