@@ -46,7 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        streams.abandon()
         return _NOBODY_READS
     except (RushlightError, OSError) as error:
         sys.stderr.write(f"rushlight: error: {_said(error)}\n")

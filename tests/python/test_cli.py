@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import struct
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,17 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import DATA, TINY, other, tiny
+from program import PROGRAM, started
 
 import rushlight
 
 MODEL = tiny("bert-mean-normalize").model
-PROGRAM = [sys.executable, "-W", "error", "-m", "rushlight"]
 COMMANDS = ["encode", "similarity", "search", "rerank", "mine", "cluster", "info", "download"]
-
-
-def start(*words: object, **options) -> subprocess.Popen[bytes]:
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen([*PROGRAM, *map(str, words)], **options)
 
 
 def test_version_and_help(command) -> None:
@@ -120,7 +115,7 @@ def test_download_prints_folders(command, tmp_path: Path) -> None:
 def test_whoever_reads_may_go(words: list[object]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with start(*words, stdout=writer) as process:
+    with started(*words, stdout=writer) as process:
         os.close(writer)
         _, err = process.communicate(b"text\n" * 1000)
     assert err == b""
@@ -130,7 +125,7 @@ def test_whoever_reads_may_go(words: list[object]) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
-    with Path("/dev/full").open("wb") as full, start("info", stdout=full) as process:
+    with Path("/dev/full").open("wb") as full, started("info", stdout=full) as process:
         _, err = process.communicate()
     assert (process.returncode, err) == (1, b"rushlight: error: No space left on device\n")
 
@@ -143,7 +138,7 @@ def test_a_bar_is_shown_on_a_terminal_that_has_no_results(tmp_path: Path, words:
     fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     us, them = os.openpty()
     fcntl.ioctl(us, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
-    with start("encode", MODEL, *words, stdout=them, stderr=them, cwd=tmp_path) as process:
+    with started("encode", MODEL, *words, stdout=them, stderr=them, cwd=tmp_path) as process:
         os.close(them)
         process.communicate(b"text\n")
     assert process.returncode == 0
@@ -161,7 +156,7 @@ def test_ctrl_c_leaves_what_was_written(tmp_path: Path, kind: str, model) -> Non
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     out = tmp_path / f"out.{kind}"
-    with start("encode", MODEL, "-o", out, "--chunk-size", "10") as process:
+    with started("encode", MODEL, "-o", out, "--chunk-size", "10") as process:
         size = -1
         # A stream without end, and a pause of its writer in the midst of a chunk.
         for i in range(1_000_000):
@@ -188,10 +183,18 @@ def test_ctrl_c_leaves_what_was_written(tmp_path: Path, kind: str, model) -> Non
     assert np.array_equal(rows, model.encode([f"text {i}" for i in range(len(rows))]))
 
 
+def test_a_chunk_is_handed_on_when_the_next_one_is_there() -> None:
+    with started("encode", MODEL, "--chunk-size", "1") as process:
+        process.stdin.write(b"first\nsecond\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["text"] == "first"
+        process.communicate()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
 def test_a_kill_leaves_an_npy(tmp_path: Path, model) -> None:
     out = tmp_path / "out.npy"
-    with start("encode", MODEL, "-o", out, "--chunk-size", "10") as process:
+    with started("encode", MODEL, "-o", out, "--chunk-size", "10") as process:
         process.stdin.write(b"text\n" * 200)
         process.stdin.flush()
         while not (out.exists() and out.stat().st_size > 5000):
@@ -205,6 +208,6 @@ def test_a_kill_leaves_an_npy(tmp_path: Path, model) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="bash is not everywhere there")
 def test_streams_that_are_closed() -> None:
     for redirection, name in [("<&-", "stdin"), (">&-", "stdout")]:
-        line = f'"{sys.executable}" -m rushlight encode "{MODEL}" {redirection}'
+        line = f'{shlex.join(PROGRAM)} encode "{MODEL}" {redirection}'
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, input="text\n")
         assert (done.returncode, done.stderr) == (1, f"rushlight: error: {name}: is closed\n")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import tiny
+from program import started
 
 from rushlight import Model
 from rushlight.__main__ import main
@@ -212,9 +213,9 @@ def test_long_texts(command) -> None:
 
 @pytest.mark.parametrize("bar", [[], ["--progress"]])
 def test_warnings_are_lines_on_stderr(bar: list[str]) -> None:
-    words = [sys.executable, "-m", "rushlight", "encode", str(MODEL), *bar]
-    done = subprocess.run(words, input=b"word " * 200, capture_output=True, check=True)
-    lines = re.split(rb"[\r\n]", done.stderr)
+    with started("encode", MODEL, *bar) as process:
+        _, err = process.communicate(b"word " * 200)
+    lines = re.split(rb"[\r\n]", err)
     assert b"rushlight: 1 of 1 texts were cut to 64 tokens; the longest has 202" in lines
     assert len(lines) == 2 or bar
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import DATA, tiny
+from program import PROGRAM, started
 
 from rushlight import Model, Reranker, util
 from rushlight._cli import parser
@@ -172,8 +173,7 @@ def test_search_of_what_does_not_go_together(command, corpus: Path, tmp_path: Pa
 
 
 def test_each_line_of_a_pipe_is_answered_at_once(corpus: Path) -> None:
-    words = [sys.executable, "-m", "rushlight", "search", str(MODEL), str(corpus), "--top-k", "1"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with started("search", MODEL, corpus, "--top-k", "1") as process:
         for text in ["money", "shares"]:
             process.stdin.write(text.encode() + b"\n")
             process.stdin.flush()
@@ -250,7 +250,7 @@ def test_example(line: str, corpus: Path, tmp_path: Path) -> None:
     names = {"cross-encoder/": "", "ms-marco-MiniLM-L6-v2": RERANKER, "all-MiniLM-L6-v2": MODEL}
     for name, place in names.items():
         line = line.replace(name, str(place))
-    shell = f'rushlight() {{ "{sys.executable}" -W error -m rushlight "$@"; }}; {line}'
+    shell = f'rushlight() {{ {shlex.join(PROGRAM)} "$@"; }}; {line}'
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout or " -o " in line or line.startswith("rushlight cluster")

@@ -31,18 +31,15 @@ def say(line: str) -> None:
 
 def flush() -> None:
     """Hand on what was written to the standard output."""
-    if sys.stdout is not None:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            abandon()
-            raise
-
-
-def abandon() -> None:
-    """Let what is still to be written to the standard output go nowhere, so that Python's end is quiet."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is left goes nowhere, so that Python does not try again, and complain, at its end.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def is_terminal(stream: TextIO | None) -> bool:
