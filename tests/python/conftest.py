@@ -46,6 +46,7 @@ def command(capsysbinary, monkeypatch):
     def run(*words: object, stdin: str | bytes = b"") -> Done:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        monkeypatch.setenv("NO_COLOR", "1")  # help is coloured from Python 3.14 on
         try:
             status = main([str(word) for word in words])
         except SystemExit as stop:
