@@ -159,7 +159,9 @@ class Streaming(Comparing):
         """Return a device for each of several workers, and their chunks' size; None where a call is the model's own."""
         if chunk_size is not None:
             chunk_size = _arguments.positive("chunk_size", chunk_size)
-        if pool is None and (device is None or (isinstance(device, str) and _core.device_name(device) == self._engine.device)):
+        if pool is None and (
+            device is None or (isinstance(device, str) and _core.device_name(device) == self._engine.device)
+        ):
             return None
         if pool is None:
             devices = devices_of("device", [device] if isinstance(device, str) else device or ())
