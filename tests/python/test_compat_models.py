@@ -48,6 +48,8 @@ def test_results_are_those_of_model(model):
         expected = getattr(plain, method)(TEXTS)
         assert np.array_equal(getattr(model, method)(TEXTS), expected)
         assert np.array_equal(getattr(model, method)(TEXTS[0]), expected[0])
+    for task in ("query", "document"):
+        assert np.array_equal(model.encode(TEXTS, task=task, prompt="x"), plain.encode(TEXTS, prompt="x"))
     embeddings = plain.encode(TEXTS)
     assert np.array_equal(model.similarity(embeddings, embeddings), plain.similarity(embeddings, embeddings))
     assert np.array_equal(

@@ -144,12 +144,10 @@ class SentenceTransformer(Upstream[_core.Model], Model):
         task = task_of(kwargs)
         if output_value != "sentence_embedding":
             convert_to_numpy, convert_to_tensor = torch() is None, False
-        model = self if task is None else self._routed(task == "query")
-        return Model.encode(
-            model,
+        encode = {None: super().encode, "query": super().encode_query, "document": super().encode_document}[task]
+        return encode(
             inputs,
-            prompt_name=prompt_name,
-            prompt=prompt,
+            prompt=self._prompt(prompt, prompt_name),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             output_value=output_value,
