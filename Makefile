@@ -39,6 +39,8 @@ BENCHED := .venv/.benched
 RELEASING := .venv/.releasing
 DOCUMENTING := .venv/.documenting
 SHOWN := .venv/.shown
+# What rushlight.compat is held against, in an environment of its own: that torch is absent is tested in the other.
+COMPARED := .venv-compat/.installed
 
 .PHONY: help
 help: ## List the targets
@@ -124,6 +126,11 @@ docs: $(DOCUMENTING) ## Build the documentation's site into target/site, warning
 .PHONY: test-docs
 test-docs: $(PACKAGE) $(SHOWN) models-for-tests ## Run the documentation's code, with the packages that it shows: gigabytes
 	$(PY) -m pytest tests/python/test_docs.py
+
+.PHONY: test-compat
+test-compat: $(PACKAGE) $(COMPARED) ## Hold rushlight.compat against sentence-transformers itself: gigabytes of torch
+	.venv-compat/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl
+	.venv-compat/bin/python -m pytest tests/python/test_compat*.py
 
 # Flags of maturin for a wheel; releases for Linux have `--zig --compatibility manylinux2014`, for all that have glibc 2.17.
 WHEEL ?= --interpreter $(PY)
@@ -225,6 +232,12 @@ $(DOCUMENTING): $(TOOLS)
 $(SHOWN): $(TOOLS)
 	$(PY) -m pip install --quiet --group shown
 	$(PY) -m pip install --quiet --no-deps bertopic keybert # whose dependencies are torch, which they do without
+	@touch $@
+
+$(COMPARED): pyproject.toml
+	$(PYTHON) scripts/make_venv.py .venv-compat
+	.venv-compat/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-compat/bin/python -m pip install --quiet --group compat
 	@touch $@
 
 benches/.venv-%/.installed: benches/python/requirements-%.txt
