@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="rushlight: %(message)s")  # what the library warns of
     try:
         try:
-            command = parser.build().parse_args(arguments)
+            command = parser.parse(arguments)
             command.run(command)
         finally:
             streams.flush()

@@ -28,7 +28,7 @@ def test_version_and_help(command) -> None:
     assert command("--version").out == f"rushlight {rushlight.__version__}\n"
     done = command("--help")
     assert done.status == 0
-    assert re.findall(r"^    ([a-z]+)", done.out, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^  ([a-z]+)  ", done.out, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -63,6 +63,25 @@ def test_words_that_make_no_command(command, words: list[str], message: str) -> 
     assert line.startswith("rushlight")
     assert message in line
     assert "--help" in line
+
+
+def test_options_may_stand_anywhere(command, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("lamp\nmoney\n")
+    for first, *others in [
+        (["encode", MODEL, corpus, "--normalize"], ["encode", "--normalize", MODEL, corpus],
+         ["encode", MODEL, "--normalize", corpus]),
+        (["search", MODEL, corpus, "a", "b", "--top-k", "1"], ["search", "--top-k", "1", MODEL, corpus, "a", "b"],
+         ["search", MODEL, corpus, "--top-k", "1", "a", "b"], ["search", MODEL, corpus, "a", "--top-k", "1", "b"]),
+        (["rerank", other("rerank")[0] / "model", "a", corpus, "--jsonl"],
+         ["rerank", other("rerank")[0] / "model", "a", "--jsonl", corpus]),
+    ]:  # fmt: skip
+        expected = command(*first)
+        assert (expected.status, expected.err) == (0, "")
+        assert len(expected.out.splitlines()) >= 2
+        for words in others:
+            assert command(*words) == expected
+    assert command("similarity", MODEL, "--", "-a", "-a").out.startswith("1")
 
 
 def test_errors_are_one_line_with_status_1(command, tmp_path: Path) -> None:

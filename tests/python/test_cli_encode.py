@@ -211,6 +211,10 @@ def test_long_texts(command) -> None:
     assert "inputs[0]" in command("encode", MODEL, "--truncation", "error", stdin=long).error
 
 
+def test_one_text_has_no_ranges(command) -> None:
+    assert "several texts" in command("encode", MODEL, "--precision", "int8", stdin="one").error
+
+
 @pytest.mark.parametrize("bar", [[], ["--progress"]])
 def test_warnings_are_lines_on_stderr(bar: list[str]) -> None:
     with started("encode", MODEL, *bar) as process:

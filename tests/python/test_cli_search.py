@@ -132,6 +132,24 @@ def test_search_in_embeddings(command, corpus: Path, tmp_path: Path) -> None:
     assert command("search", MODEL, npy, "money", "--top-k", 1).out == "money\n  1.0000\t3\n"
 
 
+@pytest.mark.parametrize("precision", ["binary", "ubinary"])
+def test_search_in_bits(command, corpus: Path, tmp_path: Path, model: Model, precision: str) -> None:
+    npy, bits = tmp_path / "corpus.npy", tmp_path / "bits.npy"
+    command("encode", MODEL, corpus, "-o", npy)
+    command("encode", MODEL, corpus, "-o", bits, "--precision", precision)
+    embeddings = model.encode(TEXTS)
+    for words, again in [([], None), (["--rescore", npy], embeddings)]:
+        (found,) = lines(command("search", MODEL, bits, "light", "--jsonl", "--top-k", 3, *words))
+        (expected,) = util.semantic_search(
+            model.encode("light"),
+            util.quantize_embeddings(embeddings, precision),
+            top_k=3,
+            corpus_precision=precision,
+            rescore_embeddings=again,
+        )
+        assert found["hits"] == expected
+
+
 def test_prompts_and_scores_of_a_search(command, corpus: Path) -> None:
     model = Model(MODEL, truncate_dim=9)
     queries, documents = model.encode("q: lamp"), model.encode([f"d: {text}" for text in TEXTS])
@@ -151,7 +169,7 @@ def test_search_of_what_does_not_go_together(command, corpus: Path, tmp_path: Pa
     npy = tmp_path / "corpus.npy"
     np.save(npy, np.zeros((2, 32), np.float32))
     bits, narrow, bad, flat = (tmp_path / f"{name}.npy" for name in ("bits", "narrow", "bad", "flat"))
-    np.save(bits, np.zeros((2, 4), np.uint8))
+    np.save(bits, np.zeros((2, 32), np.uint8))
     np.save(narrow, np.zeros((2, 5), np.float32))
     np.save(flat, np.zeros(32, np.float32))
     bad.write_bytes(b"text")
@@ -163,7 +181,9 @@ def test_search_of_what_does_not_go_together(command, corpus: Path, tmp_path: Pa
         ([npy, "a", "--field", "body"], "--texts"),
         ([npy, "a", "--document-prompt", "d: "], "--document-prompt"),
         ([npy, "a", "--texts", corpus], f"{corpus}: must have a text for each of 2 rows, has 8"),
-        ([bits, "a"], f"{bits}: must be floats of shape (n, d), got uint8"),
+        ([bits, "a"], f"{bits}: must be floats or bits of 32 columns"),
+        ([npy, "a", "--rescore", npy], "rescore"),
+        ([corpus, "a", "--rescore", npy], "--rescore"),
         ([flat, "a"], "float32 of shape (32,)"),
         ([narrow, "a"], "5"),
         ([bad, "a"], f"{bad}: must be an npy"),
@@ -232,8 +252,7 @@ def test_cluster(command, corpus: Path, model: Model) -> None:
 
 
 def examples() -> list[str]:
-    commands = parser.build()._subparsers._group_actions[0].choices
-    texts = [parser.build().epilog, *(command.epilog for command in commands.values())]
+    texts = [parser._EPILOG, *(command().epilog for command in parser.COMMANDS.values())]
     return [line.strip() for text in texts for line in text.splitlines() if line.startswith("  ")]
 
 
@@ -245,6 +264,7 @@ def test_example(line: str, corpus: Path, tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt", "queries.txt"):
         shutil.copy(corpus, tmp_path / name)
     np.save(tmp_path / "corpus.npy", Model(MODEL).encode(TEXTS))
+    np.save(tmp_path / "bits.npy", Model(MODEL).encode(TEXTS, precision="ubinary"))
     (tmp_path / "corpus.csv").write_text("title\nlamp\nlantern\n")
     (tmp_path / "corpus.jsonl").write_text('{"body": "lamp"}\n')
     names = {"cross-encoder/": "", "ms-marco-MiniLM-L6-v2": RERANKER, "all-MiniLM-L6-v2": MODEL}

@@ -6,7 +6,7 @@ import io
 import json
 from contextlib import ExitStack
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,10 +30,9 @@ rushlight similarity all-MiniLM-L6-v2 --files a.txt b.txt -o scores.npy
 rushlight similarity all-MiniLM-L6-v2 --files --pairwise a.txt b.txt"""
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = options.command(
-        commands,
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "similarity",
         _run,
         words="MODEL A B [--files]",
@@ -41,17 +40,18 @@ def add(commands: Any) -> None:
         more=_MORE,
         examples=_EXAMPLES,
     )
-    options.add_model(parser)
-    parser.add_argument("a", metavar="A", help="a text; with --files a file of texts, or - for stdin")
-    parser.add_argument("b", metavar="B", help="the same")
-    parser.add_argument("--files", action="store_true", help="A and B are files")
-    parser.add_argument("--pairwise", action="store_true", help="compare each text with the one at its place")
-    embedding.add_similarity(parser)
-    reading.add_options(parser)
-    writing.add_options(parser, "tsv")
-    embedding.add_prompts(parser)
-    embedding.add_chunk_size(parser)
-    embedding.add_options(parser)
+    options.add_model(command)
+    command.add_argument("a", metavar="A", help="a text; with --files a file of texts, or - for stdin")
+    command.add_argument("b", metavar="B", help="the same")
+    command.add_argument("--files", action="store_true", help="A and B are files")
+    command.add_argument("--pairwise", action="store_true", help="compare each text with the one at its place")
+    embedding.add_similarity(command)
+    reading.add_options(command)
+    writing.add_options(command, "tsv")
+    embedding.add_prompts(command)
+    embedding.add_chunk_size(command)
+    embedding.add_options(command)
+    return command
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -60,6 +60,7 @@ def load(arguments: argparse.Namespace) -> Model:
     return Model(
         arguments.model,
         device=arguments.device,
+        dtype=arguments.dtype,
         truncate_dim=arguments.truncate_dim,
         similarity_fn_name=arguments.similarity,
         **options.source(arguments),

@@ -10,6 +10,7 @@ import numpy as np
 
 from rushlight import util
 from rushlight._cli import embedding, options, reading, writing
+from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import argparse
@@ -33,10 +34,9 @@ cat corpus.txt | rushlight encode all-MiniLM-L6-v2 --precision ubinary | head -1
 rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o titles.jsonl"""
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = options.command(
-        commands,
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "encode",
         _run,
         words="MODEL [INPUT] [-o OUT]",
@@ -44,20 +44,21 @@ def add(commands: Any) -> None:
         more=_MORE,
         examples=_EXAMPLES,
     )
-    options.add_model(parser)
-    parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
-    reading.add_options(parser)
-    writing.add_options(parser, "jsonl")
-    parser.add_argument("--normalize", action="store_true", help="divide each embedding by its L2 norm")
-    parser.add_argument(
+    options.add_model(command)
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    reading.add_options(command)
+    writing.add_options(command, "jsonl")
+    command.add_argument("--normalize", action="store_true", help="divide each embedding by its L2 norm")
+    command.add_argument(
         "--precision",
         choices=("float32", "int8", "uint8", "binary", "ubinary"),
         default="float32",
         help="what numbers to write; the binary ones are bits, eight in a byte (default: float32)",
     )
-    embedding.add_prompts(parser)
-    embedding.add_chunk_size(parser)
-    embedding.add_options(parser)
+    embedding.add_prompts(command)
+    embedding.add_chunk_size(command)
+    embedding.add_options(command)
+    return command
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -77,13 +78,15 @@ def _run(arguments: argparse.Namespace) -> None:
 def _ranged(chunks: Iterable[_Chunk], precision: str) -> Iterator[_Chunk]:
     """Yield chunks of float32 in steps of the ranges of all, until which they wait in a file."""
     ranges = np.array([[np.inf], [-np.inf]], np.float32)
-    count = 0
+    count = rows = 0
     with tempfile.TemporaryFile() as file:
         for chunk in chunks:
-            count += 1
+            count, rows = count + 1, rows + len(chunk[1])
             low, high = chunk[1].min(axis=0), chunk[1].max(axis=0)
             ranges = np.stack([np.minimum(ranges[0], low), np.maximum(ranges[1], high)])
             pickle.dump(chunk, file)
+        if rows == 1:
+            raise InvalidArgumentError(f"--precision {precision}: needs several texts, to take their ranges from")
         file.seek(0)
         for _ in range(count):
             fields, embeddings = pickle.load(file)

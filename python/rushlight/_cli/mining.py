@@ -13,15 +13,9 @@ if TYPE_CHECKING:
 _MORE = "All texts and their embeddings are held in memory."
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    _add_mine(commands)
-    _add_cluster(commands)
-
-
-def _add_mine(commands: Any) -> None:
-    parser = options.command(
-        commands,
+def mine() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "mine",
         _mine,
         words="MODEL [INPUT]",
@@ -30,22 +24,23 @@ def _add_mine(commands: Any) -> None:
         examples="rushlight mine all-MiniLM-L6-v2 corpus.txt --threshold 0.8\n"
         "rushlight mine all-MiniLM-L6-v2 corpus.csv --field title --jsonl | head -3",
     )
-    options.add_model(parser)
-    parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
-    parser.add_argument("--threshold", metavar="SCORE", type=options.number, help="leave out pairs that score less")
-    parser.add_argument(
+    options.add_model(command)
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    command.add_argument("--threshold", metavar="SCORE", type=options.number, help="leave out pairs that score less")
+    command.add_argument(
         "--max-pairs", metavar="N", type=options.positive, default=500_000, help="pairs at most (default: 500000)"
     )
-    parser.add_argument(
+    command.add_argument(
         "--top-k", metavar="N", type=options.positive, default=100, help="others looked at for each text (default: 100)"
     )
-    _add_options(parser)
-    embedding.add_similarity(parser)
+    _add_options(command)
+    embedding.add_similarity(command)
+    return command
 
 
-def _add_cluster(commands: Any) -> None:
-    parser = options.command(
-        commands,
+def cluster() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "cluster",
         _cluster,
         words="MODEL [INPUT]",
@@ -53,19 +48,20 @@ def _add_cluster(commands: Any) -> None:
         more=f"A group is a text and those whose cosine with it reaches the threshold.\n{_MORE}",
         examples="rushlight cluster all-MiniLM-L6-v2 corpus.txt --threshold 0.6 --min-size 2",
     )
-    options.add_model(parser)
-    parser.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
-    parser.add_argument(
+    options.add_model(command)
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    command.add_argument(
         "--threshold",
         metavar="COSINE",
         type=options.number,
         default=0.75,
         help="of a group's first text with the others (default: 0.75)",
     )
-    parser.add_argument(
+    command.add_argument(
         "--min-size", metavar="N", type=options.positive, default=10, help="leave out smaller groups (default: 10)"
     )
-    _add_options(parser)
+    _add_options(command)
+    return command
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

@@ -22,21 +22,24 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    info = options.command(
-        commands,
+def info() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "info",
         _info,
         words="[MODEL]",
         says="Tell of this rushlight and machine, or of a model.",
         examples="rushlight info\nrushlight info all-MiniLM-L6-v2 --json",
     )
-    info.add_argument("model", metavar="MODEL", nargs="?", help="a model's folder, or its name on the hub")
-    info.add_argument("--json", action="store_true", help="one line of JSON")
-    options.add_source(info)
-    download = options.command(
-        commands,
+    command.add_argument("model", metavar="MODEL", nargs="?", help="a model's folder, or its name on the hub")
+    command.add_argument("--json", action="store_true", help="one line of JSON")
+    options.add_source(command)
+    return command
+
+
+def download() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "download",
         _download,
         words="MODEL ...",
@@ -45,8 +48,9 @@ def add(commands: Any) -> None:
         examples="rushlight download all-MiniLM-L6-v2\n"
         "rushlight download cross-encoder/ms-marco-MiniLM-L6-v2 --cache-folder models",
     )
-    download.add_argument("models", metavar="MODEL", nargs="+", help="a model's name on the hub")
-    options.add_source(download)
+    command.add_argument("models", metavar="MODEL", nargs="+", help="a model's name on the hub")
+    options.add_source(command)
+    return command
 
 
 def _info(arguments: argparse.Namespace) -> None:

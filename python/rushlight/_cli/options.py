@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def command(
-    commands: Any,
     name: str,
     run: Callable[[argparse.Namespace], None],
     *,
@@ -21,7 +27,7 @@ def command(
     more: str = "",
     examples: str,
 ) -> argparse.ArgumentParser:
-    """Add a command.
+    """Return the parser of a command, whose arguments are still to be added.
 
     Parameters
     ----------
@@ -34,10 +40,9 @@ def command(
     examples
         One a line.
     """
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
+    parser = Parser(
+        prog=f"rushlight {name}",
         usage=f"rushlight {name} {words} [options]",
-        help=says[0].lower() + says[1:].rstrip("."),
         description=f"{says}\n\n{more}".rstrip(),
         epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.splitlines()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -68,7 +73,9 @@ def source(arguments: argparse.Namespace) -> dict[str, Any]:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add a model, where it comes from and where it computes."""
     parser.add_argument("model", metavar="MODEL", help="a model's folder, or its name on the hub")
-    add_source(parser).add_argument("--device", help="where to compute (default: the best there is)")
+    group = add_source(parser)
+    group.add_argument("--device", help="where to compute (default: the best there is)")
+    group.add_argument("--dtype", help="what to compute in (default: float32)")
 
 
 def positive(value: str) -> int:

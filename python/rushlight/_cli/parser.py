@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
 from rushlight import __version__
-from rushlight._cli import comparing, encode, mining, models, reranking, searching
+from rushlight._cli import comparing, encode, mining, models, options, reranking, searching
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What makes the parser of each command.
+COMMANDS = {
+    "encode": encode.parser,
+    "similarity": comparing.parser,
+    "search": searching.parser,
+    "rerank": reranking.parser,
+    "mine": mining.mine,
+    "cluster": mining.cluster,
+    "info": models.info,
+    "download": models.download,
+}
 _DESCRIPTION = "Sentence embeddings without the weight: embed texts, compare, search, rerank, mine and group them."
 _EPILOG = """\
 examples:
@@ -19,24 +33,30 @@ exit status: 0; 1 for what is wrong, said in one line; 2 for words that make no 
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    """Return what a command is to do: it has a `run`, which takes it."""
+    typed = _all().parse_args(words)
+    # Options may stand between the other words, which argparse's own commands do not allow everywhere.
+    return COMMANDS[typed.command]().parse_intermixed_args(typed.words)
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
-
-def build() -> argparse.ArgumentParser:
-    """Return the parser of all commands; what it gives has a `run`, which takes it."""
-    parser = _Parser(
+def _all() -> argparse.ArgumentParser:
+    """Return the parser of what stands before the words of a command."""
+    parser = options.Parser(
         prog="rushlight",
-        description=_DESCRIPTION,
+        usage="rushlight COMMAND ...",
+        description=f"{_DESCRIPTION}\n\ncommands:\n{_list()}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"rushlight {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (encode, comparing, searching, reranking, mining, models):
-        module.add(commands)
+    parser.add_argument("command", metavar="COMMAND", choices=tuple(COMMANDS), help=argparse.SUPPRESS)
+    parser.add_argument("words", metavar="...", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
+
+
+def _list() -> str:
+    """Return the commands, and what each does in a line."""
+    described = {name: parser().description or "" for name, parser in COMMANDS.items()}
+    return "\n".join(f"  {name:<12}{text.splitlines()[0]}" for name, text in described.items())

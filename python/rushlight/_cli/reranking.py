@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rushlight import Reranker
 from rushlight._cli import embedding, options, reading, results
@@ -19,10 +19,9 @@ rushlight rerank ms-marco-MiniLM-L6-v2 "a light in a room" corpus.txt --top-k 3
 grep lamp corpus.txt | rushlight rerank ms-marco-MiniLM-L6-v2 "a light in a room" --jsonl"""
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = options.command(
-        commands,
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "rerank",
         _run,
         words="MODEL QUERY [DOCUMENTS]",
@@ -30,20 +29,21 @@ def add(commands: Any) -> None:
         more=_MORE,
         examples=_EXAMPLES,
     )
-    options.add_model(parser)
-    parser.add_argument("query", metavar="QUERY", help="a text")
-    parser.add_argument(
+    options.add_model(command)
+    command.add_argument("query", metavar="QUERY", help="a text")
+    command.add_argument(
         "documents", metavar="DOCUMENTS", nargs="?", default="-", help="a file of texts, or - for stdin"
     )
-    parser.add_argument("--top-k", metavar="N", type=options.positive, help="how many to show (default: all)")
-    results.add_options(parser)
-    reading.add_options(parser)
-    embedding.add_running(parser)
+    command.add_argument("--top-k", metavar="N", type=options.positive, help="how many to show (default: all)")
+    results.add_options(command)
+    reading.add_options(command)
+    embedding.add_running(command)
+    return command
 
 
 def _run(arguments: argparse.Namespace) -> None:
     with reading.source(arguments.documents, arguments.format, arguments.field) as source:
-        model = Reranker(arguments.model, device=arguments.device, **options.source(arguments))
+        model = Reranker(arguments.model, device=arguments.device, dtype=arguments.dtype, **options.source(arguments))
         ranked = model.rank(
             arguments.query,
             source.texts(),

@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rushlight import Model
     from rushlight._cli.reading import Source
 
 _MORE = """\
-CORPUS is a file of texts, or an npy of their embeddings as encode writes it, float32, which is not read into memory;
-the texts that are shown are then those of --texts. Without QUERY, queries are read from --queries, or from stdin and
-answered one by one. Queries and the corpus get the prompts that the model has for queries and documents.\
+CORPUS is a file of texts, or an npy of their embeddings as encode writes it in float32, binary or ubinary, which is
+not read into memory; the texts that are shown are then those of --texts. What is found by bits is scored again, by the
+numbers of --rescore where it is given. Without QUERY, queries are read from --queries, or from stdin and answered one
+by one. Queries and the corpus get the prompts that the model has for queries and documents.\
 """
 _EXAMPLES = """\
 rushlight search all-MiniLM-L6-v2 corpus.txt "a light in a room" "money"
 rushlight search all-MiniLM-L6-v2 corpus.npy --texts corpus.txt --top-k 3 --jsonl < queries.txt
+rushlight search all-MiniLM-L6-v2 bits.npy --rescore corpus.npy --texts corpus.txt "a light in a room"
 rushlight search all-MiniLM-L6-v2 corpus.jsonl --field body --queries queries.txt"""
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = options.command(
-        commands,
+def parser() -> argparse.ArgumentParser:
+    """Return what the command takes."""
+    command = options.command(
         "search",
         _run,
         words="MODEL CORPUS [QUERY ...]",
@@ -43,18 +45,20 @@ def add(commands: Any) -> None:
         more=_MORE,
         examples=_EXAMPLES,
     )
-    options.add_model(parser)
-    parser.add_argument("corpus", metavar="CORPUS", help="a file of texts, - for stdin, or an npy of embeddings")
-    parser.add_argument("query", metavar="QUERY", nargs="*", help="what to look for")
-    parser.add_argument("--queries", metavar="FILE", help='a file of queries, with a field "text" if not txt')
-    parser.add_argument("--texts", metavar="FILE", help="the texts whose embeddings are in the npy, in its order")
-    parser.add_argument("--top-k", metavar="N", type=options.positive, default=10, help="how many (default: 10)")
-    results.add_options(parser)
-    parser.add_argument("--query-prompt", metavar="TEXT", help="put before every query (default: the model's)")
-    parser.add_argument("--document-prompt", metavar="TEXT", help="put before every text of the corpus, likewise")
-    reading.add_options(parser)
-    embedding.add_similarity(parser)
-    embedding.add_options(parser)
+    options.add_model(command)
+    command.add_argument("corpus", metavar="CORPUS", help="a file of texts, - for stdin, or an npy of embeddings")
+    command.add_argument("query", metavar="QUERY", nargs="*", help="what to look for")
+    command.add_argument("--queries", metavar="FILE", help='a file of queries, with a field "text" if not txt')
+    command.add_argument("--texts", metavar="FILE", help="the texts whose embeddings are in the npy, in its order")
+    command.add_argument("--rescore", metavar="NPY", help="the embeddings in float32 of a corpus of bits")
+    command.add_argument("--top-k", metavar="N", type=options.positive, default=10, help="how many (default: 10)")
+    results.add_options(command)
+    command.add_argument("--query-prompt", metavar="TEXT", help="put before every query (default: the model's)")
+    command.add_argument("--document-prompt", metavar="TEXT", help="put before every text of the corpus, likewise")
+    reading.add_options(command)
+    embedding.add_similarity(command)
+    embedding.add_options(command)
+    return command
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -66,15 +70,18 @@ def _run(arguments: argparse.Namespace) -> None:
         source = opened.enter_context(reading.source(place, arguments.format, arguments.field)) if place else None
         model = embedding.load(arguments)
         texts = source.texts() if source else []
+        how = {"score_function": embedding.score_function(model), "top_k": arguments.top_k}
         if ready:
-            corpus = _ready(arguments, texts)
+            corpus = _ready(arguments.corpus)
+            _check_texts(arguments, texts, corpus)
+            how["corpus_precision"] = _precision(arguments.corpus, corpus, model)
+            how["rescore_embeddings"] = _ready(arguments.rescore) if arguments.rescore else None
         else:
             corpus = embedding.embed(model, texts, arguments, role="document", prompt=arguments.document_prompt)
-        by = embedding.score_function(model)
         for queries in _chunks(asked) if asked else [arguments.query]:
             prompt = arguments.query_prompt
             embeddings = embedding.embed(model, queries, arguments, role="query", prompt=prompt, bar=False)
-            found = util.semantic_search(embeddings, corpus, top_k=arguments.top_k, score_function=by)
+            found = util.semantic_search(embeddings, corpus, **how)
             for query, hits in zip(queries, found, strict=True):
                 _say(query, hits, texts, as_json=arguments.jsonl)
             streams.flush()
@@ -86,26 +93,38 @@ def _check(arguments: argparse.Namespace, *, ready: bool) -> None:
         raise InvalidArgumentError("--queries: QUERY is given, too")
     if arguments.corpus == "-" and not arguments.query and arguments.queries in {None, "-"}:
         raise InvalidArgumentError("stdin: can't be both CORPUS and the queries")
-    if arguments.texts and not ready:
-        raise InvalidArgumentError(f"--texts: belongs to an npy of embeddings, not to {arguments.corpus}")
+    for option in ("texts", "rescore"):
+        if getattr(arguments, option) and not ready:
+            raise InvalidArgumentError(f"--{option}: belongs to an npy of embeddings, not to {arguments.corpus}")
     if ready and not arguments.texts and (arguments.format or arguments.field):
         raise InvalidArgumentError("--format and --field tell of texts: --texts names them")
     if ready and arguments.document_prompt is not None:
         raise InvalidArgumentError("--document-prompt: the corpus is embedded already")
 
 
-def _ready(arguments: argparse.Namespace, texts: list[str]) -> NDArray[Any]:
+def _ready(place: str) -> NDArray[Any]:
     """Return the embeddings of an npy, which stay in the file until they are looked at."""
-    place = arguments.corpus
     try:
-        corpus: NDArray[Any] = np.load(place, mmap_mode="r")
+        embeddings: NDArray[Any] = np.load(place, mmap_mode="r")
     except (ValueError, EOFError) as error:
         raise InvalidInputError(f"{place}: must be an npy: {error}") from error
-    if corpus.ndim != 2 or corpus.dtype.kind != "f":
-        raise InvalidInputError(f"{place}: must be floats of shape (n, d), got {corpus.dtype} of shape {corpus.shape}")
+    return embeddings
+
+
+def _precision(place: str, corpus: NDArray[Any], model: Model) -> str:
+    """Return what the numbers of an npy are, which its dtype and width tell."""
+    columns = model.embedding_dimension
+    if corpus.ndim == 2 and corpus.dtype.kind == "f":
+        return "float32"
+    if corpus.shape[1:] == (-(-columns // 8),) and corpus.dtype in {np.dtype("int8"), np.dtype("uint8")}:
+        return "ubinary" if corpus.dtype == np.uint8 else "binary"
+    problem = f"must be floats or bits of {columns} columns (int8 and uint8 need ranges, which no npy has)"
+    raise InvalidInputError(f"{place}: {problem}, got {corpus.dtype} of shape {corpus.shape}")
+
+
+def _check_texts(arguments: argparse.Namespace, texts: list[str], corpus: NDArray[Any]) -> None:
     if arguments.texts and len(texts) != len(corpus):
         raise InvalidInputError(f"{arguments.texts}: must have a text for each of {len(corpus)} rows, has {len(texts)}")
-    return corpus
 
 
 def _chunks(asked: Source) -> Iterator[list[str]]:
