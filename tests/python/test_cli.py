@@ -169,8 +169,17 @@ def test_a_bar_is_shown_on_a_terminal_that_has_no_results(tmp_path: Path, words:
     assert (b"text/s]" in shown) == bar
 
 
+@pytest.fixture
+def interruptible():
+    """Processes that are started take notice of SIGINT, which those of a background job, and theirs, ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
 @pytest.mark.parametrize("kind", ["npy", "jsonl", "parquet"])
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_what_was_written(tmp_path: Path, kind: str, model) -> None:
     if kind == "parquet":
         pytest.importorskip("pyarrow")
