@@ -10,12 +10,13 @@ import signal
 import struct
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import DATA, TINY, other, tiny
+from hub import Hub
 from program import PROGRAM, started
 
 import rushlight
@@ -127,6 +128,24 @@ def test_download_prints_folders(command, tmp_path: Path) -> None:
     done = command("download", MODEL, "nobody/nothing", "--cache-folder", tmp_path)
     assert done.out == f"{MODEL}\n"
     assert str(tmp_path) in done.error
+
+
+def test_download_from_the_hub(command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("HF_", "TRANSFORMERS_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    words = ["org/small", "--cache-folder", tmp_path]
+    with closing(Hub()) as hub:
+        hub.add("org/small", MODEL)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        assert "local_files_only" in command("download", *words, "--local-files-only").error
+        done = command("download", *words, "--revision", "main")
+        assert (done.status, done.err) == (0, "")
+        assert Path(done.out.removesuffix("\n")).is_relative_to(tmp_path)
+        assert "org/other: no such repository" in command("download", "org/other").error
+    # What is there is used, and no one asked.
+    assert command("download", *words).out == done.out
+    assert command("encode", *words, stdin="lamp").out == command("encode", MODEL, stdin="lamp").out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise there")
