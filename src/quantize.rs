@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::schedule::{self, Nobody, lock};
+use crate::similarity::Run;
 
 mod coded;
 
@@ -114,16 +117,55 @@ pub fn quantize(
     ranges: Option<(&[f32], &[f32])>,
     calibration: Option<&[f32]>,
 ) -> Result<Quantized> {
+    quantize_watched(embeddings, dim, precision, ranges, calibration, Run::watched_by(&Nobody)?)
+}
+
+/// [`quantize`], which can be stopped: [`Error::Interrupted`].
+pub(crate) fn quantize_watched(
+    embeddings: &[f32],
+    dim: usize,
+    precision: Precision,
+    ranges: Option<(&[f32], &[f32])>,
+    calibration: Option<&[f32]>,
+    run: Run<'_>,
+) -> Result<Quantized> {
     let rows = rows("embeddings", embeddings, dim)?;
-    let levels = || levels(embeddings, dim, ranges, calibration);
+    let levels = |flip| levels(embeddings, dim, ranges, calibration, flip, run);
+    let signed = |bytes: Vec<u8>| QuantizedValues::Int8(bytes.into_iter().map(|byte| byte as i8).collect());
     let values = match precision {
         Precision::Float32 => QuantizedValues::Float32(embeddings.to_vec()),
-        Precision::Int8 => QuantizedValues::Int8(signed(&levels()?)),
-        Precision::Uint8 => QuantizedValues::Uint8(levels()?),
-        Precision::Binary => QuantizedValues::Int8(signed(&bits(embeddings, dim))),
-        Precision::Ubinary => QuantizedValues::Uint8(bits(embeddings, dim)),
+        Precision::Int8 => signed(levels(FLIP)?),
+        Precision::Uint8 => QuantizedValues::Uint8(levels(0)?),
+        Precision::Binary => signed(bits(embeddings, dim, FLIP, run)?),
+        Precision::Ubinary => QuantizedValues::Uint8(bits(embeddings, dim, 0, run)?),
     };
     Ok(Quantized { rows, columns: precision.columns(dim), values })
+}
+
+/// What makes a byte that less 128, as an `i8`.
+const FLIP: u8 = 0x80;
+
+/// Numbers that a thread takes at a time.
+const NUMBERS: usize = 1 << 18;
+
+/// Calls `work` with some rows of `embeddings` and their bytes, `columns` a row, on threads, until all are made.
+fn by_rows(
+    embeddings: &[f32],
+    dim: usize,
+    columns: usize,
+    run: Run<'_>,
+    work: impl Fn(&[f32], &mut [u8]) + Sync,
+) -> Result<Vec<u8>> {
+    let (dim, columns) = (dim.max(1), columns.max(1));
+    let mut bytes = vec![0; embeddings.len() / dim * columns];
+    let rows = (NUMBERS / dim).max(1);
+    let threads = run.threads(embeddings.len().div_ceil(rows * dim), embeddings.len());
+    let pieces = embeddings.chunks(rows * dim).zip(bytes.chunks_mut(rows * columns));
+    schedule::run(pieces, threads, run.observer(), &|| {}, |(embeddings, bytes), _| {
+        work(embeddings, bytes);
+        Ok(())
+    })?;
+    Ok(bytes)
 }
 
 /// The number of rows of `dim` numbers, which for a `dim` of 0 is 0.
@@ -135,13 +177,12 @@ fn rows(argument: &'static str, numbers: &[f32], dim: usize) -> Result<usize> {
     }
 }
 
-fn signed(bytes: &[u8]) -> Vec<i8> {
-    bytes.iter().map(|byte| byte.wrapping_sub(128) as i8).collect()
-}
-
-fn bits(embeddings: &[f32], dim: usize) -> Vec<u8> {
+fn bits(embeddings: &[f32], dim: usize, flip: u8, run: Run<'_>) -> Result<Vec<u8>> {
     let byte = |part: &[f32]| part.iter().zip(0..).fold(0, |byte, (x, place)| byte | u8::from(*x > 0.0) << (7 - place));
-    embeddings.chunks(dim.max(1)).flat_map(|row| row.chunks(8).map(byte)).collect()
+    by_rows(embeddings, dim, dim.div_ceil(8), run, |rows, bytes| {
+        let parts = rows.chunks(dim).flat_map(|row| row.chunks(8));
+        bytes.iter_mut().zip(parts).for_each(|(out, part)| *out = byte(part) ^ flip);
+    })
 }
 
 fn levels(
@@ -149,20 +190,22 @@ fn levels(
     dim: usize,
     ranges: Option<(&[f32], &[f32])>,
     calibration: Option<&[f32]>,
+    flip: u8,
+    run: Run<'_>,
 ) -> Result<Vec<u8>> {
     let (min, max) = match ranges {
         Some((min, max)) => (bounds("min", min, dim)?, bounds("max", max, dim)?),
-        None => extremes(embeddings, dim, calibration)?,
+        None => extremes(embeddings, dim, calibration, run)?,
     };
     let steps: Vec<f32> = min.iter().zip(&max).map(|(min, max)| step(*min, *max)).collect();
-    let mut levels = vec![0; embeddings.len()];
-    for (row, levels) in embeddings.chunks(dim.max(1)).zip(levels.chunks_mut(dim.max(1))) {
-        for (((level, x), min), step) in levels.iter_mut().zip(row).zip(&min).zip(&steps) {
-            // From 0 up, the conversion rounds down, and it makes NaN 0.
-            *level = ((x - min) / step).clamp(0.0, 255.0) as u8;
+    by_rows(embeddings, dim, dim, run, |rows, levels| {
+        for (row, levels) in rows.chunks_exact(dim).zip(levels.chunks_exact_mut(dim)) {
+            for (((level, x), min), step) in levels.iter_mut().zip(row).zip(&min).zip(&steps) {
+                // From 0 up, the conversion rounds down, and it makes NaN 0.
+                *level = ((x - min) / step).clamp(0.0, 255.0) as u8 ^ flip;
+            }
         }
-    }
-    Ok(levels)
+    })
 }
 
 fn step(min: f32, max: f32) -> f32 {
@@ -179,179 +222,30 @@ fn bounds(which: &str, bounds: &[f32], dim: usize) -> Result<Vec<f32>> {
 }
 
 /// The smallest and the largest number of each dimension; NaN where there is one among them.
-fn extremes(embeddings: &[f32], dim: usize, calibration: Option<&[f32]>) -> Result<(Vec<f32>, Vec<f32>)> {
+fn extremes(embeddings: &[f32], dim: usize, calibration: Option<&[f32]>, run: Run<'_>) -> Result<(Vec<f32>, Vec<f32>)> {
     let sample = calibration.unwrap_or(embeddings);
     if rows("calibration_embeddings", sample, dim)? == 0 && !embeddings.is_empty() {
         return Err(Error::argument("calibration_embeddings", "must have at least one row, got none"));
     }
-    let (mut min, mut max) = (vec![f32::INFINITY; dim], vec![f32::NEG_INFINITY; dim]);
-    for row in sample.chunks(dim.max(1)) {
-        for ((x, min), max) in row.iter().zip(&mut min).zip(&mut max) {
-            *min = if *x < *min || x.is_nan() { *x } else { *min };
-            *max = if *x > *max || x.is_nan() { *x } else { *max };
+    let dim = dim.max(1);
+    let smaller = |min: &mut f32, x: f32| *min = if x < *min || x.is_nan() { x } else { *min };
+    let larger = |max: &mut f32, x: f32| *max = if x > *max || x.is_nan() { x } else { *max };
+    let found = Mutex::new((vec![f32::INFINITY; dim], vec![f32::NEG_INFINITY; dim]));
+    let piece = (NUMBERS / dim).max(1) * dim;
+    let threads = run.threads(sample.len().div_ceil(piece), sample.len());
+    schedule::run(sample.chunks(piece), threads, run.observer(), &|| {}, |rows, _| {
+        let (mut min, mut max) = (vec![f32::INFINITY; dim], vec![f32::NEG_INFINITY; dim]);
+        for row in rows.chunks_exact(dim) {
+            min.iter_mut().zip(row).for_each(|(min, x)| smaller(min, *x));
+            max.iter_mut().zip(row).for_each(|(max, x)| larger(max, *x));
         }
-    }
-    Ok((min, max))
+        let mut found = lock(&found);
+        found.0.iter_mut().zip(min).for_each(|(min, x)| smaller(min, x));
+        found.1.iter_mut().zip(max).for_each(|(max, x)| larger(max, x));
+        Ok(())
+    })?;
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    // Computed with numpy's float32 by the rules of sentence-transformers 6.2.
-    const ROWS: [[f32; 10]; 3] = [
-        [-1.0, 0.0, 0.5, 2.0, 1e-3, -0.0, 3.0, 1.0, -2.0, 0.1],
-        [1.0, 0.0, 0.25, -2.0, 2e-3, 5.0, 3.5, 1.0, 2.0, 0.2],
-        [0.1, 0.0, 1.0, 0.7, -1e-3, 2.5, -3.0, 1.0, 0.3, -0.7],
-    ];
-    const LEVELS: [[u8; 10]; 3] = [
-        [0, 0, 85, 254, 170, 0, 235, 0, 0, 226],
-        [254, 0, 0, 0, 255, 254, 255, 0, 254, 255],
-        [140, 0, 255, 172, 0, 127, 0, 0, 146, 0],
-    ];
-
-    fn values(precision: Precision) -> QuantizedValues {
-        let quantized = quantize(ROWS.as_flattened(), 10, precision, None, None).unwrap();
-        assert_eq!((quantized.rows, quantized.columns), (3, precision.columns(10)));
-        quantized.values
-    }
-
-    #[test]
-    fn agrees_with_numpy() {
-        let levels = LEVELS.as_flattened();
-        assert_eq!(values(Precision::Uint8), QuantizedValues::Uint8(levels.to_vec()));
-        let signed = levels.iter().map(|level| (i32::from(*level) - 128) as i8).collect();
-        assert_eq!(values(Precision::Int8), QuantizedValues::Int8(signed));
-        assert_eq!(values(Precision::Binary), QuantizedValues::Int8(vec![-69, -64, 47, 64, 53, 0]));
-        assert_eq!(values(Precision::Ubinary), QuantizedValues::Uint8(vec![59, 64, 175, 192, 181, 128]));
-        assert_eq!(values(Precision::Float32), QuantizedValues::Float32(ROWS.as_flattened().to_vec()));
-    }
-
-    #[test]
-    fn ranges_win_over_calibration_and_calibration_over_the_rows_themselves() {
-        let first = &ROWS[0];
-        let rest = ROWS[1..].as_flattened();
-        let quantized = |ranges, calibration| quantize(first, 10, Precision::Int8, ranges, calibration).unwrap().values;
-        let by_rest = vec![-128, -128, -43, 127, 42, -128, 107, -128, -128, 98];
-        assert_eq!(quantized(None, Some(rest)), QuantizedValues::Int8(by_rest));
-        let by_ranges = vec![-128, -128, -1, 127, -128, -128, 127, 126, -128, -103];
-        let ranges = Some((&[0.0; 10][..], &[1.0; 10][..]));
-        assert_eq!(quantized(ranges, Some(rest)), QuantizedValues::Int8(by_ranges.clone()));
-        assert_eq!(quantized(ranges, None), QuantizedValues::Int8(by_ranges));
-        assert_eq!(quantized(None, None), QuantizedValues::Int8(vec![-128; 10]));
-    }
-
-    #[test]
-    fn no_rows_and_no_dimensions() {
-        for precision in Precision::ALL {
-            for dim in [0, 1, 8, 9] {
-                let quantized = quantize(&[], dim, precision, None, None).unwrap();
-                assert_eq!((quantized.rows, quantized.columns), (0, precision.columns(dim)));
-            }
-        }
-    }
-
-    #[test]
-    fn not_a_number_is_on_the_lowest_level_and_spoils_only_its_dimension() {
-        let rows = [f32::NAN, 1.0, 2.0, 65.5, f32::INFINITY, 256.0];
-        let level = |values: &[f32], dim| match quantize(values, dim, Precision::Uint8, None, None).unwrap().values {
-            QuantizedValues::Uint8(levels) => levels,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(level(&rows, 2), [0, 0, 0, 64, 0, 255]);
-        let ranges = Some((&[0.0][..], &[2.0][..]));
-        let rows = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, -0.0, f32::MAX];
-        let quantized = quantize(&rows, 1, Precision::Int8, ranges, None).unwrap().values;
-        assert_eq!(quantized, QuantizedValues::Int8(vec![-128, -128, 127, -128, 127]));
-        assert_eq!(bits(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45], 5), [0b0101_0000]);
-    }
-
-    #[test]
-    fn bad_shapes_are_refused() {
-        let refused = |result: Result<Quantized>, word: &str| {
-            let message = result.unwrap_err().to_string();
-            assert!(message.contains(word), "{message}");
-        };
-        for precision in Precision::ALL {
-            refused(quantize(&[1.0; 7], 2, precision, None, None), "embeddings: 7 numbers");
-            refused(quantize(&[1.0; 7], 0, precision, None, None), "embeddings: 7 numbers");
-        }
-        let (one, two) = (&[0.0][..], &[0.0; 2][..]);
-        refused(quantize(&[1.0; 6], 2, Precision::Int8, Some((one, two)), None), "2 numbers for min");
-        refused(quantize(&[1.0; 6], 2, Precision::Int8, Some((two, one)), None), "2 numbers for max");
-        refused(quantize(&[1.0; 6], 2, Precision::Uint8, None, Some(one)), "calibration_embeddings: 1 numbers");
-        refused(quantize(&[1.0; 6], 2, Precision::Uint8, None, Some(&[])), "at least one row");
-    }
-
-    #[test]
-    fn names_go_there_and_back() {
-        for precision in Precision::ALL {
-            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
-        }
-        let message = "Int8".parse::<Precision>().unwrap_err().to_string();
-        assert_eq!(message, "precision: must be one of float32, int8, uint8, binary, ubinary, got \"Int8\"");
-        assert_eq!(Precision::default(), Precision::Float32);
-    }
-
-    /// The same rules said plainly, one number at a time.
-    fn plain(row: &[f32], sample: &[f32], precision: Precision) -> Vec<i32> {
-        let dim = row.len();
-        if matches!(precision, Precision::Binary | Precision::Ubinary) {
-            let offset = if precision == Precision::Binary { 128 } else { 0 };
-            let bit = |i: usize| if row.get(i).is_some_and(|x| *x > 0.0) { '1' } else { '0' };
-            let byte = |first: usize| (first..first + 8).map(bit).collect::<String>();
-            return (0..dim).step_by(8).map(|i| i32::from_str_radix(&byte(i), 2).unwrap() - offset).collect();
-        }
-        let level = |i: usize| {
-            let column = || sample.iter().skip(i).step_by(dim).copied();
-            let (min, max) = (column().reduce(f32::min).unwrap(), column().reduce(f32::max).unwrap());
-            let step = if (max - min) / 255.0 == 0.0 { 1.0 } else { (max - min) / 255.0 };
-            let level = match ((row[i] - min) / step).floor() {
-                above if above > 255.0 => 255,
-                level if level > 0.0 => level as i32,
-                _ => 0,
-            };
-            level - if precision == Precision::Int8 { 128 } else { 0 }
-        };
-        (0..dim).map(level).collect()
-    }
-
-    fn number() -> impl Strategy<Value = f32> {
-        prop_oneof![4 => -2.0f32..2.0, 1 => Just(0.0f32), 1 => Just(-0.0f32), 1 => -1e-40f32..1e-40, 1 => -1e38f32..1e38]
-    }
-
-    fn problem() -> impl Strategy<Value = (usize, Vec<f32>, Option<Vec<f32>>)> {
-        (1usize..20, 1usize..6, 0usize..5).prop_flat_map(|(dim, rows, sample)| {
-            let numbers = |rows| prop::collection::vec(number(), rows * dim);
-            let sample = numbers(sample).prop_map(|sample| (!sample.is_empty()).then_some(sample));
-            (Just(dim), numbers(rows), sample)
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_the_plain_rules((dim, rows, sample) in problem()) {
-            for precision in &Precision::ALL[1..] {
-                let numbers: Vec<i32> = match quantize(&rows, dim, *precision, None, sample.as_deref()).unwrap().values {
-                    QuantizedValues::Int8(values) => values.into_iter().map(i32::from).collect(),
-                    QuantizedValues::Uint8(values) => values.into_iter().map(i32::from).collect(),
-                    QuantizedValues::Float32(_) => unreachable!(),
-                };
-                let sample = sample.as_deref().unwrap_or(&rows);
-                let truth: Vec<i32> = rows.chunks(dim).flat_map(|row| plain(row, sample, *precision)).collect();
-                prop_assert_eq!(&numbers, &truth, "{}", precision);
-            }
-        }
-
-        #[test]
-        fn any_bits_at_all_are_taken(bits in prop::collection::vec(any::<u32>(), 12), dim in 1usize..=12) {
-            let rows: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
-            let rows = &rows[..12 / dim * dim];
-            for precision in Precision::ALL {
-                prop_assert_eq!(quantize(rows, dim, precision, None, None).unwrap().rows, 12 / dim);
-            }
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use super::errors::IntoPython;
 use super::observer::compute;
-use crate::quantize::{Precision, QuantizedValues};
+use crate::quantize::{Precision, QuantizedValues, quantize_watched};
 use crate::similarity::{MatrixView, Run, Similarity};
 
 /// Moves numbers into a numpy array `(rows, columns)`.
@@ -68,10 +68,11 @@ pub(super) fn quantize<'py>(
     let embeddings = view(&embeddings)?;
     let ranges = ranges.as_ref().map(view).transpose()?;
     let calibration = calibration.as_ref().map(view).transpose()?;
-    let quantized = compute(py, None, |_| {
+    let quantized = compute(py, None, |observer| {
         let ranges = ranges.map(|ranges| (ranges.row(0), ranges.row(1)));
         let calibration = calibration.as_ref().map(MatrixView::as_slice);
-        crate::quantize(embeddings.as_slice(), embeddings.columns(), precision, ranges, calibration)
+        let (rows, run) = (embeddings.as_slice(), Run::watched_by(observer)?);
+        quantize_watched(rows, embeddings.columns(), precision, ranges, calibration, run)
     })?;
     let (rows, columns) = (embeddings.rows(), quantized.columns);
     match quantized.values {

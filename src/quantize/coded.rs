@@ -1,11 +1,11 @@
 //! Quantized embeddings, and what their bytes stand for.
 
-use super::{Quantized, QuantizedValues, bits, step};
+use super::{FLIP, Quantized, QuantizedValues, bits, step};
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::levels::{self, Scale};
-use crate::similarity::{MatrixView, Rows};
+use crate::similarity::{MatrixView, Rows, Run};
 
 /// Bytes as they are in a `u8`; those of an `i8` are 128 less, and get back to it by a flip of the highest bit.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ impl<'a> From<&'a [u8]> for Bytes<'a> {
 
 impl<'a> From<&'a [i8]> for Bytes<'a> {
     fn from(bytes: &'a [i8]) -> Self {
-        Self { bytes: bytemuck::cast_slice(bytes), flip: 0x80 }
+        Self { bytes: bytemuck::cast_slice(bytes), flip: FLIP }
     }
 }
 
@@ -130,10 +130,8 @@ impl<'a> Bits<'a> {
     }
 
     /// The bits of other embeddings, packed as these are.
-    pub(crate) fn pack(&self, embeddings: MatrixView<'_>) -> Vec<u8> {
-        let mut bytes = bits(embeddings.as_slice(), embeddings.columns());
-        bytes.iter_mut().for_each(|byte| *byte ^= self.bytes.flip);
-        bytes
+    pub(crate) fn pack(&self, embeddings: MatrixView<'_>, run: Run<'_>) -> Result<Vec<u8>> {
+        bits(embeddings.as_slice(), embeddings.columns(), self.bytes.flip, run)
     }
 }
 

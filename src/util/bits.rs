@@ -24,7 +24,7 @@ pub(super) fn search_bits(
 ) -> Result<Vec<Vec<Hit>>> {
     let dim = similarity::same_width(queries.columns(), corpus.columns())?;
     let bytes = corpus.bytes_in_row();
-    let packed = corpus.pack(queries);
+    let packed = corpus.pack(queries, run)?;
     let query = |i: usize| &packed[i * bytes..][..bytes];
     let best = none_yet(queries.rows(), top_k.min(corpus.rows()));
     let size = (BYTES / bytes.max(1)).max(1);
@@ -32,11 +32,12 @@ pub(super) fn search_bits(
     let tiles = tiles.flat_map(|row| (0..queries.rows()).step_by(QUERIES).map(move |first| (row, first)));
     let count = corpus.rows().div_ceil(size) * queries.rows().div_ceil(QUERIES);
     let threads = run.threads(count, packed.len().saturating_mul(corpus.rows()));
-    schedule::run(tiles, threads, run.observer(), &|| {}, |(row, first), _| {
+    schedule::run(tiles, threads, run.observer(), &|| {}, |(row, first), checkpoint| {
         let rows = size.min(corpus.rows() - row);
         let mut scores = Buffer::default();
         scores.resize(rows);
         for (i, best) in best.iter().enumerate().skip(first).take(QUERIES) {
+            checkpoint()?;
             hamming::distances(run.isa(), query(i), corpus.packed(row, rows), &mut scores);
             scores.iter_mut().for_each(|distance| *distance = -*distance);
             lock(best).consider(row, &scores);
