@@ -21,9 +21,9 @@ pub(crate) use scratch::Scratch;
 pub enum Similarity {
     /// `"cosine"`: the dot product of both rows over their L2 norms.
     ///
-    /// A norm under 1e-12 counts as that, so a row of zeros has the score 0 with all finite rows. Norms are taken in
-    /// float64: rows of very large or very small numbers don't overflow, nor vanish. Rounding may leave a row's score
-    /// with itself a little above 1.
+    /// A norm under 1e-12 counts as that, so a row of zeros has the score 0 with all finite rows. Rows of very large or
+    /// very small numbers don't overflow, nor vanish: their norms are taken in float64. The score of a row with itself is
+    /// 1, unless it is of such numbers; rounding may leave others a little above.
     #[default]
     Cosine,
     /// `"dot"`: the dot product, in float32, as far as that reaches.
@@ -239,17 +239,28 @@ pub(crate) fn visit(
     let threads = run.threads(count, a.data.len().saturating_mul(b.rows()));
     schedule::run(tiles, threads, run.observer, &|| {}, |(row, column), _| {
         let a = a.some_rows(row, size);
-        let columns = size.min(b.rows() - column);
         let (mut scratch, mut buffer) = (Scratch::default(), Buffer::default());
-        if width == 0 {
-            visit(Scores { row, column, columns, scores: &vec![0.0; a.rows * columns] });
-        } else {
+        let end = b.rows().min(column + size);
+        let step = if a.rows <= FEW { (FIRST_LEVEL / width.max(1)).max(1) } else { size };
+        for column in (column..end).step_by(step) {
+            let columns = step.min(end - column);
+            if width == 0 {
+                visit(Scores { row, column, columns, scores: &vec![0.0; a.rows * columns] });
+                continue;
+            }
             let b = b.read(run.isa, column, columns, &mut buffer);
             visit(Scores { row, column, columns, scores: scratch.scores(kind, run.isa, a.data, b, width) });
         }
         Ok(())
     })
 }
+
+/// So many rows are compared faster than others are read: those come in pieces that stay in the first-level cache while
+/// their norms are taken, and their products.
+const FEW: usize = 16;
+
+/// Numbers of such a piece: 32 KiB.
+const FIRST_LEVEL: usize = 1 << 13;
 
 #[cfg(test)]
 mod tests;

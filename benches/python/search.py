@@ -1,4 +1,4 @@
-"""Search a million embeddings of 384 for 100 queries, beside reading them once: the share of the memory's bandwidth.
+"""Search a million embeddings of 384, of all bits and of fewer, beside reading them once: the share of the bandwidth.
 
 .venv/bin/python benches/python/search.py
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,19 +29,27 @@ def best_of(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Print a line for each number of queries."""
+    """Print a line for each precision, score and number of queries."""
     corpus = np.random.default_rng(0).standard_normal((ROWS, WIDTH), dtype=np.float32)
-    size = corpus.nbytes / 1e9
-    read = size / best_of(lambda: corpus.view(np.uint64).max())
-    print(f"{ROWS} x {WIDTH} float32, {size:.2f} GB; numpy reads them on one thread at {read:.1f} GB/s")
+    read = corpus.nbytes / 1e9 / best_of(lambda: corpus.view(np.uint64).max())
+    print(f"{ROWS} x {WIDTH}, {get_num_threads()} threads; numpy reads float32 on one thread at {read:.1f} GB/s")
+    ranges = np.stack([corpus.min(0), corpus.max(0)])
+    levels, bits = (util.quantize_embeddings(corpus, precision, ranges) for precision in ("int8", "ubinary"))
+    cases: list[tuple[str, Any, dict[str, Any]]] = [
+        ("float32, dot", corpus, {"score_function": "dot"}),
+        ("float32, cos_sim", corpus, {}),
+        ("int8, dot", levels, {"score_function": "dot", "corpus_precision": "int8", "ranges": ranges}),
+        ("int8, cos_sim", levels, {"corpus_precision": "int8", "ranges": ranges}),
+        ("ubinary", bits, {"corpus_precision": "ubinary", "rescore": False}),
+        ("ubinary, rescored", bits, {"corpus_precision": "ubinary", "rescore_embeddings": corpus}),
+    ]
     for queries in (1, 10, 100):
-        for name in ("dot", "cos_sim"):
-            seconds = best_of(lambda q=queries, n=name: util.semantic_search(corpus[:q], corpus, score_function=n))
-            rate = size / seconds
-            flops = 2e-9 * queries * corpus.size / seconds
+        for name, rows, options in cases:
+            seconds = best_of(lambda q=queries, r=rows, o=options: util.semantic_search(corpus[:q], r, **o))
+            rate = rows.nbytes / 1e9 / seconds
             print(
-                f"{name:8} {queries:4} queries, {get_num_threads()} threads: {seconds:.3f} s, {rate:.2f} GB/s "
-                f"({rate / read:.0%} of the read), {flops:.0f} GFLOP/s"
+                f"{name:18} {queries:4} queries: {1e3 * seconds:8.1f} ms, {rate:6.2f} GB/s ({rate / read:.0%} of the "
+                f"read), {1e-9 * queries * ROWS / seconds:.2f} billion comparisons/s"
             )
 
 

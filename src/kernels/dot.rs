@@ -19,7 +19,7 @@ use super::Isa;
 const BLOCK: usize = 1 << 16;
 
 /// Vectors that are summed on their own: long rows stay accurate, whether lanes are many or few.
-const RUN: usize = 32;
+pub(super) const RUN: usize = 32;
 
 /// What a pair of numbers adds to the sum; two zeros must add nothing.
 trait Term: Copy {
@@ -200,7 +200,7 @@ fn tile<S: Simd, T: Term, const R: usize, const C: usize>(
 
 /// Rows as vectors, and what is left of each.
 #[inline(always)]
-fn split<S: Simd, const N: usize>(rows: &[f32], width: usize) -> ([&[S::f32s]; N], [&[f32]; N]) {
+pub(super) fn split<S: Simd, const N: usize>(rows: &[f32], width: usize) -> ([&[S::f32s]; N], [&[f32]; N]) {
     let (mut vectors, mut rests): ([&[S::f32s]; N], [&[f32]; N]) = ([&[]; N], [&[]; N]);
     for i in 0..N {
         (vectors[i], rests[i]) = S::as_simd_f32s(&rows[i * width..][..width]);
@@ -210,7 +210,7 @@ fn split<S: Simd, const N: usize>(rows: &[f32], width: usize) -> ([&[S::f32s]; N
 
 /// What is left of rows as vectors that end in zeros.
 #[inline(always)]
-fn fill_up<S: Simd, const N: usize>(simd: S, rests: [&[f32]; N]) -> [S::f32s; N] {
+pub(super) fn fill_up<S: Simd, const N: usize>(simd: S, rests: [&[f32]; N]) -> [S::f32s; N] {
     let mut vectors = [simd.splat_f32s(0.0); N];
     for (vector, rest) in vectors.iter_mut().zip(rests) {
         *vector = simd.partial_load_f32s(rest);

@@ -23,6 +23,7 @@ pub(crate) mod pool;
 pub(crate) mod prefetch;
 pub(crate) mod rotary;
 pub(crate) mod rows;
+pub(crate) mod squares;
 pub(crate) mod unit;
 
 /// An instruction set that this machine has: holding one proves it.

@@ -1,8 +1,11 @@
 //! The scores of a few rows, by the kernels.
 
+use std::ops::RangeInclusive;
+use std::slice::from_mut;
+
 use super::Similarity;
 use crate::kernels::buffer::Buffer;
-use crate::kernels::{Isa, dot, unit};
+use crate::kernels::{Isa, dot, squares, unit};
 
 /// Memory that scores are computed in.
 #[derive(Default)]
@@ -71,29 +74,37 @@ fn cosine(dot: f32, a_scale: f64, b_scale: f64) -> f32 {
 /// One side of a cosine.
 #[derive(Default)]
 struct Side {
+    squares: Buffer,
     scales: Vec<f64>,
     scaled: Buffer,
 }
 
+/// Sums of squares with which no product of two rows leaves float32's range, nor loses digits at its lower end.
+const ORDINARY: RangeInclusive<f32> = 1e-18..=1e18;
+
 impl Side {
     /// Rows, and what their dot products with others are multiplied with to be cosines.
     ///
-    /// Those are the rows as they are, read once, and one over their norms. A row whose products could leave float32's
-    /// range, by its norm, is scaled first; it alone decides, so its cosines have the same bits beside any others.
+    /// Those are the rows as they are and one over their norms, by the sum that a row's dot product with itself is: so
+    /// that has the cosine 1. A row of another norm than an ordinary one is scaled first, by the norm in float64. It alone
+    /// decides, so its cosines have the same bits beside any others.
     fn rows<'a>(&'a mut self, isa: Isa, rows: &'a [f32], width: usize) -> (&'a [f32], &'a [f64]) {
-        self.scales.resize(rows.len() / width, 0.0);
-        unit::inverse_norms(isa, rows, width, &mut self.scales);
-        let ordinary = |scale: f64| (1e-9..=1e9).contains(&scale);
-        if self.scales.iter().all(|scale| ordinary(*scale)) {
-            return (rows, &self.scales);
+        let Self { squares: sums, scales, scaled } = self;
+        sums.resize(rows.len() / width);
+        squares::squares(isa, rows, width, sums);
+        scales.clear();
+        scales.extend(sums.iter().map(|sum| 1.0 / f64::from(*sum).sqrt()));
+        if sums.iter().all(|sum| ORDINARY.contains(sum)) {
+            return (rows, scales);
         }
-        self.scaled.resize(rows.len());
-        self.scaled.copy_from_slice(rows);
-        for (row, scale) in self.scaled.chunks_exact_mut(width).zip(&mut self.scales) {
-            if !ordinary(*scale) {
+        scaled.resize(rows.len());
+        scaled.copy_from_slice(rows);
+        for ((row, scale), sum) in scaled.chunks_exact_mut(width).zip(scales.iter_mut()).zip(sums.iter()) {
+            if !ORDINARY.contains(sum) {
+                unit::inverse_norms(isa, row, width, from_mut(scale));
                 unit::scale(row, std::mem::replace(scale, 1.0));
             }
         }
-        (&self.scaled, &self.scales)
+        (scaled, scales)
     }
 }

@@ -98,6 +98,22 @@ fn the_cosine_of_normalized_rows_is_right_to_1e_6() {
     }
 }
 
+#[test]
+fn the_cosine_of_a_row_with_itself_is_1() {
+    for (isa, width) in Isa::available().into_iter().flat_map(|isa| [1, 5, 33, 384, 1_023].map(|width| (isa, width))) {
+        for size in [1e-6, 1.0, 1e6] {
+            let rows: Vec<f32> = noise(5 * width, 9).iter().map(|x| x * size).collect();
+            let rows = MatrixView::new(5, width, &rows).unwrap();
+            assert_eq!(
+                pairwise(Similarity::Cosine, rows, rows, run(isa, 1)).unwrap(),
+                [1.0; 5],
+                "{} {width}",
+                isa.name()
+            );
+        }
+    }
+}
+
 /// Enough rows for several tiles on both sides, and enough work for several threads.
 fn many() -> (Matrix, Matrix) {
     let width = 11;
