@@ -49,7 +49,7 @@ impl<'a> Bytes<'a> {
 }
 
 /// Embeddings of [`Precision::Int8`](crate::Precision::Int8) or [`Precision::Uint8`](crate::Precision::Uint8), borrowed, with
-/// the ranges of their dimensions. A level stands for `min + level * step`, the lower end of what [`quantize`](crate::quantize)
+/// the ranges of their dimensions. A level stands for `min + level * step`, the lower end of what [`quantize`](crate::quantize())
 /// puts on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Levels<'a> {
@@ -60,7 +60,7 @@ pub struct Levels<'a> {
 }
 
 impl<'a> Levels<'a> {
-    /// Of what [`quantize`](crate::quantize) gave by these `ranges`, the smallest and the largest number of each dimension.
+    /// Of what [`quantize`](crate::quantize()) gave by these `ranges`, the smallest and the largest number of each dimension.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where both ends of the ranges or the rows differ in their lengths, or `quantized` is of
@@ -107,7 +107,7 @@ pub struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    /// Of what [`quantize`](crate::quantize) gave for embeddings of `dim` dimensions.
+    /// Of what [`quantize`](crate::quantize()) gave for embeddings of `dim` dimensions.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where a row has not `ceil(dim / 8)` bytes, or `quantized` is of float32.
