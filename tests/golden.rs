@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Case, named, native, portable, real, tiny, tiny_cases, ways};
-use rushlight::{EncodeOptions, Input, LoadOptions, Model, process};
+use rushlight::{Dtype, EncodeOptions, Input, LoadOptions, Model, process};
 
 fn load(case: &Case, way: &LoadOptions) -> Model {
     Model::from_dir_with(&case.model, way).unwrap_or_else(|error| panic!("{}: {error}", case.name))
@@ -43,6 +43,22 @@ fn small_models() {
             report(&case, check(&case, &way));
         }
     }
+}
+
+/// On a processor candle has products of float16, so that what GPUs do with it is tested here; it has none of bfloat16.
+#[test]
+fn small_models_in_half_precision() {
+    let half = LoadOptions { dtype: Dtype::Float16, ..portable() };
+    for case in tiny_cases() {
+        let embeddings = encode(&load(&case, &half), &case.texts);
+        let largest = case.expected.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
+        let error = case.largest_difference(&embeddings) / largest;
+        // Its steps are 5e-4 of a number.
+        assert!(error > 1e-6 && error < 0.05, "{}: {error:e} of the largest", case.name);
+    }
+    let brain = LoadOptions { dtype: Dtype::BFloat16, ..portable() };
+    let error = Model::from_dir_with(tiny("bert-mean-normalize").model, &brain).unwrap_err().to_string();
+    assert!(error.contains("can't compute in dtype bfloat16"), "{error}");
 }
 
 #[test]

@@ -40,11 +40,11 @@ impl Place {
     /// [`Error::Device`] where this build or this machine lacks the device, or the device these numbers.
     pub(super) fn ops(self) -> Result<PlaceOps> {
         let unable = |problem: String| Error::Device { device: self.device.to_string(), problem };
-        if self.device == Device::Cpu && self.dtype != Dtype::Float32 {
-            return Err(unable(format!("computes in dtype float32 only, got {}", self.dtype)));
-        }
         if self.device == Device::Cpu && self.kernels == Kernels::Native {
-            return Ok(PlaceOps::Cpu(Cpu::new(process::isa()?)));
+            return match self.dtype {
+                Dtype::Float32 => Ok(PlaceOps::Cpu(Cpu::new(process::isa()?))),
+                other => Err(unable(format!("computes in dtype float32 only, got {other}"))),
+            };
         }
         let device = self.device.open()?;
         let ops = Portable::new(device, self.dtype.candle());

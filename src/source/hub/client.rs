@@ -136,7 +136,8 @@ impl Client {
             if attempt == ATTEMPTS || wait > LONGEST_WAIT {
                 let problem = match wait > LONGEST_WAIT {
                     true => format!("{problem}; it asks to wait for {} seconds", wait.as_secs()),
-                    false => format!("{problem}; tried {attempt} times"),
+                    false if status.is_some() => format!("{problem}; tried {attempt} times"),
+                    false => format!("{problem}; tried {attempt} times; without a network, {OFFLINE}"),
                 };
                 return Err(Error::Download { url: shown(url), status: status.map(|status| status.as_u16()), problem });
             }
@@ -190,6 +191,9 @@ fn passing(answer: &Answer) -> Option<Passing> {
         Passing { status: Some(status), problem: status.to_string(), wait: wait.map(Duration::from_secs) }
     })
 }
+
+/// What can be done where there is no hub.
+const OFFLINE: &str = "name a model's folder, or one that is in the Hugging Face cache or in an installed package";
 
 /// Whether an error will be the same however often it is tried.
 fn is_lasting(error: &ureq::Error) -> bool {
