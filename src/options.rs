@@ -82,7 +82,7 @@ pub enum Truncation {
     /// Embed their beginnings; [`Embeddings::truncated`](crate::Embeddings::truncated) tells how many there were.
     #[default]
     Ignore,
-    /// Fail with [`Error::InvalidInput`] at the first.
+    /// Fail with [`Error::InvalidInput`](crate::Error::InvalidInput) at the first.
     Error,
 }
 

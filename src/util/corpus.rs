@@ -1,5 +1,6 @@
 //! What is searched.
 
+use crate::embeddings::Embeddings;
 use crate::quantize::{Bits, Levels};
 use crate::similarity::MatrixView;
 
@@ -18,6 +19,12 @@ pub enum Corpus<'a> {
 impl<'a> From<MatrixView<'a>> for Corpus<'a> {
     fn from(rows: MatrixView<'a>) -> Self {
         Self::Float32(rows)
+    }
+}
+
+impl<'a> From<&'a Embeddings> for Corpus<'a> {
+    fn from(embeddings: &'a Embeddings) -> Self {
+        Self::Float32(embeddings.into())
     }
 }
 

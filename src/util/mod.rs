@@ -65,17 +65,17 @@ pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_
 ///
 /// let queries = Matrix::new(1, 2, vec![1.0, 0.0])?;
 /// let corpus = Matrix::new(3, 2, vec![0.0, 1.0, 2.0, 0.0, 1.0, 1.0])?;
-/// let hits = semantic_search(queries.view(), corpus.view(), 2, Similarity::Cosine)?;
+/// let hits = semantic_search(queries.view(), corpus.view().into(), 2, Similarity::Cosine)?;
 /// assert_eq!(hits[0][0].corpus_id, 1);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn semantic_search<'a>(
+pub fn semantic_search(
     queries: MatrixView<'_>,
-    corpus: impl Into<Corpus<'a>>,
+    corpus: Corpus<'_>,
     top_k: usize,
     kind: Similarity,
 ) -> Result<Vec<Vec<Hit>>> {
-    search(kind, queries, corpus.into(), top_k, Run::watched_by(&Nobody)?)
+    search(kind, queries, corpus, top_k, Run::watched_by(&Nobody)?)
 }
 
 /// The `top_k` best of each query's `hits`, by their scores with the rows of `corpus`: of the one that was searched, or of
@@ -95,20 +95,20 @@ pub fn semantic_search<'a>(
 /// let quantized = quantize(corpus.as_slice(), 2, Precision::Ubinary, None, None)?;
 /// let bits = Bits::new(&quantized, 2)?;
 ///
-/// let found = semantic_search(queries.view(), bits, 2, Similarity::Cosine)?;
+/// let found = semantic_search(queries.view(), bits.into(), 2, Similarity::Cosine)?;
 /// assert_eq!(found[0].iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), [1, 2]);
-/// let hits = rescore(queries.view(), &found, corpus.view(), 1, Similarity::Cosine)?;
+/// let hits = rescore(queries.view(), &found, corpus.view().into(), 1, Similarity::Cosine)?;
 /// assert_eq!(hits[0][0].corpus_id, 2);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn rescore<'a>(
+pub fn rescore(
     queries: MatrixView<'_>,
     hits: &[Vec<Hit>],
-    corpus: impl Into<Corpus<'a>>,
+    corpus: Corpus<'_>,
     top_k: usize,
     kind: Similarity,
 ) -> Result<Vec<Vec<Hit>>> {
-    rescored(kind, queries, hits, corpus.into(), top_k, Run::watched_by(&Nobody)?)
+    rescored(kind, queries, hits, corpus, top_k, Run::watched_by(&Nobody)?)
 }
 
 /// Embeds `sentences` and finds the most similar pairs of them: [`paraphrase_mining_embeddings`] of their embeddings.

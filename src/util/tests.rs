@@ -27,7 +27,7 @@ proptest! {
     fn search_is_a_sort_cut_short(queries in rows(5), corpus in rows(700), top_k in 1usize..20) {
         for kind in KINDS {
             let scores = similarity(kind, queries.view(), corpus.view()).unwrap();
-            let found = semantic_search(queries.view(), corpus.view(), top_k, kind).unwrap();
+            let found = semantic_search(queries.view(), corpus.view().into(), top_k, kind).unwrap();
             prop_assert_eq!(found.len(), queries.rows());
             for (i, hits) in found.iter().enumerate() {
                 let truth: Vec<_> = order(scores.row(i)).into_iter().take(top_k).collect();
@@ -106,7 +106,7 @@ fn not_a_number_is_found_last() {
     let corpus = Matrix::new(4, 1, vec![f32::NAN, f32::NEG_INFINITY, f32::NAN, 2.0]).unwrap();
     let query = Matrix::new(1, 1, vec![1.0]).unwrap();
     for (top_k, truth) in [(4, &[3, 1, 0, 2][..]), (3, &[3, 1, 0])] {
-        let hits = semantic_search(query.view(), corpus.view(), top_k, Similarity::Dot).unwrap();
+        let hits = semantic_search(query.view(), corpus.view().into(), top_k, Similarity::Dot).unwrap();
         assert_eq!(hits[0].iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), truth);
     }
 }
@@ -116,7 +116,7 @@ fn both_zeros_are_one_score_and_no_width_is_zero() {
     let corpus = Matrix::new(3, 1, vec![-0.0, 0.0, -0.0]).unwrap();
     let one = Matrix::new(1, 1, vec![1.0]).unwrap();
     let ids = |queries: &Matrix, corpus: &Matrix| -> Vec<usize> {
-        let hits = semantic_search(queries.view(), corpus.view(), 9, Similarity::Dot).unwrap();
+        let hits = semantic_search(queries.view(), corpus.view().into(), 9, Similarity::Dot).unwrap();
         hits[0].iter().map(|hit| hit.corpus_id).collect()
     };
     assert_eq!(ids(&one, &corpus), [0, 1, 2]);
@@ -174,8 +174,8 @@ fn said(error: Error, beginning: &str) {
 fn what_makes_no_sense_is_refused() {
     let (one, two) = (Matrix::new(1, 1, vec![1.0]).unwrap(), Matrix::new(1, 2, vec![1.0; 2]).unwrap());
     let dot = Similarity::Dot;
-    said(semantic_search(one.view(), two.view(), 1, dot).unwrap_err(), "corpus: must be as wide");
-    said(semantic_search(one.view(), one.view(), 0, dot).unwrap_err(), "top_k");
+    said(semantic_search(one.view(), two.view().into(), 1, dot).unwrap_err(), "corpus: must be as wide");
+    said(semantic_search(one.view(), one.view().into(), 0, dot).unwrap_err(), "top_k");
     said(paraphrase_mining_embeddings(one.view(), 0, 1, dot).unwrap_err(), "max_pairs");
     said(paraphrase_mining_embeddings(one.view(), 1, 0, dot).unwrap_err(), "top_k");
     said(community_detection(one.view(), f32::NAN, 1).unwrap_err(), "threshold");

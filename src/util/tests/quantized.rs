@@ -69,9 +69,9 @@ proptest! {
             let levels = Levels::new(&quantized, (&min, &max)).unwrap();
             for kind in KINDS {
                 let truth = truth(kind, &queries, &plain, top_k);
-                let found = semantic_search(queries.view(), levels, top_k, kind).unwrap();
+                let found = semantic_search(queries.view(), levels.into(), top_k, kind).unwrap();
                 prop_assert_eq!(&found, &truth);
-                prop_assert_eq!(&rescore(queries.view(), &found, levels, top_k, kind).unwrap(), &truth);
+                prop_assert_eq!(&rescore(queries.view(), &found, levels.into(), top_k, kind).unwrap(), &truth);
             }
         }
     }
@@ -83,13 +83,13 @@ proptest! {
             let quantized = quantized(&corpus, precision, None);
             let bits = Bits::new(&quantized, dim).unwrap();
             for kind in KINDS {
-                let found = semantic_search(queries.view(), bits, top_k, kind).unwrap();
+                let found = semantic_search(queries.view(), bits.into(), top_k, kind).unwrap();
                 agree(&found, &truth(kind, &signs(&queries), &signs(&corpus), top_k));
                 // All of them again, by the queries themselves.
-                let all = semantic_search(queries.view(), bits, usize::MAX, kind).unwrap();
-                let again = rescore(queries.view(), &all, bits, top_k, kind).unwrap();
+                let all = semantic_search(queries.view(), bits.into(), usize::MAX, kind).unwrap();
+                let again = rescore(queries.view(), &all, bits.into(), top_k, kind).unwrap();
                 prop_assert_eq!(again, truth(kind, &queries, &signs(&corpus), top_k));
-                let again = rescore(queries.view(), &all, corpus.view(), top_k, kind).unwrap();
+                let again = rescore(queries.view(), &all, corpus.view().into(), top_k, kind).unwrap();
                 prop_assert_eq!(again, truth(kind, &queries, &corpus, top_k));
             }
         }
@@ -102,7 +102,7 @@ fn of_equal_distances_the_lower_id_comes_first_on_many_threads() {
     let (queries, corpus) = (matrix(100, 17, 1), matrix(20_000, 17, 2));
     let quantized = quantized(&corpus, Precision::Binary, None);
     let bits = Bits::new(&quantized, 17).unwrap();
-    let found = semantic_search(queries.view(), bits, 50, Similarity::Dot).unwrap();
+    let found = semantic_search(queries.view(), bits.into(), 50, Similarity::Dot).unwrap();
     assert_eq!(found, truth(Similarity::Dot, &signs(&queries), &signs(&corpus), 50));
 }
 
@@ -112,14 +112,19 @@ fn no_dimensions_and_nothing_found() {
     let quantized = Quantized { rows: 3, columns: 0, values: QuantizedValues::Uint8(vec![]) };
     let (bits, levels) = (Bits::new(&quantized, 0).unwrap(), Levels::new(&quantized, (&[], &[])).unwrap());
     for kind in KINDS {
-        for found in [semantic_search(none.view(), bits, 2, kind), semantic_search(none.view(), levels, 2, kind)] {
+        for found in
+            [semantic_search(none.view(), bits.into(), 2, kind), semantic_search(none.view(), levels.into(), 2, kind)]
+        {
             let found = found.unwrap();
             assert_eq!(found, vec![[0, 1].map(|corpus_id| Hit { corpus_id, score: 0.0 }).to_vec(); 2], "{kind}");
-            assert_eq!(rescore(none.view(), &found, bits, 2, kind).unwrap(), found);
+            assert_eq!(rescore(none.view(), &found, bits.into(), 2, kind).unwrap(), found);
         }
     }
     let rows = matrix(2, 3, 1);
-    assert_eq!(rescore(rows.view(), &[vec![], vec![]], rows.view(), 5, Similarity::Dot).unwrap(), [vec![], vec![]]);
+    assert_eq!(
+        rescore(rows.view(), &[vec![], vec![]], rows.view().into(), 5, Similarity::Dot).unwrap(),
+        [vec![], vec![]]
+    );
 }
 
 #[test]
@@ -138,16 +143,19 @@ fn what_makes_no_sense_is_refused() {
     let (bits, dot) = (Bits::new(&bytes, 9).unwrap(), Similarity::Dot);
     let levels = Levels::new(&bytes, (&two, &two)).unwrap();
     let narrow = matrix(2, 8, 1);
-    said(semantic_search(narrow.view(), bits, 1, dot).unwrap_err(), "corpus: must be as wide as a, 8, got 9");
-    said(semantic_search(narrow.view(), levels, 1, dot).unwrap_err(), "corpus: must be as wide as a, 8, got 2");
-    said(semantic_search(rows.view(), bits, 0, dot).unwrap_err(), "top_k");
-    let found = semantic_search(rows.view(), bits, 1, dot).unwrap();
-    said(rescore(rows.view(), &found, bits, 0, dot).unwrap_err(), "top_k");
+    said(semantic_search(narrow.view(), bits.into(), 1, dot).unwrap_err(), "corpus: must be as wide as a, 8, got 9");
+    said(semantic_search(narrow.view(), levels.into(), 1, dot).unwrap_err(), "corpus: must be as wide as a, 8, got 2");
+    said(semantic_search(rows.view(), bits.into(), 0, dot).unwrap_err(), "top_k");
+    let found = semantic_search(rows.view(), bits.into(), 1, dot).unwrap();
+    said(rescore(rows.view(), &found, bits.into(), 0, dot).unwrap_err(), "top_k");
     said(
-        rescore(rows.view(), &found[..1], bits, 1, dot).unwrap_err(),
+        rescore(rows.view(), &found[..1], bits.into(), 1, dot).unwrap_err(),
         "hits: must be of as many queries as there are, 2",
     );
-    said(rescore(rows.view(), &found, narrow.view(), 1, dot).unwrap_err(), "corpus: must be as wide as a, 9, got 8");
+    said(
+        rescore(rows.view(), &found, narrow.view().into(), 1, dot).unwrap_err(),
+        "corpus: must be as wide as a, 9, got 8",
+    );
     let missing = vec![vec![Hit { corpus_id: 2, score: 0.0 }]; 2];
-    said(rescore(rows.view(), &missing, bits, 1, dot).unwrap_err(), "hits: there is no row 2 in a corpus of 2");
+    said(rescore(rows.view(), &missing, bits.into(), 1, dot).unwrap_err(), "hits: there is no row 2 in a corpus of 2");
 }
