@@ -53,7 +53,7 @@ demo: $(PACKAGE) ## Embed real sentences with the real all-MiniLM-L6-v2
 	@$(PY) examples/demo.py
 
 .PHONY: test
-test: lint test-rust test-python ## Everything that must pass: lint, Rust tests, Python tests
+test: lint docs test-rust test-python ## Everything that must pass: lint, the documentation, Rust tests, Python tests
 	@$(PY) scripts/fetch_models.py --check all-MiniLM-L6-v2 all-mpnet-base-v2
 
 .PHONY: test-rust
