@@ -12,14 +12,16 @@ pub(crate) struct Size {
     most: usize,
     /// Below it, one isn't made smaller to give another thread work.
     least: usize,
+    /// Whether threads compute one each at the same time; else one thread computes all, one after the other.
+    pub(crate) at_once: bool,
 }
 
 impl Size {
     /// Enough to keep a product busy, few enough that activations stay in a core's cache and that the last ones are soon
     /// done.
-    pub(crate) const OF_A_CACHE: Self = Self { most: 512, least: 64 };
+    pub(crate) const OF_A_CACHE: Self = Self { most: 512, least: 64, at_once: true };
     /// Enough that a GPU computes longer than it takes to be told what; few enough that scores of attention have room.
-    pub(crate) const OF_A_GPU: Self = Self { most: 16_384, least: 16_384 };
+    pub(crate) const OF_A_GPU: Self = Self { most: 16_384, least: 16_384, at_once: false };
 }
 
 /// A micro-batch: the tokens of several texts, packed one after the other.

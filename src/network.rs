@@ -19,7 +19,7 @@ pub(crate) use crate::heads::{Output, Wanted};
 /// From packed tokens to vectors. Shared by threads; each call works in scratch memory of its own.
 pub(crate) trait Network: Send + Sync {
     /// Computes a micro-batch, on several threads where it is the only one; the token embeddings only where they are
-    /// `wanted`.
+    /// `wanted`. Pooling leaves out the first `prompt_length` tokens of each text.
     fn forward(
         &self,
         batch: &Batch,
@@ -40,7 +40,7 @@ pub(crate) trait Network: Send + Sync {
     /// Columns of the sentence embeddings.
     fn embedding_dimension(&self) -> usize;
 
-    /// Whether pooling leaves out the prompt's tokens.
+    /// Whether pooling leaves out the prompt's tokens, where nobody says otherwise.
     fn excludes_prompt(&self) -> bool;
 
     /// Whether a text may have no tokens at all.
@@ -75,15 +75,14 @@ impl<O: Ops> Network for On<O> {
         threads: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
-        let _turn = self.ops.turn();
+        let _turn = self.ops.turn(checkpoint)?;
         // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
         let waiting = self.idle.try_lock().ok().and_then(|mut idle| idle.pop());
         let mut ops = waiting.unwrap_or_else(|| self.ops.worker());
         let output = Team::with(threads, |team| {
             ops.join(team);
             let batch = &DeviceBatch::new(&ops, batch)?;
-            let skip = if self.head.excludes_prompt() { prompt_length } else { 0 };
-            let asked = Asked { wanted, skip, checkpoint };
+            let asked = Asked { wanted, skip: prompt_length, checkpoint };
             let tokens = self.backbone.forward(&ops, batch, self.head.queries(&asked), checkpoint)?;
             self.head.forward(&ops, tokens, batch, &asked)
         })?;

@@ -43,6 +43,9 @@ pub fn instruction_set() -> Result<&'static str> {
     isa().map(Isa::name)
 }
 
+/// More than any machine has cores for.
+const MOST_THREADS: usize = 4096;
+
 /// The threads that compute, of all models together.
 #[derive(Default)]
 struct Threads {
@@ -115,8 +118,9 @@ impl Shared {
 /// affinity and cgroup.
 fn default_limit() -> Result<usize> {
     match std::env::var("RUSHLIGHT_NUM_THREADS") {
-        Ok(text) if !text.is_empty() => text.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-            Error::argument("RUSHLIGHT_NUM_THREADS", format!("must be a whole number from 1 up, got {text:?}"))
+        Ok(text) if !text.is_empty() => text.parse().ok().filter(|n| (1..=MOST_THREADS).contains(n)).ok_or_else(|| {
+            let problem = format!("must be a whole number from 1 to {MOST_THREADS}, got {text:?}");
+            Error::argument("RUSHLIGHT_NUM_THREADS", problem)
         }),
         _ => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
     }
@@ -125,7 +129,7 @@ fn default_limit() -> Result<usize> {
 /// How many threads may compute at once, of all models together.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `RUSHLIGHT_NUM_THREADS` is not a whole number from 1 up.
+/// [`Error::InvalidArgument`] where `RUSHLIGHT_NUM_THREADS` is not a whole number from 1 to 4,096.
 pub fn num_threads() -> Result<usize> {
     Shared::get().lock().limit()
 }
@@ -135,10 +139,10 @@ pub fn num_threads() -> Result<usize> {
 /// Calls that are computing keep the threads they have.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] for 0.
+/// [`Error::InvalidArgument`] for 0, or more than 4,096.
 pub fn set_num_threads(limit: usize) -> Result<()> {
-    if limit == 0 {
-        return Err(Error::argument("n", "must be at least 1, got 0"));
+    if !(1..=MOST_THREADS).contains(&limit) {
+        return Err(Error::argument("n", format!("must be from 1 to {MOST_THREADS}, got {limit}")));
     }
     // What the environment says is of no matter from here on, so it may be wrong.
     let shared = Shared::get();
@@ -217,7 +221,9 @@ mod tests {
     // One test, since the limit is the process's.
     #[test]
     fn the_limit_holds_over_many_callers_and_can_be_interrupted() {
-        assert!(matches!(set_num_threads(0), Err(Error::InvalidArgument { .. })));
+        for wrong in [0, MOST_THREADS + 1, usize::MAX] {
+            assert!(matches!(set_num_threads(wrong), Err(Error::InvalidArgument { .. })));
+        }
         set_num_threads(3).unwrap();
         assert_eq!(num_threads().unwrap(), 3);
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));

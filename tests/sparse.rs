@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Error, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, Truncation, process,
+    Device, Dtype, Error, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, Truncation,
+    process,
 };
 use serde_json::{Value, json};
 
@@ -204,6 +205,23 @@ fn an_observer_stops_it() {
         let options = SparseOptions { observer: Some(&Stop), ..plain() };
         assert!(matches!(model(case).encode_query(&["a"], &options), Err(Error::Interrupted)));
         assert_eq!(model(case).encode(&[""; 0], &plain()).unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn weights_that_need_no_transformer_are_on_no_device_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = sparse("splade-router-static-query").join("model/query_0_SparseStaticEmbedding");
+    let modules = json!([{"idx": 0, "name": "0", "path": "0", "type":
+        "sentence_transformers.sparse_encoder.models.SparseStaticEmbedding"}]);
+    copy(&module, &folder.path().join("0"));
+    fs::write(folder.path().join("modules.json"), modules.to_string()).unwrap();
+    SparseModel::from_dir_with(folder.path(), &native()).unwrap();
+    for options in
+        [LoadOptions { device: Some(Device::Cuda(99)), ..native() }, LoadOptions { dtype: Dtype::BFloat16, ..native() }]
+    {
+        let error = SparseModel::from_dir_with(folder.path(), &options).unwrap_err();
+        assert!(matches!(error, Error::Device { .. }), "{error}");
     }
 }
 

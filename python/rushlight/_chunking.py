@@ -51,7 +51,10 @@ class Chunking(Streaming):
         >>> [text for text, _, _ in model.chunk("A lamp lights the room. It is small.", max_tokens=8)]
         ['A lamp lights the room.', 'It is small.']
         """
-        text = _arguments.text("text", text)
+        return self._chunks(_arguments.text("text", text), max_tokens, overlap, "")
+
+    def _chunks(self, text: str, max_tokens: int | None, overlap: int, prompt: str) -> list[tuple[str, int, int]]:
+        """Return the chunks of a text, before each of which a prompt has room."""
         if max_tokens is not None:
             max_tokens = _arguments.positive("max_tokens", max_tokens)
         try:
@@ -60,7 +63,7 @@ class Chunking(Streaming):
             raise InvalidArgumentError(f"overlap: must be an int of at least 0, got {overlap!r}") from None
         if overlap < 0:
             raise InvalidArgumentError(f"overlap: must be at least 0, got {overlap}")
-        places = self._engine.chunk(text, max_tokens, min(overlap, 2**62))
+        places = self._engine.chunk(text, max_tokens, min(overlap, 2**62), prompt)
         return [(text[start:end], start, end) for start, end in places]
 
     def encode_chunks(
@@ -79,11 +82,11 @@ class Chunking(Streaming):
         texts
             An iterable of texts.
         max_tokens, overlap
-            As of `chunk`; without `max_tokens` there is room for the prompt in `max_seq_length`, too.
+            As of `chunk`; the tokens of the prompt are among `max_tokens`.
         pool
             None for an embedding of each chunk; "mean" for their mean, which is not normalized.
         options
-            As of `encode`. A prompt goes before each chunk.
+            As of `encode`. A prompt goes before each chunk. With "mean" the result is float32 arrays in any case.
 
         Returns
         -------
@@ -91,24 +94,32 @@ class Chunking(Streaming):
             An array `(chunks, d)` a text; with "mean" float32 `(n, d)`.
         """
         _arguments.one_of("pool", pool, ("mean", None))
+        if pool is not None:
+            _check_mean(options)
         whole, single = _arguments.texts(texts, "texts")
         if single:
             raise InvalidArgumentError("texts: must be a list of texts, got a str")
-        limit = self._engine.max_seq_length
-        if max_tokens is None and limit is not None:
-            max_tokens = max(limit - self._prompt_tokens(options), 1)
         named = (_arguments.text(f"texts[{i}]", text) for i, text in enumerate(whole))
-        chunks = [[part for part, _, _ in self.chunk(t, max_tokens=max_tokens, overlap=overlap)] for t in named]
-        rows = self.encode([part for parts in chunks for part in parts], **options)
+        prompt = self._prompt(options.pop("prompt", None), options.pop("prompt_name", None))
+        chunks = [[part for part, _, _ in self._chunks(text, max_tokens, overlap, prompt)] for text in named]
+        rows = self.encode([part for parts in chunks for part in parts], prompt=prompt, **options)
         ends = np.cumsum([len(parts) for parts in chunks], dtype=np.int64)
         arrays = [rows[end - len(parts) : end] for end, parts in zip(ends, chunks, strict=True)]
         if pool is None:
             return arrays
         return np.stack([array.mean(axis=0) for array in arrays]) if arrays else rows
 
-    def _prompt_tokens(self, options: dict[str, Any]) -> int:
-        """Return how many tokens the prompt of a call adds."""
-        prompt, name = options.get("prompt"), options.get("prompt_name") or self.default_prompt_name
-        prompt = self.prompts.get(name, "") if prompt is None and name is not None else prompt
-        with_it, without = self._engine.count_tokens([prompt or "", ""])
-        return with_it - without
+
+def _check_mean(options: dict[str, Any]) -> None:
+    """Check that there is a mean of what is asked for."""
+    plain = {
+        "output_value": "sentence_embedding",
+        "precision": "float32",
+        "convert_to_numpy": True,
+        "convert_to_tensor": False,
+        "out": None,
+    }
+    for name, value in plain.items():
+        given = options.get(name, value)
+        if given is not value and given != value:
+            raise InvalidArgumentError(f"{name}: must be {value!r} with pool='mean', got {given!r}")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "INSTRUCTORS",
     "Model",
     "MultiVectorModel",
     "Reranker",
@@ -30,6 +31,7 @@ __all__ = [
     "sparse_similarity",
 ]
 
+INSTRUCTORS: Final[list[str]]
 __version__: Final[str]
 
 class _Places(TypedDict):
@@ -90,7 +92,7 @@ class Model:
         self, texts_or_pairs: list[str | tuple[str, str]]
     ) -> list[tuple[list[int], list[int] | None, int]]: ...
     def count_tokens(self, texts_or_pairs: list[str | tuple[str, str]]) -> list[int]: ...
-    def chunk(self, text: str, max_tokens: int | None, overlap: int) -> list[tuple[int, int]]: ...
+    def chunk(self, text: str, max_tokens: int | None, overlap: int, prompt: str) -> list[tuple[int, int]]: ...
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
     def tokenizer_info(self) -> tuple[int, int | None, bool, bool]: ...
     def save(
@@ -101,6 +103,7 @@ class Model:
         similarity_fn_name: str,
         truncate_dim: int | None,
     ) -> None: ...
+    def set_pooling_include_prompt(self, include_prompt: bool) -> None: ...
     @property
     def folder(self) -> Path: ...
     @property

@@ -89,6 +89,8 @@ class Model(Chunking):
     _kind = _core.Model
     # What it was put together of, where it isn't as its folder says.
     _assembly: _core._Assembly | None = None
+    # Whether prompts are pooled, where it isn't as the folder says.
+    _include_prompt: bool | None = None
 
     def __init__(
         self,
@@ -123,6 +125,8 @@ class Model(Chunking):
         if not self._engine.has_modules:
             logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
         self._prefer(similarity_fn_name, truncate_dim)
+        if str(model_name_or_path) in _core.INSTRUCTORS:
+            self.set_pooling_include_prompt(False)
 
     @classmethod
     def from_backbone(
@@ -188,8 +192,22 @@ class Model(Chunking):
         model._take(_core.Model(folder, model._place, max_seq_length, {}, None, assembly))
         return model
 
+    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
+        """Set whether pooling takes the tokens of prompts, too, where it isn't to be as the model's folder says.
+
+        INSTRUCTOR models, which were trained without them, are known by their names on the hub.
+        """
+        self._include_prompt = bool(include_prompt)
+        self._engine.set_pooling_include_prompt(self._include_prompt)
+
     def _origin(self) -> tuple[Any, ...]:
         return *super()._origin(), self._assembly
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the model again from its folder."""
+        super().__setstate__(state)
+        if self._include_prompt is not None:
+            self._engine.set_pooling_include_prompt(self._include_prompt)
 
     # Embedding
 

@@ -42,8 +42,8 @@ pub(crate) struct Call<'a> {
 
 /// What a thread does next.
 enum Task<'a, 'i> {
-    /// Computes the micro-batch of these texts of the present window.
-    Compute(&'a [usize]),
+    /// Computes the micro-batches of these texts of the present window.
+    Compute(&'a [Vec<usize>]),
     /// Tokenizes these inputs of the next one.
     Tokenize(&'a [Input<'i>], &'a mut Vec<Tokenized>),
 }
@@ -54,9 +54,7 @@ impl<'a> Call<'a> {
         let max_length = model.max_length();
         let prompt_length = match prompt {
             "" => 0,
-            prompt if model.parts.network.excludes_prompt() => {
-                model.parts.tokenizer.prompt_length(prompt, max_length)?
-            }
+            prompt if !model.pooling_includes_prompt() => model.parts.tokenizer.prompt_length(prompt, max_length)?,
             _ => 0,
         };
         let observer = options.observer.unwrap_or(&Nobody);
@@ -114,18 +112,23 @@ impl<'a> Call<'a> {
     where
         S: Fn(&[(usize, &Tokens)], &Batch, Output) + Sync,
     {
-        let batches = plan(window, process::num_threads()?, self.model.parts.network.size());
+        let size = self.model.parts.network.size();
+        let batches = plan(window, process::num_threads()?, size);
+        let share = if size.at_once { 1 } else { batches.len().max(1) };
         let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
         tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
-        let count = batches.len() + tokenized.len();
-        let compute = batches.iter().map(|texts| Task::Compute(texts));
+        let count = batches.len().div_ceil(share) + tokenized.len();
+        let compute = batches.chunks(share).map(Task::Compute);
         let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
         let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
         schedule::run(tasks, count, self.observer, finished, |task, checkpoint| match task {
-            Task::Compute(texts) => {
-                let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
-                let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
-                store(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?);
+            Task::Compute(share) => {
+                for texts in share {
+                    checkpoint()?;
+                    let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
+                    let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
+                    store(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?);
+                }
                 Ok(())
             }
             Task::Tokenize(inputs, tokens) => {

@@ -25,9 +25,9 @@ impl Model {
     /// Embeds texts.
     ///
     /// On a processor the same text gives the same bits, whatever the other texts, their order and the number of threads; on
-    /// a GPU the same numbers to about 1e-5.
+    /// a GPU, in float32, the same numbers to about 1e-5.
     ///
-    /// What it holds beside inputs and result is limited by tokens: about 200 bytes a text; the tokens of 1,024 texts a
+    /// What it holds on a processor beside inputs and result is limited by tokens: about 200 bytes a text; the tokens of 1,024 texts a
     /// thread; and `threads * 4 * max(512, tokens of the longest text) * (8 * hidden_size + 2 * intermediate_size)` bytes.
     ///
     /// # Errors

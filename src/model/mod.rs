@@ -35,6 +35,10 @@ pub(crate) use self::routes::{OtherRoute, Routed};
 pub(crate) use self::stream::Ahead;
 pub use self::stream::EncodeIter;
 
+/// Models that were trained without the instruction in the mean, which their folders don't say: sentence-transformers knows
+/// them by these names, too.
+pub(crate) const INSTRUCTORS: [&str; 3] = ["hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl"];
+
 /// A sentence embedding model.
 ///
 /// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
@@ -47,6 +51,8 @@ pub struct Model {
     similarity: Similarity,
     truncate_dim: Option<usize>,
     max_seq_length: Option<usize>,
+    /// Where it isn't as the folder says.
+    include_prompt: Option<bool>,
     /// What fills texts up: queries of late-interaction models.
     fill: Option<Fill>,
     /// Where queries go another way than documents.
@@ -83,7 +89,11 @@ impl Model {
     /// # Errors
     /// As [`Model::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)
+        let mut model = Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)?;
+        if INSTRUCTORS.contains(&name) {
+            model.set_pooling_include_prompt(false);
+        }
+        Ok(model)
     }
 
     /// Loads a model from its folder.
@@ -150,6 +160,7 @@ impl Model {
             default_prompt_name: None,
             similarity: options.similarity.unwrap_or(similarity),
             truncate_dim: settings.truncate_dim,
+            include_prompt: None,
             fill: None,
             other: None,
         };
@@ -235,9 +246,6 @@ impl Model {
     }
 
     fn at(&self, place: Place) -> Result<Self> {
-        if place == self.parts.place {
-            return Ok(self.clone());
-        }
         let other = self.other.as_ref().map(|other| other.at(place)).transpose()?;
         Ok(Self { parts: self.parts.twin(place)?, other, ..self.clone() })
     }
@@ -273,6 +281,16 @@ impl Model {
         }
         self.max_seq_length = Some(tokens);
         Ok(())
+    }
+
+    /// Whether the prompt's tokens are pooled, too: as the folder says, or as was set.
+    pub fn pooling_includes_prompt(&self) -> bool {
+        self.include_prompt.unwrap_or(!self.parts.network.excludes_prompt())
+    }
+
+    /// Sets whether the prompt's tokens are pooled, too. Models that pool nothing give what they always give.
+    pub fn set_pooling_include_prompt(&mut self, include_prompt: bool) {
+        self.include_prompt = Some(include_prompt);
     }
 
     /// The prompts by name; "query" and "document" are always among them.

@@ -1,7 +1,7 @@
 //! What clones of a model share, and how it is loaded from a folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 
@@ -32,6 +32,8 @@ pub(super) struct Parts {
     pub(super) late_interaction: Arc<LateInteraction>,
     /// The same at other places, where it was needed there.
     twins: Mutex<Vec<Arc<Parts>>>,
+    /// That whose twin it is, if it is one.
+    origin: Weak<Parts>,
 }
 
 impl Parts {
@@ -141,6 +143,7 @@ impl Parts {
             place,
             late_interaction: Arc::new(late_interaction),
             twins: Mutex::default(),
+            origin: Weak::new(),
         })
     }
 
@@ -164,6 +167,8 @@ impl Parts {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
         }
+        // Weights are looked up on the processor, but a device that isn't there is an error all the same.
+        place.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
         // Its class is in tokenizer_config.json: there is no model whose type would say it.
         let tokenizer = Tokenizer::load(module, "", false)?.bare();
@@ -190,16 +195,24 @@ impl Parts {
             place,
             late_interaction: Arc::default(),
             twins: Mutex::default(),
+            origin: Weak::new(),
         }
     }
 
     /// The same at another place: loaded once, and kept.
-    pub(super) fn twin(&self, place: Place) -> Result<Arc<Self>> {
+    pub(super) fn twin(self: &Arc<Self>, place: Place) -> Result<Arc<Self>> {
+        if place == self.place {
+            return Ok(Arc::clone(self));
+        }
+        if let Some(origin) = self.origin.upgrade() {
+            return origin.twin(place);
+        }
         let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(twin) = twins.iter().find(|twin| twin.place == place) {
             return Ok(Arc::clone(twin));
         }
-        let twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, place)?;
+        let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, place)?;
+        twin.origin = Arc::downgrade(self);
         let twin = Arc::new(twin);
         twins.push(Arc::clone(&twin));
         Ok(twin)

@@ -79,6 +79,7 @@ mod tests {
         }
         assert!(std::ptr::eq(&*model.at(place).unwrap().parts, &*twin.parts));
         assert!(std::ptr::eq(&*twin.at(place).unwrap().parts, &*twin.parts));
+        assert!(std::ptr::eq(&*twin.at(model.parts.place).unwrap().parts, &*model.parts));
         assert!(std::ptr::eq(&*model.on(Device::Cpu).unwrap().parts, &*model.parts));
     }
 }

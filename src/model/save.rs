@@ -61,15 +61,14 @@ pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
         Some(entries) => {
             for (i, entry) in entries.iter().enumerate().skip(1) {
                 let path = format!("{i}_{}", entry.kind.name());
-                save_module(entry, model.hidden_size(), Path::new(&path), &mut staged)?;
+                save_module(model, entry, Path::new(&path), &mut staged)?;
                 modules.push(module(i, entry.kind, &path));
             }
         }
         None => {
             let config = JsonFile::read(model.transformer().join("config.json"), "it describes the transformer")?;
             let pooling = pooling(None, model.folder(), &config, model.hidden_size())?;
-            let settings = pooling.to_json(model.hidden_size());
-            staged.write_json("1_Pooling/config.json", &settings)?;
+            staged.write_json("1_Pooling/config.json", &pooling_settings(model, pooling))?;
             modules.push(module(1, ModuleKind::Pooling, "1_Pooling"));
         }
     }
@@ -118,7 +117,13 @@ fn save_first_layers(transformer: &Path, layers: usize, staged: &mut Staged<'_>)
     Weights::open(transformer)?.save(&place, |name| !is_behind(name, layers))
 }
 
-fn save_module(entry: &ModuleEntry, hidden_size: usize, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+/// A pooling module's settings, with what was set since.
+fn pooling_settings(model: &Model, pooling: PoolingConfig) -> Value {
+    let include_prompt = model.include_prompt.unwrap_or(pooling.include_prompt);
+    PoolingConfig { include_prompt, ..pooling }.to_json(model.hidden_size())
+}
+
+fn save_module(model: &Model, entry: &ModuleEntry, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
     let config = path.join("config.json");
     match entry.kind {
@@ -127,9 +132,9 @@ fn save_module(entry: &ModuleEntry, hidden_size: usize, path: &Path, staged: &mu
         ModuleKind::Pooling => {
             let pooling = match &entry.pooling {
                 Some(asked) => asked.clone(),
-                None => PoolingConfig::read(&entry.folder, hidden_size)?,
+                None => PoolingConfig::read(&entry.folder, model.hidden_size())?,
             };
-            staged.write_json(config, &pooling.to_json(hidden_size))
+            staged.write_json(config, &pooling_settings(model, pooling))
         }
         ModuleKind::Dense => {
             let known = ["in_features", "out_features", "bias", "activation_function", "use_residual"];

@@ -48,9 +48,10 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         Size::OF_A_CACHE
     }
 
-    /// The device for this thread alone, as long as it is held, where one thread at a time computes on it.
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        None
+    /// The device for this thread alone, as long as it is held, where one thread at a time computes on it. It is waited for,
+    /// unless the checkpoint says not to.
+    fn turn(&self, _: &dyn Fn() -> Result<()>) -> Result<Option<MutexGuard<'_, ()>>> {
+        Ok(None)
     }
 
     /// What the device must know of where texts begin and end.

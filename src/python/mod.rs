@@ -44,6 +44,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("INSTRUCTORS", crate::model::INSTRUCTORS)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

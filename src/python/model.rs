@@ -242,16 +242,17 @@ impl Model {
         compute(py, None, |observer| model.count_tokens_watched(&inputs(&texts), observer))
     }
 
-    /// A text's chunks: where each begins and ends, in characters.
+    /// A text's chunks, which leave room for the prompt: where each begins and ends, in characters.
     fn chunk(
         &self,
         py: Python<'_>,
         text: PyBackedStr,
         max_tokens: Option<usize>,
         overlap: usize,
+        prompt: &str,
     ) -> PyResult<Vec<(usize, usize)>> {
         let model = self.get();
-        let options = crate::ChunkOptions { max_tokens, overlap };
+        let options = crate::ChunkOptions { max_tokens, overlap, prompt };
         let chunks = compute(py, None, |observer| model.chunk_watched(&text, &options, observer))?;
         // Both rise from chunk to chunk, so that nothing is counted twice.
         let counted = |bytes: &mut dyn Iterator<Item = usize>| {
@@ -332,6 +333,10 @@ impl Model {
     #[getter]
     fn truncate_dim(&self) -> Option<usize> {
         self.get().truncate_dim()
+    }
+
+    fn set_pooling_include_prompt(&self, include_prompt: bool) {
+        self.model.write().unwrap_or_else(PoisonError::into_inner).set_pooling_include_prompt(include_prompt);
     }
 
     /// Columns of an embedding, before truncation by a call.

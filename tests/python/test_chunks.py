@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -87,10 +88,40 @@ def test_what_leaves_no_room_is_refused(options: dict[str, object], word: str) -
         MODELS["bert-mean-normalize"].encode_chunks(["text"], pool="max")  # type: ignore[arg-type]
 
 
-def test_a_prompt_has_room_in_a_chunk() -> None:
-    model = Model(tiny("bert-mean-normalize").model, prompts={"long": "a prompt: a prompt: "}, max_seq_length=60)
-    (rows,) = model.encode_chunks([WORDS * 10], prompt_name="long")
-    room = 60 - (model.count_tokens(model.prompts["long"]) - model.count_tokens(""))
-    assert 0 < room < 60
-    parts = [part for part, _, _ in model.chunk(WORDS * 10, max_tokens=room)]
-    np.testing.assert_array_equal(rows, model.encode(parts, prompt_name="long", truncation="error"))
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("prompt", ["query:", "query: ", "Represent this", "passage"])
+@given(
+    text=st.lists(st.sampled_from(["word", "lamp", "harbour", "🕯️", "日本", "by", "."])).map(" ".join),
+    overlap=st.integers(0, 8),
+)
+@settings(max_examples=20, deadline=None)
+def test_a_prompt_has_room_before_each_chunk(name: str, prompt: str, text: str, overlap: int) -> None:
+    model = MODELS[name]
+    model = copy.copy(model)
+    model.max_seq_length = 30
+    (rows,) = model.encode_chunks([text], prompt=prompt, overlap=overlap, truncation="error")
+    assert len(rows) >= 1
+
+
+@given(text=st.lists(st.sampled_from(["word", "lamp", "harbour", "🕯️", "by", "."])).map(" ".join))
+@settings(max_examples=40, deadline=None)
+def test_an_overlap_makes_no_chunk_too_long(text: str) -> None:
+    model = MODELS["bert-mean-normalize"]
+    parts = [part for part, _, _ in model.chunk(text, max_tokens=12, overlap=9)]
+    assert all(model.count_tokens(part) <= 12 for part in parts)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "binary"},
+        {"output_value": "token_embeddings"},
+        {"output_value": None},
+        {"convert_to_tensor": True},
+        {"convert_to_numpy": False},
+        {"out": np.empty((1, 32), np.float32)},
+    ],
+)
+def test_there_is_a_mean_of_float32_alone(options: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))}: must be .*pool='mean'"):
+        MODELS["bert-mean-normalize"].encode_chunks(["text"], pool="mean", **options)

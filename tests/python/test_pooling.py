@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,3 +55,24 @@ def test_pooling_is_that_of_plain_numpy(pooled: tuple[Model, bool], texts: list[
     for row in model.encode(texts, prompt=prompt, output_value=None):
         want = [reference(mode, row["token_embeddings"], skip) for mode in MODES]
         np.testing.assert_allclose(row["sentence_embedding"], np.concatenate(want), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cache", ["hkunlp/instructor-base", "other/instructor-base"])
+def test_whether_prompts_count_can_be_set_and_goes_with_the_model(tmp_path: Path, cache: str) -> None:
+    text, options = ["a text"], {"prompt": "represent this: "}
+    model = Model(tiny("bert-mean-normalize").model)
+    counted = model.encode(text, **options)
+    model.set_pooling_include_prompt(False)
+    left_out = model.encode(text, **options)
+    assert np.abs(left_out - counted).max() > 1e-3
+    model.save_pretrained(tmp_path / "saved")
+    again = [Model(tmp_path / "saved"), copy.copy(model), pickle.loads(pickle.dumps(model))]
+    for other in again:
+        assert (other.encode(text, **options) == left_out).all()
+    model.set_pooling_include_prompt(True)
+    assert (model.encode(text, **options) == counted).all()
+    # INSTRUCTOR models are known by their names.
+    snapshot = tmp_path / "hub" / f"models--{cache.replace('/', '--')}" / "snapshots" / "main"
+    shutil.copytree(tiny("bert-mean-normalize").model, snapshot)
+    named = Model(cache, cache_folder=tmp_path / "hub", local_files_only=True, revision="main")
+    assert (named.encode(text, **options) == (left_out if cache.startswith("hkunlp") else counted)).all()

@@ -1,6 +1,7 @@
 //! Attention by candle's tensors: for each group of texts of similar lengths a few products, whatever their number. candle
 //! has kernels for packed tokens on CUDA alone, in float16 and bfloat16 alone, and they need sources that its build fetches.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{D, Tensor};
@@ -11,6 +12,11 @@ use super::layout::{Group, Made, forbidden};
 use crate::error::Result;
 use crate::kernels::rows::Rows;
 use crate::ops::{Attention, DeviceBatch, PositionColumns, Queries, Reach, Relative, Rotary};
+
+/// Scores that a GPU holds at once: a gigabyte of float32, and few enough for kernels that count in 32 bits.
+const SCORES_OF_A_GPU: usize = 1 << 28;
+/// The same of a processor: what stays in its caches.
+const SCORES_OF_A_CACHE: usize = 1 << 16;
 
 /// Vectors of positions, `(heads, positions, width)`, where there are any.
 pub(crate) struct Positions {
@@ -33,7 +39,7 @@ impl Portable {
 
     /// The texts of a group.
     fn attend_in(&self, group: &Group, qkv: &Tensor, shape: &Attention<Self>, asking: Queries) -> Result<Tensor> {
-        let Attention { heads, key_value_heads, head_width, scale, .. } = shape;
+        let Attention { heads, key_value_heads, head_width, .. } = shape;
         let (count, length) = (group.count(), group.length);
         let qkv = group.filled(qkv)?.reshape((count, length, (), *head_width))?;
         // (count, heads, length, width)
@@ -49,16 +55,38 @@ impl Portable {
         }
         // Last tokens are at different places, so all ask.
         let places = if asking == Queries::First { 1 } else { length };
-        let queries = queries.narrow(2, 0, places)?.contiguous()?;
         let keys = self.shared(&keys, *heads)?;
+        let scores = if self.device.is_cpu() { SCORES_OF_A_CACHE } else { SCORES_OF_A_GPU };
+        let block = (scores / (count * heads * length).max(1)).clamp(1, places);
+        let blocks = (0..places).step_by(block).map(|first| {
+            let block = first..places.min(first + block);
+            let queries = queries.narrow(2, block.start, block.len())?.contiguous()?;
+            self.attend_from(group, block, shape, [&queries, &keys, &values])
+        });
+        let attended = Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 2)?;
+        let attended = attended.transpose(1, 2)?.reshape((count, places, heads * head_width))?;
+        match asking {
+            Queries::All => group.unfilled(&attended),
+            Queries::First => Ok(attended.squeeze(1)?),
+            Queries::Last => group.last(&attended),
+        }
+    }
 
+    /// Queries from these places, with all keys and values: `(count, heads, queries, width)`.
+    fn attend_from(
+        &self,
+        group: &Group,
+        places: Range<usize>,
+        shape: &Attention<Self>,
+        [queries, keys, values]: [&Tensor; 3],
+    ) -> Result<Tensor> {
         let mut scores = queries.matmul(&keys.t()?.contiguous()?)?;
         if let Relative::Disentangled(positions) = &shape.relative {
-            scores = (scores + self.by_position(group, positions, &queries, &keys)?)?;
+            scores = (scores + self.by_position(group, positions, queries, keys, places.clone())?)?;
         }
-        scores = (scores * f64::from(*scale))?;
+        scores = (scores * f64::from(shape.scale))?;
         if let Relative::Bias(table) = &shape.relative {
-            scores = scores.broadcast_add(&self.biases(group, table, places)?)?;
+            scores = scores.broadcast_add(&self.biases(group, table, places.clone())?)?;
         }
         if shape.reach != Reach::ALL {
             scores = scores.broadcast_add(&self.unseen(group, shape.reach, places)?)?;
@@ -66,13 +94,7 @@ impl Portable {
         if let Some(unattended) = &group.unattended {
             scores = scores.broadcast_add(unattended)?;
         }
-        let attended = softmax_last_dim(&scores)?.matmul(&values)?;
-        let attended = attended.transpose(1, 2)?.reshape((count, places, heads * head_width))?;
-        match asking {
-            Queries::All => group.unfilled(&attended),
-            Queries::First => Ok(attended.squeeze(1)?),
-            Queries::Last => group.last(&attended),
-        }
+        Ok(softmax_last_dim(&scores)?.matmul(values)?)
     }
 
     /// Keys or values, as many times as there are heads of queries for each of theirs.
@@ -105,37 +127,48 @@ impl Portable {
     }
 
     /// Scores' biases by distance, `(heads, queries, keys)`.
-    fn biases(&self, group: &Group, table: &Tensor, queries: usize) -> Result<Tensor> {
-        group.make(Made::Biases(table.id(), queries), || {
+    fn biases(&self, group: &Group, table: &Tensor, queries: Range<usize>) -> Result<Tensor> {
+        group.make(Made::Biases(table.id(), queries.start, queries.end), || {
             let (heads, columns) = table.dims2()?;
             let longest = columns.div_ceil(2);
             let column = |query: usize, key: usize| (key + longest - 1).saturating_sub(query).min(columns - 1) as u32;
-            let index = self.index(queries, group.length, column)?.flatten_all()?;
-            Ok(table.index_select(&index, 1)?.reshape((heads, queries, group.length))?)
+            let index = self.index(queries.clone(), group.length, column)?.flatten_all()?;
+            Ok(table.index_select(&index, 1)?.reshape((heads, queries.len(), group.length))?)
         })
     }
 
     /// `-infinity` for the keys that a query doesn't see, else 0: `(queries, keys)`.
-    fn unseen(&self, group: &Group, reach: Reach, queries: usize) -> Result<Tensor> {
-        group.make(Made::Unseen(reach, queries), || {
-            let keys = group.length;
+    fn unseen(&self, group: &Group, reach: Reach, queries: Range<usize>) -> Result<Tensor> {
+        group.make(Made::Unseen(reach, queries.start, queries.end), || {
+            let (count, keys) = (queries.len(), group.length);
             let row = |query| (0..keys).map(move |key| forbidden(!reach.seen(query, keys).contains(&key)));
-            let scores = (0..queries).flat_map(row).collect::<Vec<_>>();
-            Ok(Tensor::from_vec(scores, (queries, keys), &self.device)?.to_dtype(self.dtype)?)
+            let scores = queries.flat_map(row).collect::<Vec<_>>();
+            Ok(Tensor::from_vec(scores, (count, keys), &self.device)?.to_dtype(self.dtype)?)
         })
     }
 
     /// Scores of content with position and of position with content, `(count, heads, queries, keys)`.
-    fn by_position(&self, group: &Group, positions: &Positions, queries: &Tensor, keys: &Tensor) -> Result<Tensor> {
+    fn by_position(
+        &self,
+        group: &Group,
+        positions: &Positions,
+        queries: &Tensor,
+        keys: &Tensor,
+        places: Range<usize>,
+    ) -> Result<Tensor> {
         let (count, heads, asking, _) = queries.dims4()?;
         let columns = &positions.columns;
-        let index = group.make(Made::Columns(Arc::as_ptr(columns) as usize, asking), || {
-            self.index(asking, group.length, |query, key| columns.of(query, key) as u32)
+        let index = group.make(Made::Columns(Arc::as_ptr(columns) as usize, places.start, places.end), || {
+            self.index(places, group.length, |query, key| columns.of(query, key) as u32)
         })?;
+        // A head's rows of all texts at once: vectors of positions are the same for all.
         let gather = |x: &Tensor, vectors: &Tensor, index: &Tensor| -> Result<Tensor> {
-            let products = x.contiguous()?.broadcast_matmul(&vectors.t()?.contiguous()?)?;
-            let index = index.expand((count, heads, index.dim(0)?, index.dim(1)?))?.contiguous()?;
-            Ok(products.gather(&index, D::Minus1)?)
+            let (rows, others) = index.dims2()?;
+            let x = x.transpose(0, 1)?.reshape((heads, count * rows, ()))?;
+            let products = x.matmul(&vectors.t()?.contiguous()?)?;
+            let index = index.expand((heads, count, rows, others))?.reshape((heads, count * rows, others))?;
+            let scores = products.gather(&index, D::Minus1)?.reshape((heads, count, rows, others))?;
+            Ok(scores.transpose(0, 1)?.contiguous()?)
         };
         let mut scores = Tensor::zeros((count, heads, asking, group.length), self.dtype, &self.device)?;
         if let Some(vectors) = &positions.keys {
@@ -148,9 +181,10 @@ impl Portable {
     }
 
     /// A number for each query and key, `(queries, keys)`.
-    fn index(&self, queries: usize, keys: usize, number: impl Fn(usize, usize) -> u32) -> Result<Tensor> {
-        let numbers = (0..queries).flat_map(|query| (0..keys).map(move |key| (query, key)));
+    fn index(&self, queries: Range<usize>, keys: usize, number: impl Fn(usize, usize) -> u32) -> Result<Tensor> {
+        let count = queries.len();
+        let numbers = queries.flat_map(|query| (0..keys).map(move |key| (query, key)));
         let numbers = numbers.map(|(query, key)| number(query, key)).collect::<Vec<_>>();
-        Ok(Tensor::from_vec(numbers, (queries, keys), &self.device)?)
+        Ok(Tensor::from_vec(numbers, (count, keys), &self.device)?)
     }
 }

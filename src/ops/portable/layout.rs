@@ -36,12 +36,12 @@ pub(super) enum Made {
     /// Of rotary positions, by where they are in memory.
     Cosines(usize),
     Sines(usize),
-    /// Of the table of biases, for that many queries.
-    Biases(TensorId, usize),
-    /// Of position columns, by where they are in memory, for that many queries.
-    Columns(usize, usize),
-    /// Keys that some queries don't see.
-    Unseen(Reach, usize),
+    /// Of the table of biases, for queries from there to there.
+    Biases(TensorId, usize, usize),
+    /// Of position columns, by where they are in memory, for such queries.
+    Columns(usize, usize, usize),
+    /// Keys that such queries don't see.
+    Unseen(Reach, usize, usize),
     /// The last row of each text.
     Last,
 }

@@ -4,7 +4,8 @@ mod attention;
 mod layout;
 mod pool;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
@@ -18,6 +19,9 @@ use crate::weights::Array;
 
 use attention::Positions;
 use layout::Layout;
+
+/// How often a device that computes for another thread is asked for.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// A device of candle's, and the numbers that it computes in. Sums of many numbers, norms above all, are float32 in any
 /// case.
@@ -110,8 +114,19 @@ impl Ops for Portable {
         if self.device.is_cpu() { Size::OF_A_CACHE } else { Size::OF_A_GPU }
     }
 
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        (!self.device.is_cpu()).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
+    fn turn(&self, checkpoint: &dyn Fn() -> Result<()>) -> Result<Option<MutexGuard<'_, ()>>> {
+        if self.device.is_cpu() {
+            return Ok(None);
+        }
+        loop {
+            match self.turn.try_lock() {
+                Ok(turn) => return Ok(Some(turn)),
+                Err(TryLockError::Poisoned(turn)) => return Ok(Some(turn.into_inner())),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            checkpoint()?;
+            std::thread::sleep(PATIENCE);
+        }
     }
 
     fn layout(&self, batch: &Batch) -> Result<Layout> {
