@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    ScoreFunction = str | Callable[[Any, Any], Any]
+    _ScoreFunction = str | Callable[[Any, Any], Any]
 
 
 def cos_sim(a: Any, b: Any) -> NDArray[np.float32]:
@@ -67,7 +67,7 @@ _FUNCTIONS: dict[Callable[..., Any], str] = {
 }
 
 
-def score_function_of(function: ScoreFunction) -> ScoreFunction:
+def score_function_of(function: _ScoreFunction) -> _ScoreFunction:
     """Return the core's name of a score function, or a callable that the core does not have."""
     if isinstance(function, str):
         _arguments.one_of("score_function", function, tuple(_NAMES))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rushlight._model import Model
-    from rushlight._scores import ScoreFunction
+    from rushlight._scores import _ScoreFunction
 
 __all__ = [
     "community_detection",
@@ -68,7 +68,7 @@ def semantic_search(
     query_chunk_size: int = 100,
     corpus_chunk_size: int = 500_000,
     top_k: int = 10,
-    score_function: ScoreFunction = cos_sim,
+    score_function: _ScoreFunction = cos_sim,
     *,
     corpus_precision: str = "float32",
     ranges: Any = None,
@@ -156,7 +156,7 @@ def paraphrase_mining(
     corpus_chunk_size: int = 100_000,
     max_pairs: int = 500_000,
     top_k: int = 100,
-    score_function: ScoreFunction = cos_sim,
+    score_function: _ScoreFunction = cos_sim,
 ) -> list[list[Any]]:
     """Embed sentences and find the most similar pairs of them; see `paraphrase_mining_embeddings`."""
     embeddings = model.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
@@ -171,7 +171,7 @@ def paraphrase_mining_embeddings(
     corpus_chunk_size: int = 100_000,
     max_pairs: int = 500_000,
     top_k: int = 100,
-    score_function: ScoreFunction = cos_sim,
+    score_function: _ScoreFunction = cos_sim,
 ) -> list[list[Any]]:
     """Find the most similar pairs among each embedding and its `top_k` most similar others.
 
