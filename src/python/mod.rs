@@ -44,6 +44,9 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // The first use of numpy looks for its interface, by Python code in which Ctrl-C would be a panic: not in a call
+        // that someone waits for.
+        numpy::dtype::<f32>(module.py());
         module.add("INSTRUCTORS", crate::model::INSTRUCTORS)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

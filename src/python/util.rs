@@ -14,34 +14,48 @@ use crate::util;
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(super) struct Corpus<'py> {
-    values: Values<'py>,
+    values: Bound<'py, PyAny>,
     precision: String,
     ranges: Option<PyReadonlyArray2<'py, f32>>,
 }
 
-#[derive(FromPyObject)]
-enum Values<'py> {
+/// The same, read.
+enum Rows<'py> {
     Float32(PyReadonlyArray2<'py, f32>),
-    Int8(PyReadonlyArray2<'py, i8>),
-    Uint8(PyReadonlyArray2<'py, u8>),
+    Signed(PyReadonlyArray2<'py, i8>, Ranges<'py>),
+    Unsigned(PyReadonlyArray2<'py, u8>, Ranges<'py>),
 }
 
-impl Corpus<'_> {
-    /// As the searches take it, of `dim` dimensions.
-    fn view(&self, py: Python<'_>, dim: usize) -> PyResult<util::Corpus<'_>> {
-        let (bytes, rows): (Bytes<'_>, usize) = match &self.values {
-            Values::Float32(rows) => return Ok(view(rows)?.into()),
-            Values::Int8(rows) => (rows.as_slice()?.into(), rows.shape()[0]),
-            Values::Uint8(rows) => (rows.as_slice()?.into(), rows.shape()[0]),
-        };
-        let precision: Precision = self.precision.parse().into_python(py)?;
-        Ok(match (precision, &self.ranges) {
-            (Precision::Int8 | Precision::Uint8, Some(ranges)) => {
-                let ranges = view(ranges)?;
-                Levels::of_bytes(bytes, rows, (ranges.row(0), ranges.row(1))).into()
-            }
-            _ => Bits::of_bytes(bytes, rows, dim).into(),
+/// Those of levels; bits have none.
+type Ranges<'py> = Option<PyReadonlyArray2<'py, f32>>;
+
+impl<'py> Corpus<'py> {
+    /// By its precision: an array that is tried as one type after the other may swallow Ctrl-C, which comes while PyO3
+    /// writes down why it is none of the first.
+    fn read(self) -> PyResult<Rows<'py>> {
+        let Self { values, precision, ranges } = self;
+        let precision: Precision = precision.parse().into_python(values.py())?;
+        Ok(match precision {
+            Precision::Float32 => Rows::Float32(values.extract()?),
+            Precision::Int8 => Rows::Signed(values.extract()?, ranges),
+            Precision::Uint8 => Rows::Unsigned(values.extract()?, ranges),
+            Precision::Binary => Rows::Signed(values.extract()?, None),
+            Precision::Ubinary => Rows::Unsigned(values.extract()?, None),
         })
+    }
+}
+
+impl Rows<'_> {
+    /// As the searches take them, of `dim` dimensions.
+    fn view(&self, dim: usize) -> PyResult<util::Corpus<'_>> {
+        let (bytes, rows, ranges): (Bytes<'_>, _, _) = match self {
+            Self::Float32(rows) => return Ok(view(rows)?.into()),
+            Self::Signed(rows, ranges) => (rows.as_slice()?.into(), rows.shape()[0], ranges),
+            Self::Unsigned(rows, ranges) => (rows.as_slice()?.into(), rows.shape()[0], ranges),
+        };
+        let Some(ranges) = ranges else { return Ok(Bits::of_bytes(bytes, rows, dim).into()) };
+        let ranges = view(ranges)?;
+        Ok(Levels::of_bytes(bytes, rows, (ranges.row(0), ranges.row(1))).into())
     }
 }
 
@@ -60,9 +74,10 @@ pub(super) fn semantic_search<'py>(
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let kind: Similarity = name.parse().into_python(py)?;
     let queries = view(&queries)?;
-    let corpus = corpus.view(py, queries.columns())?;
-    let candidates =
-        candidates.as_ref().map(|(count, rows)| Ok::<_, PyErr>((*count, rows.view(py, queries.columns())?)));
+    let corpus = corpus.read()?;
+    let corpus = corpus.view(queries.columns())?;
+    let candidates = candidates.map(|(count, rows)| rows.read().map(|rows| (count, rows))).transpose()?;
+    let candidates = candidates.as_ref().map(|(count, rows)| Ok::<_, PyErr>((*count, rows.view(queries.columns())?)));
     let candidates = candidates.transpose()?;
     let (columns, ids, scores) = compute(py, None, |observer| {
         let run = Run::watched_by(observer)?;
