@@ -26,26 +26,32 @@ impl WithSimd for Distances<'_> {
     // The instruction sets differ in how they count a word's bits; the compiler knows.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let (words, rest) = self.query.as_chunks::<8>();
-        for (row, out) in self.rows.chunks_exact(self.query.len()).zip(self.out) {
-            let (row_words, row_rest) = row.as_chunks::<8>();
-            let count = words.iter().zip(row_words).map(|(a, b)| differing(*a, *b)).sum::<u32>();
-            *out = (count + differing(word(rest), word(row_rest))) as f32;
+        let Self { query, rows, out } = self;
+        let (words, rest) = query.as_chunks::<8>();
+        let last = last_word(query);
+        // Of the last word those bytes that the words before it lack: the higher ones of a little-endian number.
+        let shift = 8 * (8 - rest.len() as u32);
+        for (row, out) in rows.chunks_exact(query.len()).zip(out) {
+            let (row_words, _) = row.as_chunks::<8>();
+            let mut count = 0;
+            for (a, b) in words.iter().zip(row_words) {
+                count += (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b)).count_ones();
+            }
+            if !rest.is_empty() {
+                count += ((last ^ last_word(row)) >> shift).count_ones();
+            }
+            *out = count as f32;
         }
     }
 }
 
+/// The last eight bytes; where there are fewer, zeros before them.
 #[inline(always)]
-fn differing(a: [u8; 8], b: [u8; 8]) -> u32 {
-    (u64::from_ne_bytes(a) ^ u64::from_ne_bytes(b)).count_ones()
-}
-
-/// Fewer than eight bytes, filled up with zeros.
-#[inline(always)]
-fn word(rest: &[u8]) -> [u8; 8] {
-    let mut word = [0; 8];
-    word.iter_mut().zip(rest).for_each(|(word, byte)| *word = *byte);
-    word
+fn last_word(row: &[u8]) -> u64 {
+    match row.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => row.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)) << (8 * (8 - row.len())),
+    }
 }
 
 #[cfg(test)]
