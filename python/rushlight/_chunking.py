@@ -121,5 +121,5 @@ def _check_mean(options: dict[str, Any]) -> None:
     }
     for name, value in plain.items():
         given = options.get(name, value)
-        if given is not value and given != value:
+        if given is not value if value is None else given != value:
             raise InvalidArgumentError(f"{name}: must be {value!r} with pool='mean', got {given!r}")
