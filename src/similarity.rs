@@ -176,6 +176,18 @@ fn tile_rows(width: usize) -> usize {
     ((1 << 19) / width).clamp(1, 512)
 }
 
+/// So many rows are compared faster than others are read: those come in pieces that stay in the first-level cache while
+/// their norms are taken, and their products.
+const FEW: usize = 16;
+
+/// Numbers of such a piece: 32 KiB.
+const FIRST_LEVEL: usize = 1 << 13;
+
+/// How many rows of the right side are compared at once with `rows` rows of the left one.
+fn piece_rows(rows: usize, width: usize) -> usize {
+    if rows <= FEW { (FIRST_LEVEL / width).max(1) } else { tile_rows(width) }
+}
+
 /// A part of the rows of each side, and the pieces of the result's rows for their scores.
 struct Tile<'a> {
     a: &'a [f32],
@@ -203,10 +215,15 @@ fn tiles<'a>(
 
 impl Tile<'_> {
     fn compare(self, kind: Similarity, isa: Isa, width: usize) {
+        let Self { a, b, mut out } = self;
         let mut scratch = Scratch::default();
-        let scores = scratch.scores(kind, isa, self.a, self.b, width);
-        for (out, scores) in self.out.into_iter().zip(scores.chunks_exact(self.b.len() / width)) {
-            out.copy_from_slice(scores);
+        let step = piece_rows(out.len(), width);
+        for (b, first) in b.chunks(step * width).zip((0..).step_by(step)) {
+            let columns = b.len() / width;
+            let scores = scratch.scores(kind, isa, a, b, width);
+            for (out, scores) in out.iter_mut().zip(scores.chunks_exact(columns)) {
+                out[first..first + columns].copy_from_slice(scores);
+            }
         }
     }
 }
@@ -241,7 +258,7 @@ pub(crate) fn visit(
         let a = a.some_rows(row, size);
         let (mut scratch, mut buffer) = (Scratch::default(), Buffer::default());
         let end = b.rows().min(column + size);
-        let step = if a.rows <= FEW { (FIRST_LEVEL / width.max(1)).max(1) } else { size };
+        let step = piece_rows(a.rows, width.max(1));
         for column in (column..end).step_by(step) {
             let columns = step.min(end - column);
             if width == 0 {
@@ -254,13 +271,6 @@ pub(crate) fn visit(
         Ok(())
     })
 }
-
-/// So many rows are compared faster than others are read: those come in pieces that stay in the first-level cache while
-/// their norms are taken, and their products.
-const FEW: usize = 16;
-
-/// Numbers of such a piece: 32 KiB.
-const FIRST_LEVEL: usize = 1 << 13;
 
 #[cfg(test)]
 mod tests;

@@ -144,6 +144,29 @@ fn a_score_has_the_same_bits_alone_pairwise_and_on_any_number_of_threads() {
 }
 
 #[test]
+fn a_few_rows_have_the_scores_that_they_have_among_many() {
+    // Rows come in pieces of 81 where they are compared with few.
+    let (a, b) = (Matrix::new(40, 100, noise(4_000, 1)).unwrap(), Matrix::new(1_100, 100, noise(110_000, 2)).unwrap());
+    for kind in Similarity::ALL {
+        let all = similarity(kind, a.view(), b.view(), run(best(), 2)).unwrap();
+        for count in [1, 16, 17] {
+            let few = a.view().some_rows(3, count);
+            let scores = similarity(kind, few, b.view(), run(best(), 2)).unwrap();
+            assert_eq!(scores.as_slice(), &all.as_slice()[3 * 1_100..][..count * 1_100], "{kind} {count}");
+            let visited = std::sync::Mutex::new(vec![f32::NAN; count * 1_100]);
+            visit(kind, few, &b.view(), run(best(), 2), |part| {
+                for (i, row) in part.scores.chunks_exact(part.columns).enumerate() {
+                    let first = (part.row + i) * 1_100 + part.column;
+                    visited.lock().unwrap()[first..][..part.columns].copy_from_slice(row);
+                }
+            })
+            .unwrap();
+            assert_eq!(visited.into_inner().unwrap(), scores.as_slice(), "{kind} {count}");
+        }
+    }
+}
+
+#[test]
 fn many_rows_agree_with_float64_too() {
     let (a, b) = many();
     for kind in Similarity::ALL {
