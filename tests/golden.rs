@@ -45,20 +45,22 @@ fn small_models() {
     }
 }
 
-/// On a processor candle has products of float16, so that what GPUs do with it is tested here; it has none of bfloat16.
+/// candle's ops on the processor stand for those on GPUs, where half precision is for.
 #[test]
 fn small_models_in_half_precision() {
-    let half = LoadOptions { dtype: Dtype::Float16, ..portable() };
-    for case in tiny_cases() {
-        let embeddings = encode(&load(&case, &half), &case.texts);
-        let largest = case.expected.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
-        let error = case.largest_difference(&embeddings) / largest;
-        // Its steps are 5e-4 of a number.
-        assert!(error > 1e-6 && error < 0.05, "{}: {error:e} of the largest", case.name);
+    // Steps of a number are 5e-4 and 4e-3 of it.
+    for (dtype, most) in [(Dtype::Float16, 0.05), (Dtype::BFloat16, 0.3)] {
+        let half = LoadOptions { dtype, ..portable() };
+        let mut largest_error: f64 = 0.0;
+        for case in tiny_cases() {
+            let embeddings = encode(&load(&case, &half), &case.texts);
+            let largest = case.expected.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
+            let error = case.largest_difference(&embeddings) / largest;
+            assert!(error > 1e-6 && error < most, "{} in {dtype}: {error:e} of the largest", case.name);
+            largest_error = largest_error.max(error);
+        }
+        println!("{dtype}: {largest_error:.1e} of the largest number");
     }
-    let brain = LoadOptions { dtype: Dtype::BFloat16, ..portable() };
-    let error = Model::from_dir_with(tiny("bert-mean-normalize").model, &brain).unwrap_err().to_string();
-    assert!(error.contains("can't compute in dtype bfloat16"), "{error}");
 }
 
 #[test]
