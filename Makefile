@@ -93,7 +93,7 @@ lint-python: $(TOOLS) ## ruff and mypy
 
 .PHONY: lint-stubs
 lint-stubs: $(PACKAGE) ## Hold the type stubs against the built module
-	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml rushlight
+	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml rushlight._core
 
 .PHONY: lint-workflows
 lint-workflows: $(TOOLS) ## Hold the workflow files against their schema
