@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 from rushlight._cli import parser, streams
 from rushlight.exceptions import RushlightError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-# As shells say it of a program that SIGINT, or SIGPIPE, ended.
+# As shells say it of a program that SIGINT, SIGPIPE, or SIGTERM ended.
 _INTERRUPTED = 130
 _NOBODY_READS = 141
+_TERMINATED = 143
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come: files are closed on the way out."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 where something is wrong, which is said in one line on stderr; 130 after Ctrl-C; 141 where whoever read the
-        output has gone, as `head` does.
+        output has gone, as `head` does; 143 after SIGTERM.
 
     Raises
     ------
@@ -38,19 +46,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(format="rushlight: %(message)s")  # what the library warns of
     try:
-        try:
-            command = parser.parse(arguments)
-            command.run(command)
-        finally:
-            streams.flush()
+        with _terminable():
+            try:
+                command = parser.parse(arguments)
+                command.run(command)
+            finally:
+                streams.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except _Terminated:
+        return _TERMINATED
     except BrokenPipeError:
         return _NOBODY_READS
     except (RushlightError, OSError) as error:
         sys.stderr.write(f"rushlight: error: {_said(error)}\n")
         return 1
     return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise, where it can: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise _Terminated
 
 
 def _said(error: Exception) -> str:

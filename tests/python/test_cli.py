@@ -198,8 +198,9 @@ def interruptible():
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
 @pytest.mark.parametrize("kind", ["npy", "jsonl", "parquet"])
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_leaves_what_was_written(tmp_path: Path, kind: str, model) -> None:
+def test_signals_leave_what_was_written(tmp_path: Path, kind: str, sent: int, status: int, model) -> None:
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     out = tmp_path / f"out.{kind}"
@@ -213,9 +214,9 @@ def test_ctrl_c_leaves_what_was_written(tmp_path: Path, kind: str, model) -> Non
                 if out.exists() and size not in {-1, out.stat().st_size}:
                     break
                 size = out.stat().st_size if out.exists() else -1
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         _, err = process.communicate()
-    assert (process.returncode, err) == (130, b"")
+    assert (process.returncode, err) == (status, b"")
     if kind == "npy":
         rows = np.load(out)
     elif kind == "jsonl":

@@ -282,3 +282,56 @@ print(peak() - before)
     # The embeddings alone are 5 MB. ru_maxrss is in KiB, on macOS in bytes.
     assert int(done.stdout) < 3_000 * (1024 if sys.platform == "darwin" else 1), done
     assert np.load(tmp_path / "out.npy", mmap_mode="r").shape == (40_000, 32)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file has another identity there")
+def test_an_input_that_is_the_standard_one_is_not_written_over(tmp_path: Path) -> None:
+    place = tmp_path / "in.jsonl"
+    place.write_text('{"text": "a"}\n')
+    with place.open("rb") as file, started("encode", MODEL, "--format", "jsonl", "-o", place, stdin=file) as process:
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert b"is read" in err
+    assert place.read_text() == '{"text": "a"}\n'
+
+
+@pytest.mark.parametrize(
+    ("stdin", "words", "said"),
+    [
+        ('{"other": "a"}', ["--format", "jsonl"], "'text'"),
+        ("one text", ["--precision", "int8"], "several texts"),
+        ("a\n\ud800", [], "surrogate|half|UTF-8"),
+    ],
+)
+def test_what_is_there_is_not_written_over_before_there_is_something(command, tmp_path, stdin, words, said) -> None:
+    place = tmp_path / "out.npy"
+    place.write_bytes(b"good")
+    done = command("encode", MODEL, "-o", place, *words, stdin=stdin.encode("utf-8", "surrogatepass"))
+    assert re.search(said, done.error)
+    assert place.read_bytes() == b"good"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_fields_that_no_file_holds_are_named(command, tmp_path, kind) -> None:
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    stdin = json.dumps({"text": "a", "x": "\ud800"})
+    done = command("encode", MODEL, "--format", "jsonl", "-o", tmp_path / f"out.{kind}", stdin=stdin)
+    assert re.search("half a character|surrogates", done.error)
+    if kind == "jsonl":
+        done = command(
+            "encode", MODEL, "--format", "jsonl", "-o", tmp_path / "out.jsonl", stdin='{"text": "a", "x": NaN}'
+        )
+        assert "finite" in done.error
+
+
+def test_a_broken_parquet_is_said_in_a_line(command, tmp_path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
+    place = tmp_path / "in.parquet"
+    parquet.write_table(arrow.table({"text": [f"text {i}" for i in range(5000)]}), place, compression="none")
+    data = bytearray(place.read_bytes())
+    data[4:2000] = bytes(1996)
+    place.write_bytes(data)
+    done = command("encode", MODEL, place, "-o", tmp_path / "out.npy")
+    assert re.search("in.parquet: after row 0: can't be read", done.error)

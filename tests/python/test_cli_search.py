@@ -274,3 +274,17 @@ def test_example(line: str, corpus: Path, tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout or " -o " in line or line.startswith("rushlight cluster")
+
+
+def test_stdin_is_not_two_things_and_an_npz_is_no_npy(command, tmp_path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((1, 32), np.float32))
+    done = command("search", MODEL, tmp_path / "a.npy", "--texts", "-", stdin="a")
+    assert "can't be both --texts and the queries" in done.error
+    with (tmp_path / "b.npy").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    assert "must be an npy of one array" in command("search", MODEL, tmp_path / "b.npy", "query").error
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "empty.txt").write_text("")
+    words = ["--files", tmp_path / "a.txt", tmp_path / "empty.txt", "-o", tmp_path / "s.parquet"]
+    assert "parquet has no rows without numbers" in command("similarity", MODEL, *words).error

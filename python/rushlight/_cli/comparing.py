@@ -78,6 +78,7 @@ def _all_with_all(model: Model, a: Source, b: Source, arguments: argparse.Namesp
     chunks = embedding.stream(model, a, arguments)
     others = embedding.embed(model, b.texts(), arguments, **embedding.prompts(arguments))
     like = np.empty((0, len(others)), np.float32)
+    chunks = writing.begun(chunks)
     with writing.output(arguments, "scores", like, places) as writer:
         for fields, embeddings in chunks:
             writer.write(fields, model.similarity(embeddings, others))

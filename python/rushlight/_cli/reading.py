@@ -154,9 +154,18 @@ def _separated(delimiter: str, source: Source) -> Iterator[tuple[str, dict[str, 
 
 def _parquet(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
     batches = _parquet_file(source).iter_batches(batch_size=1000)
-    rows = (fields for batch in batches for fields in batch.to_pylist())
-    for number, fields in enumerate(rows, 1):
-        yield f"{source.name}: row {number}", fields
+    number = 0
+    while True:
+        try:
+            batch = next(batches, None)
+            rows = [] if batch is None else batch.to_pylist()
+        except (_arguments.pyarrow().ArrowException, OSError) as error:
+            raise InvalidInputError(f"{source.name}: after row {number}: can't be read: {error}") from error
+        if batch is None:
+            return
+        for fields in rows:
+            number += 1
+            yield f"{source.name}: row {number}", fields
 
 
 def _parquet_file(source: Source) -> Any:

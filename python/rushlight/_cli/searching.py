@@ -93,6 +93,8 @@ def _check(arguments: argparse.Namespace, *, ready: bool) -> None:
         raise InvalidArgumentError("--queries: QUERY is given, too")
     if arguments.corpus == "-" and not arguments.query and arguments.queries in {None, "-"}:
         raise InvalidArgumentError("stdin: can't be both CORPUS and the queries")
+    if arguments.texts == "-" and not arguments.query and arguments.queries in {None, "-"}:
+        raise InvalidArgumentError("stdin: can't be both --texts and the queries")
     for option in ("texts", "rescore"):
         if getattr(arguments, option) and not ready:
             raise InvalidArgumentError(f"--{option}: belongs to an npy of embeddings, not to {arguments.corpus}")
@@ -105,9 +107,11 @@ def _check(arguments: argparse.Namespace, *, ready: bool) -> None:
 def _ready(place: str) -> NDArray[Any]:
     """Return the embeddings of an npy, which stay in the file until they are looked at."""
     try:
-        embeddings: NDArray[Any] = np.load(place, mmap_mode="r")
+        embeddings = np.load(place, mmap_mode="r")
     except (ValueError, EOFError) as error:
         raise InvalidInputError(f"{place}: must be an npy: {error}") from error
+    if not isinstance(embeddings, np.ndarray):
+        raise InvalidInputError(f"{place}: must be an npy of one array, is an npz")
     return embeddings
 
 

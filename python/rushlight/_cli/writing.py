@@ -1,11 +1,18 @@
-"""Numbers into files, as they come: after each write all that was written can be read, whatever ends the program."""
+"""Numbers into files, as they come.
+
+After each write all that was written can be read, whatever ends the program; a parquet, whose index comes last, unless
+it is killed.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from contextlib import closing, contextmanager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -15,10 +22,13 @@ from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
+
+
+_T = TypeVar("_T")
 
 
 class Writer:
@@ -95,7 +105,11 @@ class _Lines(Writer):
     def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
         rows = values.reshape(len(values), -1).tolist()
         lines = (self._line(names, self._form % tuple(row)) for names, row in zip(fields, rows, strict=True))
-        self.file.write("".join(lines).encode())
+        try:
+            data = "".join(lines).encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(f"a field holds half a character, {error.object[error.start]!r}") from error
+        self.file.write(data)
         self.file.flush()
 
     def _line(self, fields: dict[str, Any], numbers: str) -> str:
@@ -117,7 +131,12 @@ class _Jsonl(_Lines):
     def _line(self, fields: dict[str, Any], numbers: str) -> str:
         self._check_fields(fields)
         # What json makes of a list of numbers is right, too, but takes three times as long and is half as long again.
-        before = json.dumps(fields, ensure_ascii=False, default=_json)[1:-1]
+        try:
+            before = json.dumps(fields, ensure_ascii=False, allow_nan=False, default=_json)[1:-1]
+        except InvalidInputError:
+            raise
+        except ValueError as error:
+            raise InvalidInputError("jsonl: a field is not a finite number, and JSON has no others") from error
         return f'{{{before}{", " if before else ""}"{self.column}": {numbers}}}\n'
 
 
@@ -134,6 +153,8 @@ class _Parquet(Writer):
     def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
         super().__init__(file, column, like)
         self._arrow = _arguments.pyarrow()
+        if like.shape[1:] == (0,):
+            raise InvalidInputError(f"{column}: parquet has no rows without numbers")
         number = self._arrow.from_numpy_dtype(like.dtype)
         kind = number if like.ndim == 1 else self._arrow.list_(number, like.shape[1])
         self._added = self._arrow.field(column, kind)
@@ -142,18 +163,21 @@ class _Parquet(Writer):
 
     def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
         if self._writer is None:
-            self._open(self._arrow.Table.from_pylist(fields).schema)
+            self._open(self._table(fields).schema)
         strange = {name for row in fields for name in row}.difference(self._schema.names)
         if strange:
             raise InvalidInputError(f"parquet: not all texts have a field {min(strange)!r}; jsonl takes them")
-        try:
-            table = self._arrow.Table.from_pylist(fields, self._schema)
-        except self._arrow.ArrowException as error:
-            raise InvalidInputError(f"parquet: fields must have the types of the first texts'; {error}") from error
+        table = self._table(fields, self._schema)
         numbers = self._arrow.array(values.reshape(-1))
         if values.ndim == 2:
             numbers = self._arrow.FixedSizeListArray.from_arrays(numbers, values.shape[1])
         self._writer.write_table(table.append_column(self._added, numbers))
+
+    def _table(self, fields: list[dict[str, Any]], schema: Any = None) -> Any:
+        try:
+            return self._arrow.Table.from_pylist(fields, schema)
+        except (self._arrow.ArrowException, UnicodeEncodeError) as error:
+            raise InvalidInputError(f"parquet: fields must have the types of the first texts'; {error}") from error
 
     def close(self) -> None:
         if self._writer is None:
@@ -181,6 +205,23 @@ def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.set_defaults(stdout_format=kind)
 
 
+def begun(chunks: Iterable[_T]) -> Iterator[_T]:
+    """Return an iterator of the same, of which the first is there: its error comes before anything is written over."""
+    iterator = iter(chunks)
+    first = list(islice(iterator, 1))
+    return chain(first, iterator)
+
+
+def _is_read(place: Path, name: str) -> bool:
+    """Whether a file is the input of that name, which may be the standard one."""
+    if name != "-":
+        return place.samefile(name)
+    try:
+        return os.path.samestat(os.fstat(sys.stdin.fileno()), place.stat())
+    except (OSError, ValueError):  # no file, but something that is read like one
+        return False
+
+
 @contextmanager
 def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], inputs: list[str]) -> Iterator[Writer]:
     """Open what is asked for; `inputs` are the files that are read meanwhile, and further arguments are `Writer`'s.
@@ -197,7 +238,7 @@ def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], input
     if kind is None:
         known = ", ".join(_WRITERS)
         raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
-    if place is not None and place.exists() and any(place.samefile(name) for name in inputs if name != "-"):
+    if place is not None and place.exists() and any(_is_read(place, name) for name in inputs):
         raise InvalidArgumentError(f"{place}: is read; it can't be written meanwhile")
     if kind == "parquet" and place is not None:
         _arguments.pyarrow()  # before what is there is written over
