@@ -60,7 +60,7 @@ class Code(NamedTuple):
         """Return what the bytes of embeddings of this code stand for, `(n, dim)`: of bits 1 and -1."""
         levels = values.view(np.uint8) ^ np.uint8(0x80 if self.precision in _SIGNED else 0)
         if self.precision in _BITS:
-            return np.unpackbits(levels, axis=1).astype(np.float32) * 2 - 1
+            return np.unpackbits(levels, axis=1, count=self.dim).astype(np.float32) * 2 - 1
         low, high = self.bounds(name)
         step = (high - low) / np.float32(255)
         numbers: NDArray[np.float32] = low + levels.astype(np.float32) * np.where(step == 0, np.float32(1), step)
@@ -79,7 +79,7 @@ def search(
     queries = packed(name, query_embeddings, precision) if quantized else _arguments.matrix(name, query_embeddings)
     if queries.shape == (0, 0):
         return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
-    dim = queries.shape[1] * (8 if quantized and precision in _BITS else 1)
+    dim = _dimensions(queries.shape[1], options) if quantized and precision in _BITS else queries.shape[1]
     code = Code(precision, dim, ranges_of(options.ranges, options.calibration_embeddings, dim))
     if code.ranges is not None and precision in _BITS and not is_quantized(options.rescore_embeddings):
         raise InvalidArgumentError(f"ranges: are of int8 and uint8, and embeddings of {precision!r} have none")
@@ -89,6 +89,13 @@ def search(
         queries = code.numbers(name, queries)
     candidates = None if against is None else (min(top_k * options.rescore_multiplier, 2**62), against)
     return _core.semantic_search(score, queries, corpus, top_k, candidates)
+
+
+def _dimensions(columns: int, options: Options) -> int:
+    """Return how many dimensions bytes of bits have: those of the embeddings to score again with, if they fit."""
+    embeddings = options.rescore_embeddings
+    width = np.shape(embeddings)[-1] if embeddings is not None and not is_quantized(embeddings) else 8 * columns
+    return width if -(-width // 8) == columns else 8 * columns
 
 
 def _against(code: Code, corpus: _Corpus, options: Options) -> _Corpus | None:

@@ -238,3 +238,28 @@ def test_pools(any_model):
         call(inputs, pool=pool)
     with pytest.raises(DeviceError):
         any_model.start_multi_process_pool(["cuda:0"])
+
+
+def test_positions_and_names_do_not_give_the_same_twice():
+    with pytest.raises(TypeError, match="multiple values for argument 'max_length'"):
+        CrossEncoder(FOLDERS[CrossEncoder], 1, 20, max_length=30)
+
+
+@pytest.mark.parametrize("kind", [SparseEncoder, MultiVectorEncoder])
+@pytest.mark.parametrize("method", ["encode", "encode_query", "encode_document"])
+def test_processing_kwargs_are_taken_or_refused_by_all(kind, method):
+    call = getattr(kind(FOLDERS[kind]), method)
+    assert len(call(TEXTS, processing_kwargs=None)) == len(TEXTS)
+    with pytest.raises(InvalidArgumentError, match="processing_kwargs: rushlight tokenizes"):
+        call(TEXTS, processing_kwargs={"text": {"max_length": 3}})
+
+
+def test_a_list_of_sparse_embeddings_is_as_good_as_one_of_many():
+    model = SparseEncoder(FOLDERS[SparseEncoder])
+    rows, together = model.encode(TEXTS, convert_to_tensor=False), model.encode(TEXTS)
+    assert isinstance(rows, list)
+    np.testing.assert_array_equal(
+        np.asarray(model.similarity(rows, together)), np.asarray(model.similarity(together, rows))
+    )
+    assert model.decode(rows, 3) == model.decode(together, 3)
+    assert np.asarray(model.similarity_pairwise(rows, rows)).shape == (len(TEXTS),)

@@ -212,3 +212,16 @@ def test_quantized_queries_are_not_taken_for_numbers():
         util.semantic_search(BYTES, BYTES.astype(np.int8), corpus_precision="binary")
     with pytest.raises(InvalidArgumentError, match="embeddings: are quantized already"):
         util.quantize_embeddings(BYTES, "binary")
+
+
+def test_bits_of_widths_that_fill_no_byte_are_those_of_the_embeddings_to_score_with():
+    rng = np.random.default_rng(7)
+    corpus, queries = (rng.standard_normal((n, 12)).astype(np.float32) for n in (20, 3))
+    bits, asked = (util.quantize_embeddings(x, "ubinary") for x in (corpus, queries))
+    options = {"corpus_precision": "ubinary", "score_function": "dot", "top_k": 20}
+    found = util.semantic_search(asked, bits, rescore_embeddings=corpus, **options)
+    signs = np.where(queries > 0, 1, -1).astype(np.float32)
+    want = util.semantic_search(signs, corpus, score_function="dot", top_k=20)
+    assert [[hit["corpus_id"] for hit in hits] for hits in found] == [
+        [hit["corpus_id"] for hit in hits] for hits in want
+    ]

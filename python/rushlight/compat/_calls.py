@@ -34,7 +34,9 @@ def renamed(*positions: str, **names: str | None) -> Callable[[F], F]:
             if positions:
                 for name, value in zip(positions, args[1:], strict=False):
                     logger.warning("%s is now given by name", name)
-                    kwargs.setdefault(name, value)
+                    if name in kwargs:
+                        raise TypeError(f"{function.__name__}() got multiple values for argument {name!r}")
+                    kwargs[name] = value
                 args = (*args[:1], *args[1 + len(positions) :])
             for old, new in names.items():
                 if old not in kwargs:

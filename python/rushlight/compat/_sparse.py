@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rushlight import SparseEmbeddings, _arguments
 from rushlight.compat._tensors import tensor, torch
 from rushlight.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def is_sparse(embeddings: Any) -> bool:
@@ -21,6 +24,8 @@ def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
     """Return sparse or dense embeddings as sparse ones, and whether it is a single one, without its row's axis."""
     if isinstance(given, SparseEmbeddings):
         return given, False
+    if isinstance(given, (list, tuple)) and given and all(isinstance(row, SparseEmbeddings) for row in given):
+        return _below_each_other(given), False
     if isinstance(given, (list, tuple)) and is_sparse(given):
         given = torch().stack([row.to_sparse() for row in given])
     if not is_sparse(given):
@@ -34,6 +39,17 @@ def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
         raise InvalidArgumentError(f"{name}: must have shape (n, d) or (d,), got {tuple(given.shape)}")
     rows, columns = given.indices().numpy()
     return _embeddings(rows, columns, given.values().float().numpy(), tuple(given.shape)), single
+
+
+def _below_each_other(parts: Sequence[SparseEmbeddings]) -> SparseEmbeddings:
+    """Return the rows of all, in their order."""
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    return SparseEmbeddings(
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        (len(lengths), max(part.shape[1] for part in parts)),
+    )
 
 
 def _embeddings(rows: Any, columns: Any, values: Any, shape: tuple[int, ...]) -> SparseEmbeddings:

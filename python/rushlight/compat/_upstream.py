@@ -170,6 +170,11 @@ def task_of(options: dict[str, Any]) -> str | None:
     """Take `task` out of a call's further options, and what asks for nothing."""
     task: str | None = options.pop("task", None)
     _arguments.one_of("task", task, (None, "query", "document"))
+    refuse_processing(options)
+    return task
+
+
+def refuse_processing(options: dict[str, Any]) -> None:
+    """Take `processing_kwargs` out of a call's further options, if it asks for nothing."""
     if options.pop("processing_kwargs", None):
         raise InvalidArgumentError("processing_kwargs: rushlight tokenizes as the model's folder says")
-    return task

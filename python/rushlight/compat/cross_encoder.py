@@ -80,7 +80,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         activation_fn: str | Callable[[Any], Any] | None = None,
         keep_in_fp32_modules: list[str] | None = None,
     ) -> None:
-        _ = trust_remote_code, keep_in_fp32_modules  # a permission that is never used; what is the case
+        _ = trust_remote_code  # a permission that is never used
         super().__init__(
             model_name_or_path,  # type: ignore[arg-type]  # None is refused
             **loading(
@@ -101,6 +101,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
             max_length=max_length,
             activation_fn=activation_fn,
         )
+        self.set_keep_in_fp32_modules(keep_in_fp32_modules or [])
         if num_labels not in (None, self.num_labels):
             raise InvalidArgumentError(f"num_labels: this model has {self.num_labels}, got {num_labels!r}")
 
@@ -215,7 +216,9 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         return self._engine.activation_fn
 
     def set_keep_in_fp32_modules(self, module_names: list[str]) -> None:
-        """Do nothing: all modules compute in float32."""
+        """Check that the model computes in float32, as all of its modules do then."""
+        if module_names and self._place[1] not in {None, "float32"}:
+            raise InvalidArgumentError(f"keep_in_fp32_modules: all modules compute in one dtype, {self._place[1]!r}")
 
 
 def _on_tensors(activation: str | Callable[[Any], Any]) -> str | Callable[[Any], Any]:

@@ -8,7 +8,7 @@ from rushlight import MultiVectorModel, _arguments, _core, util
 from rushlight.compat._calls import called_like, renamed
 from rushlight.compat._loading import loading
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import Upstream, task_of
+from rushlight.compat._upstream import Upstream, refuse_processing, task_of
 from rushlight.compat.similarity_functions import SimilarityFunction
 from rushlight.exceptions import InvalidArgumentError
 
@@ -109,7 +109,8 @@ class MultiVectorEncoder(Upstream[_core.MultiVectorModel], MultiVectorModel):
             float32 `(tokens, embedding_dimension)` a text: arrays with `convert_to_numpy` or where torch is not
             installed; for a single text its own.
         """
-        task = task_of({**kwargs, "task": task})
+        kwargs["task"] = task
+        task = task_of(kwargs)
         return self._converted(
             super().encode_query if task == "query" else super().encode_document,
             inputs,
@@ -151,6 +152,7 @@ class MultiVectorEncoder(Upstream[_core.MultiVectorModel], MultiVectorModel):
         **options: Any,
     ) -> Any:
         """Return what `encode` gives in the form that is asked for."""
+        refuse_processing(options)
         _arguments.one_of("output_value", output_value, ("token_embeddings",))
         if token_pooling is not None:
             raise InvalidArgumentError("token_pooling: rushlight does not pool the vectors of tokens")

@@ -11,7 +11,7 @@ from rushlight.compat._calls import called_like, renamed
 from rushlight.compat._loading import loading
 from rushlight.compat._sparse import as_embeddings, as_tensor
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import Upstream, task_of
+from rushlight.compat._upstream import Upstream, refuse_processing, task_of
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ class SparseEncoder(Upstream[_core.SparseModel], SparseModel):
         **options: Any,
     ) -> Any:
         """Return what `encode` gives in the form that is asked for."""
+        refuse_processing(options)
         _ = save_to_cpu  # results are there in any case
         self._check_workers(device, pool, chunk_size)
         embeddings = encode(inputs, **options)
