@@ -171,7 +171,7 @@ impl MultiVectorModel {
     /// Embeds queries: `(tokens, embedding_dimension)` each, and as many tokens for each where the model fills them up. The
     /// prompt is "query" where the options name none.
     ///
-    /// The same text gives the same bits on one machine, whatever the other texts, their order and the number of threads.
+    /// On a processor the same text gives the same bits, whatever the other texts, their order and the number of threads.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a text that can't be embedded,

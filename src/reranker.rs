@@ -133,7 +133,7 @@ fn configured(model: &Model, settings: &Settings) -> Result<Option<ScoreActivati
 impl Reranker {
     /// The scores of pairs of texts, `(pairs, num_labels)`.
     ///
-    /// The same pair gives the same bits on one machine, whatever the other pairs, their order and the number of threads.
+    /// On a processor the same pair gives the same bits, whatever the other pairs, their order and the number of threads.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a pair that can't be scored,

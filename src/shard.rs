@@ -44,7 +44,7 @@ impl Pool {
     }
 
     /// [`Model::encode_inputs`], by all workers: `chunk_size` inputs at a time, or a tenth of each worker's share and at most
-    /// 5,000. Order, bits and errors are as by one.
+    /// 5,000. Order and errors are as by one, and on processors the bits are.
     ///
     /// # Errors
     /// As [`Model::encode`], and [`Error::InvalidArgument`] for a `chunk_size` of 0.

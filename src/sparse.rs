@@ -139,7 +139,7 @@ impl SparseModel {
 impl SparseModel {
     /// Embeds texts that are neither said to be queries nor documents.
     ///
-    /// The same text gives the same bits on one machine, whatever the other texts, their order and the number of threads.
+    /// On a processor the same text gives the same bits, whatever the other texts, their order and the number of threads.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that

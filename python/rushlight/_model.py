@@ -233,7 +233,7 @@ class Model(Chunking):
     ) -> Any:
         """Embed texts.
 
-        The same text gives the same bits on one machine, whatever the other texts, their order and the number of
+        On a processor the same text gives the same bits, whatever the other texts, their order and the number of
         threads.
 
         Parameters

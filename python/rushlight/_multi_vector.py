@@ -123,7 +123,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
     ) -> Any:
         """Embed queries, which most models fill up to a fixed number of tokens.
 
-        The same text gives the same bits on one machine, whatever the other texts, their order and the number of
+        On a processor the same text gives the same bits, whatever the other texts, their order and the number of
         threads.
 
         Parameters

@@ -129,7 +129,7 @@ class Reranker(Loaded[_core.Reranker]):
     ) -> Any:
         """Score pairs of texts.
 
-        The same pair gives the same bits on one machine, whatever the other pairs, their order and the number of
+        On a processor the same pair gives the same bits, whatever the other pairs, their order and the number of
         threads.
 
         Parameters

@@ -128,7 +128,7 @@ class SparseModel(Loaded[_core.SparseModel]):
     ) -> SparseEmbeddings:
         """Embed texts that are neither said to be queries nor documents.
 
-        The same text gives the same bits on one machine, whatever the other texts, their order and the number of
+        On a processor the same text gives the same bits, whatever the other texts, their order and the number of
         threads.
 
         Parameters

@@ -126,7 +126,8 @@ class Streaming(Comparing):
         """Return a pool with a worker on each of the devices, for `encode(..., pool=...)`.
 
         Workers are threads that take chunks of texts from one queue; those on a CPU share its limit of threads, of
-        which a single call uses all anyway. Order, bits and errors are those of a call without a pool.
+        which a single call uses all anyway. Order and errors are those of a call without a pool, and on processors the
+        bits are.
 
         Parameters
         ----------

@@ -2,7 +2,8 @@
 //!
 //! Packed tokens are the tokens of several texts one after the other, with the offsets at which texts begin: there is no
 //! padding, and so no mask. The ops are said twice: [`Cpu`] by our kernels, [`Portable`] by candle's tensors, which is for
-//! every device, and on the CPU the other one's oracle. Backbones and modules are written in this vocabulary only.
+//! every device, and on the CPU the other one's oracle; for attention and pooling it fills texts up that are nearly as long as
+//! each other. Backbones and modules are written in this vocabulary only.
 
 mod cpu;
 mod portable;
@@ -25,7 +26,7 @@ use crate::weights::Array;
 
 /// Operations on a device. Parameters are made once, when a model is loaded, and shared by its workers.
 pub(crate) trait Ops: Sized + Send + Sync + 'static {
-    /// Activations, `(rows, width)`, float32.
+    /// Activations, `(rows, width)`: float32, or what a device was asked to compute in.
     type Tensor: Send + Sync;
     /// Embedding vectors, `(entries, width)`.
     type Table: Send + Sync;
