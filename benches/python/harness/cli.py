@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--threads", type=int, default=2)
     added.add_argument("--rounds", type=int, default=7)
     added.add_argument("--gflop", type=float, default=30, help="of a call, at least, where lengths change")
+    added.add_argument("--texts", type=int, default=4096, help="of a call, at most, where their number changes")
     added = command("instructions", _instructions, "count the instructions of a fixed call, with valgrind")
     added.add_argument("--keep", action="store_true", help="keep the counts, for later runs to be held against")
     command("plot", lambda _: plots.draw_all(), "draw all results")
@@ -118,5 +119,7 @@ def _instructions(arguments: argparse.Namespace) -> None:
 
 
 def _growth(arguments: argparse.Namespace) -> None:
-    result = growth.measure(arguments.models, arguments.threads, arguments.rounds, arguments.gflop * 1e9)
+    result = growth.measure(
+        arguments.models, arguments.threads, arguments.rounds, arguments.gflop * 1e9, arguments.texts
+    )
     session.write("growth", "+".join(arguments.models), arguments.threads, result)

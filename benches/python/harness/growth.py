@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LENGTHS = (8, 16, 32, 64, 128, 256, 512)
-NUMBERS = tuple(2**exponent for exponent in range(13))
 
 
-def measure(models: Sequence[str], threads: int, least_rounds: int, flops: float) -> dict[str, Any]:
+def measure(models: Sequence[str], threads: int, least_rounds: int, flops: float, most_texts: int) -> dict[str, Any]:
     """Measure ours over lengths and numbers of texts.
 
     Parameters
     ----------
     flops
         How many operations a call has at least where the length is what changes: the number of texts follows.
+    most_texts
+        How many texts a call has at most where their number is what changes: it is 1, 2, 4, … of them.
     """
     result: dict[str, Any] = {"models": {}}
+    numbers_of_texts = [2**exponent for exponent in range(most_texts.bit_length())]
     for model in models:
         from rushlight import Model
 
@@ -36,9 +38,9 @@ def measure(models: Sequence[str], threads: int, least_rounds: int, flops: float
         by_length = [_texts(writer, length, cost, flops) for length in LENGTHS]
         # Calls of few texts take the first ones: their lengths are as mixed as the others'.
         # All different, since equal texts are computed once.
-        while len(mixed) < max(NUMBERS):
+        while len(mixed) < max(numbers_of_texts):
             mixed += writer.texts(count(mixed[:2000]))
-        by_number = [mixed[:number] for number in NUMBERS]
+        by_number = [mixed[:number] for number in numbers_of_texts]
         (contender,) = session.chosen([OURS])
         extra = ["max_seq_length=512"]
         with Worker(contender, folder, threads, extra) as worker, Peak(threads) as peak:
