@@ -335,3 +335,17 @@ def test_a_broken_parquet_is_said_in_a_line(command, tmp_path) -> None:
     place.write_bytes(data)
     done = command("encode", MODEL, place, "-o", tmp_path / "out.npy")
     assert re.search("in.parquet: after row 0: can't be read", done.error)
+
+
+def test_parquet_has_no_numbers_beyond_64_bits(command, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    words = ["encode", MODEL, "--format", "jsonl", "-o", tmp_path / "out.parquet"]
+    line = json.dumps({"text": "a", "id": 1 << 70})
+    assert command(*words, stdin=line).error.startswith("parquet: fields must have the types")
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="there is no /dev/null")
+def test_devices_are_read_and_written() -> None:
+    with started("encode", MODEL, "--output-format", "jsonl", "-o", "/dev/null", stdin=subprocess.DEVNULL) as process:
+        _, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")

@@ -152,3 +152,11 @@ def test_parquet() -> None:
         written({"id": [1]}).texts()
     with pytest.raises(InvalidInputError, match="in: must be parquet"):
         Source(io.BytesIO(b"text\n" * 100), "in", "parquet", "text").texts()
+
+
+def test_a_parquet_whose_strings_are_not_utf_8() -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": ["lamp", "money"]}), file, compression="none", use_dictionary=False)
+    with pytest.raises(InvalidInputError, match="in: after row 0: can't be read: "):
+        read(file.getvalue().replace(b"money", b"m\xffney"), "parquet")

@@ -192,6 +192,29 @@ def test_search_of_what_does_not_go_together(command, corpus: Path, tmp_path: Pa
         assert message in command("search", MODEL, *words).error, words
 
 
+def test_json_has_finite_numbers_alone(command, tmp_path: Path) -> None:
+    npy = tmp_path / "corpus.npy"
+    np.save(npy, np.full((2, 32), np.nan, np.float32))
+    done = command("search", MODEL, npy, "lamp", "--jsonl")
+    assert done.out == ""
+    assert done.error == "--jsonl: not all numbers are finite, and JSON has no others"
+
+
+def test_a_zip_that_is_broken_is_no_npy(command, tmp_path: Path) -> None:
+    npy = tmp_path / "corpus.npy"
+    npy.write_bytes(b"PK\x03\x04")
+    assert command("search", MODEL, npy, "lamp").error.startswith(f"{npy}: must be an npy")
+
+
+def test_parquet_has_no_place_for_no_columns(command, corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "out.parquet"
+    out.write_bytes(b"there")
+    error = command("similarity", MODEL, "--files", corpus, "-", "-o", out).error
+    assert error == "scores: parquet has no rows without numbers"
+    assert out.read_bytes() == b"there"
+
+
 def test_each_line_of_a_pipe_is_answered_at_once(corpus: Path) -> None:
     with started("search", MODEL, corpus, "--top-k", "1") as process:
         for text in ["money", "shares"]:
@@ -282,7 +305,7 @@ def test_stdin_is_not_two_things_and_an_npz_is_no_npy(command, tmp_path) -> None
     assert "can't be both --texts and the queries" in done.error
     with (tmp_path / "b.npy").open("wb") as file:
         np.savez(file, a=np.zeros(3))
-    assert "must be an npy of one array" in command("search", MODEL, tmp_path / "b.npy", "query").error
+    assert "b.npy: must be an npy: " in command("search", MODEL, tmp_path / "b.npy", "query").error
     pytest.importorskip("pyarrow")
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "empty.txt").write_text("")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MORE = """\
 INPUT is read and OUT written as texts come, in memory that does not grow. In a txt each line is a text; jsonl, csv,
 tsv and parquet have it in a field. An npy has a row for each text, in their order; jsonl and parquet have the fields
-of the input, too, and the field "embedding". What was written when Ctrl-C comes can be read.
+of the input, too, and the field "embedding". What was written when Ctrl-C or SIGTERM comes can be read.
 int8 and uint8 take their ranges from all texts, so nothing is written before all are embedded: float32 embeddings
 wait in a temporary file.\
 """

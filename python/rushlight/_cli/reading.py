@@ -159,7 +159,7 @@ def _parquet(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             batch = next(batches, None)
             rows = [] if batch is None else batch.to_pylist()
-        except (_arguments.pyarrow().ArrowException, OSError) as error:
+        except (_arguments.pyarrow().ArrowException, OSError, UnicodeDecodeError) as error:
             raise InvalidInputError(f"{source.name}: after row {number}: can't be read: {error}") from error
         if batch is None:
             return

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rushlight._cli import streams
+from rushlight.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
     import argparse
@@ -17,8 +18,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Write a line of JSON."""
-    streams.say(json.dumps(value, ensure_ascii=False, default=str))
+    """Write a line of JSON.
+
+    Raises
+    ------
+    InvalidInputError
+        Where a number in it is not finite.
+    """
+    try:
+        line = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except ValueError as error:
+        raise InvalidInputError("--jsonl: not all numbers are finite, and JSON has no others") from error
+    streams.say(line)
 
 
 def say_hits(hits: list[dict[str, Any]], indent: str = "") -> None:

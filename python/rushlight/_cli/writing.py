@@ -153,8 +153,6 @@ class _Parquet(Writer):
     def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
         super().__init__(file, column, like)
         self._arrow = _arguments.pyarrow()
-        if like.shape[1:] == (0,):
-            raise InvalidInputError(f"{column}: parquet has no rows without numbers")
         number = self._arrow.from_numpy_dtype(like.dtype)
         kind = number if like.ndim == 1 else self._arrow.list_(number, like.shape[1])
         self._added = self._arrow.field(column, kind)
@@ -176,7 +174,7 @@ class _Parquet(Writer):
     def _table(self, fields: list[dict[str, Any]], schema: Any = None) -> Any:
         try:
             return self._arrow.Table.from_pylist(fields, schema)
-        except (self._arrow.ArrowException, UnicodeEncodeError) as error:
+        except (self._arrow.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise InvalidInputError(f"parquet: fields must have the types of the first texts'; {error}") from error
 
     def close(self) -> None:
@@ -230,6 +228,8 @@ def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], input
     ------
     InvalidArgumentError
         Where the file's ending does not tell its kind, or it is one of the inputs, or a pipe that can't take the kind.
+    InvalidInputError
+        Where the rows have no numbers, and the kind has no such rows.
     """
     place: Path | None = arguments.output
     kind = arguments.output_format
@@ -238,10 +238,12 @@ def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], input
     if kind is None:
         known = ", ".join(_WRITERS)
         raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
-    if place is not None and place.exists() and any(_is_read(place, name) for name in inputs):
+    if place is not None and place.is_file() and any(_is_read(place, name) for name in inputs):
         raise InvalidArgumentError(f"{place}: is read; it can't be written meanwhile")
-    if kind == "parquet" and place is not None:
-        _arguments.pyarrow()  # before what is there is written over
+    if kind == "parquet" and place is not None:  # before what is there is written over
+        _arguments.pyarrow()
+        if like.shape[1:] == (0,):
+            raise InvalidInputError(f"{column}: parquet has no rows without numbers")
     opened: AbstractContextManager[BinaryIO]
     opened = nullcontext(streams.stdout()) if place is None else place.open("wb")
     with opened as file:
