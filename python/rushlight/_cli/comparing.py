@@ -6,7 +6,7 @@ import io
 import json
 from contextlib import ExitStack
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from rushlight import Model
 
@@ -78,16 +81,17 @@ def _all_with_all(model: Model, a: Source, b: Source, arguments: argparse.Namesp
     chunks = embedding.stream(model, a, arguments)
     others = embedding.embed(model, b.texts(), arguments, **embedding.prompts(arguments))
     like = np.empty((0, len(others)), np.float32)
-    chunks = writing.begun(chunks)
-    with writing.output(arguments, "scores", like, places) as writer:
-        for fields, embeddings in chunks:
-            writer.write(fields, model.similarity(embeddings, others))
+    scores = ((fields, model.similarity(embeddings, others)) for fields, embeddings in chunks)
+    writing.write(arguments, "scores", like, places, scores)
 
 
 def _by_pairs(model: Model, a: Source, b: Source, arguments: argparse.Namespace, places: list[str]) -> None:
     streams = embedding.stream(model, a, arguments), embedding.stream(model, b, arguments, bar=False)
-    with writing.output(arguments, "score", np.empty(0, np.float32), places) as writer:
+
+    def scores() -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
         for (fields, embeddings), (others, more) in zip_longest(*streams, fillvalue=([], None)):
             if len(fields) != len(others):
                 raise InvalidInputError(f"{a.name} and {b.name}: must have the same number of texts for --pairwise")
-            writer.write(fields, model.similarity_pairwise(embeddings, more))
+            yield fields, model.similarity_pairwise(embeddings, more)
+
+    writing.write(arguments, "score", np.empty(0, np.float32), places, scores())

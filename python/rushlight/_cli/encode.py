@@ -70,10 +70,7 @@ def _run(arguments: argparse.Namespace) -> None:
         else:
             chunks = embedding.stream(model, source, arguments, precision=precision, normalize_embeddings=normalize)
         like = model.encode([], precision=precision)
-        chunks = writing.begun(chunks)
-        with writing.output(arguments, "embedding", like, [arguments.input]) as writer:
-            for fields, embeddings in chunks:
-                writer.write(fields, embeddings)
+        writing.write(arguments, "embedding", like, [arguments.input], chunks)
 
 
 def _ranged(chunks: Iterable[_Chunk], precision: str) -> Iterator[_Chunk]:

@@ -29,7 +29,8 @@ examples:
   rushlight search all-MiniLM-L6-v2 corpus.txt "a light in a room"
 
 MODEL is a model's folder, or its name on the Hugging Face hub. `rushlight COMMAND --help` tells of a command.
-exit status: 0; 1 for what is wrong, said in one line; 2 for words that make no command; 130 after Ctrl-C
+exit status: 0; 1 for what is wrong, said in one line; 2 for words that make no command; 130 after Ctrl-C; 143 after
+SIGTERM
 """
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -22,13 +22,10 @@ from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
-
-
-_T = TypeVar("_T")
 
 
 class Writer:
@@ -189,6 +186,8 @@ class _Parquet(Writer):
 
 
 _WRITERS: dict[str, type[Writer]] = {"npy": _Npy, "jsonl": _Jsonl, "parquet": _Parquet, "tsv": _Lines}
+# What can be written into a file alone: its beginning, or its end, tells of the rest.
+_FILES = {"npy", "parquet"}
 _ENDINGS = {".ndjson": "jsonl"} | {f".{kind}": kind for kind in _WRITERS}
 
 
@@ -203,13 +202,6 @@ def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.set_defaults(stdout_format=kind)
 
 
-def begun(chunks: Iterable[_T]) -> Iterator[_T]:
-    """Return an iterator of the same, of which the first is there: its error comes before anything is written over."""
-    iterator = iter(chunks)
-    first = list(islice(iterator, 1))
-    return chain(first, iterator)
-
-
 def _is_read(place: Path, name: str) -> bool:
     """Whether a file is the input of that name, which may be the standard one."""
     if name != "-":
@@ -220,9 +212,17 @@ def _is_read(place: Path, name: str) -> bool:
         return False
 
 
-@contextmanager
-def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], inputs: list[str]) -> Iterator[Writer]:
-    """Open what is asked for; `inputs` are the files that are read meanwhile, and further arguments are `Writer`'s.
+def write(
+    arguments: argparse.Namespace,
+    column: str,
+    like: NDArray[Any],
+    inputs: list[str],
+    chunks: Iterable[tuple[list[dict[str, Any]], NDArray[Any]]],
+) -> None:
+    """Write chunks, which are fields of texts with a number or a row for each, where and as what is asked for.
+
+    What is there is written over when the first chunk is there. `inputs` are the files that are read meanwhile, and
+    further arguments are `Writer`'s.
 
     Raises
     ------
@@ -232,22 +232,33 @@ def output(arguments: argparse.Namespace, column: str, like: NDArray[Any], input
         Where the rows have no numbers, and the kind has no such rows.
     """
     place: Path | None = arguments.output
-    kind = arguments.output_format
-    if kind is None:
-        kind = arguments.stdout_format if place is None else _ENDINGS.get(place.suffix.lower())
-    if kind is None:
-        known = ", ".join(_WRITERS)
-        raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
+    kind = _kind(arguments, place)
+    if place is None and kind in _FILES:
+        raise InvalidArgumentError(f"stdout: {kind} needs a file: -o OUT.{kind}")
     if place is not None and place.is_file() and any(_is_read(place, name) for name in inputs):
         raise InvalidArgumentError(f"{place}: is read; it can't be written meanwhile")
-    if kind == "parquet" and place is not None:  # before what is there is written over
+    if kind == "parquet":
         _arguments.pyarrow()
         if like.shape[1:] == (0,):
             raise InvalidInputError(f"{column}: parquet has no rows without numbers")
+    iterator = iter(chunks)
+    first = list(islice(iterator, 1))
     opened: AbstractContextManager[BinaryIO]
     opened = nullcontext(streams.stdout()) if place is None else place.open("wb")
     with opened as file:
-        if kind in {"npy", "parquet"} and (place is None or not file.seekable()):
-            raise InvalidArgumentError(f"{place or 'stdout'}: {kind} needs a file: -o OUT.{kind}")
+        if kind in _FILES and not file.seekable():
+            raise InvalidArgumentError(f"{place}: {kind} needs a file: -o OUT.{kind}")
         with closing(_WRITERS[kind](file, column, like)) as writer:
-            yield writer
+            for fields, values in chain(first, iterator):
+                writer.write(fields, values)
+
+
+def _kind(arguments: argparse.Namespace, place: Path | None) -> str:
+    """Return what to write."""
+    if arguments.output_format is not None:
+        return str(arguments.output_format)
+    kind = arguments.stdout_format if place is None else _ENDINGS.get(place.suffix.lower())
+    if kind is None:
+        known = ", ".join(_WRITERS)
+        raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
+    return str(kind)
