@@ -61,7 +61,8 @@ class Streaming(Comparing):
         Yields
         ------
         numpy.ndarray
-            `(chunk_size, d)`, in the order of the texts; bits are those of `encode`. No texts give no arrays.
+            `(chunk_size, d)`, in the order of the texts; on a processor bits are those of `encode`. No texts
+            give no arrays.
 
         Raises
         ------

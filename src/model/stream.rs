@@ -27,8 +27,8 @@ impl Model {
     /// Embeds texts as they come from an iterator, `chunk_size` at a time and in their order, while the next ones are
     /// tokenized. So texts and results of two chunks are held at most, however many there are.
     ///
-    /// An embedding has the same bits as by [`Model::encode`]. The observer may stop the stream; it isn't told of
-    /// progress, since nobody knows of how many.
+    /// On a processor an embedding has the same bits as by [`Model::encode`]. The observer may stop the stream; it isn't
+    /// told of progress, since nobody knows of how many.
     ///
     /// ```
     /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
