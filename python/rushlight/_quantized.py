@@ -79,40 +79,47 @@ def search(
     queries = packed(name, query_embeddings, precision) if quantized else _arguments.matrix(name, query_embeddings)
     if queries.shape == (0, 0):
         return np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
-    dim = _dimensions(queries.shape[1], options) if quantized and precision in _BITS else queries.shape[1]
+    again = _rescored(options.rescore_embeddings)
+    dim = _dimensions(queries.shape[1], again) if quantized and precision in _BITS else queries.shape[1]
     code = Code(precision, dim, ranges_of(options.ranges, options.calibration_embeddings, dim))
-    if code.ranges is not None and precision in _BITS and not is_quantized(options.rescore_embeddings):
+    if code.ranges is not None and precision in _BITS and not is_quantized(again):
         raise InvalidArgumentError(f"ranges: are of int8 and uint8, and embeddings of {precision!r} have none")
     corpus = code.stored("corpus_embeddings", corpus_embeddings)
-    against = _against(code, corpus, options)
+    against = _against(code, corpus, again, options.rescore)
     if quantized:
         queries = code.numbers(name, queries)
     candidates = None if against is None else (min(top_k * options.rescore_multiplier, 2**62), against)
     return _core.semantic_search(score, queries, corpus, top_k, candidates)
 
 
-def _dimensions(columns: int, options: Options) -> int:
+def _rescored(embeddings: Any) -> NDArray[Any] | None:
+    """Return embeddings to score the best again with as an array `(m, d)`, of bytes or of float32."""
+    if embeddings is None:
+        return None
+    precision = _byte_type(embeddings)
+    name = "rescore_embeddings"
+    return packed(name, embeddings, precision) if precision else _arguments.matrix(name, embeddings)
+
+
+def _dimensions(columns: int, again: NDArray[Any] | None) -> int:
     """Return how many dimensions bytes of bits have: those of the embeddings to score again with, if they fit."""
-    embeddings = options.rescore_embeddings
-    width = np.shape(embeddings)[-1] if embeddings is not None and not is_quantized(embeddings) else 8 * columns
+    width = 8 * columns if again is None else again.shape[1]
     return width if -(-width // 8) == columns else 8 * columns
 
 
-def _against(code: Code, corpus: _Corpus, options: Options) -> _Corpus | None:
+def _against(code: Code, corpus: _Corpus, again: NDArray[Any] | None, rescore: bool) -> _Corpus | None:
     """Return what the best are scored again with, if anything."""
-    embeddings = options.rescore_embeddings
-    if embeddings is None:
+    if again is None:
         # Levels were compared with the queries as they are: that needs no second time.
-        return corpus if options.rescore and code.precision in _BITS else None
-    if not options.rescore:
+        return corpus if rescore and code.precision in _BITS else None
+    if not rescore:
         raise InvalidArgumentError("rescore_embeddings: are for rescore=True, got rescore=False")
-    if is_quantized(embeddings):
-        against = code._replace(precision=np.asarray(embeddings).dtype.name).stored("rescore_embeddings", embeddings)
-    else:
-        against = plain(_arguments.matrix("rescore_embeddings", embeddings))
-    shape, got = (len(corpus["values"]), code.dim), against["values"].shape
-    if got != shape:
-        raise InvalidArgumentError(f"rescore_embeddings: must have shape {shape} for this corpus, got {got}")
+    against = plain(again)
+    if is_quantized(again):
+        against = code._replace(precision=again.dtype.name).stored("rescore_embeddings", again)
+    shape = (len(corpus["values"]), code.dim)
+    if again.shape != shape:
+        raise InvalidArgumentError(f"rescore_embeddings: must have shape {shape} for this corpus, got {again.shape}")
     return against
 
 
@@ -149,8 +156,14 @@ def ranges_of(ranges: Any, calibration_embeddings: Any, dim: int) -> NDArray[np.
 
 def is_quantized(embeddings: Any) -> bool:
     """Return whether embeddings are an array or tensor of bytes, or a list of such."""
+    return _byte_type(embeddings) is not None
+
+
+def _byte_type(embeddings: Any) -> str | None:
+    """Return "int8" or "uint8" of an array or tensor of bytes, or a list of such; None of what is none."""
     first = embeddings[0] if isinstance(embeddings, (list, tuple)) and embeddings else embeddings
-    return str(getattr(first, "dtype", "")).rpartition(".")[2] in {"int8", "uint8"}
+    name = str(getattr(first, "dtype", "")).rpartition(".")[2]
+    return name if name in {"int8", "uint8"} else None
 
 
 def packed(name: str, embeddings: Any, precision: str) -> NDArray[Any]:

@@ -108,7 +108,8 @@ def semantic_search(
     rescore_embeddings
         `(m, d)`: the same corpus in more bits, int8, uint8 or float, to score the best again with. Of float32 only
         their rows are read, so it may be a `numpy.memmap`. It also tells how many dimensions bits have where queries
-        are bits, too, and that is no multiple of 8: the last byte's other bits count for nothing then.
+        are bits, too, and that is no multiple of 8: the last byte's other bits count for nothing then. Without it
+        they count as dimensions that are equal.
 
     Returns
     -------

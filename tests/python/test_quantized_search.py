@@ -225,3 +225,32 @@ def test_bits_of_widths_that_fill_no_byte_are_those_of_the_embeddings_to_score_w
     assert [[hit["corpus_id"] for hit in hits] for hits in found] == [
         [hit["corpus_id"] for hit in hits] for hits in want
     ]
+
+
+def test_bits_of_widths_that_fill_no_byte_are_scored_again_with_int8():
+    rng = np.random.default_rng(7)
+    corpus, queries = (rng.standard_normal((n, 12)).astype(np.float32) for n in (20, 3))
+    ranges = np.stack([corpus.min(0), corpus.max(0)])
+    bits, asked = (util.quantize_embeddings(x, "binary") for x in (corpus, queries))
+    levels = util.quantize_embeddings(corpus, "int8", ranges)
+    options = {"corpus_precision": "binary", "ranges": ranges, "rescore_embeddings": levels, "rescore_multiplier": 20}
+    assert util.semantic_search(asked, bits, **options) == util.semantic_search(signs(queries), numbers(levels, ranges))
+
+
+def test_without_embeddings_to_score_with_the_last_bytes_other_bits_are_equal_dimensions():
+    rng = np.random.default_rng(7)
+    corpus, queries = (rng.standard_normal((n, 12)).astype(np.float32) for n in (20, 3))
+    bits, asked = (util.quantize_embeddings(x, "ubinary") for x in (corpus, queries))
+    filled, filled_queries = (np.pad(signs(x), ((0, 0), (0, 4)), constant_values=-1) for x in (corpus, queries))
+    options = {"top_k": 20, "score_function": "dot"}
+    found = util.semantic_search(asked, bits, corpus_precision="ubinary", rescore=False, **options)
+    assert found == util.semantic_search(filled_queries, filled, **options)
+
+
+@pytest.mark.parametrize("queries", [np.ones((1, 2), np.uint8), np.ones((1, 12))], ids=["bits", "numbers"])
+@pytest.mark.parametrize(
+    "rows", [3, "x", [[1.0, 2.0], [1.0]], [np.ones(2, np.int8), np.ones(3, np.int8)], np.ones((2, 2, 2))]
+)
+def test_what_are_no_embeddings_to_score_again_with(queries, rows):
+    with pytest.raises(InvalidArgumentError, match="rescore_embeddings: must"):
+        util.semantic_search(queries, np.ones((2, 2), np.uint8), corpus_precision="ubinary", rescore_embeddings=rows)
