@@ -13,7 +13,7 @@ import pytest
 from cases import DATA, tiny
 
 from rushlight import SparseEmbeddings
-from rushlight.compat import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from rushlight.compat import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder, util
 from rushlight.exceptions import (
     DeviceError,
     InferenceError,
@@ -263,3 +263,25 @@ def test_a_list_of_sparse_embeddings_is_as_good_as_one_of_many():
     )
     assert model.decode(rows, 3) == model.decode(together, 3)
     assert np.asarray(model.similarity_pairwise(rows, rows)).shape == (len(TEXTS),)
+
+
+def test_lists_of_sparse_embeddings_are_taken_wherever_dense_ones_are():
+    model = SparseEncoder(FOLDERS[SparseEncoder])
+    rows, dense = model.encode(TEXTS, convert_to_tensor=False), model.encode(TEXTS, convert_to_sparse_tensor=False)
+    for function in (util.pairwise_cos_sim, util.pairwise_dot_score, util.pairwise_angle_sim):
+        assert np.array_equal(function(rows, rows), function(dense, dense))
+    assert np.array_equal(util.normalize_embeddings(rows), util.normalize_embeddings(dense))
+    assert util.paraphrase_mining_embeddings(rows) == util.paraphrase_mining_embeddings(dense)
+    assert util.community_detection(rows, 0.9, 2) == util.community_detection(dense, 0.9, 2)
+
+
+def test_lists_may_mix_sparse_and_dense_embeddings_of_one_width():
+    model = SparseEncoder(FOLDERS[SparseEncoder])
+    together, dense = model.encode(TEXTS), model.encode(TEXTS, convert_to_sparse_tensor=False)
+    for mixed in ([together[0], dense[1], together[2]], [dense[0], together[1], dense[2]]):
+        assert np.array_equal(model.similarity(mixed, together), model.similarity(together, together))
+    narrow = SparseEmbeddings([0, 1], [0], [1.0], (1, 3))
+    with pytest.raises(InvalidArgumentError, match="embeddings1: must be of the same width, got 3 and 420"):
+        model.similarity([together[0], narrow], together)
+    with pytest.raises(InvalidArgumentError, match=r"embeddings1\[1\]: must be an array"):
+        model.similarity([together[0], "text"], together)

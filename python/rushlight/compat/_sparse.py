@@ -15,19 +15,17 @@ if TYPE_CHECKING:
 
 
 def is_sparse(embeddings: Any) -> bool:
-    """Tell whether embeddings are sparse ones, or a list of sparse tensors."""
-    first = embeddings[0] if isinstance(embeddings, (list, tuple)) and embeddings else embeddings
-    return isinstance(first, SparseEmbeddings) or getattr(first, "is_sparse", False)
+    """Tell whether embeddings are sparse ones, or a list with a sparse one in it."""
+    each = embeddings if isinstance(embeddings, (list, tuple)) else [embeddings]
+    return any(isinstance(one, SparseEmbeddings) or getattr(one, "is_sparse", False) for one in each)
 
 
 def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
     """Return sparse or dense embeddings as sparse ones, and whether it is a single one, without its row's axis."""
     if isinstance(given, SparseEmbeddings):
         return given, False
-    if isinstance(given, (list, tuple)) and given and all(isinstance(row, SparseEmbeddings) for row in given):
-        return _below_each_other(given), False
     if isinstance(given, (list, tuple)) and is_sparse(given):
-        given = torch().stack([row.to_sparse() for row in given])
+        return _below_each_other(name, [as_embeddings(f"{name}[{i}]", row)[0] for i, row in enumerate(given)]), False
     if not is_sparse(given):
         dense = _arguments.matrix(name, given)
         rows, columns = np.nonzero(dense)
@@ -41,14 +39,17 @@ def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
     return _embeddings(rows, columns, given.values().float().numpy(), tuple(given.shape)), single
 
 
-def _below_each_other(parts: Sequence[SparseEmbeddings]) -> SparseEmbeddings:
+def _below_each_other(name: str, parts: Sequence[SparseEmbeddings]) -> SparseEmbeddings:
     """Return the rows of all, in their order."""
+    widths = sorted({part.shape[1] for part in parts})
+    if len(widths) > 1:
+        raise InvalidArgumentError(f"{name}: must be of the same width, got {' and '.join(map(str, widths))}")
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     return SparseEmbeddings(
         np.concatenate([[0], np.cumsum(lengths)]),
         np.concatenate([part.indices for part in parts]),
         np.concatenate([part.values for part in parts]),
-        (len(lengths), max(part.shape[1] for part in parts)),
+        (len(lengths), widths[0]),
     )
 
 

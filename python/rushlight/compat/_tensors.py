@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rushlight import SparseEmbeddings
+
 
 def torch() -> Any:
     """Return the module torch, or None where it is not installed."""
@@ -43,11 +45,17 @@ def dense(embeddings: Any) -> Any:
     if hasattr(embeddings, "to_dense"):
         return embeddings.to_dense()
     if isinstance(embeddings, (list, tuple)):
-        return [row.to_dense() if hasattr(row, "to_dense") else row for row in embeddings]
+        return [_dense_row(row) for row in embeddings]
     if hasattr(embeddings, "__array__"):
         array = np.asarray(embeddings)
         return list(array) if array.dtype == object else array
     return embeddings
+
+
+def _dense_row(row: Any) -> Any:
+    if isinstance(row, SparseEmbeddings) and len(row) == 1:
+        return row.to_dense()[0]
+    return row.to_dense() if hasattr(row, "to_dense") else row
 
 
 def name_of(device: Any) -> Any:
