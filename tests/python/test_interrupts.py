@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-import signal
 import subprocess
 import sys
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cases import DATA, tiny
+from interrupts import check_interrupt
 
 from rushlight import Model, MultiVectorModel, Reranker, SparseModel
 
@@ -51,27 +48,7 @@ CALLS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_an_interrupt_stops_it_within_a_second(name: str) -> None:
-    assert threading.current_thread() is threading.main_thread()
-    sent = []
-    # Collections call hypothesis back, and an interrupt that is raised there is lost.
-    gc.disable()
-    # A process that was started in the background ignores the signal, and its children do.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt() -> None:
-        time.sleep(1)
-        sent.append(time.monotonic())
-        signal.raise_signal(signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        CALLS[name]()
-    stopped = time.monotonic()
-    thread.join()
-    signal.signal(signal.SIGINT, handler)
-    gc.enable()
-    assert stopped - sent[0] < 1
+    check_interrupt(CALLS[name])
     assert dense().encode(["text"]).shape == (1, 32)
 
 

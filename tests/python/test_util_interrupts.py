@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import signal
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
+from interrupts import check_interrupt
 
 from rushlight import util
 
@@ -38,23 +35,4 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_an_interrupt_stops_it_within_a_second(call):
-    assert threading.current_thread() is threading.main_thread()
-    sent = []
-    # Collections call hypothesis back, and an interrupt that is raised there is lost.
-    gc.disable()
-    # A process that was started in the background ignores the signal, and its children do.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt():
-        sent.append(time.monotonic())
-        signal.raise_signal(signal.SIGINT)
-
-    timer = threading.Timer(1, interrupt)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        call()
-    stopped = time.monotonic()
-    timer.join()
-    signal.signal(signal.SIGINT, handler)
-    gc.enable()
-    assert stopped - sent[0] < 1
+    check_interrupt(call)

@@ -1,0 +1,40 @@
+"""Ctrl-C in the midst of a call."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def check_interrupt(call: Callable[[], object]) -> None:
+    """Check that a call of many seconds ends within one after Ctrl-C."""
+    assert threading.current_thread() is threading.main_thread()
+    sent = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Timer(1, interrupt)
+    # Collections call hypothesis back, and an interrupt that is raised there is lost.
+    gc.disable()
+    # A process that was started in the background ignores the signal, and its children do.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        stopped = time.monotonic()
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        gc.enable()
+    assert stopped - sent[0] < 1
