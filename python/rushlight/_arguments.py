@@ -74,7 +74,12 @@ def pyarrow() -> Any:
 
 
 def positive(name: str, value: Any) -> int:
-    """Return `value` as an int of at least 1.
+    """Return `value` as an int of at least 1; raises as `at_least` does."""
+    return at_least(1, name, value)
+
+
+def at_least(least: int, name: str, value: Any) -> int:
+    """Return `value` as an int that is not below another.
 
     Raises
     ------
@@ -84,9 +89,9 @@ def positive(name: str, value: Any) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise InvalidArgumentError(f"{name}: must be an int of at least 1, got {value!r}") from None
-    if number < 1:
-        raise InvalidArgumentError(f"{name}: must be at least 1, got {number}")
+        raise InvalidArgumentError(f"{name}: must be an int of at least {least}, got {value!r}") from None
+    if number < least:
+        raise InvalidArgumentError(f"{name}: must be at least {least}, got {number}")
     # More than any text or memory has: the same as the largest that fits.
     return min(number, 2**62)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -57,13 +56,8 @@ class Chunking(Streaming):
         """Return the chunks of a text, before each of which a prompt has room."""
         if max_tokens is not None:
             max_tokens = _arguments.positive("max_tokens", max_tokens)
-        try:
-            overlap = operator.index(overlap)
-        except TypeError:
-            raise InvalidArgumentError(f"overlap: must be an int of at least 0, got {overlap!r}") from None
-        if overlap < 0:
-            raise InvalidArgumentError(f"overlap: must be at least 0, got {overlap}")
-        places = self._engine.chunk(text, max_tokens, min(overlap, 2**62), prompt)
+        overlap = _arguments.at_least(0, "overlap", overlap)
+        places = self._engine.chunk(text, max_tokens, overlap, prompt)
         return [(text[start:end], start, end) for start, end in places]
 
     def encode_chunks(
