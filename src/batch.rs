@@ -20,7 +20,7 @@ impl Size {
     /// Enough to keep a product busy, few enough that activations stay in a core's cache and that the last ones are soon
     /// done.
     pub(crate) const OF_A_CACHE: Self = Self { most: 512, least: 64, at_once: true };
-    /// Enough that a GPU computes longer than it takes to be told what; few enough that scores of attention have room.
+    /// Enough that a GPU computes longer than it takes to be told what; few enough that activations have room.
     pub(crate) const OF_A_GPU: Self = Self { most: 16_384, least: 16_384, at_once: false };
 }
 
