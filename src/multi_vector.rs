@@ -11,11 +11,11 @@ pub use maxsim::MultiVectorSimilarity;
 pub(crate) use maxsim::{pairwise, similarity};
 
 use crate::batch::Distinct;
-use crate::config::{Kind, Strategy};
+use crate::config::{Expansion, Kind, Strategy, object, with_implied};
 use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
-use crate::model::{Call, Model, find};
+use crate::model::{Call, Model, Own, Saved, find, listed_modules};
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::reranker::{Ranked, ranked};
@@ -105,9 +105,12 @@ impl MultiVectorModel {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "is for models that give one vector a text"));
         }
-        let (mut model, settings) = Model::of_kind(Kind::MultiVector, folder.into(), options)?;
+        let folder = folder.into();
+        let listed = listed_modules(&folder)?;
+        let entries = listed.map(|listed| with_implied(&folder, listed)).transpose()?;
+        let (mut model, settings) = Model::of_modules(Kind::MultiVector, folder, entries, options)?;
         let late = model.late_interaction();
-        let default = model.max_seq_length();
+        let default = model.default_max_seq_length();
         let within = |length: usize| model.max_tokens().map_or(length, |most| length.min(most));
         let skipped = |skips: bool| {
             let ids = late.skiplist.iter().filter(|_| skips).filter_map(|word| model.tokenizer().id(word));
@@ -262,6 +265,27 @@ impl MultiVectorModel {
     }
 }
 
+/// Saving.
+impl MultiVectorModel {
+    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 6 on, with its present settings.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let late = self.model.late_interaction();
+        let query_length = match late.expansion {
+            // It has a length of its own.
+            Some(Expansion { strategy: Strategy::Fixed, .. }) => late.query_length,
+            _ => self.queries.max_length,
+        };
+        let mut transformer = late.transformer_settings(query_length, self.documents.max_length);
+        transformer.insert("max_seq_length".to_owned(), self.model.default_max_seq_length().into());
+        let settings = object([("similarity_fn_name", self.similarity.name().into())]);
+        let own = Own { settings, transformer, ..Own::default() };
+        Saved::Model(&self.model).write(&own, folder.as_ref())
+    }
+}
+
 fn views(matrices: &[Matrix]) -> Vec<crate::similarity::MatrixView<'_>> {
     matrices.iter().map(Matrix::view).collect()
 }
@@ -309,9 +333,22 @@ impl MultiVectorModel {
         self.model.prompts()
     }
 
+    /// The prompts, to change them.
+    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
+        self.model.prompts_mut()
+    }
+
     /// Name of the prompt that is used where a call names none.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.model.default_prompt_name()
+    }
+
+    /// Sets the prompt that is used where a call names none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
+        self.model.set_default_prompt_name(name)
     }
 
     /// The tokenizer.

@@ -8,12 +8,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use activation::ScoreActivation;
+use serde_json::{Value, json};
 
-use crate::config::{JsonFile, Kind, Settings};
+use crate::config::{JsonFile, Kind, Settings, object};
 use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
-use crate::model::{Model, find};
+use crate::model::{Model, Own, Saved, find};
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::Observer;
 use crate::similarity::Matrix;
@@ -119,7 +120,7 @@ fn configured(model: &Model, settings: &Settings) -> Result<Option<ScoreActivati
     ];
     for (key, pointer) in places {
         match config.value.pointer(pointer).filter(|name| !name.is_null()) {
-            Some(serde_json::Value::String(name)) => {
+            Some(Value::String(name)) => {
                 return ScoreActivation::from_torch(name, &config.path, key).map(Some);
             }
             Some(other) => return Err(config.error(key, format!("must be the name of a class of torch, got {other}"))),
@@ -228,9 +229,22 @@ impl Reranker {
         self.model.prompts()
     }
 
+    /// The prompts, to change them.
+    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
+        self.model.prompts_mut()
+    }
+
     /// Name of the prompt that is used where a call names none.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.model.default_prompt_name()
+    }
+
+    /// Sets the prompt that is used where a call names none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
+        self.model.set_default_prompt_name(name)
     }
 
     /// The folder that it was loaded from.
@@ -241,6 +255,27 @@ impl Reranker {
     /// Where it computes.
     pub fn device(&self) -> Device {
         self.model.device()
+    }
+}
+
+/// Saving.
+impl Reranker {
+    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let activation = Value::from(self.activation.to_torch());
+        let own = Own {
+            settings: object([("activation_fn", activation.clone())]),
+            // Where older versions look, and the oldest.
+            config: object([
+                ("sentence_transformers", json!({ "activation_fn": activation })),
+                ("sbert_ce_default_activation_function", activation),
+            ]),
+            ..Own::default()
+        };
+        Saved::Model(&self.model).write(&own, folder.as_ref())
     }
 }
 

@@ -3,6 +3,7 @@
 mod embeddings;
 mod similarity;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -11,11 +12,11 @@ pub use embeddings::SparseEmbeddings;
 pub(crate) use similarity::similarity;
 
 use crate::batch::Distinct;
-use crate::config::{Kind, Settings};
+use crate::config::{Kind, Settings, object};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::heads::SparseRow;
-use crate::model::{Call, Model, OtherRoute, Routed, find, listed_modules};
+use crate::model::{Call, Model, OtherRoute, Own, Routed, Saved, find, listed_modules};
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::{Nobody, Observer};
@@ -182,6 +183,8 @@ impl SparseModel {
         let SparseOptions { prompt_name, prompt, truncation, observer, .. } = *options;
         let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
         let options = if prompts.is_empty() { options } else { self.documents.with_role(&options, prompts) };
+        // Both ways have the same prompts.
+        let options = EncodeOptions { prompt: Some(self.documents.prompt(&options)?), ..options };
 
         let few = Distinct::of(inputs);
         let call = Call::new(model, &options)?;
@@ -278,13 +281,26 @@ impl SparseModel {
     }
 
     /// The prompts by name.
-    pub fn prompts(&self) -> &std::collections::BTreeMap<String, String> {
+    pub fn prompts(&self) -> &BTreeMap<String, String> {
         self.documents.prompts()
+    }
+
+    /// The prompts, to change them.
+    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
+        self.documents.prompts_mut()
     }
 
     /// Name of the prompt that is used where a call names none.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.documents.default_prompt_name()
+    }
+
+    /// Sets the prompt that is used where a call names none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
+        self.documents.set_default_prompt_name(name)
     }
 
     /// The tokenizer, of documents where they are two.
@@ -300,6 +316,28 @@ impl SparseModel {
     /// Where it computes.
     pub fn device(&self) -> Device {
         self.documents.device()
+    }
+}
+
+/// Saving.
+impl SparseModel {
+    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 5 on, with its present settings.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let settings = object([
+            ("similarity_fn_name", self.similarity.to_string().into()),
+            ("max_active_dims", self.max_active_dims.into()),
+        ]);
+        let own = Own { settings, ..Own::default() };
+        let saved = match &self.queries {
+            None => Saved::Model(&self.documents),
+            Some(queries) => {
+                Saved::Router { queries, documents: &self.documents, query_by_default: self.query_by_default }
+            }
+        };
+        saved.write(&own, folder.as_ref())
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{data, tiny, tiny_cases};
+use common::tiny;
 use proptest::prelude::*;
 use rushlight::{
     Device, Dtype, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Pool, Similarity, Truncation,
@@ -184,102 +184,6 @@ fn token_embeddings_pool_to_the_sentence_embedding() {
             assert!((f64::from(*mean) - truth).abs() < 1e-6);
         }
     }
-}
-
-#[test]
-fn a_saved_model_is_the_same_model() {
-    for case in tiny_cases() {
-        let mut model = Model::from_dir(&case.model).unwrap();
-        model.prompts_mut().insert("new".to_owned(), "new: ".to_owned());
-        model.set_default_prompt_name(Some("new".to_owned())).unwrap();
-        model.set_similarity_fn(Similarity::Manhattan);
-        model.set_truncate_dim(Some(9)).unwrap();
-        model.set_max_seq_length(33).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let check = || {
-            let again = Model::from_dir(folder.path()).unwrap_or_else(|error| panic!("{}: {error}", case.name));
-            assert_eq!(again.prompts(), model.prompts());
-            assert_eq!(again.default_prompt_name(), Some("new"));
-            assert_eq!(again.similarity_fn(), Similarity::Manhattan);
-            assert_eq!(again.truncate_dim(), Some(9));
-            // Where there is no transformer the tokenizer itself cuts, and it is no setting.
-            let length = case.meta["max_seq_length"].as_u64().map(|_| 33);
-            assert_eq!(again.max_seq_length(), length);
-            let encode = |model: &Model| model.encode(&case.texts, &plain()).unwrap();
-            assert!(encode(&again) == encode(&model), "{}", case.name);
-            again
-        };
-        model.save(folder.path()).unwrap();
-        // Onto itself, while it is loaded from there.
-        check().save(folder.path()).unwrap();
-        check();
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
-    }
-}
-
-#[test]
-fn a_model_saved_over_another_is_not_the_other() {
-    let folder = tempfile::tempdir().unwrap();
-    // Each time the kind of the weights' file changes, and tokenizer files come and go.
-    for name in
-        ["bert-mean-normalize", "legacy-bert-cls-dense-normalize", "mpnet-cls-dot", "legacy-distilbert-dense-tanh"]
-    {
-        std::fs::write(folder.path().join("added_tokens.json"), r#"{"[NEW]": 9000}"#).unwrap();
-        let saved = model(name);
-        saved.save(folder.path()).unwrap();
-        let again = Model::from_dir(folder.path()).unwrap();
-        let encode = |model: &Model| model.encode(&tiny(name).texts, &plain()).unwrap();
-        assert!(encode(&again) == encode(&saved), "{name}");
-        assert!(!folder.path().join("added_tokens.json").exists());
-    }
-}
-
-#[test]
-fn modules_that_change_places_are_saved_onto_themselves() {
-    let folder = tempfile::tempdir().unwrap();
-    model("bert-cls-dense-normalize").save(folder.path()).unwrap();
-    let dense = |name: &str| folder.path().join(name);
-    // Two Dense modules whose folders are named for each other's places.
-    model("bert-cls-dense-normalize").save(dense("other")).unwrap();
-    std::fs::rename(dense("2_Dense"), dense("3_Dense")).unwrap();
-    copy_dense_doubled(&dense("other/2_Dense"), &dense("2_Dense"));
-    let modules = ["", "1_Pooling", "3_Dense", "2_Dense"].iter().enumerate().map(|(i, path)| {
-        let class = ["Transformer", "Pooling", "Dense", "Dense"][i];
-        serde_json::json!({ "path": path, "type": format!("sentence_transformers.models.{class}") })
-    });
-    std::fs::write(dense("modules.json"), serde_json::Value::from_iter(modules).to_string()).unwrap();
-    let before = Model::from_dir(folder.path()).unwrap();
-    let want = before.encode(&["text"], &plain()).unwrap();
-    before.save(folder.path()).unwrap();
-    assert!(Model::from_dir(folder.path()).unwrap().encode(&["text"], &plain()).unwrap() == want);
-}
-
-/// Copies a Dense module, each weight times two.
-fn copy_dense_doubled(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    std::fs::copy(from.join("config.json"), to.join("config.json")).unwrap();
-    let tensors = candle_core::safetensors::load(from.join("model.safetensors"), &candle_core::Device::Cpu).unwrap();
-    let doubled: std::collections::HashMap<_, _> =
-        tensors.into_iter().map(|(name, tensor)| (name, (tensor * 2.0).unwrap())).collect();
-    candle_core::safetensors::save(&doubled, to.join("model.safetensors")).unwrap();
-}
-
-#[test]
-fn many_threads_save_to_one_folder() {
-    let (folder, model) = (tempfile::tempdir().unwrap(), model("bert-mean-normalize"));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| (0..10).for_each(|_| model.save(folder.path()).unwrap()));
-        }
-    });
-    Model::from_dir(folder.path()).unwrap();
-}
-
-#[test]
-fn saving_where_it_cannot_be_is_an_error() {
-    let error = model("bert-mean-normalize").save(data().join("tiny/bert-mean-normalize/texts.json")).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error:?}");
 }
 
 #[test]

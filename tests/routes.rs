@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::{copy, tiny};
-use rushlight::{EncodeOptions, Error, Model};
+use rushlight::{EncodeOptions, Model};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -85,7 +85,48 @@ fn what_a_router_can_not_do_is_an_error() {
     let modes = json!({ "embedding_dimension": 32, "pooling_mode": ["cls", "mean"] });
     fs::write(pooling, modes.to_string()).unwrap();
     fails(wide, &["structure", "[64, 32]"]);
-    let model = Model::from_dir(router(|_| {}).path()).unwrap();
-    let saved = model.save(tempfile::tempdir().unwrap().path());
-    assert!(matches!(saved, Err(Error::Unsupported { .. })), "{saved:?}");
+}
+
+#[test]
+fn saved_routes_are_the_same() {
+    let texts = ["one text", "another one that is longer"];
+    let embed = |model: &Model| {
+        let queries = model.encode_query(&texts, &plain()).unwrap();
+        [queries, model.encode_document(&texts, &plain()).unwrap(), model.encode(&texts, &plain()).unwrap()]
+    };
+    for default in ["query", "document"] {
+        let folder = router(|config| config["parameters"]["default_route"] = json!(default));
+        let mut model = Model::from_dir(folder.path()).unwrap();
+        model.set_max_seq_length(5).unwrap();
+        model.set_truncate_dim(Some(9)).unwrap();
+        let saved = tempfile::tempdir().unwrap();
+        model.save(saved.path()).unwrap();
+        let again = Model::from_dir(saved.path()).unwrap();
+        assert!(embed(&again) == embed(&model), "{default}");
+        again.save(saved.path()).unwrap();
+        let last = Model::from_dir(saved.path()).unwrap();
+        assert!(embed(&last) == embed(&model), "{default}, onto itself");
+        assert_eq!((last.max_seq_length(), last.truncate_dim()), (Some(5), Some(9)));
+    }
+}
+
+/// Written once, unless it reads longer texts on one of them.
+#[test]
+fn a_module_on_both_routes_is_saved_once() {
+    let folder = router(|config| config["structure"]["query"] = config["structure"]["document"].clone());
+    let mut model = Model::from_dir(folder.path()).unwrap();
+    let names = |model: &Model| {
+        let saved = tempfile::tempdir().unwrap();
+        model.save(saved.path()).unwrap();
+        let again = Model::from_dir(saved.path()).unwrap();
+        let texts = ["a text that is longer than five tokens"];
+        let embed = |model: &Model| [model.encode_query(&texts, &plain()), model.encode_document(&texts, &plain())];
+        assert_eq!(embed(&again).map(Result::unwrap), embed(model).map(Result::unwrap));
+        let config: Value = common::json(&saved.path().join("router_config.json"));
+        config["types"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(names(&model), ["query_0_Transformer", "query_1_Pooling", "query_2_Normalize"]);
+    model.set_max_seq_length(5).unwrap();
+    let apart = ["document_0_Transformer", "query_0_Transformer", "query_1_Pooling", "query_2_Normalize"];
+    assert_eq!(names(&model), apart);
 }

@@ -146,6 +146,13 @@ class Reranker:
     def predict(
         self, pairs: list[tuple[str, str]], request: _PredictRequest
     ) -> tuple[NDArray[np.float32], int, int]: ...
+    def save(
+        self,
+        folder: str | PathLike[str],
+        prompts: dict[str, str],
+        default_prompt_name: str | None,
+        activation_fn: str,
+    ) -> None: ...
     @property
     def folder(self) -> Path: ...
     @property
@@ -185,6 +192,14 @@ class SparseModel:
         self, texts_or_pairs: list[str | tuple[str, str]], request: _SparseRequest
     ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]], int, int]: ...
     def tokens(self, ids: list[int]) -> list[str]: ...
+    def save(
+        self,
+        folder: str | PathLike[str],
+        prompts: dict[str, str],
+        default_prompt_name: str | None,
+        similarity_fn_name: str,
+        max_active_dims: int | None,
+    ) -> None: ...
     @property
     def folder(self) -> Path: ...
     @property
@@ -224,6 +239,13 @@ class MultiVectorModel:
     def encode(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _MultiVectorRequest
     ) -> tuple[list[NDArray[np.float32]], int, int]: ...
+    def save(
+        self,
+        folder: str | PathLike[str],
+        prompts: dict[str, str],
+        default_prompt_name: str | None,
+        similarity_fn_name: str,
+    ) -> None: ...
     @property
     def folder(self) -> Path: ...
     @property

@@ -144,6 +144,29 @@ class Loaded(Generic[Core]):
         if device is not None and _core.device_name(_arguments.text("device", device)) != self._engine.device:
             raise DeviceError(f"device {device!r}: this model is on {self._engine.device!r}")
 
+    # Saving
+
+    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
+        """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load.
+
+        Raises
+        ------
+        InferenceError
+            Where the folder cannot be written; its cause says why.
+        InvalidArgumentError
+            Where a setting cannot be saved: an `activation_fn` that is no name.
+        """
+        folder, prompts = _arguments.path("path", path), _arguments.prompts(self._prompts)
+        self._engine.save(folder, prompts, self._default_prompt_name, *self._saved())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the model; see `save_pretrained`."""
+        self.save_pretrained(path)
+
+    def _saved(self) -> tuple[Any, ...]:
+        """Return the settings of this kind that are saved."""
+        raise NotImplementedError
+
     # Copying, closing
 
     def __getstate__(self) -> dict[str, Any]:

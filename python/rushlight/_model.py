@@ -361,21 +361,8 @@ class Model(Assembling):
     def max_seq_length(self, tokens: int) -> None:
         self._engine.max_seq_length = _arguments.positive("max_seq_length", tokens)
 
-    # Saving
-
-    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
-        """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load."""
-        self._engine.save(
-            _arguments.path("path", path),
-            _arguments.prompts(self._prompts),
-            self._default_prompt_name,
-            self._similarity_fn_name,
-            self._truncate_dim,
-        )
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the model; see `save_pretrained`."""
-        self.save_pretrained(path)
+    def _saved(self) -> tuple[Any, ...]:
+        return self._similarity_fn_name, self._truncate_dim
 
     def _said(self) -> str:
         return f"embedding_dimension={self.embedding_dimension}, max_seq_length={self.max_seq_length}"

@@ -323,6 +323,9 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         """Return `embedding_dimension`."""
         return self.embedding_dimension
 
+    def _saved(self) -> tuple[Any, ...]:
+        return (self._similarity_fn_name,)
+
     def _said(self) -> str:
         return (
             f"embedding_dimension={self.embedding_dimension}, query_length={self.query_length}, "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     _Activation: TypeAlias = str | Callable[[NDArray[np.float32]], Any]
 
-_ACTIVATIONS = ("sigmoid", "identity", "softmax")
+ACTIVATIONS = ("sigmoid", "identity", "softmax")
 
 
 class Reranker(Loaded[_core.Reranker]):
@@ -276,13 +276,19 @@ class Reranker(Loaded[_core.Reranker]):
     def activation_fn(self, activation: _Activation) -> None:
         self._activation_fn = _check_activation(activation)
 
+    def _saved(self) -> tuple[Any, ...]:
+        if callable(self._activation_fn):
+            known = ", ".join(map(repr, ACTIVATIONS))
+            raise InvalidArgumentError(f"activation_fn: a callable cannot be saved; set one of {known} first")
+        return (self._activation_fn,)
+
     def _said(self) -> str:
         return f"num_labels={self.num_labels}, max_length={self.max_length}"
 
 
 def _check_activation(activation: _Activation) -> _Activation:
     if not callable(activation):
-        _arguments.one_of("activation_fn", activation, _ACTIVATIONS)
+        _arguments.one_of("activation_fn", activation, ACTIVATIONS)
     return activation
 
 

@@ -342,6 +342,9 @@ class SparseModel(Loaded[_core.SparseModel]):
         """Return `embedding_dimension`."""
         return self.embedding_dimension
 
+    def _saved(self) -> tuple[Any, ...]:
+        return self._similarity_fn_name, self._max_active_dims
+
     def _said(self) -> str:
         return f"embedding_dimension={self.embedding_dimension}, max_seq_length={self.max_seq_length}"
 

@@ -54,6 +54,16 @@ impl ModuleKind {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
+    /// The class's dotted name, in the spelling that all versions know which have the class.
+    pub(crate) fn class(self) -> String {
+        let room = match self {
+            Self::MlmTransformer | Self::SpladePooling | Self::SparseStaticEmbedding => "sparse_encoder.models",
+            Self::MultiVectorMask => "multi_vector_encoder.modules.multi_vector_mask",
+            _ => "models",
+        };
+        format!("sentence_transformers.{room}.{}", self.name())
+    }
+
     /// By a class's dotted name, in any of the spellings that sentence-transformers has had.
     fn from_class(name: &str) -> Option<Self> {
         let class = match name.split('.').collect::<Vec<_>>()[..] {

@@ -1,5 +1,9 @@
 //! The kinds of models, as their folders name them.
 
+use serde_json::{Map, Value, json};
+
+use super::object;
+
 /// What a folder's model gives of a text. Each kind is loaded by a class of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -52,6 +56,20 @@ impl Kind {
             Self::Sparse => "SparseModel",
             Self::MultiVector => "MultiVectorModel",
         }
+    }
+
+    /// What its task adds to `sentence_bert_config.json`: nothing for the kinds that versions know which refuse these keys.
+    pub(crate) fn task_settings(self) -> Map<String, Value> {
+        let Task { name, method_output, module_output } = match self {
+            Self::Sentence | Self::Sparse => return Map::new(),
+            Self::Reranker | Self::MultiVector => self.task(),
+        };
+        let text = json!({ "method": "forward", "method_output_name": method_output });
+        object([
+            ("transformer_task", name.into()),
+            ("modality_config", json!({ "text": text })),
+            ("module_output_name", module_output.into()),
+        ])
     }
 
     pub(super) fn task(self) -> Task {

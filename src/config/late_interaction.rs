@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::folder::transformer_file;
-use super::{JsonFile, Kind, ModuleEntry, ModuleKind, Settings};
+use super::{JsonFile, Kind, ModuleEntry, ModuleKind, Settings, object};
 use crate::error::{Error, Result};
 
 /// What a folder says beside its modules' weights.
@@ -26,7 +27,7 @@ pub(crate) struct LateInteraction {
 }
 
 /// How queries are filled up with a token.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expansion {
     pub(crate) strategy: Strategy,
@@ -39,7 +40,7 @@ pub(crate) struct Expansion {
     pub(crate) length: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Strategy {
     /// To that length exactly: longer queries are cut.
@@ -57,9 +58,19 @@ fn punctuation() -> Vec<String> {
 }
 
 /// Whether a folder with `modules.json` is in PyLate's layout.
-pub(crate) fn is_pylate(folder: &Path) -> Result<bool> {
+fn is_pylate(folder: &Path) -> Result<bool> {
     let (settings, _) = Settings::read(folder, Kind::MultiVector)?;
     Ok(settings.model_type.as_deref() == Some("ColBERT"))
+}
+
+/// A folder's modules, by those that it lists: PyLate's don't list that words are skipped and vectors normalized.
+pub(crate) fn with_implied(folder: &Path, mut listed: Vec<ModuleEntry>) -> Result<Vec<ModuleEntry>> {
+    if is_pylate(folder)? {
+        for kind in [ModuleKind::MultiVectorMask, ModuleKind::Normalize] {
+            listed.push(ModuleEntry::new(kind, folder.join(format!("{}_{}", listed.len(), kind.name()))));
+        }
+    }
+    Ok(listed)
 }
 
 impl LateInteraction {
@@ -210,6 +221,26 @@ impl LateInteraction {
         self.skips_in_queries = tasks.iter().any(|task| task == "query");
         self.skips_in_documents = tasks.iter().any(|task| task == "document");
         Ok(())
+    }
+
+    /// The `config.json` of a MultiVectorMask module that says the same.
+    pub(crate) fn mask_settings(&self) -> Value {
+        let tasks = [(self.skips_in_queries, "query"), (self.skips_in_documents, "document")];
+        let tasks: Vec<_> = tasks.iter().filter(|(skips, _)| *skips).map(|(_, task)| *task).collect();
+        json!({ "skiplist_words": self.skiplist, "skiplist_tasks": tasks, "keep_only_token_ids": null })
+    }
+
+    /// What it adds to the transformer's settings, with the lengths that are in use.
+    pub(crate) fn transformer_settings(
+        &self,
+        query_length: Option<usize>,
+        document_length: Option<usize>,
+    ) -> Map<String, Value> {
+        object([
+            ("query_length", json!(query_length)),
+            ("document_length", json!(document_length)),
+            ("query_expansion", json!(self.expansion)),
+        ])
     }
 
     fn checked(self) -> Result<Self> {

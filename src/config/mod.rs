@@ -13,19 +13,24 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub(crate) use activation::Activation;
 pub(crate) use depth::{is_behind, keep_layers};
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
 pub(crate) use kind::Kind;
-pub(crate) use late_interaction::{LateInteraction, Strategy, is_pylate};
+pub(crate) use late_interaction::{Expansion, LateInteraction, Strategy, with_implied};
 pub use modules::PoolingMode;
 pub(crate) use modules::{DenseConfig, LayerNormConfig, LayerPoolingConfig, NormalizeConfig, On, PoolingConfig};
 pub(crate) use router::Routes;
 pub(crate) use splade::{SpladeConfig, SpladePooling};
 
 use crate::error::{Error, Result};
+
+/// A JSON object of these entries.
+pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
 
 /// A JSON file, read and not yet interpreted.
 pub(crate) struct JsonFile {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::{Activation, JsonFile};
+use super::{Activation, JsonFile, object};
 use crate::error::{Error, Result};
 
 /// A way to make one vector of a text's token embeddings.
@@ -102,7 +103,7 @@ impl PoolingConfig {
             #[serde(alias = "word_embedding_dimension")]
             embedding_dimension: usize,
             #[serde(default)]
-            pooling_mode: Option<serde_json::Value>,
+            pooling_mode: Option<Value>,
             #[serde(default = "yes")]
             include_prompt: bool,
         }
@@ -133,7 +134,7 @@ impl PoolingConfig {
     }
 
     /// In the old form, unless that can't say it: the flags have an order of their own.
-    pub(crate) fn to_json(&self, hidden_size: usize) -> serde_json::Value {
+    pub(crate) fn to_json(&self, hidden_size: usize) -> Value {
         let mut settings = serde_json::Map::new();
         settings.insert("word_embedding_dimension".to_owned(), hidden_size.into());
         settings.insert("include_prompt".to_owned(), self.include_prompt.into());
@@ -227,12 +228,24 @@ pub(crate) enum On {
 }
 
 impl On {
-    /// Checks what a module's file says of them.
-    fn check(self, file: &JsonFile, input: Option<&str>, output: Option<&str>) -> Result<()> {
-        let wanted = match self {
+    fn name(self) -> &'static str {
+        match self {
             Self::Sentences => "sentence_embedding",
             Self::Tokens => "token_embeddings",
-        };
+        }
+    }
+
+    /// What a module's file says of them: nothing where that is the default, which old versions know alone.
+    pub(crate) fn settings(self) -> Map<String, Value> {
+        match self {
+            Self::Sentences => Map::new(),
+            Self::Tokens => object(["module_input_name", "module_output_name"].map(|key| (key, self.name().into()))),
+        }
+    }
+
+    /// Checks what a module's file says of them.
+    fn check(self, file: &JsonFile, input: Option<&str>, output: Option<&str>) -> Result<()> {
+        let wanted = self.name();
         for (key, name) in [("module_input_name", input), ("module_output_name", output)] {
             if let Some(name) = name.filter(|name| *name != wanted) {
                 return Err(Error::unsupported(format!("{}: {key}", file.path.display()), name, wanted));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::JsonFile;
 use crate::error::{Error, Result};
@@ -49,5 +50,14 @@ impl SpladeConfig {
             Some(other) => return refuse("activation_function", other, "relu, log1p_relu"),
         };
         Ok(Self { pooling, twice })
+    }
+
+    /// The file's content, in the keys that all versions know.
+    pub(crate) fn to_json(self) -> Value {
+        let pooling = match self.pooling {
+            SpladePooling::Max => "max",
+            SpladePooling::Sum => "sum",
+        };
+        json!({ "pooling_strategy": pooling, "activation_function": if self.twice { "log1p_relu" } else { "relu" } })
     }
 }

@@ -14,6 +14,8 @@ use crate::error::Result;
 use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 
+pub(crate) use self::multi_vector::PROJECTION;
+
 /// What follows a backbone.
 pub(crate) trait Head<O: Ops>: Send + Sync {
     /// The tokens whose vectors it needs.

@@ -1,19 +1,22 @@
 //! Late interaction (Khattab and Zaharia, 2020): a vector for each token.
 
 use super::{Asked, Files, Head, Output};
-use crate::config::{ModuleKind, On, is_pylate};
+use crate::config::{ModuleKind, On};
 use crate::error::{Error, Result};
 use crate::modules::Module;
 use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
+
+/// The projection's name among the weights of Stanford's folders, and in a Dense module.
+pub(crate) const PROJECTION: &str = "linear.weight";
 
 struct MultiVector<O: Ops> {
     modules: Vec<Module<O>>,
     width: usize,
 }
 
-/// The modules after the transformer, each on every token's vector. PyLate's folders don't list that it is normalized, and
-/// Stanford's have the projection among the transformer's weights and list nothing.
+/// The modules after the transformer, each on every token's vector. Stanford's folders have the projection among the
+/// transformer's weights, and list nothing.
 pub(super) fn load<O: Ops>(
     files: &Files<'_>,
     weights: &Weights,
@@ -31,9 +34,6 @@ pub(super) fn load<O: Ops>(
         modules.push(module);
         width = output;
     }
-    if is_pylate(files.folder)? {
-        modules.push(Module::Normalize);
-    }
     Ok(Box::new(MultiVector { modules, width }))
 }
 
@@ -43,7 +43,7 @@ fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, op
         let what = format!("{}: without modules.json, for MultiVectorModel, architecture", files.config.path.display());
         return Err(Error::unsupported(what, architecture.unwrap_or("none"), "HF_ColBERT"));
     }
-    let projection = weights.matrix("linear.weight", hidden_size)?;
+    let projection = weights.matrix(PROJECTION, hidden_size)?;
     let width = projection.shape[0];
     let modules = vec![Module::projection(&projection, ops)?, Module::Normalize];
     Ok(Box::new(MultiVector { modules, width }))

@@ -110,7 +110,7 @@ impl Model {
     }
 
     /// The prompt of a call.
-    pub(super) fn prompt<'a>(&'a self, options: &EncodeOptions<'a>) -> Result<&'a str> {
+    pub(crate) fn prompt<'a>(&'a self, options: &EncodeOptions<'a>) -> Result<&'a str> {
         match (options.prompt, options.prompt_name, &self.default_prompt_name) {
             (Some(prompt), _, _) => Ok(prompt),
             (None, Some(name), _) => {

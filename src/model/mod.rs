@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use self::parts::Parts;
 use self::place::Place;
-use crate::config::{Kind, LateInteraction, ModuleEntry, Settings};
+use crate::config::{Kind, LateInteraction, ModuleEntry, Settings, object};
 use crate::device::{Device, Dtype};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
@@ -31,6 +31,7 @@ pub(crate) use self::call::Call;
 pub use self::chunks::ChunkOptions;
 pub(crate) use self::parts::listed_modules;
 pub(crate) use self::routes::{OtherRoute, Routed};
+pub(crate) use self::save::{Own, Saved};
 #[cfg(feature = "python")]
 pub(crate) use self::stream::Ahead;
 pub use self::stream::EncodeIter;
@@ -196,6 +197,11 @@ impl Model {
     /// How a late-interaction model treats queries and documents; of other kinds it says nothing.
     pub(crate) fn late_interaction(&self) -> Arc<LateInteraction> {
         Arc::clone(&self.parts.late_interaction)
+    }
+
+    /// Tokens that are kept of a text where nobody says otherwise.
+    pub(crate) fn default_max_seq_length(&self) -> Option<usize> {
+        self.parts.default_max_seq_length()
     }
 
     /// The real limit of tokens of a text, where there is one.
@@ -374,12 +380,23 @@ impl Model {
     pub fn similarity_pairwise(&self, a: &Embeddings, b: &Embeddings) -> Result<Vec<f32>> {
         similarity::pairwise(self.similarity, a.into(), b.into(), Run::watched_by(&Nobody)?)
     }
+}
 
+/// Saving.
+impl Model {
     /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
     ///
     /// # Errors
     /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
-        save::save(self, folder.as_ref())
+        let settings = object([
+            ("similarity_fn_name", self.similarity.to_string().into()),
+            ("truncate_dim", self.truncate_dim.into()),
+        ]);
+        let own = Own { settings, ..Own::default() };
+        let Some(other) = &self.other else { return Saved::Model(self).write(&own, folder.as_ref()) };
+        let (queries, documents) = (&*self.by_route(true), &*self.by_route(false));
+        let query_by_default = !other.of_queries;
+        Saved::Router { queries, documents, query_by_default }.write(&own, folder.as_ref())
     }
 }

@@ -19,7 +19,7 @@ use crate::tokenize::Tokenizer;
 
 /// What clones share.
 pub(super) struct Parts {
-    kind: Kind,
+    pub(super) kind: Kind,
     pub(super) folder: PathBuf,
     /// What `modules.json` lists, where there is one.
     pub(super) entries: Option<Vec<ModuleEntry>>,
@@ -39,6 +39,12 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn transformer(&self) -> &Path {
         transformer_folder(self.entries.as_deref(), &self.folder)
+    }
+
+    /// The kind of the first module.
+    pub(super) fn first(&self) -> ModuleKind {
+        let listed = self.entries.as_deref().and_then(<[_]>::first);
+        listed.map_or(ModuleKind::Transformer, |entry| entry.kind)
     }
 }
 

@@ -49,7 +49,7 @@ fn is_router(entry: &ModuleEntry) -> bool {
 pub(super) struct Other {
     parts: Arc<Parts>,
     max_seq_length: Option<usize>,
-    of_queries: bool,
+    pub(super) of_queries: bool,
 }
 
 impl Other {

@@ -92,6 +92,22 @@ impl MultiVectorModel {
         Ok((arrays, truncated.count, truncated.longest))
     }
 
+    /// Writes the model into a folder, with these settings.
+    fn save(
+        &self,
+        py: Python<'_>,
+        folder: PathBuf,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+        similarity_fn_name: &str,
+    ) -> PyResult<()> {
+        let mut model = self.get();
+        *model.prompts_mut() = prompts;
+        model.set_default_prompt_name(default_prompt_name).into_python(py)?;
+        model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
+        compute(py, None, |_| model.save(folder))
+    }
+
     #[getter]
     fn folder(&self) -> PathBuf {
         self.get().folder().to_path_buf()

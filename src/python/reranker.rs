@@ -90,6 +90,22 @@ impl Reranker {
         Ok((array(py, scores.into_vec(), rows, columns)?, truncated.count, truncated.longest))
     }
 
+    /// Writes the model into a folder, with these settings.
+    fn save(
+        &self,
+        py: Python<'_>,
+        folder: PathBuf,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+        activation_fn: &str,
+    ) -> PyResult<()> {
+        let mut model = self.get();
+        *model.prompts_mut() = prompts;
+        model.set_default_prompt_name(default_prompt_name).into_python(py)?;
+        model.set_activation(activation_fn.parse().into_python(py)?);
+        compute(py, None, |_| model.save(folder))
+    }
+
     #[getter]
     fn folder(&self) -> PathBuf {
         self.get().folder().to_path_buf()

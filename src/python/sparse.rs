@@ -100,6 +100,24 @@ impl SparseModel {
         ids.into_iter().map(|id| model.tokenizer().token(id).unwrap_or_default()).collect()
     }
 
+    /// Writes the model into a folder, with these settings.
+    fn save(
+        &self,
+        py: Python<'_>,
+        folder: PathBuf,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+        similarity_fn_name: &str,
+        max_active_dims: Option<usize>,
+    ) -> PyResult<()> {
+        let mut model = self.get();
+        *model.prompts_mut() = prompts;
+        model.set_default_prompt_name(default_prompt_name).into_python(py)?;
+        model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
+        model.set_max_active_dims(max_active_dims).into_python(py)?;
+        compute(py, None, |_| model.save(folder))
+    }
+
     #[getter]
     fn folder(&self) -> PathBuf {
         self.get().folder().to_path_buf()

@@ -44,6 +44,15 @@ impl ScoreActivation {
         }
     }
 
+    /// The dotted name of torch's class.
+    pub(super) fn to_torch(self) -> &'static str {
+        match self {
+            Self::Identity => "torch.nn.modules.linear.Identity",
+            Self::Sigmoid => "torch.nn.modules.activation.Sigmoid",
+            Self::Softmax => "torch.nn.modules.activation.Softmax",
+        }
+    }
+
     /// Makes scores of the logits of one pair.
     pub(super) fn apply(self, logits: &mut [f32]) {
         match self {

@@ -90,6 +90,8 @@ pub struct Tokenizer {
     limit: Option<usize>,
     cleans_up: bool,
     word_end: Option<&'static str>,
+    /// Tokens that are special beyond what the files say.
+    promoted: Vec<(u32, String)>,
 }
 
 impl Tokenizer {
@@ -131,6 +133,7 @@ impl Tokenizer {
             word_end: class.word_end,
             inner,
             layouts,
+            promoted: Vec::new(),
         })
     }
 
@@ -156,6 +159,7 @@ impl Tokenizer {
             word_end: None,
             inner,
             layouts: Layouts::bare(),
+            promoted: Vec::new(),
         })
     }
 
@@ -185,9 +189,15 @@ impl Tokenizer {
                 let added = AddedToken::from(token, true).normalized(false);
                 caught(|| self.inner.add_special_tokens([added])).map_err(Error::Tokenizer)?;
                 self.special_ids.insert(id);
+                self.promoted.push((id, token.to_owned()));
             }
         }
         Ok(self)
+    }
+
+    /// The tokens that [`Tokenizer::with_prefixes`] made special, with their ids: the files don't say so.
+    pub(crate) fn promoted(&self) -> &[(u32, String)] {
+        &self.promoted
     }
 
     /// The id of a token, where there is one.

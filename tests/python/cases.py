@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,22 @@ def tiny(name: str) -> Case:
 def other(kind: str) -> list[Path]:
     """The folders of cases of another kind of model, such as "rerank"."""
     return sorted((DATA / kind).iterdir())
+
+
+def router(folder: Path, cases: dict[str, str]) -> Path:
+    """A folder whose queries go through one small model and whose documents go through another."""
+    classes = "sentence_transformers.models."
+    for route, case in cases.items():
+        shutil.copytree(tiny(case).model, folder / f"{route}_0_Transformer")
+        shutil.copytree(tiny(case).model / "1_Pooling", folder / f"{route}_1_Pooling")
+    names = {route: [f"{route}_0_Transformer", f"{route}_1_Pooling"] for route in cases}
+    types = {name: classes + name.split("_")[-1] for route in names.values() for name in route}
+    config = {"types": types, "structure": names, "parameters": {"default_route": "document", "allow_empty_key": True}}
+    (folder / "router_config.json").write_text(json.dumps(config))
+    modules = [{"path": "", "type": classes + "Router"}, {"path": "1_Normalize", "type": classes + "Normalize"}]
+    numbered = [{"idx": i, "name": str(i), **module} for i, module in enumerate(modules)]
+    (folder / "modules.json").write_text(json.dumps(numbered))
+    return folder
 
 
 TINY = sorted(path.name for path in (DATA / "tiny").iterdir())

@@ -161,9 +161,18 @@ def test_what_is_missing_is_missing_with_a_reason(any_model):
         any_model[0]
     with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'unheard'"):
         any_model.unheard()
-    if not isinstance(any_model, SentenceTransformer):
-        with pytest.raises(UnsupportedFeatureError, match="copy the folder"):
-            any_model.save("x")
+
+
+def test_saving(any_model, tmp_path):
+    any_model.prompts["new"] = "a prompt: "
+    any_model.save(str(tmp_path / "saved"), safe_serialization=True)
+    again = type(any_model)(tmp_path / "saved")
+    assert again.prompts["new"] == "a prompt: "
+    for options in ({"create_model_card": True}, {"model_name": "x"}, {"train_datasets": []}):
+        with pytest.raises(InvalidArgumentError, match="writes no model cards"):
+            any_model.save_pretrained(tmp_path, **options)
+    with pytest.raises(InvalidArgumentError, match="safetensors alone"):
+        any_model.save(tmp_path, safe_serialization=False)
 
 
 def test_training_is_refused_where_it_is_imported():

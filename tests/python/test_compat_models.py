@@ -134,16 +134,6 @@ def test_tokens(model):
         model.preprocess(["text"], images=True)
 
 
-def test_saving(model, tmp_path):
-    model.save(str(tmp_path / "saved"), safe_serialization=True)
-    assert np.array_equal(SentenceTransformer(tmp_path / "saved").encode(TEXTS), model.encode(TEXTS))
-    for options in ({"create_model_card": True}, {"model_name": "x"}, {"train_datasets": []}):
-        with pytest.raises(InvalidArgumentError, match="writes no model cards"):
-            model.save_pretrained(tmp_path, **options)
-    with pytest.raises(InvalidArgumentError, match="safetensors alone"):
-        model.save(tmp_path, safe_serialization=False)
-
-
 def test_similarity_functions_by_their_enum(model):
     model.similarity_fn_name = SimilarityFunction.DOT_PRODUCT
     assert model.similarity_fn_name == "dot"

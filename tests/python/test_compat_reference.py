@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from itertools import zip_longest
 
 import numpy as np
 import pytest
-from cases import DATA, other, tiny
+from cases import DATA, other, router, tiny
 
 import rushlight
 from rushlight import compat
@@ -275,23 +277,80 @@ def test_models_saved_by_one_load_in_the_other(tmp_path, name):
             assert (loaded.max_seq_length, loaded.similarity_fn_name, loaded.truncate_dim) == (9, "dot", 7)
 
 
+def test_models_with_a_router_saved_by_one_load_in_the_other(tmp_path):
+    folder = str(
+        router(tmp_path / "router", {"query": "bert-mean-normalize", "document": "bert-cls-normalize-prompts"})
+    )
+    ours, other = compat.SentenceTransformer(folder, device="cpu"), theirs.SentenceTransformer(folder, device="cpu")
+    expected = [other.encode_query(TEXTS), other.encode_document(TEXTS), other.encode(TEXTS)]
+    ours.save_pretrained(str(tmp_path / "ours"))
+    other.save_pretrained(str(tmp_path / "theirs"), create_model_card=False)
+    for path in ("ours", "theirs"):
+        for kind in (compat.SentenceTransformer, theirs.SentenceTransformer):
+            loaded = kind(str(tmp_path / path), device="cpu")
+            same([loaded.encode_query(TEXTS), loaded.encode_document(TEXTS), loaded.encode(TEXTS)], expected)
+
+
+def with_markers_in_the_vocabulary(folder):
+    """A folder of ColBERT's whose markers no file says to be special, as those of the hub."""
+    copied = shutil.copytree(DATA / "multi_vector/multivector-stanford-bert/model", folder)
+    tokenizer = json.loads((copied / "tokenizer.json").read_text())
+    for token in tokenizer["added_tokens"][5:]:
+        tokenizer["model"]["vocab"][token["content"]] = token["id"]
+    tokenizer["added_tokens"] = tokenizer["added_tokens"][:5]
+    (copied / "tokenizer.json").write_text(json.dumps(tokenizer))
+    config = json.loads((copied / "tokenizer_config.json").read_text())
+    del config["extra_special_tokens"]
+    (copied / "tokenizer_config.json").write_text(json.dumps(config))
+    return copied
+
+
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
         ("CrossEncoder", "rerank/rerank-bert"),
+        ("CrossEncoder", "rerank/rerank-bert-3-labels"),
+        ("CrossEncoder", "rerank/rerank-modernbert"),
         ("SparseEncoder", "sparse/splade-bert-max"),
+        ("SparseEncoder", "sparse/splade-distilbert-sum"),
+        ("SparseEncoder", "sparse/splade-router-static-query"),
         ("MultiVectorEncoder", "multi_vector/multivector-native-bert"),
-        ("MultiVectorEncoder", "multi_vector/multivector-pylate-bert"),
+        ("MultiVectorEncoder", "multi_vector/multivector-pylate-attend"),
+        ("MultiVectorEncoder", "multi_vector/multivector-stanford-bert"),
+        ("MultiVectorEncoder", None),
     ],
 )
-def test_models_of_other_kinds_that_theirs_save_load_here(tmp_path, kind, path):
-    other = getattr(theirs, kind)(str(DATA / path / "model"), device="cpu")
-    other.save_pretrained(str(tmp_path), create_model_card=False)
-    ours = getattr(compat, kind)(tmp_path)
+def test_models_of_other_kinds_saved_by_one_load_in_the_other(tmp_path, kind, path):
+    folder = with_markers_in_the_vocabulary(tmp_path / "markers") if path is None else DATA / path / "model"
+    ours, other = (getattr(module, kind)(str(folder), device="cpu") for module in (compat, theirs))
+    settings = {"default_prompt_name": "new"}
     if kind == "CrossEncoder":
-        same(ours.predict(PAIRS), other.predict(PAIRS))
+        settings["max_seq_length"] = 9
+        ours.activation_fn = other.activation_fn = torch.nn.Identity()
+    elif kind == "SparseEncoder":
+        settings.update(similarity_fn_name="cosine", max_active_dims=3)
     else:
-        same(ours.encode_document(TEXTS), other.encode_document(TEXTS), atol=1e-4)
+        settings["similarity_fn_name"] = "meanmaxsim"
+        ours.document_length = other[0].document_length = 9
+    for model in (ours, other):
+        model.prompts["new"] = "a prompt: "
+        for name, value in settings.items():
+            setattr(model, name, value)
+    expected = results(other)
+    ours.save_pretrained(str(tmp_path / "ours"))
+    other.save_pretrained(str(tmp_path / "theirs"), create_model_card=False)
+    for loaded in (
+        getattr(module, kind)(str(tmp_path / by)) for module in (compat, theirs) for by in ("ours", "theirs")
+    ):
+        same(results(loaded), expected, atol=1e-4)
+        assert {name: getattr(loaded, name) for name in settings} == settings
+        assert loaded.prompts["new"] == "a prompt: "
+
+
+def results(model):
+    if hasattr(model, "predict"):
+        return [model.predict(PAIRS)]
+    return [model.encode_query(TEXTS), model.encode_document(TEXTS)]
 
 
 def test_their_evaluators_take_our_models(tmp_path):

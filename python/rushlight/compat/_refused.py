@@ -77,9 +77,6 @@ _OF_MODELS = {
     "model_card_data_class": _CARDS,
     "set_pooling_include_prompt": "it is what 1_Pooling/config.json says: set include_prompt there",
     **dict.fromkeys(
-        ("save", "save_pretrained"), "a model of this kind never changes here: copy the folder that it was loaded from"
-    ),
-    **dict.fromkeys(
         ("tokenizer", "tokenize", "preprocess"), "rushlight shows the tokenizer of SentenceTransformer alone"
     ),
 }

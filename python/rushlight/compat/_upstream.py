@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rushlight import _arguments
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, devices_of
+from rushlight.compat._calls import called_like
 from rushlight.compat._refused import refuse_member
 from rushlight.compat._tensors import dtype_of, name_of, torch
 from rushlight.exceptions import DeviceError, InvalidArgumentError, UnsupportedFeatureError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
 
     from typing_extensions import Self
@@ -129,6 +131,32 @@ class Upstream(Loaded[Core]):
         if output_path is not None:
             Path(output_path).mkdir(parents=True, exist_ok=True)
         return evaluator(self, output_path)
+
+    def save_pretrained(
+        self,
+        path: str | os.PathLike[str],
+        model_name: str | None = None,
+        create_model_card: bool = False,
+        train_datasets: list[str] | None = None,
+        safe_serialization: bool = True,
+    ) -> None:
+        """Save the model as a folder that rushlight and sentence-transformers load, without a model card.
+
+        Raises
+        ------
+        InvalidArgumentError
+            Where a model card, or weights other than safetensors are asked for; else as of rushlight's own model.
+        """
+        if model_name is not None or create_model_card or train_datasets is not None:
+            raise InvalidArgumentError("create_model_card: rushlight writes no model cards")
+        if not safe_serialization:
+            raise InvalidArgumentError("safe_serialization: rushlight writes safetensors alone")
+        super().save_pretrained(path)
+
+    @called_like(save_pretrained)
+    def save(self, **options: Any) -> None:
+        """Save the model; see `save_pretrained`."""
+        self.save_pretrained(**options)
 
     def start_multi_process_pool(self, target_devices: Iterable[Any] | None = None) -> Pool:
         """Return a pool of threads, one for each of the devices, which must be the model's."""

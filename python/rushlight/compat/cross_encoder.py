@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import Reranker, _core
+from rushlight._reranker import ACTIVATIONS
 from rushlight.compat._calls import renamed
 from rushlight.compat._loading import loading
 from rushlight.compat._tensors import tensor
@@ -215,6 +216,10 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         """Return the name of the activation that the model's folder names."""
         return self._engine.activation_fn
 
+    def _saved(self) -> tuple[Any, ...]:
+        name = _name_of(self.activation_fn)
+        return super()._saved() if name is None else (name,)
+
     def set_keep_in_fp32_modules(self, module_names: list[str]) -> None:
         """Check that the model computes in float32, as all of its modules do then."""
         if module_names and self._place[1] not in {None, "float32"}:
@@ -224,3 +229,11 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
 def _on_tensors(activation: str | Callable[[Any], Any]) -> str | Callable[[Any], Any]:
     """Return a callable on tensors as one on arrays."""
     return activation if isinstance(activation, str) else lambda logits: activation(tensor(logits))
+
+
+def _name_of(activation: str | Callable[[Any], Any]) -> str | None:
+    """Return the name of one of torch's modules that rushlight has, too, and None for what is none."""
+    kind, name = type(activation), type(activation).__name__.lower()
+    known = kind.__module__.startswith("torch.nn.") and name in ACTIVATIONS
+    over_labels = getattr(activation, "dim", None) in (None, 1, -1)
+    return name if known and over_labels else None

@@ -249,27 +249,7 @@ class SentenceTransformer(Upstream[_core.Model], Model):
         """Return `truncate_embeddings`; the older name."""
         return self.truncate_embeddings(truncate_dim)
 
-    # Saving, loading
-
-    def save_pretrained(
-        self,
-        path: str | os.PathLike[str],
-        model_name: str | None = None,
-        create_model_card: bool = False,
-        train_datasets: list[str] | None = None,
-        safe_serialization: bool = True,
-    ) -> None:
-        """Save the model as a folder that rushlight and sentence-transformers load, without a model card."""
-        if model_name is not None or create_model_card or train_datasets is not None:
-            raise InvalidArgumentError("create_model_card: rushlight writes no model cards")
-        if not safe_serialization:
-            raise InvalidArgumentError("safe_serialization: rushlight writes safetensors alone")
-        super().save_pretrained(path)
-
-    @called_like(save_pretrained)
-    def save(self, **options: Any) -> None:
-        """Save the model; see `save_pretrained`."""
-        self.save_pretrained(**options)
+    # Loading
 
     @staticmethod
     def load(input_path: str | os.PathLike[str]) -> SentenceTransformer:

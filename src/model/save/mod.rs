@@ -1,0 +1,159 @@
+//! Saving a model as a folder that this crate and sentence-transformers load, and of that the old versions, too, which have
+//! the kind of model.
+//!
+//! The weights are those of the folder that the model was loaded from, and so are copied; the files that say how they are
+//! used are written anew, with the keys that old versions know, too.
+
+mod module;
+mod staged;
+mod tokenizer;
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use self::staged::Staged;
+use super::Model;
+use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, object};
+use crate::error::Result;
+use crate::modules::pooling;
+
+/// What a kind of models says in the files of a folder that all kinds have.
+#[derive(Default)]
+pub(crate) struct Own {
+    /// In `config_sentence_transformers.json`.
+    pub(crate) settings: Map<String, Value>,
+    /// In the transformer's `sentence_bert_config.json`.
+    pub(crate) transformer: Map<String, Value>,
+    /// In the transformer's `config.json`.
+    pub(crate) config: Map<String, Value>,
+}
+
+/// Of which modules a folder is to consist.
+pub(crate) enum Saved<'a> {
+    Model(&'a Model),
+    /// A Router, and the modules of both ways.
+    Router {
+        queries: &'a Model,
+        documents: &'a Model,
+        query_by_default: bool,
+    },
+}
+
+impl Saved<'_> {
+    /// Writes the folder, which is made where it is absent.
+    pub(crate) fn write(&self, own: &Own, folder: &Path) -> Result<()> {
+        let mut staged = Staged::below(folder)?;
+        let (model, modules) = match *self {
+            Self::Model(model) => (model, write_listed(model, own, &mut staged)?),
+            Self::Router { queries, documents, query_by_default } => {
+                let by_default = if query_by_default { queries } else { documents };
+                write_routes(queries, documents, query_by_default, own, &mut staged)?;
+                (by_default, vec![listed(0, ModuleKind::Router, "")])
+            }
+        };
+        staged.write_json("config_sentence_transformers.json", &settings(model, own).into())?;
+        // Last, since it is what makes a folder a model.
+        staged.write_json("modules.json", &modules.into())?;
+        staged.publish()
+    }
+}
+
+/// Writes a model's modules, and gives what lists them.
+fn write_listed(model: &Model, own: &Own, staged: &mut Staged<'_>) -> Result<Vec<Value>> {
+    let write = |(i, entry): (usize, &ModuleEntry)| {
+        let path = match entry.kind {
+            // In the folder itself, where transformers looks for it.
+            ModuleKind::Transformer | ModuleKind::MlmTransformer => String::new(),
+            other => format!("{i}_{}", other.name()),
+        };
+        module::write(model, entry, own, Path::new(&path), staged)?;
+        Ok(listed(i, entry.kind, &path))
+    };
+    modules(model)?.iter().enumerate().map(write).collect()
+}
+
+fn listed(i: usize, kind: ModuleKind, path: &str) -> Value {
+    json!({ "idx": i, "name": i.to_string(), "path": path, "type": kind.class() })
+}
+
+/// Writes the modules of both ways, and `router_config.json`, which lists them. What is on both ways is written once.
+fn write_routes(
+    queries: &Model,
+    documents: &Model,
+    query_by_default: bool,
+    own: &Own,
+    staged: &mut Staged<'_>,
+) -> Result<()> {
+    let (mut types, mut structure) = (Map::new(), Map::new());
+    let mut written: Vec<(ModuleEntry, Option<usize>, String)> = Vec::new();
+    for (route, model) in [("query", queries), ("document", documents)] {
+        let mut names = Vec::new();
+        for (i, entry) in modules(model)?.into_iter().enumerate() {
+            // Of the modules, the first alone has a limit.
+            let limit = model.max_seq_length().filter(|_| i == 0);
+            let same = |(other, of_other, _): &&(ModuleEntry, Option<usize>, String)| {
+                other.folder == entry.folder && other.kind == entry.kind && *of_other == limit
+            };
+            let name = match written.iter().find(same) {
+                Some((_, _, name)) => name.clone(),
+                None => {
+                    let name = format!("{route}_{i}_{}", entry.kind.name());
+                    module::write(model, &entry, own, Path::new(&name), staged)?;
+                    types.insert(name.clone(), entry.kind.class().into());
+                    written.push((entry, limit, name.clone()));
+                    name
+                }
+            };
+            names.push(name);
+        }
+        structure.insert(route.to_owned(), names.into());
+    }
+    let default_route = if query_by_default { "query" } else { "document" };
+    let parameters = json!({ "default_route": default_route, "allow_empty_key": true });
+    staged
+        .write_json("router_config.json", &json!({ "types": types, "structure": structure, "parameters": parameters }))
+}
+
+/// The modules of a model, those that its folder means and doesn't list among them.
+fn modules(model: &Model) -> Result<Vec<ModuleEntry>> {
+    let parts = &model.parts;
+    let kind = parts.kind;
+    if let Some(entries) = &parts.entries {
+        let as_saved = |entry: &ModuleEntry| match entry.kind {
+            // Under this name older versions know it, too.
+            ModuleKind::Transformer if kind == Kind::Sparse => {
+                ModuleEntry { kind: ModuleKind::MlmTransformer, ..entry.clone() }
+            }
+            _ => entry.clone(),
+        };
+        return Ok(entries.iter().map(as_saved).collect());
+    }
+    let meant = |kind| ModuleEntry::new(kind, parts.folder.clone());
+    Ok(match kind {
+        Kind::Sentence => {
+            let config = JsonFile::read(parts.transformer().join("config.json"), "it describes the transformer")?;
+            let pooling = pooling(None, &parts.folder, &config, model.hidden_size())?;
+            let pooling = ModuleEntry { pooling: Some(pooling), ..meant(ModuleKind::Pooling) };
+            vec![meant(ModuleKind::Transformer), pooling]
+        }
+        Kind::Reranker => vec![meant(ModuleKind::Transformer)],
+        Kind::Sparse => [ModuleKind::MlmTransformer, ModuleKind::SpladePooling].map(meant).into(),
+        Kind::MultiVector => {
+            let kinds =
+                [ModuleKind::Transformer, ModuleKind::Dense, ModuleKind::MultiVectorMask, ModuleKind::Normalize];
+            kinds.map(meant).into()
+        }
+    })
+}
+
+fn settings(model: &Model, own: &Own) -> Map<String, Value> {
+    let mut settings = object([
+        ("__version__", json!({ "rushlight": env!("CARGO_PKG_VERSION") })),
+        ("model_type", model.parts.kind.model_type().into()),
+        ("prompts", json!(model.prompts())),
+        ("default_prompt_name", json!(model.default_prompt_name())),
+    ]);
+    settings.extend(own.settings.clone());
+    settings
+}
