@@ -41,6 +41,8 @@ DOCUMENTING := .venv/.documenting
 SHOWN := .venv/.shown
 # What rushlight.compat is held against, in an environment of its own: that torch is absent is tested in the other.
 COMPARED := .venv-compat/.installed
+# Of sentence-transformers: what is saved here must load there.
+OLD_VERSIONS := 3.4.1 4.1.0 5.1.2
 
 .PHONY: help
 help: ## List the targets
@@ -131,6 +133,12 @@ test-docs: $(PACKAGE) $(SHOWN) models-for-tests ## Run the documentation's code,
 test-compat: $(PACKAGE) $(COMPARED) ## Hold rushlight.compat against sentence-transformers itself: gigabytes of torch
 	.venv-compat/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl
 	.venv-compat/bin/python -m pytest tests/python/test_compat*.py
+
+.PHONY: test-saved
+test-saved: $(PACKAGE) $(OLD_VERSIONS:%=.venv-st-%/.installed) ## Load saved folders in old versions of sentence-transformers: gigabytes of torch for each
+	for version in $(OLD_VERSIONS); do \
+		.venv-st-$$version/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl && \
+		.venv-st-$$version/bin/python -m pytest tests/python/test_saved_for_old_versions.py || exit 1; done
 
 # Flags of maturin for a wheel; releases for Linux have `--zig --compatibility manylinux2014`, for all that have glibc 2.17.
 WHEEL ?= --interpreter $(PY)
@@ -238,6 +246,12 @@ $(COMPARED): pyproject.toml
 	$(PYTHON) scripts/make_venv.py .venv-compat
 	.venv-compat/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-compat/bin/python -m pip install --quiet --group compat
+	@touch $@
+
+.venv-st-%/.installed: pyproject.toml
+	$(PYTHON) scripts/make_venv.py .venv-st-$*
+	.venv-st-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-st-$*/bin/python -m pip install --quiet 'sentence-transformers==$*' 'transformers==4.56.*' 'pytest>=9,<10'
 	@touch $@
 
 benches/.venv-%/.installed: benches/python/requirements-%.txt
