@@ -356,6 +356,13 @@ impl MultiVectorModel {
         self.model.tokenizer()
     }
 
+    /// What reads queries, or documents.
+    #[cfg(feature = "python")]
+    pub(crate) fn reader(&self, as_queries: Option<bool>) -> Model {
+        let side = if as_queries == Some(true) { &self.queries } else { &self.documents };
+        self.model.reading(side.max_length, side.fill)
+    }
+
     /// The folder that it was loaded from.
     pub fn folder(&self) -> &Path {
         self.model.folder()

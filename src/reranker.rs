@@ -19,7 +19,7 @@ use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::Observer;
 use crate::similarity::Matrix;
 use crate::source;
-use crate::tokenize::Input;
+use crate::tokenize::{Input, Tokenizer};
 
 /// A cross-encoder: it gives a pair of texts a score, or several.
 ///
@@ -245,6 +245,17 @@ impl Reranker {
     /// [`Error::InvalidArgument`] where there is no prompt of that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
         self.model.set_default_prompt_name(name)
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        self.model.tokenizer()
+    }
+
+    /// What reads its pairs.
+    #[cfg(feature = "python")]
+    pub(crate) fn reader(&self) -> Model {
+        self.model.clone()
     }
 
     /// The folder that it was loaded from.

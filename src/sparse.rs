@@ -308,6 +308,13 @@ impl SparseModel {
         self.documents.tokenizer()
     }
 
+    /// What reads queries, documents, or texts that are said to be neither.
+    #[cfg(feature = "python")]
+    pub(crate) fn reader(&self, as_queries: Option<bool>) -> Model {
+        let as_queries = as_queries.unwrap_or(self.query_by_default);
+        self.queries.as_ref().filter(|_| as_queries).unwrap_or(&self.documents).clone()
+    }
+
     /// The folder that it was loaded from.
     pub fn folder(&self) -> &Path {
         self.documents.folder()

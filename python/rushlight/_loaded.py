@@ -7,14 +7,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rushlight import _arguments, _core, _source
-from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError
+from rushlight._tokenizer import Tokenizer, padded
+from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
 logger = logging.getLogger("rushlight")
@@ -127,6 +130,47 @@ class Loaded(Generic[Core]):
         except (KeyError, TypeError):
             known = ", ".join(map(repr, self._prompts))
             raise InvalidArgumentError(f"{argument}: no prompt {name!r}; there are {known}") from None
+
+    # Tokens
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer: `encode`, `decode`, `vocab_size`; of documents where queries have another."""
+        return Tokenizer(self._engine)
+
+    def tokenize(self, texts: list[str | tuple[str, str]]) -> dict[str, NDArray[np.int64]]:
+        """Return the token ids of texts or pairs, without a prompt, truncated, and padded to the longest.
+
+        Returns
+        -------
+        dict
+            int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has
+            them.
+
+        Raises
+        ------
+        InvalidInputError
+            Where an input is not text: its index is named.
+        """
+        return self._tokens(texts, None)
+
+    def _tokens(self, texts: Any, as_queries: bool | None) -> dict[str, NDArray[np.int64]]:
+        batch, single = _arguments.texts(texts, "texts")
+        if single:
+            raise InvalidInputError("texts: must be a list of texts, got a str")
+        return padded(self._engine.tokenizer(as_queries), batch)
+
+    def count_tokens(self, inputs: str | Iterable[str | tuple[str, str]]) -> Any:
+        """Count tokens as the model sees them, special tokens included, without a prompt and before truncation.
+
+        Returns
+        -------
+        int or list of int
+            For a single text an int.
+        """
+        texts, single = _arguments.texts(inputs)
+        counts = self._engine.tokenizer(None).count(texts)
+        return counts[0] if single else counts
 
     # Devices
 

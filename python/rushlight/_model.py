@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from rushlight import _arguments, _core
 from rushlight._assembling import Assembling
 from rushlight._loaded import check_truncation, logger, progress, warn_of_truncation
-from rushlight._tokenizer import Tokenizer
-from rushlight.exceptions import InvalidArgumentError, InvalidInputError
+from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
@@ -297,55 +294,6 @@ class Model(Assembling):
         routed = self.__copy__()
         routed._core = core
         return routed, chosen
-
-    # Tokens
-
-    def tokenize(self, texts: list[str | tuple[str, str]]) -> dict[str, NDArray[np.int64]]:
-        """Return the token ids of texts, without a prompt, truncated, and padded to the longest.
-
-        Returns
-        -------
-        dict
-            int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has
-            them.
-        """
-        batch, single = _arguments.texts(texts, "texts")
-        if single:
-            raise InvalidInputError("texts: must be a list of texts, got a str")
-        rows = self._engine.tokenize(batch)
-        _, pad, left, typed = self._engine.tokenizer_info()
-        width = max((len(ids) for ids, _, _ in rows), default=0)
-
-        def padded(values: list[list[int]], filler: int) -> NDArray[np.int64]:
-            array = np.full((len(values), width), filler, dtype=np.int64)
-            for row, value in zip(array, values, strict=True):
-                row[width - len(value) if left else 0 :][: len(value)] = value
-            return array
-
-        tokens = {
-            "input_ids": padded([ids for ids, _, _ in rows], pad or 0),
-            "attention_mask": padded([[1] * len(ids) for ids, _, _ in rows], 0),
-        }
-        if typed:
-            tokens["token_type_ids"] = padded([types or [] for _, types, _ in rows], 0)
-        return tokens
-
-    def count_tokens(self, inputs: str | Iterable[str | tuple[str, str]]) -> Any:
-        """Count tokens as `encode` sees them, special tokens included, without a prompt and before truncation.
-
-        Returns
-        -------
-        int or list of int
-            For a single text an int.
-        """
-        texts, single = _arguments.texts(inputs)
-        counts = self._engine.count_tokens(texts)
-        return counts[0] if single else counts
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer: `encode`, `decode`, `vocab_size`."""
-        return Tokenizer(self._engine)
 
     # Settings
 

@@ -5,36 +5,66 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rushlight import _arguments
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from rushlight import _core
 
 
 class Tokenizer:
-    """Token ids of texts, and texts of token ids; `Model.tokenizer` is one."""
+    """Token ids of texts, and texts of token ids; `tokenizer` of every model is one."""
 
-    def __init__(self, core: _core.Model) -> None:
+    def __init__(self, core: _core.Model | _core.MultiVectorModel | _core.Reranker | _core.SparseModel) -> None:
         self._core = core
+
+    @property
+    def _current(self) -> _core.Tokenizer:
+        # It cuts texts as the model does now.
+        return self._core.tokenizer(None)
 
     @property
     def vocab_size(self) -> int:
         """How many tokens the vocabulary has, without added ones."""
-        return self._core.tokenizer_info()[0]
+        return self._current.vocab_size
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text, special tokens included, truncated to the model's `max_seq_length`."""
-        return self._core.tokenize([_arguments.text("text", text, InvalidInputError)])[0][0]
+        """Return the token ids of a text, special tokens included, truncated as the model does."""
+        return self._current.tokenize([_arguments.text("text", text, InvalidInputError)])[0][0]
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of token ids, which is not always the one they came from."""
-        return self._core.decode(_ids(ids), bool(skip_special_tokens))
+        return self._current.decode(_ids(ids), bool(skip_special_tokens))
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size})"
+
+
+def padded(tokenizer: _core.Tokenizer, texts: list[str | tuple[str, str]]) -> dict[str, NDArray[np.int64]]:
+    """Return the tokens of texts, truncated, and padded to the longest."""
+    rows = tokenizer.tokenize(texts)
+    width = max((len(ids) for ids, _, _ in rows), default=0)
+    left = tokenizer.pad_left
+
+    def matrix(values: list[list[int]], filler: int) -> NDArray[np.int64]:
+        array = np.full((len(values), width), filler, dtype=np.int64)
+        for row, value in zip(array, values, strict=True):
+            row[width - len(value) if left else 0 :][: len(value)] = value
+        return array
+
+    tokens = {
+        "input_ids": matrix([ids for ids, _, _ in rows], tokenizer.pad_id or 0),
+        "attention_mask": matrix([[1] * (len(ids) - unattended) for ids, _, unattended in rows], 0),
+    }
+    if tokenizer.has_token_type_ids:
+        tokens["token_type_ids"] = matrix([types or [] for _, types, _ in rows], 0)
+    return tokens
 
 
 def _ids(values: Any) -> list[int]:

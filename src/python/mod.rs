@@ -8,6 +8,7 @@ mod multi_vector;
 mod observer;
 mod reranker;
 mod sparse;
+mod tokenizer;
 mod util;
 
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ mod _core {
     use super::reranker::Reranker;
     #[pymodule_export]
     use super::sparse::{SparseModel, sparse_similarity};
+    #[pymodule_export]
+    use super::tokenizer::Tokenizer;
     #[pymodule_export]
     use super::util::{community_detection, normalize_embeddings, paraphrase_mining, semantic_search};
     #[pymodule_export]

@@ -14,6 +14,7 @@ use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{Place, inputs, texts};
 use super::observer::{Watchers, compute, compute_watched};
+use super::tokenizer::Tokenizer;
 use crate::device::Device;
 use crate::model::Ahead;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
@@ -154,6 +155,12 @@ impl Model {
         }
     }
 
+    /// The tokenizer of queries, of documents, or of texts that are said to be neither.
+    fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
+        let model = self.get();
+        Tokenizer::of(as_queries.map_or_else(|| model.clone(), |as_queries| model.by_route(as_queries).into_owned()))
+    }
+
     /// Embeds texts: a float32 array `(n, d)`, how many texts were cut, and the longest one's tokens.
     fn encode<'py>(
         &self,
@@ -224,24 +231,6 @@ impl Model {
         Ok((encodings.into_iter().map(dict).collect::<PyResult<_>>()?, lengths))
     }
 
-    /// For each text its token ids, its token type ids where the tokenizer has them, and its tokens before truncation.
-    #[expect(clippy::type_complexity, reason = "a row of the answer")]
-    fn tokenize(
-        &self,
-        py: Python<'_>,
-        texts_or_pairs: &Bound<'_, PyList>,
-    ) -> PyResult<Vec<(Vec<u32>, Option<Vec<u32>>, usize)>> {
-        let (model, texts) = (self.get(), texts("texts", 0, texts_or_pairs)?);
-        let tokens = compute(py, None, |observer| model.tokenize_watched(&inputs(&texts), observer))?;
-        Ok(tokens.into_iter().map(|tokens| (tokens.ids, tokens.type_ids, tokens.full_length)).collect())
-    }
-
-    /// How many tokens each text has, before truncation.
-    fn count_tokens(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
-        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
-        compute(py, None, |observer| model.count_tokens_watched(&inputs(&texts), observer))
-    }
-
     /// A text's chunks, which leave room for the prompt: where each begins and ends, in characters.
     fn chunk(
         &self,
@@ -265,20 +254,6 @@ impl Model {
         };
         let starts = counted(&mut chunks.iter().map(|chunk| chunk.start));
         Ok(starts.into_iter().zip(counted(&mut chunks.iter().map(|chunk| chunk.end))).collect())
-    }
-
-    /// The text of token ids.
-    fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
-        let model = self.get();
-        compute(py, None, |_| model.tokenizer().decode(&ids, skip_special_tokens))
-    }
-
-    /// What the tokenizer is: its vocabulary's size, its padding id, whether padding goes to the left, and whether it has
-    /// token type ids.
-    fn tokenizer_info(&self) -> (usize, Option<u32>, bool, bool) {
-        let model = self.get();
-        let tokenizer = model.tokenizer();
-        (tokenizer.vocab_size(), tokenizer.pad_id(), tokenizer.pad_left(), tokenizer.has_token_type_ids())
     }
 
     /// Writes the model into a folder, with these settings.

@@ -12,6 +12,7 @@ use super::arrays::{array, view};
 use super::errors::IntoPython;
 use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
+use super::tokenizer::Tokenizer;
 use crate::multi_vector::{self, MultiVectorOptions, MultiVectorSimilarity};
 use crate::options::{LoadOptions, Truncation};
 use crate::similarity::Run;
@@ -90,6 +91,11 @@ impl MultiVectorModel {
         };
         let arrays = embeddings.into_iter().map(to_array).collect::<PyResult<_>>()?;
         Ok((arrays, truncated.count, truncated.longest))
+    }
+
+    /// The tokenizer of queries, of documents, or of texts that are said to be neither.
+    fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
+        Tokenizer::of(self.get().reader(as_queries))
     }
 
     /// Writes the model into a folder, with these settings.

@@ -11,6 +11,7 @@ use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
+use super::tokenizer::Tokenizer;
 use crate::options::{LoadOptions, Truncation};
 use crate::reranker::PredictOptions;
 
@@ -88,6 +89,12 @@ impl Reranker {
         })?;
         let (rows, columns) = (scores.rows(), scores.columns());
         Ok((array(py, scores.into_vec(), rows, columns)?, truncated.count, truncated.longest))
+    }
+
+    /// The tokenizer, the same for both texts of a pair.
+    #[expect(unused_variables, reason = "other kinds have two")]
+    fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
+        Tokenizer::of(self.get().reader())
     }
 
     /// Writes the model into a folder, with these settings.

@@ -12,6 +12,7 @@ use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
+use super::tokenizer::Tokenizer;
 use crate::options::{LoadOptions, Truncation};
 use crate::similarity::{Run, Similarity};
 use crate::sparse::{SparseEmbeddings, SparseOptions};
@@ -98,6 +99,11 @@ impl SparseModel {
     fn tokens(&self, ids: Vec<u32>) -> Vec<String> {
         let model = self.get();
         ids.into_iter().map(|id| model.tokenizer().token(id).unwrap_or_default()).collect()
+    }
+
+    /// The tokenizer of queries, of documents, or of texts that are said to be neither.
+    fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
+        Tokenizer::of(self.get().reader(as_queries))
     }
 
     /// Writes the model into a folder, with these settings.

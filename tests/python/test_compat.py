@@ -18,6 +18,7 @@ from rushlight.exceptions import (
     DeviceError,
     InferenceError,
     InvalidArgumentError,
+    InvalidInputError,
     ModelNotFoundError,
     UnsupportedFeatureError,
 )
@@ -161,6 +162,16 @@ def test_what_is_missing_is_missing_with_a_reason(any_model):
         any_model[0]
     with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'unheard'"):
         any_model.unheard()
+
+
+def test_tokens(any_model):
+    tokens = any_model.tokenize(["text", "a longer text"])
+    assert tokens["input_ids"].shape == tokens["attention_mask"].shape
+    assert any_model.tokenizer.encode("a longer text") == tokens["input_ids"][1].tolist()
+    with pytest.raises(InvalidInputError, match="must be a list of texts"):
+        any_model.preprocess("text")
+    with pytest.raises(InvalidArgumentError, match="got 'images'"):
+        any_model.preprocess(["text"], images=True)
 
 
 def test_saving(any_model, tmp_path):

@@ -128,10 +128,6 @@ def test_tokens(model):
             assert mask.tolist() == [0] * (len(mask) - count) + [1] * count
             assert row[-count:].tolist() == other[:count].tolist()
     assert np.array_equal(left.encode(TEXTS), model.encode(TEXTS))
-    with pytest.raises(InvalidInputError, match="must be a list of texts"):
-        model.preprocess("text")
-    with pytest.raises(InvalidArgumentError, match="got 'images'"):
-        model.preprocess(["text"], images=True)
 
 
 def test_similarity_functions_by_their_enum(model):

@@ -120,6 +120,28 @@ def test_tokens(dense):
     same(*({**model.tokenize(TEXTS), "modality": ""} for model in dense))
 
 
+@pytest.mark.parametrize("case", other("rerank"), ids=lambda case: case.name)
+def test_tokens_of_pairs(case):
+    folder = str(case / "model")
+    models = compat.CrossEncoder(folder, device="cpu"), theirs.CrossEncoder(folder, device="cpu")
+    for prompt in (None, "a prompt: "):
+        ours, others = (model.preprocess(PAIRS, prompt=prompt) for model in models)
+        same(ours, {name: others[name] for name in ours})
+
+
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [("SparseEncoder", case) for case in other("sparse")]
+    + [("MultiVectorEncoder", case) for case in other("multi_vector")],
+    ids=lambda case: getattr(case, "name", None),
+)
+def test_tokens_of_queries_and_documents(kind, case):
+    models = [getattr(module, kind)(str(case / "model"), device="cpu") for module in (compat, theirs)]
+    for task in (None, "query", "document"):
+        ours, others = (model.preprocess(TEXTS, task=task) for model in models)
+        same(ours, {name: others[name] for name in ours})
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_side(side):
     kinds = compat.SentenceTransformer, theirs.SentenceTransformer

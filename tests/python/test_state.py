@@ -281,22 +281,6 @@ def test_a_folder_without_modules_is_told_of(tmp_path: Path, caplog: pytest.LogC
     assert model.encode("a").shape == (32,)
 
 
-def test_tokens(model: Model) -> None:
-    tokens = model.tokenize(["a", "a b c"])
-    assert list(tokens) == ["input_ids", "attention_mask"]
-    assert all(array.dtype == np.int64 and array.shape == (2, 5) for array in tokens.values())
-    assert tokens["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5]
-    assert tokens["input_ids"][0, 3:].tolist() == [0, 0]
-    assert model.tokenizer.encode("a b c") == tokens["input_ids"][1].tolist()
-    assert model.tokenizer.decode(model.tokenizer.encode("a b c")) == "[CLS] a b c [SEP]"
-    assert model.tokenizer.decode(model.tokenizer.encode("a b c"), skip_special_tokens=True) == "a b c"
-    assert model.tokenizer.vocab_size == 420
-    assert model.count_tokens("a b c") == 5
-    assert model.count_tokens(["a", "word " * 500]) == [3, model.count_tokens("word " * 500)]
-    assert model.count_tokens("word " * 500) > 500
-    assert model.tokenize([])["input_ids"].shape == (0, 0)
-
-
 def test_threads_are_counted() -> None:
     before = rushlight.get_num_threads()
     try:

@@ -76,9 +76,6 @@ _OF_MODELS = {
     **dict.fromkeys(("push_to_hub", "save_to_hub"), _HUB),
     "model_card_data_class": _CARDS,
     "set_pooling_include_prompt": "it is what 1_Pooling/config.json says: set include_prompt there",
-    **dict.fromkeys(
-        ("tokenizer", "tokenize", "preprocess"), "rushlight shows the tokenizer of SentenceTransformer alone"
-    ),
 }
 
 _OF_PACKAGE = {

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rushlight import _arguments
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, devices_of
 from rushlight.compat._calls import called_like
 from rushlight.compat._refused import refuse_member
-from rushlight.compat._tensors import dtype_of, name_of, torch
-from rushlight.exceptions import DeviceError, InvalidArgumentError, UnsupportedFeatureError
+from rushlight.compat._tensors import dtype_of, name_of, tensor, torch
+from rushlight.exceptions import DeviceError, InvalidArgumentError, InvalidInputError, UnsupportedFeatureError
 
 if TYPE_CHECKING:
     import os
@@ -35,6 +37,7 @@ class Upstream(Loaded[Core]):
     """
 
     training = False
+    _padding_side: str | None = None
     model_card_data = NoCard()
 
     @property
@@ -132,6 +135,33 @@ class Upstream(Loaded[Core]):
             Path(output_path).mkdir(parents=True, exist_ok=True)
         return evaluator(self, output_path)
 
+    def preprocess(
+        self, inputs: list[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the token ids of texts or pairs, after a prompt, as the model's own `tokenize` does.
+
+        `**kwargs` is `task`: "query" or "document", for models that read them in different ways.
+        """
+        task = task_of(kwargs)
+        if kwargs:
+            raise InvalidArgumentError(f"kwargs: known are 'prompt' and 'task', got {', '.join(map(repr, kwargs))}")
+        texts, single = _arguments.texts(inputs)
+        if single:
+            raise InvalidInputError("inputs: must be a list of texts, got a str")
+        if prompt:
+            texts = [_after(prompt, text) for text in texts]
+        tokens = self._tokens(texts, None if task is None else task == "query")
+        if self._padding_side is not None:
+            mask = tokens["attention_mask"]
+            order = np.argsort(mask if self._padding_side == "left" else -mask, axis=1, kind="stable")
+            tokens = {name: np.take_along_axis(values, order, 1) for name, values in tokens.items()}
+        result: dict[str, Any] = tensor(tokens)
+        return result
+
+    def tokenize(self, texts: list[str | tuple[str, str]], **kwargs: Any) -> dict[str, Any]:
+        """Return `preprocess`; the older name."""
+        return self.preprocess(texts, **kwargs)
+
     def save_pretrained(
         self,
         path: str | os.PathLike[str],
@@ -192,6 +222,11 @@ class Upstream(Loaded[Core]):
     def __getattr__(self, name: str) -> Any:
         """Say why a member of sentence-transformers' models is missing."""
         refuse_member(type(self).__name__, name)
+
+
+def _after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
+    """Return a text, or a pair, after a prompt."""
+    return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
 def task_of(options: dict[str, Any]) -> str | None:

@@ -102,6 +102,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
             max_length=max_length,
             activation_fn=activation_fn,
         )
+        self._padding_side = (processor_kwargs or {}).get("padding_side")
         self.set_keep_in_fp32_modules(keep_in_fp32_modules or [])
         if num_labels not in (None, self.num_labels):
             raise InvalidArgumentError(f"num_labels: this model has {self.num_labels}, got {num_labels!r}")

@@ -80,6 +80,7 @@ class MultiVectorEncoder(Upstream[_core.MultiVectorModel], MultiVectorModel):
             token=token,
             similarity_fn_name=similarity_fn_name,
         )
+        self._padding_side = (processor_kwargs or {}).get("padding_side")
 
     def encode(
         self,

@@ -5,14 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from rushlight import Model, _arguments, _core
+from rushlight import Model, _core
 from rushlight.compat._calls import called_like, renamed
 from rushlight.compat._loading import loading
 from rushlight.compat._tensors import name_of, tensor, torch
 from rushlight.compat._upstream import Upstream, task_of
-from rushlight.exceptions import InvalidArgumentError, InvalidInputError
+from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
@@ -204,32 +202,6 @@ class SentenceTransformer(Upstream[_core.Model], Model):
     def start_multi_process_pool(self, target_devices: Iterable[Any] | None = None) -> Pool:
         """Return a pool of threads, one for each of the devices; see `rushlight.Model.start_multi_process_pool`."""
         return Model.start_multi_process_pool(self, None if target_devices is None else map(name_of, target_devices))
-
-    # Tokens
-
-    def preprocess(
-        self, inputs: list[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        """Return the token ids of texts, as `rushlight.Model.tokenize` does, after a prompt."""
-        task_of(kwargs)
-        if kwargs:
-            raise InvalidArgumentError(f"kwargs: known are 'prompt' and 'task', got {', '.join(map(repr, kwargs))}")
-        texts, single = _arguments.texts(inputs)
-        if single:
-            raise InvalidInputError("inputs: must be a list of texts, got a str")
-        if prompt:
-            texts = [prompt + text if isinstance(text, str) else (prompt + text[0], *text[1:]) for text in texts]
-        tokens = super().tokenize(texts)
-        if self._padding_side is not None:
-            mask = tokens["attention_mask"]
-            order = np.argsort(mask if self._padding_side == "left" else -mask, axis=1, kind="stable")
-            tokens = {name: np.take_along_axis(values, order, 1) for name, values in tokens.items()}
-        result: dict[str, Any] = tensor(tokens)
-        return result
-
-    def tokenize(self, texts: list[str | tuple[str, str]], **kwargs: Any) -> dict[str, Any]:
-        """Return `preprocess`; the older name."""
-        return self.preprocess(texts, **kwargs)
 
     def get_max_seq_length(self) -> int | None:
         """Return `max_seq_length`; the older name."""

@@ -84,6 +84,7 @@ class SparseEncoder(Upstream[_core.SparseModel], SparseModel):
             similarity_fn_name=similarity_fn_name,
             max_active_dims=max_active_dims,
         )
+        self._padding_side = (processor_kwargs or {}).get("padding_side")
 
     def encode(
         self,
