@@ -95,7 +95,13 @@ def test_smaller_embeddings_are_theirs():
                 assert one.dtype == other.dtype
                 assert np.array_equal(one, other)
     t = torch.tensor(X)
-    assert torch.equal(util.select_max_active_dims(t, 2), theirs.select_max_active_dims(t, 2))
+    for one in (t, t[0]):
+        kept = theirs.select_max_active_dims(one, 2)
+        assert torch.equal(util.select_max_active_dims(one, 2), kept)
+        assert torch.equal(util.select_max_active_dims(one.to_sparse(), 2), kept)
+    assert torch.equal(
+        util.select_max_active_dims([row.to_sparse() for row in t], 2), theirs.select_max_active_dims(t, 2)
+    )
     assert torch.allclose(util.normalize_embeddings(t), theirs.normalize_embeddings(t))
     assert torch.equal(util.truncate_embeddings(t, 2), t[:, :2])
     batch = {"ids": t, "name": "x"}

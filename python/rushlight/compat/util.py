@@ -199,7 +199,9 @@ def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
     columns = np.argsort(-np.abs(rows), axis=1, kind="stable")[:, :kept]
     selected = np.zeros_like(rows)
     np.put_along_axis(selected, columns, np.take_along_axis(rows, columns, 1), 1)
-    return tensor(selected.reshape(np.shape(embeddings)))
+    sparse = is_sparse(embeddings)
+    single = getattr(embeddings, "ndim", 2) == 1 if sparse else np.ndim(embeddings) == 1
+    return tensor(selected[0] if single else selected)
 
 
 def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]:
