@@ -251,7 +251,7 @@ $(COMPARED): pyproject.toml
 .venv-st-%/.installed: pyproject.toml
 	$(PYTHON) scripts/make_venv.py .venv-st-$*
 	.venv-st-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.venv-st-$*/bin/python -m pip install --quiet 'sentence-transformers==$*' 'transformers==4.56.*' 'pytest>=9,<10'
+	.venv-st-$*/bin/python -m pip install --quiet 'sentence-transformers==$*' 'transformers==4.57.*' 'pytest>=9,<10'
 	@touch $@
 
 benches/.venv-%/.installed: benches/python/requirements-%.txt

@@ -15,7 +15,7 @@ use crate::config::{Expansion, Kind, Strategy, object, with_implied};
 use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
-use crate::model::{Call, Model, Own, Saved, find, listed_modules};
+use crate::model::{Call, Model, Own, Saved, find, opened};
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::reranker::{Ranked, ranked};
@@ -105,8 +105,7 @@ impl MultiVectorModel {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "is for models that give one vector a text"));
         }
-        let folder = folder.into();
-        let listed = listed_modules(&folder)?;
+        let (folder, listed) = opened(folder)?;
         let entries = listed.map(|listed| with_implied(&folder, listed)).transpose()?;
         let (mut model, settings) = Model::of_modules(Kind::MultiVector, folder, entries, options)?;
         let late = model.late_interaction();
@@ -267,10 +266,12 @@ impl MultiVectorModel {
 
 /// Saving.
 impl MultiVectorModel {
-    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 6 on, with its present settings.
+    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 6 on, with its present
+    /// settings.
     ///
     /// # Errors
-    /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
+    /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
+    /// where the folder that the model was loaded from has changed since: its files are copied.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
         let late = self.model.late_interaction();
         let query_length = match late.expansion {

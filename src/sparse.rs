@@ -16,7 +16,7 @@ use crate::config::{Kind, Settings, object};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::heads::SparseRow;
-use crate::model::{Call, Model, OtherRoute, Own, Routed, Saved, find, listed_modules};
+use crate::model::{Call, Model, OtherRoute, Own, Routed, Saved, find, opened};
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::{Nobody, Observer};
@@ -103,8 +103,8 @@ impl SparseModel {
             let problem = "is for dense embeddings: of sparse ones max_active_dims limits the weights";
             return Err(Error::argument("truncate_dim", problem));
         }
-        let folder = folder.into();
-        let Routed { default, other } = Routed::of(listed_modules(&folder)?)?;
+        let (folder, entries) = opened(folder)?;
+        let Routed { default, other } = Routed::of(entries)?;
         let Some(OtherRoute { entries, of_queries, folder: router }) = other else {
             let (documents, settings) = Model::of_modules(Kind::Sparse, folder, default, options)?;
             return Ok(Self::new(documents, None, false, &settings, options));
@@ -328,10 +328,12 @@ impl SparseModel {
 
 /// Saving.
 impl SparseModel {
-    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 5 on, with its present settings.
+    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 5 on, with its present
+    /// settings.
     ///
     /// # Errors
-    /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
+    /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
+    /// where the folder that the model was loaded from has changed since: its files are copied.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),

@@ -110,6 +110,24 @@ fn saved_routes_are_the_same() {
     }
 }
 
+#[test]
+fn the_route_that_is_listed_first_is_the_default() {
+    let texts = ["one text"];
+    for (first, other) in [("query", "document"), ("document", "query")] {
+        let folder = router(|config| {
+            config["parameters"].as_object_mut().unwrap().remove("default_route");
+            let structure = config["structure"].take();
+            config["structure"] = json!({ first: structure[first], other: structure[other] });
+        });
+        let model = Model::from_dir(folder.path()).unwrap();
+        let expected = match first {
+            "query" => model.encode_query(&texts, &plain()),
+            _ => model.encode_document(&texts, &plain()),
+        };
+        assert_eq!(model.encode(&texts, &plain()).unwrap(), expected.unwrap());
+    }
+}
+
 /// Written once, unless it reads longer texts on one of them.
 #[test]
 fn a_module_on_both_routes_is_saved_once() {
@@ -127,6 +145,6 @@ fn a_module_on_both_routes_is_saved_once() {
     };
     assert_eq!(names(&model), ["query_0_Transformer", "query_1_Pooling", "query_2_Normalize"]);
     model.set_max_seq_length(5).unwrap();
-    let apart = ["document_0_Transformer", "query_0_Transformer", "query_1_Pooling", "query_2_Normalize"];
+    let apart = ["query_0_Transformer", "query_1_Pooling", "query_2_Normalize", "document_0_Transformer"];
     assert_eq!(names(&model), apart);
 }

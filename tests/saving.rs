@@ -382,3 +382,148 @@ fn tokenizers_are_named_as_before() {
     let own = config("bert-typed-tokenizer", &|_| {});
     assert_eq!(own, json::<Value>(&tiny("bert-typed-tokenizer").model.join("tokenizer_config.json")));
 }
+
+/// What is saved is what was loaded, or an error: files are copied from where the model came from.
+#[test]
+fn a_folder_that_has_changed_since_is_not_saved_from() {
+    let embed = |model: &Model| model.encode(&["text"], &plain());
+    let refused = |change: &dyn Fn(&Path)| {
+        let (from, to) = (folder(), folder());
+        copy(&tiny("bert-mean-normalize").model, from.path());
+        let model = Model::from_dir(from.path()).unwrap();
+        change(from.path());
+        let target = to.path().join("saved");
+        let error = model.save(&target).unwrap_err();
+        assert!(matches!(&error, Error::InvalidConfig { problem, .. } if problem.contains("load it again")), "{error}");
+        assert!(!target.exists());
+        assert!(embed(&model).is_ok());
+    };
+    refused(&|from| model("mpnet-cls-dot").save(from).unwrap());
+    refused(&|from| fs::remove_file(from.join("tokenizer.json")).unwrap());
+    refused(&|from| fs::write(from.join("added_tokens.json"), "{}").unwrap());
+    refused(&|from| {
+        let path = from.join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+    });
+    refused(&|from| fs::remove_dir_all(from).unwrap());
+
+    // The projection isn't among the transformer's weights any more.
+    let stanford = stanford(|_| {});
+    let model = MultiVectorModel::from_dir(stanford.path()).unwrap();
+    model.save(stanford.path()).unwrap();
+    let error = model.save(stanford.path()).unwrap_err();
+    assert!(matches!(error, Error::InvalidConfig { .. }), "{error}");
+    MultiVectorModel::from_dir(stanford.path()).unwrap();
+}
+
+#[test]
+fn a_model_is_saved_onto_itself_again_and_again() {
+    let own = folder();
+    copy(&tiny("bert-cls-dense-normalize").model, own.path());
+    let mut model = Model::from_dir(own.path()).unwrap();
+    let weights = fs::metadata(own.path().join("model.safetensors")).unwrap().modified().unwrap();
+    for length in [20, 10] {
+        model.set_max_seq_length(length).unwrap();
+        model.save(own.path()).unwrap();
+        assert_eq!(Model::from_dir(own.path()).unwrap().max_seq_length(), Some(length));
+    }
+    assert_eq!(fs::metadata(own.path().join("model.safetensors")).unwrap().modified().unwrap(), weights);
+
+    let own = folder();
+    copy(&data().join("rerank/rerank-bert/model"), own.path());
+    let mut model = Reranker::from_dir(own.path()).unwrap();
+    for activation in [ScoreActivation::Identity, ScoreActivation::Softmax] {
+        model.set_activation(activation);
+        model.save(own.path()).unwrap();
+        assert_eq!(Reranker::from_dir(own.path()).unwrap().activation(), activation);
+    }
+}
+
+#[test]
+fn nothing_that_another_model_left_is_read() {
+    let folder = folder();
+    let native = data().join("multi_vector/multivector-native-bert/model");
+    MultiVectorModel::from_dir(native).unwrap().save(folder.path()).unwrap();
+    for name in ["adapter_config.json", "processor_config.json"] {
+        fs::write(folder.path().join(name), "{}").unwrap();
+    }
+    let saved = model("bert-cls-dense-normalize");
+    saved.save(folder.path()).unwrap();
+    let again = Model::from_dir(folder.path()).unwrap();
+    assert_eq!(again.encode(&["text"], &plain()).unwrap(), saved.encode(&["text"], &plain()).unwrap());
+    assert_eq!(json::<Value>(&folder.path().join("3_Normalize/config.json")), json!({}));
+    assert!(
+        !folder.path().join("adapter_config.json").exists() && !folder.path().join("processor_config.json").exists()
+    );
+}
+
+/// What is written again says the same: to the last digit, and in the same order.
+#[test]
+fn numbers_are_not_changed() {
+    let (from, to) = (folder(), folder());
+    copy(&data().join("rerank/rerank-bert/model"), from.path());
+    let digits = "-14.898619485211565";
+    edit(from.path().join("config.json"), |config| config["some_number"] = json!(-14.898619485211565_f64));
+    let text = fs::read_to_string(from.path().join("config.json")).unwrap();
+    assert!(text.contains(digits), "{text}");
+    Reranker::from_dir(from.path()).unwrap().save(to.path()).unwrap();
+    let saved = fs::read_to_string(to.path().join("config.json")).unwrap();
+    assert!(saved.contains(digits), "{saved}");
+    let keys = |path: &Path| json::<Value>(&path.join("config.json")).as_object().unwrap().keys().cloned().collect();
+    let (old, new): (Vec<_>, Vec<_>) = (keys(from.path()), keys(to.path()));
+    assert_eq!(old[..], new[..old.len()]);
+}
+
+#[test]
+fn weights_in_torchs_format_become_safetensors() {
+    let folder = folder();
+    let model = model("legacy-bert-mean-normalize");
+    assert!(model.folder().join("pytorch_model.bin").exists());
+    model.save(folder.path()).unwrap();
+    assert!(folder.path().join("model.safetensors").exists() && !folder.path().join("pytorch_model.bin").exists());
+    let again = Model::from_dir(folder.path()).unwrap();
+    assert_eq!(again.encode(&["text"], &plain()).unwrap(), model.encode(&["text"], &plain()).unwrap());
+}
+
+/// transformers before 5 has keys of its own for rotary embeddings, and passes over the others without a word.
+#[test]
+fn angles_are_named_as_before() {
+    let config = |case: &str| {
+        let folder = folder();
+        model(case).save(folder.path()).unwrap();
+        json::<Value>(&folder.path().join("config.json"))
+    };
+    let qwen = config("qwen3-lasttoken-normalize");
+    assert_eq!(qwen["rope_theta"], qwen["rope_parameters"]["rope_theta"]);
+    assert!(qwen["rope_theta"].is_number() && qwen.get("rope_scaling").is_none());
+    for (case, full, sliding) in [
+        ("modernbert-mean", "global_rope_theta", "local_rope_theta"),
+        ("gemma3-mean-dense2-normalize", "rope_theta", "rope_local_base_freq"),
+    ] {
+        let config = config(case);
+        let parameters = &config["rope_parameters"];
+        assert_eq!(config[full], parameters["full_attention"]["rope_theta"], "{case}");
+        assert_eq!(config[sliding], parameters["sliding_attention"]["rope_theta"], "{case}");
+    }
+}
+
+/// rushlight runs none, but the config goes on naming it.
+#[test]
+fn code_that_comes_with_a_model_stays_with_it() {
+    let (from, to) = (folder(), folder());
+    copy(&tiny("eurobert-mean").model, from.path());
+    fs::write(from.path().join("modeling_eurobert.py"), "class EuroBertModel: ...\n").unwrap();
+    Model::from_dir(from.path()).unwrap().save(to.path()).unwrap();
+    assert_eq!(fs::read_to_string(to.path().join("modeling_eurobert.py")).unwrap(), "class EuroBertModel: ...\n");
+}
+
+/// A path stays right wherever the process goes.
+#[test]
+fn folders_are_told_by_their_whole_paths() {
+    let here = std::env::current_dir().unwrap();
+    let folder = tiny("bert-mean-normalize").model;
+    let relative = folder.strip_prefix(&here).unwrap();
+    assert_eq!(Model::from_dir(relative).unwrap().folder(), folder);
+}

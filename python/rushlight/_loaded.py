@@ -197,6 +197,8 @@ class Loaded(Generic[Core]):
         ------
         InferenceError
             Where the folder cannot be written; its cause says why.
+        ModelFormatError
+            Where the folder that the model was loaded from has changed since: its files are copied.
         InvalidArgumentError
             Where a setting cannot be saved: an `activation_fn` that is no name.
         """

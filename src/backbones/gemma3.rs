@@ -106,10 +106,10 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     };
     let RopeByLayerType { full_attention, sliding_attention } = config.rope_parameters.unwrap_or_default();
     let (rope, key) = match (config.rope_scaling, full_attention) {
-        (Some(_), Some(_)) => {
-            return Err(file.unsupported("rope_scaling", "one beside rope_parameters", "one of them"));
+        (Some(scaling), Some(parameters)) if scaling != parameters => {
+            return Err(file.unsupported("rope_scaling", "another than rope_parameters.full_attention", "one of them"));
         }
-        (Some(scaling), None) => (Some(scaling), "rope_scaling"),
+        (Some(scaling), _) => (Some(scaling), "rope_scaling"),
         (None, parameters) => (parameters, "rope_parameters.full_attention"),
     };
     let rotary = |key, parameters, theta| {

@@ -10,7 +10,7 @@ use crate::ops::Rotary;
 const MOST_COLUMNS: usize = 1 << 16;
 
 /// `rope_parameters`, or `rope_scaling` as it was called before. What isn't listed here isn't supported.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RopeParameters {
     rope_theta: Option<f64>,

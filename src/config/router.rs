@@ -47,7 +47,9 @@ impl Routes {
             let got: Vec<_> = mappings.into_keys().collect();
             return Err(Error::unsupported(what, got.join(", "), "none"));
         }
-        let query_by_default = match raw.parameters.default_route.as_deref() {
+        // The first that is listed, where nothing is said.
+        let listed = file.value["structure"].as_object().and_then(|structure| structure.keys().next());
+        let query_by_default = match raw.parameters.default_route.as_ref().or(listed).map(String::as_str) {
             Some("query") => true,
             None | Some("document") => false,
             Some(other) => {

@@ -53,11 +53,15 @@ impl SpladeConfig {
     }
 
     /// The file's content, in the keys that all versions know.
-    pub(crate) fn to_json(self) -> Value {
+    pub(crate) fn to_json(self, width: usize) -> Value {
         let pooling = match self.pooling {
             SpladePooling::Max => "max",
             SpladePooling::Sum => "sum",
         };
-        json!({ "pooling_strategy": pooling, "activation_function": if self.twice { "log1p_relu" } else { "relu" } })
+        json!({
+            "pooling_strategy": pooling,
+            "activation_function": if self.twice { "log1p_relu" } else { "relu" },
+            "word_embedding_dimension": width,
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::parts::{listed_modules, transformer_folder};
+use super::parts::{opened, transformer_folder};
 use super::place::Place;
 use super::{Model, Parts, find};
 use crate::config::{Kind, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode, Settings};
@@ -31,10 +31,9 @@ impl Default for Assembly {
 }
 
 impl Assembly {
-    /// The modules, on the transformer in `folder`.
-    fn modules(&self, folder: &Path) -> Result<Vec<ModuleEntry>> {
-        let listed = listed_modules(folder)?;
-        if let Some(first) = listed.as_deref().and_then(<[_]>::first).filter(|m| m.kind != ModuleKind::Transformer) {
+    /// The modules, on the transformer in `folder`, which lists some.
+    fn modules(&self, folder: &Path, listed: Option<&[ModuleEntry]>) -> Result<Vec<ModuleEntry>> {
+        if let Some(first) = listed.and_then(<[_]>::first).filter(|m| m.kind != ModuleKind::Transformer) {
             let what = format!("{}: for a model that is put together, first module", folder.display());
             return Err(Error::unsupported(what, first.kind.name(), ModuleKind::Transformer.name()));
         }
@@ -42,7 +41,7 @@ impl Assembly {
             let problem = format!("must be 1 to {} modes, got {}", PoolingMode::ALL.len(), self.pooling.len());
             return Err(Error::argument("pooling", problem));
         }
-        let transformer = transformer_folder(listed.as_deref(), folder).to_path_buf();
+        let transformer = transformer_folder(listed, folder).to_path_buf();
         let pooling = PoolingConfig { modes: self.pooling.clone(), include_prompt: true };
         let pooling =
             ModuleEntry { pooling: Some(pooling), ..ModuleEntry::new(ModuleKind::Pooling, transformer.clone()) };
@@ -73,8 +72,8 @@ impl Model {
     /// # Errors
     /// As [`Model::from_backbone`].
     pub fn from_backbone_dir(folder: impl Into<PathBuf>, assembly: &Assembly, options: &LoadOptions) -> Result<Self> {
-        let folder = folder.into();
-        let entries = assembly.modules(&folder)?;
+        let (folder, listed) = opened(folder)?;
+        let entries = assembly.modules(&folder, listed.as_deref())?;
         let parts =
             Parts::load(Kind::Sentence, folder.clone(), Some(entries), assembly.num_hidden_layers, Place::of(options))?;
         Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)

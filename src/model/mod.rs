@@ -4,6 +4,7 @@ mod assembly;
 mod call;
 mod chunks;
 mod encode;
+mod origin;
 mod parts;
 mod place;
 mod routes;
@@ -29,7 +30,7 @@ use crate::tokenize::Fill;
 pub use self::assembly::Assembly;
 pub(crate) use self::call::Call;
 pub use self::chunks::ChunkOptions;
-pub(crate) use self::parts::listed_modules;
+pub(crate) use self::parts::opened;
 pub(crate) use self::routes::{OtherRoute, Routed};
 pub(crate) use self::save::{Own, Saved};
 #[cfg(feature = "python")]
@@ -117,7 +118,7 @@ impl Model {
     /// Loads a model of any kind as far as all kinds are alike, which is all but the network's head, and gives the settings
     /// of which more may be for that kind alone.
     pub(crate) fn of_kind(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
-        let entries = listed_modules(&folder)?;
+        let (folder, entries) = opened(folder)?;
         Self::of_modules(kind, folder, entries, options)
     }
 
@@ -387,7 +388,8 @@ impl Model {
     /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
     ///
     /// # Errors
-    /// [`Error::Io`] with the file; a file that is partly written is never left under its name.
+    /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
+    /// where the folder that the model was loaded from has changed since: its files are copied.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),

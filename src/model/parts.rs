@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 
+use super::origin::Origin;
 use super::place::{Place, PlaceOps};
 use crate::backbones;
 use crate::config::{
@@ -30,10 +31,11 @@ pub(super) struct Parts {
     pub(super) network: Box<dyn Network>,
     pub(super) place: Place,
     pub(super) late_interaction: Arc<LateInteraction>,
+    pub(super) origin: Origin,
     /// The same at other places, where it was needed there.
     twins: Mutex<Vec<Arc<Parts>>>,
     /// That whose twin it is, if it is one.
-    origin: Weak<Parts>,
+    first: Weak<Parts>,
 }
 
 impl Parts {
@@ -52,13 +54,21 @@ pub(super) fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder:
     entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
 }
 
-/// What `modules.json` lists, where there is one, of a folder that must be there; model2vec's folders mean what they would
-/// list.
-pub(crate) fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
+/// A folder that must be there, by a path that stays right wherever the process goes, and what its `modules.json` lists,
+/// where there is one.
+pub(crate) fn opened(folder: impl Into<PathBuf>) -> Result<(PathBuf, Option<Vec<ModuleEntry>>)> {
+    let folder = folder.into();
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
     if !folder.is_dir() {
         let looked = vec![format!("{}: no such folder", folder.display())];
         return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
     }
+    let listed = listed_modules(&folder)?;
+    Ok((folder, listed))
+}
+
+/// What `modules.json` lists, where there is one; model2vec's folders mean what they would list.
+fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
     if let Some(entries) = modules(folder)? {
         return Ok(Some(entries));
     }
@@ -115,6 +125,7 @@ impl Parts {
                 return Err(Error::unsupported(what, got, "Transformer"));
             }
         }
+        let origin = Origin::of(&folder, entries.as_deref());
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let settings = match &entries {
             Some(_) => transformer_settings(transformer, kind)?,
@@ -148,13 +159,15 @@ impl Parts {
             network,
             place,
             late_interaction: Arc::new(late_interaction),
+            origin,
             twins: Mutex::default(),
-            origin: Weak::new(),
+            first: Weak::new(),
         })
     }
 
     /// Loads vectors of tokens, which need no transformer.
     fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Place) -> Result<Self> {
+        let origin = Origin::of(&folder, entries.as_deref());
         let listed = entries.as_deref().unwrap_or_default();
         let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
         if !folder.join("modules.json").exists() {
@@ -164,7 +177,8 @@ impl Parts {
             PlaceOps::Cpu(ops) => static_embedding::load(listed, ops)?,
             PlaceOps::Portable(ops) => static_embedding::load(listed, ops)?,
         };
-        Ok(Self::without_transformer(Kind::Sentence, folder, entries, tokenizer, network, place))
+        let parts = Self::without_transformer(Kind::Sentence, folder, tokenizer, network, place, origin);
+        Ok(Self { entries, ..parts })
     }
 
     /// Loads weights of tokens, which need no transformer.
@@ -173,35 +187,38 @@ impl Parts {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
         }
+        let origin = Origin::of(&folder, entries.as_deref());
         // Weights are looked up on the processor, but a device that isn't there is an error all the same.
         place.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
         // Its class is in tokenizer_config.json: there is no model whose type would say it.
         let tokenizer = Tokenizer::load(module, "", false)?.bare();
         let network = token_weights::load(module)?;
-        Ok(Self::without_transformer(Kind::Sparse, folder, entries, tokenizer, network, place))
+        let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, place, origin);
+        Ok(Self { entries, ..parts })
     }
 
     fn without_transformer(
         kind: Kind,
         folder: PathBuf,
-        entries: Option<Vec<ModuleEntry>>,
         tokenizer: Tokenizer,
         network: Box<dyn Network>,
         place: Place,
+        origin: Origin,
     ) -> Self {
         Self {
             kind,
             folder,
-            entries,
+            entries: None,
             layers: None,
             settings: TransformerSettings::default(),
             tokenizer,
             network,
             place,
             late_interaction: Arc::default(),
+            origin,
             twins: Mutex::default(),
-            origin: Weak::new(),
+            first: Weak::new(),
         }
     }
 
@@ -210,15 +227,16 @@ impl Parts {
         if place == self.place {
             return Ok(Arc::clone(self));
         }
-        if let Some(origin) = self.origin.upgrade() {
-            return origin.twin(place);
+        if let Some(first) = self.first.upgrade() {
+            return first.twin(place);
         }
         let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(twin) = twins.iter().find(|twin| twin.place == place) {
             return Ok(Arc::clone(twin));
         }
+        self.origin.check()?;
         let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, place)?;
-        twin.origin = Arc::downgrade(self);
+        twin.first = Arc::downgrade(self);
         let twin = Arc::new(twin);
         twins.push(Arc::clone(&twin));
         Ok(twin)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::parts::{Parts, listed_modules};
+use super::parts::{Parts, opened};
 use super::place::Place;
 use super::{LoadOptions, Model};
 use crate::config::{Kind, ModuleEntry, ModuleKind, Routes, Settings};
@@ -62,7 +62,8 @@ impl Other {
 impl Model {
     /// Loads a model whose first module may be a Router.
     pub(super) fn routed(folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
-        let Routed { default, other } = Routed::of(listed_modules(&folder)?)?;
+        let (folder, entries) = opened(folder)?;
+        let Routed { default, other } = Routed::of(entries)?;
         let (mut model, settings) = Self::of_modules(Kind::Sentence, folder.clone(), default, options)?;
         if let Some(OtherRoute { entries, of_queries, folder: router }) = other {
             let parts = Parts::load(Kind::Sentence, folder, Some(entries), None, model.parts.place)?;

@@ -123,16 +123,14 @@ pub(crate) struct Weights {
     prefix: String,
 }
 
-/// The files in which weights may be, in the order in which they are looked for.
-const SAFETENSORS: &str = "model.safetensors";
+/// Lists the shards of weights that are in several files.
 const INDEX: &str = "model.safetensors.index.json";
-const TORCH: &str = "pytorch_model.bin";
 
 impl Weights {
     /// Opens the weights in a folder: `model.safetensors`, else its shards, else `pytorch_model.bin`.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let single = folder.join(SAFETENSORS);
-        let torch = folder.join(TORCH);
+        let single = folder.join(Self::SAFETENSORS);
+        let torch = folder.join(Self::TORCH);
         let mut entries = HashMap::new();
         let file = if single.exists() {
             read_safetensors(&single, &mut entries)?;
@@ -149,20 +147,23 @@ impl Weights {
         Ok(Self { file: file.into(), entries, prefix: String::new() })
     }
 
+    /// The files in which weights may be.
+    pub(crate) const SAFETENSORS: &str = "model.safetensors";
+    pub(crate) const TORCH: &str = "pytorch_model.bin";
     /// The names that [`Weights::open`] looks for; shards have names of their own.
-    pub(crate) const NAMES: [&str; 3] = [SAFETENSORS, INDEX, TORCH];
+    pub(crate) const NAMES: [&str; 3] = [Self::SAFETENSORS, INDEX, Self::TORCH];
 
     /// Files of weights that are in a folder, by name: those that [`Weights::open`] reads.
     pub(crate) fn files(folder: &Path) -> Result<Vec<String>> {
-        if folder.join(SAFETENSORS).exists() {
-            return Ok(vec![SAFETENSORS.to_owned()]);
+        if folder.join(Self::SAFETENSORS).exists() {
+            return Ok(vec![Self::SAFETENSORS.to_owned()]);
         }
         match JsonFile::read_if_there(folder.join(INDEX))? {
             Some(index) => {
                 let shards = shard_names(&index)?;
                 Ok(std::iter::once(INDEX.to_owned()).chain(shards).collect())
             }
-            None if folder.join(TORCH).exists() => Ok(vec![TORCH.to_owned()]),
+            None if folder.join(Self::TORCH).exists() => Ok(vec![Self::TORCH.to_owned()]),
             None => Err(none_in(folder)),
         }
     }
@@ -340,8 +341,8 @@ fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result
 }
 
 fn none_in(folder: &Path) -> Error {
-    let needed = format!("the module's weights; {INDEX} with its shards or {TORCH} would do too");
-    Error::FileNotFound { path: folder.join(SAFETENSORS), needed }
+    let needed = format!("the module's weights; {INDEX} with its shards or {} would do too", Weights::TORCH);
+    Error::FileNotFound { path: folder.join(Weights::SAFETENSORS), needed }
 }
 
 /// The names of the shards that an index lists, each once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,6 @@ TEXTS = ["one text", "another, longer text than that", "x"]
 # What they read otherwise, and why.
 DIFFERENT = {
     "bert-truncate-dim": "they don't read truncate_dim",
-    "gemma3-bidirectional-odd-window": "transformers 4 has other keys for the angles of rotary embeddings",
-    "gemma3-mean-dense2-normalize": "as the other gemma3",
     "static-model2vec": "they don't read model2vec's mapping",
 }
 
@@ -56,6 +55,19 @@ def test_sentence_models(case: Path, tmp_path: Path) -> None:
     loaded = theirs.SentenceTransformer(str(tmp_path), device="cpu")
     close(model.encode(TEXTS, prompt_name="new"), loaded.encode(TEXTS, prompt_name="new"))
     assert loaded.similarity_fn_name == "dot"
+
+
+@pytest.mark.parametrize("name", ["qwen3-lasttoken-normalize", "modernbert-mean"])
+def test_other_angles_than_their_default(name: str, tmp_path: Path) -> None:
+    shutil.copytree(DATA / "tiny" / name / "model", tmp_path / "other")
+    config = json.loads((tmp_path / "other/config.json").read_text())
+    angles = config["rope_parameters"]
+    for parameters in [angles] if "rope_theta" in angles else angles.values():
+        parameters["rope_theta"] /= 200
+    (tmp_path / "other/config.json").write_text(json.dumps(config))
+    model = Model(tmp_path / "other")
+    model.save(tmp_path / "saved")
+    close(model.encode(TEXTS), theirs.SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode(TEXTS))
 
 
 @pytest.mark.parametrize("case", cases("rerank"), ids=lambda case: case.name)

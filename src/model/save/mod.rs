@@ -43,6 +43,11 @@ pub(crate) enum Saved<'a> {
 impl Saved<'_> {
     /// Writes the folder, which is made where it is absent.
     pub(crate) fn write(&self, own: &Own, folder: &Path) -> Result<()> {
+        let models = match *self {
+            Self::Model(model) => vec![model],
+            Self::Router { queries, documents, .. } => vec![queries, documents],
+        };
+        models.iter().try_for_each(|model| model.parts.origin.check())?;
         let mut staged = Staged::below(folder)?;
         let (model, modules) = match *self {
             Self::Model(model) => (model, write_listed(model, own, &mut staged)?),
@@ -55,7 +60,9 @@ impl Saved<'_> {
         staged.write_json("config_sentence_transformers.json", &settings(model, own).into())?;
         // Last, since it is what makes a folder a model.
         staged.write_json("modules.json", &modules.into())?;
-        staged.publish()
+        let written = staged.publish()?;
+        models.iter().for_each(|model| model.parts.origin.take(&written));
+        Ok(())
     }
 }
 

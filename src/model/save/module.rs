@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::super::Model;
+use super::super::origin::TRANSFORMER_FILES;
 use super::staged::Staged;
 use super::{Own, tokenizer};
 use crate::config::{
@@ -13,20 +14,6 @@ use crate::config::{
 use crate::error::{Error, Result};
 use crate::heads::PROJECTION;
 use crate::weights::Weights;
-
-/// Files beside the weights that make up the first module; those that are there are copied.
-pub(super) const TRANSFORMER_FILES: [&str; 10] = [
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-];
 
 /// Writes a module of `model` into the folder `path`, with what was set since it was loaded.
 pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
@@ -46,7 +33,6 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
             write_files(&entry.folder, &tokenizer::changed(model, &entry.folder)?, path, staged)?;
             copy_weights(&entry.folder, path, staged)
         }
-        ModuleKind::Normalize if on.settings().is_empty() => Ok(()),
         ModuleKind::Normalize => staged.write_json(config, &on.settings().into()),
         ModuleKind::Pooling => {
             let pooling = match &entry.pooling {
@@ -61,7 +47,7 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
                 Some(_) => SpladeConfig::read(&entry.folder)?,
                 None => SpladeConfig::default(),
             };
-            staged.write_json(config, &pooling.to_json())
+            staged.write_json(config, &pooling.to_json(parts.network.embedding_dimension()))
         }
         ModuleKind::MultiVectorMask => staged.write_json(config, &parts.late_interaction.mask_settings()),
         ModuleKind::Dense if parts.entries.is_none() => {
@@ -73,14 +59,17 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
             ]);
             settings.extend(on.settings());
             staged.write_json(config, &settings.into())?;
-            let weights = staged.place(&path.join(Weights::NAMES[0]))?;
-            Weights::open(&entry.folder)?.save(&weights, |name| name == PROJECTION)
+            save_weights(&entry.folder, path, staged, |name| name == PROJECTION)
         }
         ModuleKind::Dense => {
             let known = ["in_features", "out_features", "bias", "activation_function", "use_residual"];
             let file = read()?;
             let keep = |(key, value): (&String, &Value)| known.contains(&&**key).then(|| (key.clone(), value.clone()));
             let mut settings: Map<_, _> = file.value.as_object().into_iter().flatten().filter_map(keep).collect();
+            if settings.get("use_residual") == Some(&Value::Bool(false)) {
+                // Old versions don't know it.
+                settings.remove("use_residual");
+            }
             settings.extend(on.settings());
             staged.write_json(config, &settings.into())?;
             copy_weights(&entry.folder, path, staged)
@@ -112,20 +101,23 @@ fn write_transformer(model: &Model, from: &Path, own: &Own, path: &Path, staged:
     let parts = &model.parts;
     // Of a folder that lists no modules, it is among the transformer's weights.
     let projection = parts.kind == Kind::MultiVector && parts.entries.is_none();
-    let mut anew = tokenizer::changed(model, from)?;
-    if parts.layers.is_some() || projection || !own.config.is_empty() {
-        let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
-        parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
-        if let Some(config) = config.value.as_object_mut() {
-            if projection {
-                // It names what has the projection.
-                config.remove("architectures");
-            }
-            config.extend(own.config.clone());
+    let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
+    let filed = config.value.clone();
+    parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
+    if let Some(config) = config.value.as_object_mut() {
+        if projection {
+            // It names what has the projection.
+            config.remove("architectures");
         }
+        config.extend(own.config.clone());
+        name_angles_as_before(config);
+    }
+    let mut anew = tokenizer::changed(model, from)?;
+    if config.value != filed {
         anew.push(("config.json", config.value));
     }
     write_files(from, &anew, path, staged)?;
+    copy_code(from, path, staged)?;
 
     if parts.layers.is_none() && !projection {
         copy_weights(from, path, staged)?;
@@ -134,8 +126,7 @@ fn write_transformer(model: &Model, from: &Path, own: &Own, path: &Path, staged:
             let behind = parts.layers.is_some_and(|layers| is_behind(name, layers));
             !(behind || projection && name == PROJECTION)
         };
-        let weights = staged.place(&path.join(Weights::NAMES[0]))?;
-        Weights::open(from)?.save(&weights, kept)?;
+        save_weights(from, path, staged, kept)?;
     }
 
     let mut settings = parts.kind.task_settings();
@@ -147,6 +138,44 @@ fn write_transformer(model: &Model, from: &Path, own: &Own, path: &Path, staged:
     staged.write_json(path.join("sentence_bert_config.json"), &settings.into())
 }
 
+/// Says of rotary embeddings in the keys of transformers 4, too, what version 5 says in `rope_parameters`, which version 4
+/// passes over without a word.
+fn name_angles_as_before(config: &mut Map<String, Value>) {
+    let Some(Value::Object(parameters)) = config.get("rope_parameters").cloned() else { return };
+    let of_layers = |kind: &str| parameters.get(kind).and_then(Value::as_object);
+    let named = match (of_layers("full_attention"), of_layers("sliding_attention")) {
+        (None, None) => vec![("rope_theta", &parameters)],
+        (full, sliding) => {
+            let modernbert = config.get("model_type").is_some_and(|name| name == "modernbert");
+            let keys = if modernbert {
+                ["global_rope_theta", "local_rope_theta"]
+            } else {
+                ["rope_theta", "rope_local_base_freq"]
+            };
+            keys.into_iter().zip([full, sliding]).filter_map(|(key, of)| Some((key, of?))).collect()
+        }
+    };
+    for (key, parameters) in named {
+        if let Some(theta) = parameters.get("rope_theta") {
+            config.entry(key).or_insert_with(|| theta.clone());
+        }
+        if key == "rope_theta" && parameters.get("rope_type").is_some_and(|name| name != "default") {
+            config.entry("rope_scaling").or_insert_with(|| parameters.clone().into());
+        }
+    }
+}
+
+/// Copies the code that a config's `auto_map` may name, for those who run it.
+fn copy_code(from: &Path, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    let files = std::fs::read_dir(from).map_err(|error| Error::io(from, error))?;
+    for name in files.filter_map(|file| Some(file.ok()?.file_name())) {
+        if Path::new(&name).extension().is_some_and(|extension| extension == "py") {
+            staged.copy(&from.join(&name), &path.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Copies the first module's files, but for those that are written anew.
 fn write_files(from: &Path, anew: &[(&str, Value)], path: &Path, staged: &mut Staged<'_>) -> Result<()> {
     for (name, value) in anew {
@@ -156,6 +185,15 @@ fn write_files(from: &Path, anew: &[(&str, Value)], path: &Path, staged: &mut St
     TRANSFORMER_FILES.iter().filter(copied).try_for_each(|name| staged.copy(&from.join(name), &path.join(name)))
 }
 
+/// Copies weights, those in torch's format as safetensors.
 fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
-    Weights::files(from)?.iter().try_for_each(|name| staged.copy(&from.join(name), &to.join(name)))
+    match &Weights::files(from)?[..] {
+        [torch] if torch == Weights::TORCH => save_weights(from, to, staged, |_| true),
+        files => files.iter().try_for_each(|name| staged.copy(&from.join(name), &to.join(name))),
+    }
+}
+
+/// Writes some of the weights.
+fn save_weights(from: &Path, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&str) -> bool) -> Result<()> {
+    Weights::open(from)?.save(&staged.place(&to.join(Weights::SAFETENSORS))?, kept)
 }

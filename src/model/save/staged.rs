@@ -5,25 +5,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use super::module::TRANSFORMER_FILES;
+use super::super::origin::TRANSFORMER_FILES;
 use crate::error::{Error, Result};
 use crate::weights::Weights;
+
+/// What another model may have left, and would be read as this one's where it writes no such file itself.
+const LEFT: [&str; 2] = ["adapter_config.json", "processor_config.json"];
 
 /// Files on their way into a folder: written beside their places, so that nothing there changes before all are whole,
 /// and then renamed: whoever has mapped an old one keeps it whole, and the model itself may be loaded from there.
 pub(super) struct Staged<'a> {
     folder: &'a Path,
+    /// Whether it was made for this, and goes again if nothing comes of it.
+    made: bool,
     staging: PathBuf,
     written: Vec<PathBuf>,
+    /// Files that are in their places already.
+    kept: Vec<PathBuf>,
 }
 
 impl<'a> Staged<'a> {
     pub(super) fn below(folder: &'a Path) -> Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let unique = format!(".saving-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let staging = folder.join(unique);
-        std::fs::create_dir_all(&staging).map_err(|error| Error::io(&staging, error))?;
-        Ok(Self { folder, staging, written: Vec::new() })
+        let (made, staging) = (!folder.exists(), folder.join(unique));
+        let staged = Self { folder, made, staging, written: Vec::new(), kept: Vec::new() };
+        std::fs::create_dir_all(&staged.staging).map_err(|error| Error::io(&staged.staging, error))?;
+        Ok(staged)
     }
 
     /// The place to write what is to become `path` of the folder.
@@ -37,6 +45,11 @@ impl<'a> Staged<'a> {
     }
 
     pub(super) fn copy(&mut self, from: &Path, path: &Path) -> Result<()> {
+        let there = self.folder.join(path).canonicalize();
+        if there.is_ok_and(|there| from.canonicalize().is_ok_and(|from| from == there)) {
+            self.kept.push(path.to_path_buf());
+            return Ok(());
+        }
         let place = self.place(path)?;
         std::fs::copy(from, place).map(drop).map_err(|error| Error::io(from, error))
     }
@@ -47,16 +60,14 @@ impl<'a> Staged<'a> {
     }
 
     /// Moves all files to their places, in the order in which they were written, and takes away what another model that
-    /// was there before has left and would be read in place of this one's.
-    pub(super) fn publish(self) -> Result<()> {
-        let modules = self.written.iter().filter_map(|path| path.parent());
-        let named = |folder: &Path| {
-            TRANSFORMER_FILES.iter().chain(&Weights::NAMES).map(|name| folder.join(name)).collect::<Vec<_>>()
-        };
-        for path in modules.flat_map(named).filter(|path| !self.written.contains(path)) {
-            let path = self.folder.join(path);
-            if path.exists() {
-                std::fs::remove_file(&path).map_err(|error| Error::io(path, error))?;
+    /// was there before has left and would be read in place of this one's. Gives the places.
+    pub(super) fn publish(mut self) -> Result<Vec<PathBuf>> {
+        let modules = self.written.iter().chain(&self.kept).filter_map(|path| path.parent());
+        let names = || TRANSFORMER_FILES.iter().chain(&Weights::NAMES).chain(&LEFT);
+        for path in modules.flat_map(|module| names().map(|name| module.join(name))) {
+            let place = self.folder.join(&path);
+            if place.exists() && !self.written.contains(&path) && !self.kept.contains(&path) {
+                std::fs::remove_file(&place).map_err(|error| Error::io(place, error))?;
             }
         }
         for path in &self.written {
@@ -66,7 +77,8 @@ impl<'a> Staged<'a> {
             }
             std::fs::rename(self.staging.join(path), &place).map_err(|error| Error::io(place, error))?;
         }
-        Ok(())
+        self.made = false;
+        Ok(self.written.iter().map(|path| self.folder.join(path)).collect())
     }
 }
 
@@ -74,5 +86,8 @@ impl Drop for Staged<'_> {
     fn drop(&mut self) {
         // What can't be removed is of no consequence to the model.
         let _ = std::fs::remove_dir_all(&self.staging);
+        if self.made {
+            let _ = std::fs::remove_dir(self.folder);
+        }
     }
 }

@@ -42,9 +42,7 @@ pub(super) fn changed(model: &Model, folder: &Path) -> Result<Vec<File>> {
     if let Some(limit) = model.max_seq_length().filter(|_| by_tokenizer) {
         config.insert("model_max_length".to_owned(), limit.into());
     }
-    if config.get("tokenizer_class").is_some_and(|class| class == "TokenizersBackend") {
-        name_as_before(&mut config, model.tokenizer().has_token_type_ids());
-    }
+    name_as_before(&mut config, model.tokenizer().has_token_type_ids());
     for (id, token) in promoted {
         promote(*id, token, &mut config, &mut tokenizer);
     }
@@ -52,16 +50,23 @@ pub(super) fn changed(model: &Model, folder: &Path) -> Result<Vec<File>> {
     Ok(files.into_iter().filter(|(_, new, old)| new != old).map(|(name, new, _)| (name, new.into())).collect())
 }
 
-/// Says of a tokenizer of transformers 5's general class what versions before it know, too.
+/// Says what versions before transformers 5 know, too: its general class by an older name, and its list of tokens.
 fn name_as_before(config: &mut Map<String, Value>, has_token_type_ids: bool) {
-    config.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
-    let type_ids = has_token_type_ids.then_some("token_type_ids");
-    let names: Vec<_> = [Some("input_ids"), type_ids, Some("attention_mask")].into_iter().flatten().collect();
-    config.entry("model_input_names").or_insert_with(|| names.into());
+    if config.get("tokenizer_class").is_some_and(|class| class == "TokenizersBackend") {
+        config.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
+        let type_ids = has_token_type_ids.then_some("token_type_ids");
+        let names: Vec<_> = [Some("input_ids"), type_ids, Some("attention_mask")].into_iter().flatten().collect();
+        config.entry("model_input_names").or_insert_with(|| names.into());
+    }
     if config.get("extra_special_tokens").is_some_and(Value::is_array)
+        && !config.contains_key("additional_special_tokens")
         && let Some(tokens) = config.remove("extra_special_tokens")
     {
         config.insert("additional_special_tokens".to_owned(), tokens);
+    }
+    // It means none, and is too large to be written as it was.
+    if config.get("model_max_length").is_some_and(|length| length.is_f64()) {
+        config.remove("model_max_length");
     }
 }
 
