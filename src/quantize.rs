@@ -110,6 +110,7 @@ pub enum QuantizedValues {
 /// # Errors
 /// [`Error::InvalidArgument`] where a length is not a multiple of `dim`, a range has not `dim` numbers, or the
 /// calibration that would be needed has no rows.
+#[doc(alias = "quantize_embeddings")]
 pub fn quantize(
     embeddings: &[f32],
     dim: usize,

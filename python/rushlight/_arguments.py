@@ -202,9 +202,11 @@ def batch(name: str, inputs: Any) -> Iterable[Any]:
     InvalidInputError
         Where it is none.
     """
+    # Of tables, too, whose items are the names of their columns.
+    shape = getattr(inputs, "shape", None)
+    if isinstance(shape, tuple) and len(shape) != 1:
+        raise InvalidInputError(f"{name}: must have one axis, of str, got {type(inputs).__name__} of shape {shape}")
     if isinstance(inputs, np.ndarray):
-        if inputs.ndim != 1:
-            raise InvalidInputError(f"{name}: must be a 1-D array of str, got one of shape {inputs.shape}")
         listed: list[Any] = inputs.tolist()
         return listed
     if isinstance(inputs, _NO_BATCH) or not isinstance(inputs, Iterable):

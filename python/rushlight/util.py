@@ -33,7 +33,7 @@ from rushlight._scores import (
     score_function_of,
 )
 from rushlight._searching import best_pairs, hits, same_width, search_by
-from rushlight.exceptions import InvalidArgumentError
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,7 +161,10 @@ def paraphrase_mining(
     score_function: _ScoreFunction = cos_sim,
 ) -> list[list[Any]]:
     """Embed sentences and find the most similar pairs of them; see `paraphrase_mining_embeddings`."""
-    embeddings = model.encode(list(sentences), batch_size=batch_size, show_progress_bar=show_progress_bar)
+    texts, single = _arguments.texts(sentences, "sentences")
+    if single:
+        raise InvalidInputError("sentences: must be a list of texts, got a str")
+    embeddings = model.encode(texts, batch_size=batch_size, show_progress_bar=show_progress_bar)
     return paraphrase_mining_embeddings(
         embeddings, query_chunk_size, corpus_chunk_size, max_pairs, top_k, score_function
     )

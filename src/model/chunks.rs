@@ -67,11 +67,7 @@ impl Model {
         let (mut first, mut next) = (0, 0);
         while next < parted.places.len() {
             checkpoint()?;
-            // Where the overlap leaves no room for another token, there is none.
-            let (chunk, end, _) = match parted.longest(first, next + 1, &fits)? {
-                (_, _, false) if first < next => parted.longest(next, next + 1, &fits)?,
-                longest => longest,
-            };
+            let (chunk, end) = parted.next_chunk(first, next, &fits)?;
             next = end;
             // White space makes no chunk.
             if !chunk.is_empty() && chunk.end > chunks.last().map_or(0, |last| last.end) {
@@ -93,6 +89,28 @@ struct Parted<'a> {
 }
 
 impl Parted<'_> {
+    /// The longest chunk that begins with the token `first`, or behind it where that leaves no room for another token or
+    /// for a word that would fit, and ends behind the token `next`; and the token behind it.
+    fn next_chunk(
+        &self,
+        first: usize,
+        next: usize,
+        fits: &dyn Fn(&Range<usize>) -> Result<bool>,
+    ) -> Result<(Range<usize>, usize)> {
+        let mut cut = None;
+        for start in (first..=next).filter(|i| *i == first || *i == next || self.begins_word(*i)) {
+            let (chunk, end, fitting) = self.longest(start, next + 1, fits)?;
+            if fitting && (end == self.places.len() || self.begins_word(end)) {
+                return Ok((chunk, end));
+            }
+            if cut.is_none() && (fitting || start == next) {
+                cut = Some((chunk, end));
+            }
+        }
+        // At least the last start has given one.
+        Ok(cut.unwrap_or_else(|| (self.between(next, next + 1), next + 1)))
+    }
+
     /// The longest chunk that begins with a token, ends at `least` or behind it, and fits; the token behind it; and whether
     /// it does fit.
     fn longest(

@@ -179,7 +179,15 @@ impl Model {
     }
 
     pub(crate) fn tokenize_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
-        let max_length = self.max_length();
+        self.tokenize_to(inputs, self.max_length(), observer)
+    }
+
+    pub(crate) fn tokenize_to(
+        &self,
+        inputs: &[Input<'_>],
+        max_length: usize,
+        observer: &dyn Observer,
+    ) -> Result<Vec<Tokens>> {
         let tokens =
             for_each_input(inputs, observer, |input, checkpoint| self.tokens_of(input, "", max_length, checkpoint))?;
         named(tokens, 0, &|i| i)

@@ -39,17 +39,18 @@ fn text(place: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {
     if let Ok(string) = item.cast::<PyString>() {
         return Ok(Text::One(utf8(&place, string)?));
     }
-    if let Ok((first, second)) = item.cast::<PyTuple>().map_err(PyErr::from).and_then(strings) {
+    if let Some([first, second]) = pair(item) {
         return Ok(Text::Pair(utf8(&place, &first)?, utf8(&place, &second)?));
     }
     let kind = item.get_type().fully_qualified_name()?;
-    let message = format!("{}: must be a str, or a tuple of two, got {kind}", place());
+    let message = format!("{}: must be a str, or a pair of two, got {kind}", place());
     Err(exception(item.py(), "InvalidInputError", message))
 }
 
-/// The two strings of a pair.
-fn strings<'py>(pair: &Bound<'py, PyTuple>) -> PyResult<(Bound<'py, PyString>, Bound<'py, PyString>)> {
-    pair.extract()
+/// The two strings of a tuple or list, if it has no more.
+fn pair<'py>(item: &Bound<'py, PyAny>) -> Option<[Bound<'py, PyString>; 2]> {
+    let listed = item.is_instance_of::<PyTuple>() || item.is_instance_of::<PyList>();
+    listed.then(|| item.extract().ok()).flatten()
 }
 
 fn utf8(place: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {

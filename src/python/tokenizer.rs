@@ -1,10 +1,14 @@
 //! A model's tokenizer, on Python's texts.
 
+use std::collections::HashMap;
+
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyList;
 
 use super::inputs::{inputs, texts};
 use super::observer::compute;
+use crate::tokenize::Tokens;
 
 /// The tokenizer of a model of any kind, which cuts texts as the model does.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -21,13 +25,50 @@ impl Tokenizer {
 /// Token ids, token type ids where the tokenizer has them, and how many of the last tokens are not attended to.
 type Row = (Vec<u32>, Option<Vec<u32>>, usize);
 
+fn row(tokens: Tokens) -> Row {
+    (tokens.ids, tokens.type_ids, tokens.unattended)
+}
+
 #[pymethods]
 impl Tokenizer {
     /// The tokens of each text or pair, truncated.
     fn tokenize(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
         let tokens = compute(py, None, |observer| self.model.tokenize_watched(&inputs(&texts), observer))?;
-        Ok(tokens.into_iter().map(|tokens| (tokens.ids, tokens.type_ids, tokens.unattended)).collect())
+        Ok(tokens.into_iter().map(row).collect())
+    }
+
+    /// The tokens of each text or pair, cut to so many, or not at all.
+    fn encode(
+        &self,
+        py: Python<'_>,
+        texts_or_pairs: &Bound<'_, PyList>,
+        max_length: Option<usize>,
+    ) -> PyResult<Vec<Row>> {
+        let texts = texts("texts", 0, texts_or_pairs)?;
+        let most = max_length.unwrap_or(usize::MAX);
+        let tokens = compute(py, None, |observer| self.model.tokenize_to(&inputs(&texts), most, observer))?;
+        Ok(tokens.into_iter().map(row).collect())
+    }
+
+    /// The ids of a text without special tokens, uncut.
+    fn encode_plain(&self, py: Python<'_>, text: PyBackedStr) -> PyResult<Vec<u32>> {
+        compute(py, None, |_| self.model.tokenizer().encode_plain(&text))
+    }
+
+    /// The token of an id, where there is one.
+    fn id_to_token(&self, token_id: u32) -> Option<String> {
+        self.model.tokenizer().token(token_id)
+    }
+
+    /// The id of a token, where there is one.
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.model.tokenizer().id(token)
+    }
+
+    /// All tokens with their ids, added ones included.
+    fn vocab(&self) -> HashMap<String, u32> {
+        self.model.tokenizer().vocab()
     }
 
     /// How many tokens each text or pair has, before truncation.

@@ -16,6 +16,8 @@ mod special;
 mod tests;
 
 use std::borrow::Cow;
+#[cfg(feature = "python")]
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
@@ -310,6 +312,12 @@ impl Tokenizer {
     /// The size of the vocabulary, without added tokens, as transformers counts it.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(false)
+    }
+
+    /// All tokens with their ids, added ones included.
+    #[cfg(feature = "python")]
+    pub(crate) fn vocab(&self) -> HashMap<String, u32> {
+        self.inner.get_vocab(true)
     }
 
     /// The largest id that a text can get. It may lie beyond the model's embedding table: then it is an added token

@@ -36,6 +36,7 @@ use crate::similarity::{self, Matrix, MatrixView, Run, Similarity};
 /// # Errors
 /// [`Error::InvalidArgument`] where the widths differ or the result is larger than the
 /// memory.
+#[doc(alias("cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"))]
 pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Matrix> {
     similarity::similarity(kind, a, b, Run::watched_by(&Nobody)?)
 }
@@ -44,6 +45,7 @@ pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Res
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
+#[doc(alias("pairwise_cos_sim", "pairwise_dot_score", "pairwise_euclidean_sim", "pairwise_manhattan_sim"))]
 pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Vec<f32>> {
     similarity::pairwise(kind, a, b, Run::watched_by(&Nobody)?)
 }

@@ -111,6 +111,24 @@ def test_an_overlap_makes_no_chunk_too_long(text: str) -> None:
     assert all(model.count_tokens(part) <= 12 for part in parts)
 
 
+@pytest.mark.parametrize("name", MODELS)
+@given(
+    words=st.lists(st.sampled_from(["aa", "http://x.y/z?q=1", "harbour", "b", "12,5", "a" * 30]), min_size=1),
+    max_tokens=st.integers(8, 30),
+    overlap=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_word_that_fits_is_not_cut(name: str, words: list[str], max_tokens: int, overlap: int) -> None:
+    model, text = MODELS[name], " ".join(words)
+    inside = itertools.chain.from_iterable(
+        (start, end) for _, start, end in model.chunk(text, max_tokens=max_tokens, overlap=overlap)
+    )
+    for place in inside:
+        before, after = text[:place].rpartition(" ")[2], text[place:].partition(" ")[0]
+        # Alone a word may have a token more or less than in its text.
+        assert not (before and after) or model.count_tokens(before + after) >= max_tokens
+
+
 @pytest.mark.parametrize(
     "options",
     [

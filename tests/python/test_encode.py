@@ -54,6 +54,15 @@ def test_object_arrays_are_taken(model: Model) -> None:
     assert (model.encode(np.array(TEXTS, dtype=object)) == model.encode(TEXTS)).all()
 
 
+class Table:
+    """As those of pandas and polars: its items are the names of its columns."""
+
+    shape = (3, 2)
+
+    def __iter__(self):
+        return iter(["text", "other"])
+
+
 def test_nothing_gives_nothing(model: Model) -> None:
     for precision, width, dtype in [("float32", 32, "float32"), ("int8", 32, "int8"), ("ubinary", 4, "uint8")]:
         nothing = model.encode([], precision=precision)
@@ -76,7 +85,10 @@ def test_nothing_gives_nothing(model: Model) -> None:
         (np.array([1, 2]), ["inputs[0]", "int"]),
         (["a", None], ["inputs[1]", "NoneType"]),
         (["a", b"b"], ["inputs[1]", "bytes"]),
+        (Table(), ["Table of shape (3, 2)"]),
         ([["a"]], ["inputs[0]", "list"]),
+        ([["a", "b", "c"]], ["inputs[0]", "list"]),
+        ([["a", 3]], ["inputs[0]", "list"]),
         ([("a",)], ["inputs[0]", "tuple"]),
         ([("a", 3)], ["inputs[0]", "tuple"]),
         (["a", 1.5], ["inputs[1]", "float"]),
@@ -129,8 +141,9 @@ def test_other_arguments(model: Model) -> None:
 
 
 def test_pairs(model: Model) -> None:
-    pair, text = model.encode([("one", "two"), "one"])
+    pair, listed, text = model.encode([("one", "two"), ["one", "two"], "one"])
     assert (pair != text).any()
+    assert (pair == listed).all()
     assert model.encode(("one", "two")).shape == (2, 32)
 
 

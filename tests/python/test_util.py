@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rushlight import Model, util
-from rushlight.exceptions import InvalidArgumentError
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 FUNCTIONS = {
     "cos_sim": util.cos_sim,
@@ -93,6 +93,10 @@ def test_a_model_mines_its_sentences():
     (score, i, j), *rest = util.paraphrase_mining(model, texts)
     assert (i, j, len(rest)) == (0, 2, 2)
     assert score == pytest.approx(1, abs=1e-6)
+    assert util.paraphrase_mining(model, (text for text in texts)) == [[score, i, j], *rest]
+    for wrong in ("abc", {"a": "b"}, {"a", "b"}, [3]):
+        with pytest.raises(InvalidInputError, match=r"sentences|inputs"):
+            util.paraphrase_mining(model, wrong)
 
 
 @given(rows(30), st.sampled_from([-1.0, 0.5, 0.75, 0.99]), st.integers(1, 5))

@@ -197,7 +197,8 @@ def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.add_argument(
         "--output-format",
         choices=tuple(_WRITERS),
-        help=f"what to write (default: by OUT's ending, {kind} on stdout); tsv has the numbers alone",
+        help=f"what to write (default: by OUT's ending, {kind} on stdout); tsv has the numbers alone, "
+        "npy and parquet are written into files alone",
     )
     parser.set_defaults(stdout_format=kind)
 
