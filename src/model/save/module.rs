@@ -68,7 +68,7 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
             let mut settings: Map<_, _> = file.value.as_object().into_iter().flatten().filter_map(keep).collect();
             if settings.get("use_residual") == Some(&Value::Bool(false)) {
                 // Old versions don't know it.
-                settings.remove("use_residual");
+                settings.shift_remove("use_residual");
             }
             settings.extend(on.settings());
             staged.write_json(config, &settings.into())?;
@@ -82,7 +82,7 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
             let mut settings = read()?.value;
             // By its older name, which new versions know, too.
             if let Some(settings) = settings.as_object_mut()
-                && let Some(width) = settings.remove("embedding_dimension")
+                && let Some(width) = settings.shift_remove("embedding_dimension")
             {
                 settings.insert("word_embedding_dimension".to_owned(), width);
             }
@@ -107,7 +107,7 @@ fn write_transformer(model: &Model, from: &Path, own: &Own, path: &Path, staged:
     if let Some(config) = config.value.as_object_mut() {
         if projection {
             // It names what has the projection.
-            config.remove("architectures");
+            config.shift_remove("architectures");
         }
         config.extend(own.config.clone());
         name_angles_as_before(config);

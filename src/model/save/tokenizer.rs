@@ -60,13 +60,13 @@ fn name_as_before(config: &mut Map<String, Value>, has_token_type_ids: bool) {
     }
     if config.get("extra_special_tokens").is_some_and(Value::is_array)
         && !config.contains_key("additional_special_tokens")
-        && let Some(tokens) = config.remove("extra_special_tokens")
+        && let Some(tokens) = config.shift_remove("extra_special_tokens")
     {
         config.insert("additional_special_tokens".to_owned(), tokens);
     }
     // It means none, and is too large to be written as it was.
     if config.get("model_max_length").is_some_and(|length| length.is_f64()) {
-        config.remove("model_max_length");
+        config.shift_remove("model_max_length");
     }
 }
 
