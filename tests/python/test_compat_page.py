@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,11 @@ def named(*sections: str) -> set[str]:
     return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
 
 
+def cells(section: str) -> list[str]:
+    """What stands in backticks in a section, each as it is."""
+    return re.findall(r"`([^`]*)`", SECTIONS[section])
+
+
 def public(names: object) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
@@ -54,9 +61,15 @@ def test_functions_are_on_the_page() -> None:
 
 
 def test_what_is_refused_is_on_the_page() -> None:
-    assert public([*_refused._OF_MODELS, *_refused._OF_PACKAGE]) - named() == set()
-    internal = {name for name, reason in _refused._OF_UTIL.items() if reason == _refused._INTERNAL}
-    assert set(_refused._OF_UTIL) - internal - named() == set()
+    internal = {name for name, reason in _refused._OF_PACKAGE.items() if reason == _refused._INTERNAL}
+    assert public([*_refused._OF_MODELS, *_refused._OF_PACKAGE]) - internal - named() == set()
+
+
+def test_modules_are_on_the_page() -> None:
+    modules = {module.name for module in pkgutil.walk_packages(compat.__path__, "rushlight.compat.")}
+    aliases = {name for name in sys.modules if name.startswith("rushlight.compat.")}
+    paths = {path for path in modules | aliases if "._" not in path}
+    assert {path.removeprefix("rushlight.compat.") for path in paths} - set(cells("Modules")) == set()
 
 
 def test_refused_members_are_no_members() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 
 import pytest
@@ -65,3 +67,30 @@ def test_each_name_of_the_package_is_there_or_refused():
         if name not in compat.__all__:
             with pytest.raises(UnsupportedFeatureError, match=re.escape(f"rushlight.compat.{name}: ")):
                 getattr(compat, name)
+    for name in ("__version__", "__MODEL_HUB_ORGANIZATION__"):
+        assert getattr(compat, name) == getattr(theirs, name)
+
+
+def modules() -> dict[str, str]:
+    """The paths of modules, older ones too, and where each is now."""
+    deprecated = importlib.import_module("sentence_transformers.util.deprecated_import").DEPRECATED_MODULE_PATHS
+    now = [module.name for module in pkgutil.walk_packages(theirs.__path__, "sentence_transformers.")]
+    return {path.partition(".")[2]: module for path, module in [*zip(now, now, strict=True), *deprecated.items()]}
+
+
+def there_or_refused(look) -> bool:
+    """Whether something is there; what is not must be refused with a reason."""
+    try:
+        return bool(look())
+    except UnsupportedFeatureError:
+        return False
+
+
+@pytest.mark.parametrize(("path", "module"), modules().items())
+def test_each_module_is_there_with_all_of_its_names_or_refused(path, module):
+    if there_or_refused(lambda: importlib.import_module(f"rushlight.compat.{path}")):
+        other = importlib.import_module(module)
+        defined = [name for name, value in vars(other).items() if getattr(value, "__module__", None) == module]
+        for name in getattr(other, "__all__", [name for name in defined if not name.startswith("_")]):
+            ours = importlib.import_module(f"rushlight.compat.{path}")
+            there_or_refused(lambda: getattr(ours, name))  # noqa: B023 -- called at once

@@ -13,7 +13,8 @@ Examples
 0.666
 """
 
-from typing import TYPE_CHECKING, NoReturn
+import sys
+from typing import TYPE_CHECKING
 
 from rushlight.compat import (
     cross_encoder,
@@ -24,7 +25,7 @@ from rushlight.compat import (
     sparse_encoder,
     util,
 )
-from rushlight.compat._refused import refuse_name_of_package
+from rushlight.compat._refused import RefusingFinder, refusing
 from rushlight.compat.cross_encoder import CrossEncoder
 from rushlight.compat.multi_vector_encoder import MultiVectorEncoder
 from rushlight.compat.sentence_transformer import SentenceTransformer
@@ -48,7 +49,20 @@ __all__ = [
     "util",
 ]
 
-if not TYPE_CHECKING:  # so that type checkers still know what there is
+# The interface that this is; rushlight's own version is rushlight.__version__.
+__version__ = "6.2.0"
+__MODEL_HUB_ORGANIZATION__ = "sentence-transformers"
 
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name_of_package(name)
+# Modules named like their classes, where these used to be; as files they would take the classes' places here.
+sys.modules.update(
+    {
+        f"{__name__}.LoggingHandler": util.logging,
+        f"{__name__}.SentenceTransformer": sentence_transformer.model,
+        f"{__name__}.cross_encoder.CrossEncoder": cross_encoder.model,
+        f"{__name__}.sparse_encoder.SparseEncoder": sparse_encoder.model,
+    }
+)
+sys.meta_path.append(RefusingFinder)
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+    __getattr__ = refusing(__name__)

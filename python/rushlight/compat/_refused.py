@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rushlight.exceptions import UnsupportedFeatureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TRAINING = "rushlight does not train: train with sentence-transformers, and load the saved model here"
 _MODULE = "a model of rushlight is no torch module, and its parts and weights are not shown"
 _ADAPTERS = "rushlight has no adapters: merge them with peft, save the model, and load it here"
 _HUB = "rushlight uploads nothing: huggingface_hub.upload_folder does, with a folder from save_pretrained"
 _CARDS = "rushlight writes no model cards"
+_MODULES = "modules are what a model's folder says; rushlight.Model.from_backbone puts a model together"
 _OTHER_ENGINES = "rushlight computes by itself, and exports to no other engine"
 _INDEXES = "rushlight searches without an index: rushlight.util.semantic_search(corpus_precision=...) is exact"
+_ENGINES = "rushlight asks no search engine: give its own client indices and values of a row of SparseEmbeddings"
 _INTERNAL = "it is no part of inference, but a tool that sentence-transformers is made with"
 
 _OF_MODELS = {
@@ -78,24 +83,31 @@ _OF_MODELS = {
     "set_pooling_include_prompt": "it is what 1_Pooling/config.json says: set include_prompt there",
 }
 
+# Names of modules and in modules, wherever they are; `util` is that of `cross_encoder`.
 _OF_PACKAGE = {
     **dict.fromkeys(
         (
             *(
                 f"{kind}{part}"
                 for kind in ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
-                for part in ("Trainer", "TrainingArguments")
+                for part in ("Trainer", "TrainingArguments", "DataCollator")
             ),
             "DefaultBatchSampler",
             "InputExample",
             "MultiDatasetDefaultBatchSampler",
             "ParallelSentencesDataset",
             "SentencesDataset",
+            "callbacks",
+            "check_teacher_targets",
+            "data_collator",
             "datasets",
+            "fit_mixin",
+            "hard_negatives",
             "losses",
             "mine_hard_negatives",
             "readers",
             "resolve_ids",
+            "sampler",
             "trainer",
             "training_args",
         ),
@@ -103,8 +115,13 @@ _OF_PACKAGE = {
     ),
     **dict.fromkeys(
         (
-            f"{kind}ModelCardData"
-            for kind in ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
+            *(
+                f"{kind}ModelCardData"
+                for kind in ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
+            ),
+            "deprecated_model_card_templates",
+            "model_card",
+            "model_card_templates",
         ),
         _CARDS,
     ),
@@ -117,13 +134,6 @@ _OF_PACKAGE = {
         ),
         _OTHER_ENGINES,
     ),
-    "evaluation": "evaluators are those of sentence-transformers, which take the models of rushlight.compat",
-    "models": "modules are what a model's folder says; rushlight.Model.from_backbone puts a model together",
-}
-
-_OF_UTIL = {
-    **dict.fromkeys(("semantic_search_faiss", "semantic_search_usearch"), _INDEXES),
-    **dict.fromkeys(("mine_hard_negatives", "resolve_ids", "check_teacher_targets"), _TRAINING),
     **dict.fromkeys(
         (
             "ORIGINAL_TRANSFORMER_MODELS",
@@ -135,9 +145,15 @@ _OF_UTIL = {
             "check_package_availability",
             "check_version_requirements",
             "compute_count_vector",
+            "dataset",
+            "decorators",
+            "deprecated_import",
             "disable_datasets_caching",
             "disable_logging",
             "disabled_tqdm",
+            "distributed",
+            "environment",
+            "file_io",
             "fullname",
             "get_device_name",
             "get_rank",
@@ -153,11 +169,13 @@ _OF_UTIL = {
             "is_training_available",
             "load_dir_path",
             "load_file_path",
+            "misc",
             "repad_flattened_features",
             "save_to_hub_args_decorator",
             "similarity_fct_name",
             "stack_padded_token_embeddings",
             "to_scipy_coo",
+            "util",
             "_convert_to_batch",
             "_convert_to_batch_tensor",
             "_convert_to_tensor",
@@ -165,11 +183,22 @@ _OF_UTIL = {
         ),
         _INTERNAL,
     ),
+    **dict.fromkeys(("base", "models", "modules"), _MODULES),
+    **dict.fromkeys(("semantic_search_faiss", "semantic_search_usearch"), _INDEXES),
+    "evaluation": "evaluators are those of sentence-transformers, which take the models of rushlight.compat",
+    "interpretability": "it draws on images, and rushlight embeds text",
+    "peft_mixin": _ADAPTERS,
+    "scoring": "it scores the batches of losses: util.maxsim and util.maxsim_pairwise score embeddings",
+    "search_engines": _ENGINES,
 }
 
 
 class _AbsentMemberError(UnsupportedFeatureError, AttributeError):
     """So that `hasattr` says no."""
+
+
+class _AbsentNameError(UnsupportedFeatureError, ImportError):
+    """So that who imports may have something else instead."""
 
 
 def refuse_member(kind: str, name: str) -> NoReturn:
@@ -179,18 +208,33 @@ def refuse_member(kind: str, name: str) -> NoReturn:
     raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 
-def refuse_name_of_package(name: str) -> NoReturn:
-    """Say why the package has no such name."""
-    _refuse("rushlight.compat", _OF_PACKAGE, name)
-
-
 def refuse_name_of_util(name: str) -> NoReturn:
     """Say why `util` has no such name."""
-    _refuse("rushlight.compat.util", _OF_UTIL, name)
+    refusing("rushlight.compat.util")(name)
 
 
-# What a module has not is an AttributeError for Python, which an import would turn into one without a reason.
-def _refuse(module: str, reasons: dict[str, str], name: str) -> NoReturn:
-    if name in reasons:
-        raise UnsupportedFeatureError(f"{module}.{name}: {reasons[name]}")
-    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+def refusing(module: str) -> Callable[[str], NoReturn]:
+    """Return the `__getattr__` of a module, which says why it has no such name."""
+
+    def refuse(name: str) -> NoReturn:
+        # What a module has not is an AttributeError for Python, which an import would turn into one without a reason.
+        _refuse(module, name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return refuse
+
+
+class RefusingFinder:
+    """Says why a module of sentence-transformers is not there: a finder of modules, to be asked last."""
+
+    @staticmethod
+    def find_spec(fullname: str, *_: object) -> None:
+        """Raise UnsupportedFeatureError for a module that is refused."""
+        module, name = fullname.rpartition(".")[::2]
+        if f"{module}.".startswith("rushlight.compat."):
+            _refuse(module, name)
+
+
+def _refuse(module: str, name: str) -> None:
+    if name in _OF_PACKAGE:
+        raise _AbsentNameError(f"{module}.{name}: {_OF_PACKAGE[name]}")

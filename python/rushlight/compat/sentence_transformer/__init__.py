@@ -1,0 +1,11 @@
+"""`SentenceTransformer`, where sentence-transformers has it."""
+
+from typing import TYPE_CHECKING
+
+from rushlight.compat._refused import refusing
+from rushlight.compat.sentence_transformer.model import SentenceTransformer
+
+__all__ = ["SentenceTransformer"]
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+    __getattr__ = refusing(__name__)

@@ -1,0 +1,122 @@
+"""Modules of `rushlight.compat`: what is imported of sentence-transformers, by the paths of 6.2 and by older ones."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from rushlight import compat
+from rushlight.exceptions import UnsupportedFeatureError
+
+# Where people import from, with what they import.
+THERE = {
+    "cross_encoder": ["CrossEncoder"],
+    "cross_encoder.model": ["CrossEncoder"],
+    "multi_vector_encoder": ["MultiVectorEncoder", "maxsim", "maxsim_pairwise"],
+    "multi_vector_encoder.model": ["MultiVectorEncoder"],
+    "sentence_transformer": ["SentenceTransformer"],
+    "sentence_transformer.model": ["SentenceTransformer"],
+    "sparse_encoder": ["SparseEncoder"],
+    "sparse_encoder.model": ["SparseEncoder"],
+    "util": ["LoggingHandler", "SimilarityFunction", "cos_sim", "quantize_embeddings", "semantic_search"],
+    "util.logging": ["LoggingHandler"],
+    "util.quantization": ["quantize_embeddings"],
+    "util.retrieval": ["community_detection", "paraphrase_mining", "semantic_search"],
+    "util.similarity": ["SimilarityFunction", "cos_sim", "maxsim", "mean_maxsim_pairwise", "pairwise_cos_sim"],
+    "util.tensor": ["batch_to_device", "normalize_embeddings", "truncate_embeddings"],
+    # Until 5.3:
+    "LoggingHandler": ["LoggingHandler"],
+    "SentenceTransformer": ["SentenceTransformer"],
+    "cross_encoder.CrossEncoder": ["CrossEncoder"],
+    "quantization": ["quantize_embeddings"],
+    "similarity_functions": ["SimilarityFunction", "cos_sim"],
+    "sparse_encoder.SparseEncoder": ["SparseEncoder"],
+}
+REFUSED = {
+    "backend": "exports to no other engine",
+    "base.modules": "from_backbone puts a model together",
+    "cross_encoder.evaluation": "take the models of rushlight.compat",
+    "cross_encoder.losses.MSELoss": "does not train",
+    "cross_encoder.trainer": "does not train",
+    "datasets": "does not train",
+    "evaluation": "take the models of rushlight.compat",
+    "losses": "does not train",
+    "model_card": "no model cards",
+    "models.Pooling": "from_backbone puts a model together",
+    "multi_vector_encoder.interpretability": "embeds text",
+    "multi_vector_encoder.scoring": "util.maxsim",
+    "readers.InputExample": "does not train",
+    "sentence_transformer.evaluation": "take the models of rushlight.compat",
+    "sentence_transformer.losses": "does not train",
+    "sentence_transformer.modules": "from_backbone puts a model together",
+    "sparse_encoder.search_engines": "client",
+    "trainer": "does not train",
+    "training_args": "does not train",
+    "util.file_io": "no part of inference",
+    "util.hard_negatives": "does not train",
+}
+
+
+@pytest.mark.parametrize("path", THERE)
+def test_modules_are_where_sentence_transformers_has_them(path: str) -> None:
+    module = importlib.import_module(f"rushlight.compat.{path}")
+    scope: dict[str, object] = {}
+    exec(f"import rushlight.compat.{path}\nfrom rushlight.compat.{path} import {', '.join(THERE[path])}", scope)
+    for name in THERE[path]:
+        assert scope[name] is getattr(module, name)
+        assert scope[name] is getattr(compat, name, scope[name])
+
+
+@pytest.mark.parametrize("first", THERE)
+def test_in_any_order_classes_stay_classes(first: str) -> None:
+    code = f"""if True:
+        import rushlight.compat.{first}
+        import importlib, pickle
+        for path in {list(THERE)}:
+            importlib.import_module("rushlight.compat." + path)
+        from rushlight.compat import CrossEncoder, LoggingHandler, SentenceTransformer, cross_encoder, util
+        kinds = [CrossEncoder, LoggingHandler, SentenceTransformer, cross_encoder.CrossEncoder]
+        assert all(isinstance(kind, type) and pickle.loads(pickle.dumps(kind)) is kind for kind in kinds)
+        assert util.select_max_active_dims([[1.0, 2.0]], 1)[0, 1] == 2
+    """
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_modules_are_members_of_their_packages() -> None:
+    for path in ("util.similarity", "util.tensor", "util.retrieval", "util.logging", "cross_encoder.model"):
+        package, name = path.split(".")
+        assert getattr(getattr(compat, package), name) is importlib.import_module(f"rushlight.compat.{path}")
+    assert pickle.loads(pickle.dumps(compat.SimilarityFunction.DOT)) is compat.SimilarityFunction.DOT
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_modules_that_are_refused_say_why(path: str) -> None:
+    for code in (f"import rushlight.compat.{path}", f"from rushlight.compat.{path} import anything"):
+        with pytest.raises(UnsupportedFeatureError, match=rf"^rushlight\.compat\.\w+.*: .*{REFUSED[path]}"):
+            exec(code)
+    with pytest.raises(ImportError):  # so that who asks whether it is there may do without
+        importlib.import_module(f"rushlight.compat.{path}")
+    package, _, name = path.partition(".")
+    if package in compat.__all__:
+        with pytest.raises(UnsupportedFeatureError, match=REFUSED[path]):
+            getattr(getattr(compat, package), name.split(".")[0])
+
+
+def test_what_is_unheard_of_is_missing_as_python_says() -> None:
+    for path in ("unheard", "util.unheard", "cross_encoder.unheard"):
+        with pytest.raises(ModuleNotFoundError, match=f"No module named 'rushlight.compat.{path}'"):
+            importlib.import_module(f"rushlight.compat.{path}")
+        assert importlib.util.find_spec(f"rushlight.compat.{path}") is None
+    with pytest.raises(ImportError, match="cannot import name 'unheard'"):
+        from rushlight.compat.util import unheard  # noqa: F401
+
+
+def test_modules_of_others_are_not_looked_at() -> None:
+    for name in ("losses", "evaluation", "rushlight.losses", "rushlight.compatible.losses"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(name)
