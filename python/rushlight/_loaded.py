@@ -158,7 +158,8 @@ class Loaded(Generic[Core]):
         batch, single = _arguments.texts(texts, "texts")
         if single:
             raise InvalidInputError("texts: must be a list of texts, got a str")
-        return padded(self._engine.tokenizer(as_queries), batch)
+        tokenizer = self._engine.tokenizer(as_queries)
+        return padded(tokenizer, tokenizer.tokenize(batch))
 
     def count_tokens(self, inputs: str | Iterable[str | tuple[str, str]]) -> Any:
         """Count tokens as the model sees them, special tokens included, without a prompt and before truncation.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Tokenizer:
     """Token ids of texts, and texts of token ids; `tokenizer` of every model is one."""
 
+    __slots__ = ("_core",)  # so that nothing else is set on it, to no effect
+
     def __init__(self, core: _core.Model | _core.MultiVectorModel | _core.Reranker | _core.SparseModel) -> None:
         self._core = core
 
@@ -46,11 +48,16 @@ class Tokenizer:
         return f"Tokenizer(vocab_size={self.vocab_size})"
 
 
-def padded(tokenizer: _core.Tokenizer, texts: list[str | tuple[str, str]]) -> dict[str, NDArray[np.int64]]:
-    """Return the tokens of texts, truncated, and padded to the longest."""
-    rows = tokenizer.tokenize(texts)
-    width = max((len(ids) for ids, _, _ in rows), default=0)
-    left = tokenizer.pad_left
+# What the extension module says of a text: ids, type ids where there are any, and how many tokens are not attended to.
+Row = tuple[list[int], list[int] | None, int]
+
+
+def padded(
+    tokenizer: _core.Tokenizer, rows: list[Row], *, width: int = 0, left: bool | None = None
+) -> dict[str, NDArray[np.int64]]:
+    """Return the tokens of texts, padded to the longest, or to `width`, on the tokenizer's own side or another."""
+    width = max([width, *(len(ids) for ids, _, _ in rows)])
+    left = tokenizer.pad_left if left is None else left
 
     def matrix(values: list[list[int]], filler: int) -> NDArray[np.int64]:
         array = np.full((len(values), width), filler, dtype=np.int64)

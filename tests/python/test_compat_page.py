@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import rushlight
 from rushlight import Model, MultiVectorModel, Reranker, SparseModel, compat
 from rushlight.compat import _loading, _refused, util
+from rushlight.compat._tokenizer import Tokenizer
 from rushlight.compat._upstream import Upstream
 
 PAGE = Path(__file__).parents[2] / "docs/pages/from-sentence-transformers.md"
@@ -55,6 +57,11 @@ def test_what_all_models_have_and_keywords_of_transformers_are_on_the_page() -> 
     assert {"dtype", "torch_dtype", *keywords} - named("Loading a model") == set()
 
 
+def test_what_tokenizers_have_is_on_the_page() -> None:
+    taken = set(inspect.signature(Tokenizer.__call__).parameters) - {"self", "kwargs"}
+    assert public([*vars(Tokenizer), *vars(rushlight.Tokenizer), *taken]) - named("tokenizer") == set()
+
+
 def test_functions_are_on_the_page() -> None:
     assert set(util.__all__) - named("util") == set()
     assert set(compat.__all__) - named() == set()
@@ -63,6 +70,7 @@ def test_functions_are_on_the_page() -> None:
 def test_what_is_refused_is_on_the_page() -> None:
     internal = {name for name, reason in _refused._OF_PACKAGE.items() if reason == _refused._INTERNAL}
     assert public([*_refused._OF_MODELS, *_refused._OF_PACKAGE]) - internal - named() == set()
+    assert set(_refused._OF_TOKENIZERS) - named("What is refused") == set()
 
 
 def test_modules_are_on_the_page() -> None:

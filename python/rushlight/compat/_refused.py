@@ -83,6 +83,37 @@ _OF_MODELS = {
     "set_pooling_include_prompt": "it is what 1_Pooling/config.json says: set include_prompt there",
 }
 
+_OF_TOKENIZERS = {
+    **dict.fromkeys(
+        (
+            "added_tokens_decoder",
+            "added_tokens_encoder",
+            "all_special_ids",
+            "all_special_tokens",
+            "convert_ids_to_tokens",
+            "convert_tokens_to_ids",
+            "convert_tokens_to_string",
+            "get_added_vocab",
+            "get_special_tokens_mask",
+            "get_vocab",
+            "special_tokens_map",
+            "tokenize",
+            "vocab",
+            *(f"{kind}_token" for kind in ("bos", "cls", "eos", "mask", "pad", "sep", "unk")),
+            *(f"{kind}_token_id" for kind in ("bos", "cls", "eos", "mask", "sep", "unk")),
+        ),
+        "rushlight's tokenizer gives ids of texts and texts of ids, and no single tokens",
+    ),
+    **dict.fromkeys(
+        ("add_special_tokens", "add_tokens", "train_new_from_iterator"),
+        "a model has the tokens that it was trained with",
+    ),
+    **dict.fromkeys(("push_to_hub", "save_pretrained"), "it is saved with its model"),
+    **dict.fromkeys(("apply_chat_template", "chat_template"), "rushlight embeds texts, and no conversations"),
+    "backend_tokenizer": "it is rushlight's own",
+    "pad": "call the tokenizer with the texts and padding=True",
+}
+
 # Names of modules and in modules, wherever they are; `util` is that of `cross_encoder`.
 _OF_PACKAGE = {
     **dict.fromkeys(
@@ -193,6 +224,13 @@ _OF_PACKAGE = {
 }
 
 
+# What of a tokenizer is set elsewhere.
+_INSTEAD = {
+    "model_max_length": "set max_seq_length of the model",
+    "padding_side": "load the model with processor_kwargs={'padding_side': ...}, or give padding_side to the call",
+}
+
+
 class _AbsentMemberError(UnsupportedFeatureError, AttributeError):
     """So that `hasattr` says no."""
 
@@ -203,8 +241,24 @@ class _AbsentNameError(UnsupportedFeatureError, ImportError):
 
 def refuse_member(kind: str, name: str) -> NoReturn:
     """Say why models of a kind have no such member."""
-    if name in _OF_MODELS:
-        raise _AbsentMemberError(f"{kind}.{name}: {_OF_MODELS[name]}")
+    _refuse_of(kind, _OF_MODELS, name)
+
+
+def refuse_of_tokenizer(name: str) -> NoReturn:
+    """Say why tokenizers have no such member."""
+    _refuse_of("Tokenizer", _OF_TOKENIZERS, name)
+
+
+def refuse_setting(name: str) -> NoReturn:
+    """Say what to set instead of something of a tokenizer."""
+    raise _AbsentMemberError(
+        f"Tokenizer.{name}: it cannot be set; {_INSTEAD.get(name, 'a model has what its folder says')}"
+    )
+
+
+def _refuse_of(kind: str, reasons: dict[str, str], name: str) -> NoReturn:
+    if name in reasons:
+        raise _AbsentMemberError(f"{kind}.{name}: {reasons[name]}")
     raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 

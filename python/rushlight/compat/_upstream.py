@@ -13,6 +13,7 @@ from rushlight._pool import Pool, devices_of
 from rushlight.compat._calls import called_like
 from rushlight.compat._refused import refuse_member
 from rushlight.compat._tensors import dtype_of, name_of, tensor, torch
+from rushlight.compat._tokenizer import Tokenizer
 from rushlight.exceptions import DeviceError, InvalidArgumentError, InvalidInputError, UnsupportedFeatureError
 
 if TYPE_CHECKING:
@@ -134,6 +135,11 @@ class Upstream(Loaded[Core]):
         if output_path is not None:
             Path(output_path).mkdir(parents=True, exist_ok=True)
         return evaluator(self, output_path)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, with what is used of transformers' tokenizers; of documents where queries have another."""
+        return Tokenizer(self._engine, self._padding_side)
 
     def preprocess(
         self, inputs: list[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any

@@ -1,0 +1,239 @@
+"""The tokenizer of a model of any kind, called as that of transformers is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rushlight import _arguments, _tokenizer
+from rushlight.compat._refused import refuse_of_tokenizer, refuse_setting
+from rushlight.compat._tensors import tensor, torch
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from rushlight import _core
+
+_PADDING = {
+    True: "longest",
+    False: None,
+    None: None,
+    "longest": "longest",
+    "max_length": "max_length",
+    "do_not_pad": None,
+}
+_TRUNCATION = {True: True, False: False, "longest_first": True, "do_not_truncate": False}
+
+
+class BatchEncoding(dict[str, Any]):
+    """What is known of the tokens of texts, by names that are attributes, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what has this name."""
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+
+    def to(self, device: Any) -> Self:
+        """Put tensors on a device, in place."""
+        self.update({name: value.to(device) for name, value in self.items() if hasattr(value, "to")})
+        return self
+
+
+class Tokenizer(_tokenizer.Tokenizer):
+    """A `rushlight.Tokenizer` with what is used of transformers' tokenizers with a model; the rest says why not."""
+
+    __slots__ = ("_padding_side",)
+
+    _padding_side: str | None
+    is_fast = True
+
+    def __init__(
+        self, core: _core.Model | _core.MultiVectorModel | _core.Reranker | _core.SparseModel, padding_side: str | None
+    ) -> None:
+        super().__init__(core)
+        self._padding_side = padding_side
+
+    @property
+    def model_max_length(self) -> int:
+        """How many tokens the model takes: its `max_seq_length`, which can be set; int(1e30) where it has no limit."""
+        return self._core.max_seq_length or int(1e30)
+
+    @property
+    def padding_side(self) -> str:
+        """Where padding goes: "left" or "right"."""
+        return self._padding_side or ("left" if self._current.pad_left else "right")
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The id that texts are padded with."""
+        return self._current.pad_id
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Return how many special tokens a text gets, or a pair."""
+        return self._current.count([("", "") if pair else ""])[0]
+
+    def __call__(
+        self,
+        text: Any,
+        text_pair: Any = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        **kwargs: Any,
+    ) -> BatchEncoding:
+        """Return the tokens of a text or of several, or of pairs.
+
+        Parameters
+        ----------
+        text, text_pair
+            A text, or a list of texts, or of pairs; what each forms a pair with.
+        add_special_tokens
+            True.
+        padding
+            True or "longest", or "max_length"; False or "do_not_pad".
+        truncation
+            True or "longest_first"; False or "do_not_truncate". None cuts where `max_length` is given and nothing is
+            padded.
+        max_length
+            How many tokens to cut or pad to; by default `model_max_length`.
+        padding_side
+            "left" or "right", instead of the tokenizer's own.
+        return_tensors
+            "pt" for torch's, "np" for numpy's; None for lists.
+        return_token_type_ids, return_attention_mask
+            Whether there are such; None is whether the model has them, and True.
+        **kwargs
+            What else transformers takes: None and False alone.
+
+        Returns
+        -------
+        BatchEncoding
+            `input_ids`, `token_type_ids`, `attention_mask`: of a single text without `return_tensors`, lists of ints.
+
+        Raises
+        ------
+        InvalidArgumentError
+            Where an argument asks for what rushlight does not do; where a text has more tokens than the model takes and
+            is not to be cut; where tensors are asked for of texts of several lengths.
+        MissingDependencyError
+            Where torch's tensors are asked for, and it is not installed.
+        """
+        if not add_special_tokens:
+            raise InvalidArgumentError(
+                "add_special_tokens: rushlight's tokenizer gives the ids that models get, with them"
+            )
+        _refuse_further(kwargs)
+        pad = _choice("padding", padding, _PADDING)
+        if truncation is None:
+            truncation = max_length is not None and pad is None
+        cut = _choice("truncation", truncation, _TRUNCATION)
+        if max_length is not None:
+            _arguments.positive("max_length", max_length)
+        _arguments.one_of("padding_side", padding_side, (None, "left", "right"))
+        _arguments.one_of("return_tensors", return_tensors, (None, "pt", "np"))
+        if return_tensors == "pt" and torch() is None:
+            raise MissingDependencyError("return_tensors='pt': torch is not installed; 'np' gives arrays")
+        limit = max_length or self._core.max_seq_length
+        texts, single = _paired(text, text_pair)
+        rows = self._rows(texts, limit if cut else None)
+        lengths = [len(ids) for ids, _, _ in rows]
+        tokens = _tokenizer.padded(
+            self._current,
+            rows,
+            width=limit or 0 if pad == "max_length" else 0,
+            left=pad is not None and (padding_side or self.padding_side) == "left",
+        )
+        tokens.setdefault("token_type_ids", np.zeros_like(tokens["input_ids"]))
+        if not (self._current.has_token_type_ids if return_token_type_ids is None else return_token_type_ids):
+            del tokens["token_type_ids"]
+        if return_attention_mask is False:
+            del tokens["attention_mask"]
+        if return_tensors is not None:
+            if pad is None and len(set(lengths)) > 1:
+                raise InvalidArgumentError("return_tensors: texts of several lengths need padding=True")
+            return BatchEncoding(tensor(tokens) if return_tensors == "pt" else tokens)
+        lists = {name: values.tolist() for name, values in tokens.items()}
+        if pad is None:
+            lists = {name: [row[:n] for row, n in zip(each, lengths, strict=True)] for name, each in lists.items()}
+        return BatchEncoding({name: each[0] for name, each in lists.items()} if single else lists)
+
+    def _rows(self, texts: list[str | tuple[str, str]], limit: int | None) -> list[_tokenizer.Row]:
+        """Return the tokens of texts, of each at most so many."""
+        tokenizer = self._current
+        kept = [count if limit is None else min(count, limit) for count in tokenizer.count(texts)]
+        rows = tokenizer.tokenize(texts)
+        if [len(ids) for ids, _, _ in rows] == kept:
+            return rows
+        core = self._core.copy()  # which shares the weights, and cuts otherwise
+        try:
+            core.max_seq_length = max(kept)
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(
+                f"truncation: rushlight's tokenizer gives no more tokens than the model can take, and not {max(kept)}; "
+                "the model's count_tokens counts them, and truncation=True cuts them"
+            ) from error
+        return core.tokenizer(None).tokenize(texts)
+
+    def encode(self, text: str, text_pair: str | None = None, **options: Any) -> Any:
+        """Return the `input_ids` of a text or pair; `**options` are those of a call."""
+        _arguments.text("text", text, InvalidInputError)
+        return self(text, text_pair, **options)["input_ids"]
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Return the text of token ids or of a single one; of a list of such, a list of texts."""
+        _refuse_further(kwargs, nothing=(None,))
+        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        if hasattr(ids, "__index__"):
+            ids = [ids]
+        ids = list(ids)
+        if ids and not hasattr(ids[0], "__index__"):
+            return [self.decode(each, skip_special_tokens) for each in ids]
+        return super().decode(ids, skip_special_tokens=skip_special_tokens)
+
+    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any) -> list[str]:
+        """Return the text of each of several lists of token ids."""
+        return [self.decode(ids, skip_special_tokens, **kwargs) for ids in sequences]
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why a member of transformers' tokenizers is missing."""
+        refuse_of_tokenizer(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set nothing but what it is made of."""
+        if not name.startswith("_"):
+            refuse_setting(name)
+        super().__setattr__(name, value)
+
+
+def _paired(text: Any, pair: Any) -> tuple[list[str | tuple[str, str]], bool]:
+    """Return texts or pairs as a list, and whether it is a single one."""
+    texts, single = _arguments.texts(text, "text")
+    if pair is None:
+        return texts, single
+    pairs, _ = _arguments.texts(pair, "text_pair")
+    if len(pairs) != len(texts):
+        raise InvalidArgumentError(f"text_pair: must be one for each of {len(texts)} texts, got {len(pairs)}")
+    return list(zip(texts, pairs, strict=True)), single  # type: ignore[arg-type]  # pairs of pairs are refused
+
+
+def _choice(name: str, value: Any, known: dict[Any, Any]) -> Any:
+    if not isinstance(value, str | bool | None) or value not in known:
+        raise InvalidArgumentError(f"{name}: must be one of {', '.join(map(repr, known))}, got {value!r}")
+    return known[value]
+
+
+def _refuse_further(options: dict[str, Any], nothing: tuple[Any, ...] = (None, False)) -> None:
+    """Refuse what transformers takes and rushlight doesn't, unless it asks for nothing."""
+    for name, value in options.items():
+        if value not in nothing and name != "verbose":
+            raise InvalidArgumentError(f"{name}: rushlight's tokenizer doesn't take it, got {value!r}")

@@ -1,0 +1,186 @@
+"""`tokenizer` of `rushlight.compat`'s models: what is used of transformers' tokenizers with a model."""
+
+from __future__ import annotations
+
+import copy
+import sys
+
+import numpy as np
+import pytest
+from cases import DATA, tiny
+
+from rushlight import Model
+from rushlight.compat import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from rushlight.exceptions import (
+    InvalidArgumentError,
+    InvalidInputError,
+    MissingDependencyError,
+    UnsupportedFeatureError,
+)
+
+FOLDERS = {
+    SentenceTransformer: tiny("bert-typed-tokenizer").model,
+    CrossEncoder: DATA / "rerank" / "rerank-bert" / "model",
+    SparseEncoder: DATA / "sparse" / "splade-bert-max" / "model",
+    MultiVectorEncoder: DATA / "multi_vector" / "multivector-native-bert" / "model",
+}
+TEXTS = ["a b c", "a", "a longer text"]
+CALLS = [
+    {},
+    {"padding": True},
+    {"padding": "max_length", "max_length": 12},
+    {"padding": "max_length"},
+    {"truncation": True, "max_length": 4},
+    {"max_length": 4},
+    {"max_length": 4, "truncation": False},
+    {"max_length": 4, "padding": True},
+    {"padding": "longest", "truncation": "longest_first", "max_length": 4, "padding_side": "left"},
+    {"padding": True, "return_attention_mask": False},
+    {"return_token_type_ids": True},
+    {"return_token_type_ids": False, "stride": 0, "return_length": False, "verbose": False},
+    {"text_pair": ["d", "e f g h", "i"], "truncation": True, "max_length": 6},
+]
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda kind: kind.__name__)
+def model(request):
+    return request.param(FOLDERS[request.param])
+
+
+def test_calling_it(model):
+    tokenizer = model.tokenizer
+    one, several = tokenizer("a b c"), tokenizer(TEXTS, padding=True, return_tensors="np")
+    assert one["input_ids"] == one.input_ids == tokenizer.encode("a b c") == several["input_ids"][0, :5].tolist()
+    assert one.attention_mask == [1] * 5
+    assert all(array.shape == several.input_ids.shape for array in several.to("cpu").values())
+    assert several["attention_mask"].tolist()[1] == [1] * 3 + [0] * (several["input_ids"].shape[1] - 3)
+    assert [len(ids) for ids in tokenizer(TEXTS).input_ids] == model.count_tokens(TEXTS)
+    assert tokenizer(TEXTS, max_length=4).input_ids[0] == [*one.input_ids[:3], one.input_ids[-1]]
+    assert len(tokenizer("a", padding="max_length").input_ids) == tokenizer.model_max_length == model.max_seq_length
+    assert tokenizer("a", "b").input_ids == tokenizer([("a", "b")]).input_ids[0]
+    assert tokenizer("a", padding=True, return_tensors="np").input_ids.shape == (1, 3)
+    assert tokenizer([], padding=True).input_ids == []
+    with pytest.raises(AttributeError, match="unheard"):
+        _ = one.unheard
+
+
+def test_texts_are_cut_only_where_that_is_asked_for(model):
+    model.max_seq_length = 4
+    tokenizer = model.tokenizer
+    assert tokenizer.model_max_length == 4
+    assert len(tokenizer.encode("a b c d e")) == model.count_tokens("a b c d e") == 7
+    assert len(tokenizer.encode("a b c d e", truncation=True)) == 4
+    assert len(tokenizer.encode("a b c d e", truncation=True, max_length=6)) == 6
+    assert model.max_seq_length == 4
+    assert len(tokenizer.encode("a " * 5000, max_length=100)) == 100
+    with pytest.raises(InvalidArgumentError, match=r"truncation: .* and not 5002; .*count_tokens"):
+        tokenizer.encode("a " * 5000)
+
+
+def test_back_to_texts(model):
+    tokenizer = model.tokenizer
+    ids = tokenizer.encode("a b c")
+    assert tokenizer.decode(ids) == "[CLS] a b c [SEP]"
+    for given in (ids, tuple(ids), np.array(ids)):
+        assert tokenizer.decode(given, skip_special_tokens=True) == "a b c"
+    assert tokenizer.decode(ids[1]) == tokenizer.decode(np.int64(ids[1])) == "a"
+    assert tokenizer.decode([ids, ids[:2]], True) == ["a b c", "a"]
+    assert tokenizer.batch_decode(np.array([ids, ids]), True) == ["a b c"] * 2
+    assert tokenizer.decode([]) == ""
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=None) == tokenizer.decode(ids)
+    with pytest.raises(InvalidArgumentError, match=r"clean_up_tokenization_spaces: .*got False"):
+        tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    with pytest.raises(InvalidArgumentError, match="ids: must be token ids"):
+        tokenizer.decode([-1])
+
+
+def test_what_is_known_of_it(model):
+    tokenizer = model.tokenizer
+    assert (tokenizer.vocab_size, tokenizer.pad_token_id, tokenizer.padding_side) == (420, 0, "right")
+    assert (tokenizer.num_special_tokens_to_add(), tokenizer.num_special_tokens_to_add(pair=True)) == (2, 3)
+    kind = type(model)
+    left = kind(FOLDERS[kind], processor_kwargs={"padding_side": "left"}).tokenizer
+    assert left.padding_side == "left"
+    assert left(TEXTS, padding=True).input_ids[1][0] == 0
+    assert copy.copy(left)(TEXTS, padding=True) == left(TEXTS, padding=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"padding": "most"}, InvalidArgumentError, "padding: must be one of True, False, None, 'longest'.*'most'"),
+        ({"truncation": "only_first"}, InvalidArgumentError, "truncation: .*'longest_first'.*'only_first'"),
+        ({"padding_side": "top"}, InvalidArgumentError, "padding_side"),
+        ({"max_length": 0}, InvalidArgumentError, "max_length"),
+        ({"return_tensors": "tf"}, InvalidArgumentError, "return_tensors: .*'tf'"),
+        ({"return_tensors": "np"}, InvalidArgumentError, "several lengths need padding=True"),
+        ({"return_tensors": "pt"}, MissingDependencyError, "torch is not installed"),
+        ({"add_special_tokens": False}, InvalidArgumentError, "add_special_tokens"),
+        ({"return_offsets_mapping": True}, InvalidArgumentError, "return_offsets_mapping: .*True"),
+        ({"stride": 3}, InvalidArgumentError, "stride"),
+        ({"text_pair": ["a"]}, InvalidArgumentError, "text_pair: must be one for each of 3 texts, got 1"),
+    ],
+)
+def test_what_it_does_not_do(model, options, error, said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(error, match=said):
+        model.tokenizer(TEXTS, **options)
+
+
+def test_what_is_no_text(model):
+    for wrong in (["a", 3], [("a", "b", "c")]):
+        with pytest.raises(InvalidInputError):
+            model.tokenizer(wrong)
+    with pytest.raises(InvalidInputError, match="text: must be a str"):
+        model.tokenizer.encode(TEXTS)
+
+
+def test_what_is_missing_says_why(model):
+    for name, said in [("get_vocab", "no single tokens"), ("add_tokens", "trained with"), ("pad", "padding=True")]:
+        assert not hasattr(model.tokenizer, name)
+        with pytest.raises(UnsupportedFeatureError, match=rf"^Tokenizer\.{name}: .*{said}"):
+            getattr(model.tokenizer, name)
+    with pytest.raises(AttributeError, match="'Tokenizer' object has no attribute 'unheard'"):
+        _ = model.tokenizer.unheard
+
+
+def test_nothing_is_set_to_no_effect(model):
+    for name, said in [
+        ("model_max_length", "set max_seq_length"),
+        ("padding_side", "processor_kwargs"),
+        ("x", "folder"),
+    ]:
+        with pytest.raises(AttributeError, match=rf"^Tokenizer\.{name}: it cannot be set; .*{said}"):
+            setattr(model.tokenizer, name, 8)
+    plain = Model(FOLDERS[SentenceTransformer]).tokenizer
+    for name in ("model_max_length", "vocab_size", "unheard"):
+        with pytest.raises(AttributeError):
+            setattr(plain, name, 8)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", FOLDERS, ids=lambda kind: kind.__name__)
+def test_it_is_as_transformers_is(kind):
+    theirs, torch = pytest.importorskip("sentence_transformers"), pytest.importorskip("torch")
+    ours, other = kind(FOLDERS[kind]).tokenizer, getattr(theirs, kind.__name__)(str(FOLDERS[kind])).tokenizer
+    for options in CALLS:
+        if options.get("padding") == "max_length" and "max_length" not in options and kind is MultiVectorEncoder:
+            continue  # documents have a token more for their marker
+        assert dict(ours(TEXTS, **options)) == dict(other(TEXTS, **options))
+        single = {**options, "text_pair": "d e f"} if "text_pair" in options else options
+        assert dict(ours(TEXTS[0], **single)) == dict(other(TEXTS[0], **single))
+        if options.get("padding"):
+            for one, two in zip(
+                *(t(TEXTS, return_tensors="pt", **options).input_ids for t in (ours, other)), strict=True
+            ):
+                assert torch.equal(one, two)
+    for options in ({}, {"max_length": 4}, {"truncation": True}, {"text_pair": "d"}):
+        assert ours.encode(TEXTS[2], **options) == other.encode(TEXTS[2], **options)
+    for ids in (5, [5, 6], [[5, 6], [7]], np.array([2, 5, 3]), torch.tensor([[2, 5, 3]])):
+        for skip in (False, True):
+            assert ours.decode(ids, skip_special_tokens=skip) == other.decode(ids, skip_special_tokens=skip)
+    assert ours.batch_decode([[5, 6], [7]]) == other.batch_decode([[5, 6], [7]])
+    for name in ("vocab_size", "pad_token_id", "padding_side", "is_fast"):
+        assert getattr(ours, name) == getattr(other, name)
+    for pair in (False, True):
+        assert ours.num_special_tokens_to_add(pair) == other.num_special_tokens_to_add(pair)
