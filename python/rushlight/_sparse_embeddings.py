@@ -44,6 +44,9 @@ class SparseEmbeddings(Sequence["SparseEmbeddings"]):
     [[0.0, 2.0, 0.0, 0.0]]
     """
 
+    # Whether it is a row that was asked for by its number: `rushlight.compat` tells it from one of a batch of one.
+    _single = False
+
     def __init__(self, indptr: Any, indices: Any, values: Any, shape: tuple[int, int]) -> None:
         try:
             rows, columns = (operator.index(size) for size in shape)
@@ -83,12 +86,14 @@ class SparseEmbeddings(Sequence["SparseEmbeddings"]):
             stop = start + 1
         first, last = self.indptr[start], self.indptr[stop]
         columns = self.shape[1]
-        return SparseEmbeddings(
+        part = SparseEmbeddings(
             self.indptr[start : stop + 1] - first,
             self.indices[first:last],
             self.values[first:last],
             (stop - start, columns),
         )
+        part._single = not isinstance(row, slice)
+        return part
 
     def __iter__(self) -> Iterator[SparseEmbeddings]:
         return (self[i] for i in range(len(self)))

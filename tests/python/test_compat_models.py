@@ -132,11 +132,39 @@ def test_tokens(model):
 
 def test_similarity_functions_by_their_enum(model):
     model.similarity_fn_name = SimilarityFunction.DOT_PRODUCT
-    assert model.similarity_fn_name == "dot"
+    assert (type(model.similarity_fn_name), f"{model.similarity_fn_name}") == (str, "dot")
     model = SentenceTransformer(FOLDERS[SentenceTransformer], similarity_fn_name=SimilarityFunction.EUCLIDEAN)
     assert model.similarity([[0.0, 3.0]], [[4.0, 0.0]]).tolist() == [[-5.0]]
     with pytest.raises(InvalidArgumentError, match="similarity_fn_name"):
         model.similarity_fn_name = SimilarityFunction.MAXSIM
+
+
+@pytest.mark.parametrize(
+    ("kind", "set_to", "default"),
+    [
+        (SentenceTransformer, "dot", "cosine"),
+        (SparseEncoder, "cosine", "dot"),
+        (MultiVectorEncoder, "meanmaxsim", "maxsim"),
+    ],
+)
+def test_similarity_functions_of_none_are_the_default_of_the_kind(kind, set_to, default):
+    model = kind(FOLDERS[kind], similarity_fn_name=SimilarityFunction(set_to))
+    assert (type(model.similarity_fn_name), model.similarity_fn_name) == (str, set_to)
+    model.similarity_fn_name = None
+    assert model.similarity_fn_name == default
+
+
+def test_single_embeddings_have_a_single_score(model):
+    sparse = SparseEncoder(FOLDERS[SparseEncoder])
+    for kind, embeddings in [
+        (model, model.encode(TEXTS)),
+        (sparse, sparse.encode(TEXTS)),
+        (sparse, sparse.encode(TEXTS, convert_to_sparse_tensor=False)),
+    ]:
+        scores = kind.similarity_pairwise(embeddings[:1], embeddings[1:2])
+        score = kind.similarity_pairwise(embeddings[0], embeddings[1])
+        assert (scores.shape, score.shape, score.dtype) == ((1,), (), np.float32)
+        assert score.item() == scores[0]
 
 
 # Cross-encoders
@@ -216,6 +244,14 @@ def test_sparse_embeddings_stand_for_sparse_tensors():
     assert np.array_equal(model.encode(TEXTS[0], convert_to_sparse_tensor=False), dense[0])
     assert model.decode(embeddings, 2) == model.decode(dense, 2) == plain.decode(embeddings, 2)
     assert model.decode(dense[0], 2) == plain.decode(embeddings, 2)[0]
+    for single in (
+        embeddings[0],
+        embeddings[-3],
+        model.encode(TEXTS[0]),
+        model.encode(TEXTS, convert_to_tensor=False)[0],
+    ):
+        assert model.decode(single, 2) == plain.decode(embeddings, 2)[0]
+    assert model.decode(embeddings[:1], 2) == plain.decode(embeddings, 2)[:1]
     assert model.sparsity(dense) == plain.sparsity(embeddings)
     scores = plain.similarity(embeddings, embeddings)
     assert np.array_equal(model.similarity(dense, embeddings), scores)
@@ -226,7 +262,7 @@ def test_sparse_embeddings_stand_for_sparse_tensors():
     assert isinstance(model.intersection(dense[0], dense[1]), SparseEmbeddings)
     assert model.get_sentence_embedding_dimension() == model.get_embedding_dimension()
     for one, two, said in [
-        (embeddings, embeddings[:1], "embeddings2: must be as many as embeddings1, 3, got 1"),
+        (embeddings, embeddings[:1], "embeddings2: must have as many rows as embeddings1, 3, got 1"),
         ("text", embeddings, "embeddings1: must be an array"),
     ]:
         with pytest.raises(InvalidArgumentError, match=said):

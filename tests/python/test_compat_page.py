@@ -13,6 +13,7 @@ import pytest
 import rushlight
 from rushlight import Model, MultiVectorModel, Reranker, SparseModel, compat
 from rushlight.compat import _loading, _refused, util
+from rushlight.compat._compared import Compared
 from rushlight.compat._tokenizer import Tokenizer
 from rushlight.compat._upstream import Upstream
 
@@ -53,6 +54,8 @@ def test_each_member_and_argument_is_on_the_page(kind: type) -> None:
 
 def test_what_all_models_have_and_keywords_of_transformers_are_on_the_page() -> None:
     assert public(vars(Upstream)) - named("All models", "SentenceTransformer") == set()
+    for kind in ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder"):
+        assert public(vars(Compared)) - named(kind) == set()
     keywords = {name for taken in _loading._TAKEN.values() for name in taken}
     assert {"dtype", "torch_dtype", *keywords} - named("Loading a model") == set()
 

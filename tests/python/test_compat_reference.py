@@ -107,9 +107,11 @@ def test_comparing(dense):
         same(*(model.similarity(one, two) for model in dense))
         same(*(model.similarity_pairwise(one, two) for model in dense))
         same(*(model.similarity(one[0], two[0]) for model in dense))
-        assert dense[0].similarity_fn_name == dense[1].similarity_fn_name
+        same(*(model.similarity_pairwise(one[0], two[0]) for model in dense))
+        same(*(model.similarity_fn_name for model in dense))
     for model in dense:
-        model.similarity_fn_name = "cosine"
+        model.similarity_fn_name = None
+    same(*(model.similarity_fn_name for model in dense))
 
 
 def test_tokens(dense):
@@ -247,9 +249,9 @@ def test_sparse_encoders(name):
         for function in ("cosine", "dot", "euclidean", "manhattan"):
             for model in models:
                 model.similarity_fn_name = function
+            same(*(model.similarity_pairwise(one, two) for model in models), atol=1e-3)
             if one.ndim == 2 if hasattr(one, "ndim") else True:
                 same(*(model.similarity(one, two) for model in models), atol=1e-3)
-                same(*(model.similarity_pairwise(one, two) for model in models), atol=1e-3)
     for e in (document, document[0], document.to_dense()):
         same(*(model.decode(e, top_k=3) for model in models))
         same(*(model.sparsity(e) for model in models))
@@ -276,8 +278,29 @@ def test_multi_vector_encoders(case):
         for options in ({}, {"length_normalize": True, "chunk_elements": 9}):
             same(*(model.similarity(query, document, **options) for model in models), atol=1e-4)
             same(*(model.similarity_pairwise(query, document, **options) for model in models), atol=1e-4)
+            same(*(model.similarity_pairwise(query[0], document[0], **options) for model in models), atol=1e-4)
     for setting in ("prompts", "device"):
         same(*(getattr(model, setting) for model in models))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("SentenceTransformer", "tiny/bert-mean-normalize"),
+        ("SparseEncoder", "sparse/splade-bert-max"),
+        ("MultiVectorEncoder", "multi_vector/multivector-native-bert"),
+    ],
+)
+def test_similarity_functions_by_enum_and_none(kind, path):
+    names = []
+    for module in (compat, theirs):
+        model = getattr(module, kind)(str(DATA / path / "model"), device="cpu")
+        is_late = kind == "MultiVectorEncoder"
+        model.similarity_fn_name = getattr(module.SimilarityFunction, "MEAN_MAXSIM" if is_late else "EUCLIDEAN")
+        names.append([f"{model.similarity_fn_name}"])
+        model.similarity_fn_name = None
+        names[-1].append(model.similarity_fn_name)
+    same(*names)
 
 
 @pytest.mark.parametrize("name", DENSE)

@@ -71,11 +71,66 @@ def test_sparse_embeddings_and_columns_of_tables_are_taken():
     assert util.dot_score(column, column).tolist() == [[9, 0], [0, 16]]
 
 
+def sparse_of(dense: np.ndarray) -> SparseEmbeddings:
+    starts = np.cumsum([0, *(dense != 0).sum(axis=1)])
+    return SparseEmbeddings(starts, np.nonzero(dense)[1], dense[dense != 0], dense.shape)
+
+
+@pytest.mark.usefixtures("no_torch")
+@pytest.mark.parametrize("name", SCORES)
+def test_sparse_embeddings_are_compared_pair_by_pair_as_dense_ones_are(name):
+    compare = getattr(util, f"pairwise_{name}")
+    one, other = np.where(X > 0.5, X, 0), np.where(X[::-1] < 0.2, X[::-1], 0)
+    one[3] = other[4] = 0
+    expected = compare(one, other)
+    for a, b in [(sparse_of(one), sparse_of(other)), (sparse_of(one), other), (list(sparse_of(one)), sparse_of(other))]:
+        np.testing.assert_allclose(compare(a, b), expected, rtol=1e-5, atol=1e-6)
+    for a, b in [(sparse_of(one)[7], sparse_of(other)[7]), (sparse_of(one)[7], other[7]), (one[7], other[7])]:
+        assert compare(a, b).shape == ()
+        assert compare(a, b).item() == pytest.approx(expected[7], rel=1e-5)
+    assert compare(sparse_of(one)[7:8], sparse_of(other)[7]).shape == (1,)
+    assert compare(sparse_of(one[:0]), sparse_of(other[:0])).shape == (0,)
+    with pytest.raises(InvalidArgumentError, match="b: must have as many rows as a, 150, got 2"):
+        compare(sparse_of(one), sparse_of(other[:2]))
+    with pytest.raises(InvalidArgumentError, match="b: must have as many columns as a, 6, got 4"):
+        compare(sparse_of(one), sparse_of(other[:, :4]))
+    with pytest.raises(InvalidArgumentError, match="rise within a row"):
+        compare(SparseEmbeddings([0, 2], [1, 1], [1, 1], (1, 6)), one[:1])
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_memory_for_pairs_and_norms_does_not_grow_with_the_width():
+    wide = SparseEmbeddings([0, 2, 3, 3], [5, 2**31 - 2, 5], [3.0, 4.0, 7.0], (3, 2**31 - 1))  # dense: 24 GiB
+    assert util.pairwise_cos_sim(wide, wide).tolist() == [1, 1, 0]
+    assert util.pairwise_dot_score(wide, wide).tolist() == [25, 49, 0]
+    assert util.pairwise_euclidean_sim(wide[:2], wide[1:]).tolist() == [-np.float32(np.sqrt(32)), -7]
+    assert util.pairwise_manhattan_sim(wide[:2], wide[1:]).tolist() == [-8, -7]
+    unit = util.normalize_embeddings(wide)
+    assert unit == SparseEmbeddings(wide.indptr, wide.indices, [0.6, 0.8, 1.0], wide.shape)
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_embeddings_keep_their_dtype():
+    for dtype in ("float16", "float32", "float64"):
+        x = X.astype(dtype)
+        assert util.normalize_embeddings(x).dtype == util.select_max_active_dims(x, 2).dtype == dtype
+        assert util.truncate_embeddings(x, 2).dtype == dtype
+    assert util.normalize_embeddings([[3, 4]]).tolist() == util.normalize_embeddings(np.array([[3, 4]])).tolist()
+    assert util.normalize_embeddings(np.array([[3, 4]])).dtype == np.float32
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_a_row_that_was_asked_for_is_a_single_one():
+    sparse = sparse_of(np.maximum(X, 0))
+    assert util.select_max_active_dims(sparse[0], 2).shape == (6,)
+    assert util.select_max_active_dims(sparse[:1], 2).shape == (1, 6)
+    assert util.pairwise_dot_score(util.normalize_embeddings(sparse[0]), sparse[0]).shape == ()
+
+
 @pytest.mark.usefixtures("no_torch")
 def test_sparse_embeddings_are_searched_by_blocks():
     dense = np.maximum(X, 0)
-    starts = np.cumsum([0, *(dense > 0).sum(axis=1)])
-    sparse = SparseEmbeddings(starts, np.nonzero(dense)[1], dense[dense > 0], dense.shape)
+    sparse = sparse_of(dense)
     for function in ("dot", util.dot_score, lambda a, b: a.to_dense() @ b.to_dense().T):
         for corpus in (sparse, dense):
             found = util.semantic_search(sparse[:9], corpus, 4, 33, 5, function)

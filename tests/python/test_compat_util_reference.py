@@ -102,10 +102,26 @@ def test_smaller_embeddings_are_theirs():
     assert torch.equal(
         util.select_max_active_dims([row.to_sparse() for row in t], 2), theirs.select_max_active_dims(t, 2)
     )
-    assert torch.allclose(util.normalize_embeddings(t), theirs.normalize_embeddings(t))
     assert torch.equal(util.truncate_embeddings(t, 2), t[:, :2])
     batch = {"ids": t, "name": "x"}
     assert util.batch_to_device(batch, "cpu") is batch
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_layouts_and_dtypes_are_kept_as_theirs(dtype):
+    t = torch.tensor(X).to(getattr(torch, dtype))
+    t[2] = 0
+    for one in (t[:9], t[0], t[:9].relu().to_sparse(), t[0].relu().to_sparse()):
+        ours, other = util.normalize_embeddings(one), theirs.normalize_embeddings(one)
+        assert (ours.dtype, ours.layout, ours.shape) == (other.dtype, other.layout, other.shape)
+        # A row of zeros stays one; theirs is NaN in float16.
+        rtol = 1e-2 if dtype.endswith("16") else 1e-5
+        torch.testing.assert_close(ours.to_dense(), other.to_dense().nan_to_num(), rtol=rtol, atol=1e-6)
+    for one in (t[:9], t[0]):
+        ours, other = util.select_max_active_dims(one, 2), theirs.select_max_active_dims(one, 2)
+        torch.testing.assert_close(ours, other, rtol=1e-7, atol=0)
+    array = X.astype("float64" if dtype == "bfloat16" else dtype)
+    assert util.select_max_active_dims(array, 2).dtype == theirs.select_max_active_dims(array, 2).dtype
 
 
 def rows(least: int):

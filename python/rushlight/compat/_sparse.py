@@ -13,6 +13,8 @@ from rushlight.exceptions import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 
 def is_sparse(embeddings: Any) -> bool:
     """Tell whether embeddings are sparse ones, or a list with a sparse one in it."""
@@ -23,7 +25,7 @@ def is_sparse(embeddings: Any) -> bool:
 def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
     """Return sparse or dense embeddings as sparse ones, and whether it is a single one, without its row's axis."""
     if isinstance(given, SparseEmbeddings):
-        return given, False
+        return given, given._single
     if isinstance(given, (list, tuple)) and is_sparse(given):
         return _below_each_other(name, [as_embeddings(f"{name}[{i}]", row)[0] for i, row in enumerate(given)]), False
     if not is_sparse(given):
@@ -58,14 +60,50 @@ def _embeddings(rows: Any, columns: Any, values: Any, shape: tuple[int, ...]) ->
     return SparseEmbeddings(starts, columns, values, (shape[0], shape[1]))
 
 
+def normalized(embeddings: SparseEmbeddings) -> SparseEmbeddings:
+    """Return embeddings over their L2 norms; a norm under 1e-12 counts as that."""
+    rows = _rows(embeddings)
+    norms = np.sqrt(np.bincount(rows, embeddings.values.astype(np.float64) ** 2, len(embeddings)))
+    with np.errstate(invalid="ignore"):  # infinity over infinity is NaN
+        values = embeddings.values / np.maximum(norms, 1e-12)[rows]
+    return SparseEmbeddings(embeddings.indptr, embeddings.indices, values, embeddings.shape)
+
+
+def pairwise(name: str, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.float32]:
+    """Return the scores, of that name, of each row of `a` with that at its place in `b`.
+
+    What is held is as large as the numbers that are not 0, whatever the width.
+    """
+    if name == "cosine":
+        return pairwise("dot", normalized(a), normalized(b))
+    width = max(a.shape[1], 1)
+    ours, theirs = (_rows(side) * width + side.indices for side in (a, b))
+    if any((np.diff(places) <= 0).any() for places in (ours, theirs)):
+        raise InvalidArgumentError("indices: must be columns that rise within a row")
+    if name == "dot":
+        common, first, second = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
+        terms: NDArray[Any] = a.values[first].astype(np.float64) * b.values[second]
+    else:
+        common, which = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
+        differences = np.bincount(which, np.concatenate([a.values, -b.values]), len(common))
+        terms = differences**2 if name == "euclidean" else -np.abs(differences)
+    sums = np.bincount(common // width, terms, len(a))
+    scores: NDArray[np.float32] = (-np.sqrt(sums) if name == "euclidean" else sums).astype(np.float32)
+    return scores
+
+
+def _rows(embeddings: SparseEmbeddings) -> NDArray[np.int64]:
+    """Return the row of each number."""
+    return np.repeat(np.arange(len(embeddings), dtype=np.int64), np.diff(embeddings.indptr))
+
+
 def as_tensor(embeddings: SparseEmbeddings, *, sparse: bool, single: bool) -> Any:
     """Return embeddings as a tensor, `(d,)` where it is a single one; without torch, as they are, or as an array."""
     module = torch()
     if not sparse or module is None:
         result = embeddings if sparse else tensor(embeddings.to_dense())
         return result[0] if single else result
-    rows = np.repeat(np.arange(len(embeddings)), np.diff(embeddings.indptr))
-    places = np.stack([embeddings.indices] if single else [rows, embeddings.indices]).astype(np.int64)
+    places = np.stack([embeddings.indices] if single else [_rows(embeddings), embeddings.indices]).astype(np.int64)
     return module.sparse_coo_tensor(
         module.from_numpy(places),
         module.from_numpy(embeddings.values),

@@ -25,14 +25,15 @@ def tensor(result: Any) -> Any:
     if isinstance(result, dict):
         return {key: tensor(value) for key, value in result.items()}
     module = torch()
-    if module is None:
+    return result if module is None else module.from_numpy(result)
+
+
+def cast(result: Any, given: Any) -> Any:
+    """Return an array or tensor in the dtype of what it comes from, if that is one of floats."""
+    name = dtype_of(getattr(given, "dtype", None))
+    if name not in ("float16", "bfloat16", "float32", "float64"):
         return result
-    return module.from_numpy(np.asarray(result, dtype=np.float32) if isinstance(result, float) else result)
-
-
-def like(given: Any, result: Any) -> Any:
-    """Return an array as a tensor if what it comes from is one."""
-    return tensor(result) if is_tensor(given) else result
+    return result.to(getattr(torch(), name)) if is_tensor(result) else result.astype(name)
 
 
 def is_tensor(value: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight import _arguments, _core, util
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
-from rushlight.compat._sparse import as_embeddings, is_sparse
+from rushlight.compat._sparse import as_embeddings, is_sparse, pairwise
 from rushlight.compat._tensors import dense, tensor
 from rushlight.exceptions import InvalidArgumentError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def cos_sim(a: Any, b: Any) -> Any:
     """Return the cosine of every embedding in `a` with every one in `b`: `(n, m)`."""
-    return _compared("cosine", a, b)
+    return compared("cosine", a, b)
 
 
 def pytorch_cos_sim(a: Any, b: Any) -> Any:
@@ -29,37 +29,37 @@ def pytorch_cos_sim(a: Any, b: Any) -> Any:
 
 def dot_score(a: Any, b: Any) -> Any:
     """Return the dot product of every embedding in `a` with every one in `b`: `(n, m)`."""
-    return _compared("dot", a, b)
+    return compared("dot", a, b)
 
 
 def euclidean_sim(a: Any, b: Any) -> Any:
     """Return the negative Euclidean distance of every embedding in `a` to every one in `b`: `(n, m)`."""
-    return _compared("euclidean", a, b)
+    return compared("euclidean", a, b)
 
 
 def manhattan_sim(a: Any, b: Any) -> Any:
     """Return the negative Manhattan distance of every embedding in `a` to every one in `b`: `(n, m)`."""
-    return _compared("manhattan", a, b)
+    return compared("manhattan", a, b)
 
 
 def pairwise_cos_sim(a: Any, b: Any) -> Any:
     """Return the cosine of each embedding in `a` with that at its place in `b`: `(n,)`."""
-    return tensor(util.pairwise_cos_sim(dense(a), dense(b)))
+    return paired("cosine", a, b)
 
 
 def pairwise_dot_score(a: Any, b: Any) -> Any:
     """Return the dot product of each embedding in `a` with that at its place in `b`: `(n,)`."""
-    return tensor(util.pairwise_dot_score(dense(a), dense(b)))
+    return paired("dot", a, b)
 
 
 def pairwise_euclidean_sim(a: Any, b: Any) -> Any:
     """Return the negative Euclidean distance of each pair of embeddings: `(n,)`."""
-    return tensor(util.pairwise_euclidean_sim(dense(a), dense(b)))
+    return paired("euclidean", a, b)
 
 
 def pairwise_manhattan_sim(a: Any, b: Any) -> Any:
     """Return the negative Manhattan distance of each pair of embeddings: `(n,)`."""
-    return tensor(util.pairwise_manhattan_sim(dense(a), dense(b)))
+    return paired("manhattan", a, b)
 
 
 def pairwise_angle_sim(x: Any, y: Any) -> Any:
@@ -71,11 +71,31 @@ def pairwise_angle_sim(x: Any, y: Any) -> Any:
     return tensor(np.abs((products.real + products.imag).sum(axis=1)).astype(np.float32))
 
 
-def _compared(name: str, a: Any, b: Any) -> Any:
+def compared(name: str, a: Any, b: Any, arguments: tuple[str, str] = ("a", "b")) -> Any:
+    """Return the scores, of that name, of every embedding in `a` with every one in `b`; sparse ones stay so.
+
+    `arguments` are the names of both for the caller.
+    """
     if is_sparse(a) or is_sparse(b):
-        (first, _), (second, _) = as_embeddings("a", a), as_embeddings("b", b)
+        (first, _), (second, _) = map(as_embeddings, arguments, (a, b))
         return tensor(_core.sparse_similarity(name, first._parts(), second._parts()))
-    return tensor(_core.similarity(name, _arguments.matrix("a", dense(a)), _arguments.matrix("b", dense(b))))
+    return tensor(_core.similarity(name, *map(_arguments.matrix, arguments, (dense(a), dense(b)))))
+
+
+def paired(name: str, a: Any, b: Any, arguments: tuple[str, str] = ("a", "b")) -> Any:
+    """Return the scores of each embedding in `a` with that at its place in `b`, as `compared` does."""
+    if is_sparse(a) or is_sparse(b):
+        (first, is_single), (second, is_other_single) = map(as_embeddings, arguments, (a, b))
+        for what, one, other in zip(("rows", "columns"), first.shape, second.shape, strict=True):
+            if one != other:
+                problem = f"must have as many {what} as {arguments[0]}, {one}, got {other}"
+                raise InvalidArgumentError(f"{arguments[1]}: {problem}")
+        scores, single = pairwise(name, first, second), is_single and is_other_single
+    else:
+        a, b = dense(a), dense(b)
+        scores = _core.similarity_pairwise(name, *map(_arguments.matrix, arguments, (a, b)))
+        single = np.ndim(a) == np.ndim(b) == 1 and scores.size == 1
+    return tensor(scores.reshape(()) if single else scores)
 
 
 def _complex(name: str, embeddings: Any) -> Any:

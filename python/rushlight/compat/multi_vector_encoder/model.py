@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from rushlight import MultiVectorModel, _arguments, _core, util
 from rushlight.compat._calls import called_like, renamed
+from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import Upstream, refuse_processing, task_of
+from rushlight.compat._upstream import refuse_processing, task_of
 from rushlight.compat.similarity_functions import SimilarityFunction
 from rushlight.exceptions import InvalidArgumentError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MultiVectorEncoder"]
 
 
-class MultiVectorEncoder(Upstream[_core.MultiVectorModel], MultiVectorModel):
+class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     """A `rushlight.MultiVectorModel` with what `sentence_transformers.MultiVectorEncoder` takes, has and returns.
 
     Parameters
@@ -38,6 +39,8 @@ class MultiVectorEncoder(Upstream[_core.MultiVectorModel], MultiVectorModel):
     InvalidArgumentError
         Where an argument asks for what rushlight does not do; else as `rushlight.MultiVectorModel`.
     """
+
+    _similarities = ("maxsim", "meanmaxsim")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
     def __init__(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rushlight import Model, _core
 from rushlight.compat._calls import called_like, renamed
+from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
-from rushlight.compat._tensors import name_of, tensor, torch
-from rushlight.compat._upstream import Upstream, task_of
+from rushlight.compat._tensors import name_of, torch
+from rushlight.compat._upstream import task_of
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SentenceTransformer"]
 
 
-class SentenceTransformer(Upstream[_core.Model], Model):
+class SentenceTransformer(Compared[_core.Model], Model):
     """A `rushlight.Model` with the arguments, members and results of `sentence_transformers.SentenceTransformer`.
 
     Results that are tensors there are tensors here where torch is installed, and else arrays. What has no meaning here
@@ -206,16 +207,6 @@ class SentenceTransformer(Upstream[_core.Model], Model):
     def get_max_seq_length(self) -> int | None:
         """Return `max_seq_length`; the older name."""
         return self.max_seq_length
-
-    # Comparing
-
-    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Compare every embedding with every one of the others, by `similarity_fn_name`: `(n, m)`."""
-        return tensor(super().similarity(embeddings1, embeddings2))
-
-    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Compare each embedding with the one at its place: `(n,)`."""
-        return tensor(super().similarity_pairwise(embeddings1, embeddings2))
 
     def truncate_sentence_embeddings(self, truncate_dim: int | None) -> AbstractContextManager[None]:
         """Return `truncate_embeddings`; the older name."""

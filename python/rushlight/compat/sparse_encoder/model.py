@@ -8,10 +8,10 @@ import numpy as np
 
 from rushlight import SparseEmbeddings, SparseModel, _core
 from rushlight.compat._calls import called_like, renamed
+from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
 from rushlight.compat._sparse import as_embeddings, as_tensor
-from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import Upstream, refuse_processing, task_of
+from rushlight.compat._upstream import refuse_processing, task_of
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseEncoder"]
 
 
-class SparseEncoder(Upstream[_core.SparseModel], SparseModel):
+class SparseEncoder(Compared[_core.SparseModel], SparseModel):
     """A `rushlight.SparseModel` with the arguments, members and results of `sentence_transformers.SparseEncoder`.
 
     Parameters
@@ -40,6 +40,8 @@ class SparseEncoder(Upstream[_core.SparseModel], SparseModel):
     InvalidArgumentError
         Where an argument asks for what rushlight does not do; else as `rushlight.SparseModel`.
     """
+
+    _similarities = ("dot", "cosine", "euclidean", "manhattan")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
     def __init__(
@@ -180,19 +182,6 @@ class SparseEncoder(Upstream[_core.SparseModel], SparseModel):
         rows, single = as_embeddings("embeddings", embeddings)
         decoded = super().decode(rows, top_k)
         return decoded[0] if single else decoded
-
-    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Compare every embedding with every one of the others, by `similarity_fn_name`: `(n, m)`."""
-        (first, _), (second, _) = as_embeddings("embeddings1", embeddings1), as_embeddings("embeddings2", embeddings2)
-        return tensor(super().similarity(first, second))
-
-    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Compare each embedding with the one at its place: `(n,)`."""
-        (first, _), (second, _) = as_embeddings("embeddings1", embeddings1), as_embeddings("embeddings2", embeddings2)
-        if len(first) != len(second):
-            raise InvalidArgumentError(f"embeddings2: must be as many as embeddings1, {len(first)}, got {len(second)}")
-        scores = [super(SparseEncoder, self).similarity(a, b)[0, 0] for a, b in zip(first, second, strict=True)]
-        return tensor(np.array(scores, dtype=np.float32))
 
     @staticmethod
     def sparsity(embeddings: Any) -> dict[str, float]:

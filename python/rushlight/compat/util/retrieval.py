@@ -21,8 +21,8 @@ from rushlight._searching import hits, search_by
 from rushlight.compat._logging import LoggingHandler
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
 from rushlight.compat._refused import refuse_name_of_util
-from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse
-from rushlight.compat._tensors import dense, is_tensor, like, tensor
+from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse, normalized
+from rushlight.compat._tensors import cast, dense, is_tensor, tensor
 from rushlight.compat.quantization import quantize_embeddings
 from rushlight.compat.similarity_functions import (
     SimilarityFunction,
@@ -181,8 +181,15 @@ def community_detection(
 
 
 def normalize_embeddings(embeddings: Any) -> Any:
-    """Return embeddings over their L2 norms, a tensor of a tensor and an array of an array."""
-    return like(embeddings, util.normalize_embeddings(dense(embeddings)))
+    """Return embeddings over their L2 norms: a tensor of a tensor, an array of an array, sparse of sparse ones.
+
+    It is computed in float32, and then of the dtype of the embeddings.
+    """
+    if is_sparse(embeddings):
+        rows, single = as_embeddings("embeddings", embeddings)
+        return cast(as_tensor(normalized(rows), sparse=True, single=single), embeddings)
+    unit = util.normalize_embeddings(dense(embeddings))
+    return cast(tensor(unit) if is_tensor(embeddings) else unit, embeddings)
 
 
 def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
@@ -191,7 +198,7 @@ def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
 
 
 def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
-    """Return embeddings with 0 but for the `max_active_dims` numbers of the largest size in each row."""
+    """Return embeddings with 0 but for the `max_active_dims` numbers of the largest size in each row, as dense ones."""
     if max_active_dims is None:
         return embeddings
     kept = _arguments.positive("max_active_dims", max_active_dims)
@@ -199,9 +206,8 @@ def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
     columns = np.argsort(-np.abs(rows), axis=1, kind="stable")[:, :kept]
     selected = np.zeros_like(rows)
     np.put_along_axis(selected, columns, np.take_along_axis(rows, columns, 1), 1)
-    sparse = is_sparse(embeddings)
-    single = getattr(embeddings, "ndim", 2) == 1 if sparse else np.ndim(embeddings) == 1
-    return tensor(selected[0] if single else selected)
+    single = as_embeddings("embeddings", embeddings)[1] if is_sparse(embeddings) else np.ndim(embeddings) == 1
+    return cast(tensor(selected[0] if single else selected), embeddings)
 
 
 def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]:
