@@ -158,14 +158,29 @@ def test_what_is_missing_is_missing_with_a_reason(any_model):
         assert not hasattr(any_model, member)
         with pytest.raises(UnsupportedFeatureError, match=rf"^{name}\.{member}: .*{said}"):
             getattr(any_model, member)
-    with pytest.raises(UnsupportedFeatureError, match=rf"^{name}\[0\]"):
-        any_model[0]
+    for use, said in [
+        (lambda model: model[0], rf"^{name}\[0\]"),
+        (list, rf"^(iter|len)\({name}\)"),
+        (iter, rf"^iter\({name}\)"),
+        (len, rf"^len\({name}\)"),
+        (lambda model: model(model.tokenize(TEXTS)), rf"^{name}\(\.\.\.\)"),
+    ]:
+        with pytest.raises(UnsupportedFeatureError, match=f"{said}: a model of rushlight is no torch module"):
+            use(any_model)
+    assert any_model
     with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'unheard'"):
         any_model.unheard()
 
 
 def test_tokens(any_model):
     tokens = any_model.tokenize(["text", "a longer text"])
+    assert tokens.to("cpu") is tokens
+    assert tokens.input_ids is tokens["input_ids"]
+    assert pickle.loads(pickle.dumps(tokens)).keys() == copy.copy(tokens).keys() == tokens.keys()
+    with pytest.raises(DeviceError, match="device 'cuda:0': without torch, tokens are arrays"):
+        tokens.to("cuda:0")
+    with pytest.raises(AttributeError, match="'pixel_values': there are 'input_ids'"):
+        _ = tokens.pixel_values
     assert tokens["input_ids"].shape == tokens["attention_mask"].shape
     assert any_model.tokenizer.encode("a longer text") == tokens["input_ids"][1].tolist()
     with pytest.raises(InvalidInputError, match="must be a list of texts"):
@@ -179,9 +194,10 @@ def test_saving(any_model, tmp_path):
     any_model.save(str(tmp_path / "saved"), safe_serialization=True)
     again = type(any_model)(tmp_path / "saved")
     assert again.prompts["new"] == "a prompt: "
-    for options in ({"create_model_card": True}, {"model_name": "x"}, {"train_datasets": []}):
-        with pytest.raises(InvalidArgumentError, match="writes no model cards"):
-            any_model.save_pretrained(tmp_path, **options)
+    any_model.save(str(tmp_path / "named"), "a name")
+    for argument, value in (("create_model_card", True), ("train_datasets", ["a"])):
+        with pytest.raises(InvalidArgumentError, match=f"^{argument}: rushlight writes no model cards"):
+            any_model.save_pretrained(tmp_path, **{argument: value})
     with pytest.raises(InvalidArgumentError, match="safetensors alone"):
         any_model.save(tmp_path, safe_serialization=False)
 
@@ -244,6 +260,26 @@ def test_options_that_make_no_sense(any_model, options, error, said):
     if not isinstance(any_model, CrossEncoder):
         with pytest.raises(InvalidArgumentError, match="task: must be one of None, 'query', 'document'"):
             call(inputs, task="clustering")
+
+
+def test_unknown_arguments_are_said_to_be_the_models_own(any_model):
+    name = type(any_model).__name__
+    for method in ("predict",) if isinstance(any_model, CrossEncoder) else ("encode", "encode_query"):
+        with pytest.raises(TypeError, match=rf"^{name}\.\w+\(\) got an unexpected keyword argument 'foo'$"):
+            getattr(any_model, method)(PAIRS, foo=1)
+
+
+def test_pairs_may_be_lists_and_rows_of_an_array(any_model):
+    call = any_model.predict if isinstance(any_model, CrossEncoder) else any_model.encode
+    pairs, mixed = PAIRS[:2], ["a text", *PAIRS[:2]]
+    for inputs in (list(map(list, pairs)), np.array(pairs), np.array(pairs, dtype=object), map(list, pairs)):
+        for one, two in zip(call(inputs), call(pairs), strict=True):
+            assert one == two if isinstance(one, SparseEmbeddings) else np.array_equal(one, two)
+    tokens, expected = any_model.preprocess([mixed[0], *map(list, mixed[1:])]), any_model.tokenize(mixed)
+    assert {name: rows.tolist() for name, rows in tokens.items()} == {k: v.tolist() for k, v in expected.items()}
+    for wrong in (["a", ["b", "c", "d"]], ["a", [1, 2]], np.array(["a"]).reshape(1, 1, 1)):
+        with pytest.raises(InvalidInputError):
+            any_model.preprocess(wrong)
 
 
 def test_pools(any_model):

@@ -10,8 +10,16 @@ import pytest
 from cases import DATA, tiny
 
 from rushlight import Model, MultiVectorModel, Reranker, SparseEmbeddings, SparseModel
-from rushlight.compat import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SimilarityFunction, SparseEncoder
+from rushlight.compat import (
+    CrossEncoder,
+    MultiVectorEncoder,
+    SentenceTransformer,
+    SimilarityFunction,
+    SparseEncoder,
+    util,
+)
 from rushlight.exceptions import (
+    DeviceError,
     InferenceError,
     InvalidArgumentError,
     InvalidInputError,
@@ -88,6 +96,35 @@ def test_tensors_need_torch_only_where_they_are_asked_for(model):
     assert [type(row) for row in tokens] == [np.ndarray] * 3
     assert isinstance(model.encode(TEXTS[0], output_value=None)["sentence_embedding"], np.ndarray)
     assert (model.device, model.dtype) == ("cpu", "float32")
+
+
+def test_token_embeddings_are_computed_by_pools_and_kept_in_fewer_bits(model):
+    expected = model.encode(TEXTS, output_value="token_embeddings")
+    with model.start_multi_process_pool(["cpu", "cpu"]) as pool:
+        for options in ({"pool": pool, "chunk_size": 1}, {"device": ["cpu", "cpu"]}, {"device": "cpu"}):
+            tokens = model.encode(TEXTS, output_value="token_embeddings", **options)
+            assert all(np.array_equal(one, two) for one, two in zip(tokens, expected, strict=True))
+    with pytest.raises(DeviceError, match="'cuda': this model is on 'cpu'"):
+        model.encode(TEXTS, output_value="token_embeddings", device="cuda")
+    for precision in ("int8", "uint8", "binary", "ubinary"):
+        tokens = model.encode(TEXTS, output_value="token_embeddings", precision=precision)
+        whole = util.quantize_embeddings(np.concatenate(expected), precision)
+        assert np.array_equal(np.concatenate(tokens), whole)
+        single = model.encode(TEXTS[0], output_value="token_embeddings", precision=precision)
+        assert np.array_equal(single, util.quantize_embeddings(expected[0], precision))
+        assert model.encode([], output_value="token_embeddings", precision=precision) == []
+    for output_value, precision in (("token_embeddings", "int4"), (None, "int8")):
+        with pytest.raises(InvalidArgumentError, match=f"precision: .*{precision}"):
+            model.encode(TEXTS, output_value=output_value, precision=precision)
+
+
+def test_all_of_a_text_is_not_normalized_but_cut():
+    model = SentenceTransformer(tiny("bert-lasttoken").model)
+    whole = model.encode(TEXTS[0])
+    assert abs(np.linalg.norm(whole) - 1) > 0.1
+    for normalize in (False, True):
+        given = model.encode(TEXTS[0], output_value=None, normalize_embeddings=normalize, truncate_dim=4)
+        assert np.array_equal(given["sentence_embedding"], whole[:4])
 
 
 def test_a_column_of_a_table_is_a_batch(model):
@@ -196,6 +233,9 @@ def test_cross_encoders(caplog):
     assert model.rank("a query", documents, apply_softmax=True, convert_to_tensor=True) == model.rank(
         "a query", documents
     )
+    assert model.rank("a query", documents, top_k=0) == []
+    with pytest.raises(InvalidArgumentError, match="top_k: must be at least 0, got -1"):
+        model.rank("a query", documents, top_k=-1)
     model.set_keep_in_fp32_modules(["classifier"])
     with pytest.raises(InvalidArgumentError, match="num_labels: this model has 1, got 3"):
         CrossEncoder(FOLDERS[CrossEncoder], num_labels=3)

@@ -50,7 +50,13 @@ def dense(request):
     return compat.SentenceTransformer(folder, device="cpu"), theirs.SentenceTransformer(folder, device="cpu")
 
 
-@pytest.mark.parametrize("inputs", [TEXTS, TEXTS[1], tuple(TEXTS), np.array(TEXTS), [("a", "pair"), ("b", "pair")]])
+LISTED = [["a", "pair"], ["b", "pair"]]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [TEXTS, TEXTS[1], tuple(TEXTS), np.array(TEXTS), [("a", "pair"), ("b", "pair")], LISTED, np.array(LISTED)],
+)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -67,6 +73,7 @@ def dense(request):
         {"precision": "ubinary", "convert_to_numpy": False},
         {"output_value": "token_embeddings"},
         {"output_value": "token_embeddings", "convert_to_tensor": True},
+        {"output_value": "token_embeddings", "precision": "ubinary"},
         {"sentences": TEXTS},
         {"task": "query"},
     ],
@@ -83,16 +90,22 @@ def test_encode(dense, inputs, arguments):
 
 
 def test_all_that_is_computed_of_a_text(dense):
-    for inputs in (TEXTS[1], TEXTS[1:2]):
-        ours, other = (model.encode(inputs, output_value=None) for model in dense)
+    for inputs, options in [
+        (TEXTS[1], {}),
+        (TEXTS[1:2], {}),
+        (TEXTS[1], {"normalize_embeddings": True, "truncate_dim": 4}),
+    ]:
+        ours, other = (model.encode(inputs, output_value=None, **options) for model in dense)
         ours, other = (x[0] if isinstance(x, list) else x for x in (ours, other))
         same(ours, {name: other[name] for name in ours})
 
 
 def test_int8_and_none(dense):
     ours, other = (model.encode(TEXTS, precision="int8") for model in dense)
-    assert (ours.dtype, ours.shape) == (other.dtype, other.shape)
-    assert np.abs(ours.astype(int) - other).max() <= 1  # an embedding may lie between two steps
+    tokens = [model.encode(TEXTS, precision="int8", output_value="token_embeddings") for model in dense]
+    for one, two in [(ours, other), *zip(*tokens, strict=True)]:
+        assert (one.dtype, one.shape) == (two.dtype, two.shape)
+        assert np.abs(one.astype(int) - two).max() <= 1  # an embedding may lie between two steps
     # Ours have a width: that is a difference.
     assert [model.encode([]).shape for model in dense] == [(0, dense[1].get_embedding_dimension()), (0,)]
 
@@ -115,9 +128,10 @@ def test_comparing(dense):
 
 
 def test_tokens(dense):
-    for texts, prompt in [(TEXTS, None), (TEXTS, "a prompt: "), ([("a", "pair"), ("b", "c")], None)]:
+    for texts, prompt in [(TEXTS, None), (TEXTS, "a prompt: "), ([("a", "pair"), ("b", "c")], None), (LISTED, "x")]:
         ours, other = (model.preprocess(texts, prompt=prompt) for model in dense)
-        same(ours, {name: other[name] for name in ours})
+        same({**ours}, {name: other[name] for name in ours})
+        same(*(tokens.to("cpu").input_ids for tokens in (ours, other)))
         assert {name for name in other if name.endswith(("ids", "mask"))} == set(ours)
     same(*({**model.tokenize(TEXTS), "modality": ""} for model in dense))
 
@@ -128,7 +142,7 @@ def test_tokens_of_pairs(case):
     models = compat.CrossEncoder(folder, device="cpu"), theirs.CrossEncoder(folder, device="cpu")
     for prompt in (None, "a prompt: "):
         ours, others = (model.preprocess(PAIRS, prompt=prompt) for model in models)
-        same(ours, {name: others[name] for name in ours})
+        same({**ours}, {name: others[name] for name in ours})
 
 
 @pytest.mark.parametrize(
@@ -141,7 +155,7 @@ def test_tokens_of_queries_and_documents(kind, case):
     models = [getattr(module, kind)(str(case / "model"), device="cpu") for module in (compat, theirs)]
     for task in (None, "query", "document"):
         ours, others = (model.preprocess(TEXTS, task=task) for model in models)
-        same(ours, {name: others[name] for name in ours})
+        same({**ours}, {name: others[name] for name in ours})
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -152,7 +166,7 @@ def test_padding_side(side):
         for kind in kinds
     )
     tokens = ours.preprocess(TEXTS)
-    same(tokens, {name: values for name, values in other.preprocess(TEXTS).items() if name in tokens})
+    same({**tokens}, {name: values for name, values in other.preprocess(TEXTS).items() if name in tokens})
     # One by one, so that theirs are not padded either: what is padded on the left has other positions.
     same(ours.encode(TEXTS), other.encode(TEXTS, batch_size=1))
 
@@ -221,7 +235,12 @@ def test_cross_encoders(name):
         model.activation_fn = torch.nn.Identity()
     same(*(model.predict(PAIRS) for model in models))
     if models[0].num_labels == 1:
-        for options in ({}, {"top_k": 2, "return_documents": True}, {"activation_fn": torch.nn.Sigmoid()}):
+        for options in (
+            {},
+            {"top_k": 0},
+            {"top_k": 2, "return_documents": True},
+            {"activation_fn": torch.nn.Sigmoid()},
+        ):
             same(*(model.rank("a query", [b for _, b in PAIRS], **options) for model in models))
     with models[0].start_multi_process_pool() as pool:
         same(models[0].predict(PAIRS, pool=pool), models[1].predict(PAIRS))
@@ -233,6 +252,7 @@ def test_sparse_encoders(name):
     models = compat.SparseEncoder(folder, device="cpu"), theirs.SparseEncoder(folder, device="cpu")
     texts = [text for text in TEXTS if text]
     for method in ("encode_query", "encode_document") if "router" in name else ("encode", "encode_query"):
+        same(*(getattr(model, method)(LISTED) for model in models), atol=1e-4)
         for inputs in (texts, texts[1]):
             for options in (
                 {},
@@ -266,7 +286,7 @@ def test_multi_vector_encoders(case):
     folder = str(case / "model")
     models = compat.MultiVectorEncoder(folder, device="cpu"), theirs.MultiVectorEncoder(folder, device="cpu")
     for method in ("encode", "encode_query", "encode_document"):
-        for inputs in (TEXTS, TEXTS[1]):
+        for inputs in (TEXTS, TEXTS[1], LISTED):
             for options in ({}, {"convert_to_numpy": True}, {"normalize_embeddings": True}):
                 same(*(getattr(model, method)(inputs, **options) for model in models))
     for task in ("query", "document"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,6 +54,19 @@ def renamed(*positions: str, **names: str | None) -> Callable[[F], F]:
         return cast("F", wrapper)
 
     return decorate
+
+
+def check_names(model: object, method: Any, options: Mapping[str, Any]) -> None:
+    """Check the names of options for a method of rushlight's, which has the name of that of `model` that was called.
+
+    Raises
+    ------
+    TypeError
+        Where it has no such option.
+    """
+    for name in options:
+        if name not in method.__kwdefaults__:
+            raise TypeError(f"{type(model).__name__}.{method.__name__}() got an unexpected keyword argument {name!r}")
 
 
 def called_like(function: F, *, but: str | None = None) -> Callable[[Callable[..., Any]], F]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TRAINING = "rushlight does not train: train with sentence-transformers, and load the saved model here"
-_MODULE = "a model of rushlight is no torch module, and its parts and weights are not shown"
+NO_MODULE = "a model of rushlight is no torch module, and its parts and weights are not shown"
 _ADAPTERS = "rushlight has no adapters: merge them with peft, save the model, and load it here"
 _HUB = "rushlight uploads nothing: huggingface_hub.upload_folder does, with a folder from save_pretrained"
 _CARDS = "rushlight writes no model cards"
@@ -60,7 +60,7 @@ _OF_MODELS = {
             "_first_module",
             "_last_module",
         ),
-        _MODULE,
+        NO_MODULE,
     ),
     **dict.fromkeys(
         (

@@ -9,11 +9,10 @@ import numpy as np
 from rushlight import _arguments, _tokenizer
 from rushlight.compat._refused import refuse_of_tokenizer, refuse_setting
 from rushlight.compat._tensors import tensor, torch
+from rushlight.compat._tokens import Tokens
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from rushlight import _core
 
 _PADDING = {
@@ -25,22 +24,6 @@ _PADDING = {
     "do_not_pad": None,
 }
 _TRUNCATION = {True: True, False: False, "longest_first": True, "do_not_truncate": False}
-
-
-class BatchEncoding(dict[str, Any]):
-    """What is known of the tokens of texts, by names that are attributes, too."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what has this name."""
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-
-    def to(self, device: Any) -> Self:
-        """Put tensors on a device, in place."""
-        self.update({name: value.to(device) for name, value in self.items() if hasattr(value, "to")})
-        return self
 
 
 class Tokenizer(_tokenizer.Tokenizer):
@@ -90,7 +73,7 @@ class Tokenizer(_tokenizer.Tokenizer):
         return_token_type_ids: bool | None = None,
         return_attention_mask: bool | None = None,
         **kwargs: Any,
-    ) -> BatchEncoding:
+    ) -> Tokens:
         """Return the tokens of a text or of several, or of pairs.
 
         Parameters
@@ -117,7 +100,7 @@ class Tokenizer(_tokenizer.Tokenizer):
 
         Returns
         -------
-        BatchEncoding
+        Tokens
             `input_ids`, `token_type_ids`, `attention_mask`: of a single text without `return_tensors`, lists of ints.
 
         Raises
@@ -161,11 +144,11 @@ class Tokenizer(_tokenizer.Tokenizer):
         if return_tensors is not None:
             if pad is None and len(set(lengths)) > 1:
                 raise InvalidArgumentError("return_tensors: texts of several lengths need padding=True")
-            return BatchEncoding(tensor(tokens) if return_tensors == "pt" else tokens)
+            return Tokens(tensor(tokens) if return_tensors == "pt" else tokens)
         lists = {name: values.tolist() for name, values in tokens.items()}
         if pad is None:
             lists = {name: [row[:n] for row, n in zip(each, lengths, strict=True)] for name, each in lists.items()}
-        return BatchEncoding({name: each[0] for name, each in lists.items()} if single else lists)
+        return Tokens({name: each[0] for name, each in lists.items()} if single else lists)
 
     def _rows(self, texts: list[str | tuple[str, str]], limit: int | None) -> list[_tokenizer.Row]:
         """Return the tokens of texts, of each at most so many."""

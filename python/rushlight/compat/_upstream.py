@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from rushlight import _arguments
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, devices_of
 from rushlight.compat._calls import called_like
-from rushlight.compat._refused import refuse_member
+from rushlight.compat._refused import NO_MODULE, refuse_member
 from rushlight.compat._tensors import dtype_of, name_of, tensor, torch
 from rushlight.compat._tokenizer import Tokenizer
+from rushlight.compat._tokens import Tokens
 from rushlight.exceptions import DeviceError, InvalidArgumentError, InvalidInputError, UnsupportedFeatureError
 
 if TYPE_CHECKING:
@@ -141,9 +142,7 @@ class Upstream(Loaded[Core]):
         """The tokenizer, with what is used of transformers' tokenizers; of documents where queries have another."""
         return Tokenizer(self._engine, self._padding_side)
 
-    def preprocess(
-        self, inputs: list[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+    def preprocess(self, inputs: Iterable[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any) -> Tokens:
         """Return the token ids of texts or pairs, after a prompt, as the model's own `tokenize` does.
 
         `**kwargs` is `task`: "query" or "document", for models that read them in different ways.
@@ -151,8 +150,8 @@ class Upstream(Loaded[Core]):
         task = task_of(kwargs)
         if kwargs:
             raise InvalidArgumentError(f"kwargs: known are 'prompt' and 'task', got {', '.join(map(repr, kwargs))}")
-        texts, single = _arguments.texts(inputs)
-        if single:
+        texts = with_pairs(inputs)
+        if isinstance(texts, str):
             raise InvalidInputError("inputs: must be a list of texts, got a str")
         if prompt:
             texts = [_after(prompt, text) for text in texts]
@@ -161,10 +160,9 @@ class Upstream(Loaded[Core]):
             mask = tokens["attention_mask"]
             order = np.argsort(mask if self._padding_side == "left" else -mask, axis=1, kind="stable")
             tokens = {name: np.take_along_axis(values, order, 1) for name, values in tokens.items()}
-        result: dict[str, Any] = tensor(tokens)
-        return result
+        return Tokens(tensor(tokens))
 
-    def tokenize(self, texts: list[str | tuple[str, str]], **kwargs: Any) -> dict[str, Any]:
+    def tokenize(self, texts: Iterable[str | tuple[str, str]], **kwargs: Any) -> Tokens:
         """Return `preprocess`; the older name."""
         return self.preprocess(texts, **kwargs)
 
@@ -178,13 +176,17 @@ class Upstream(Loaded[Core]):
     ) -> None:
         """Save the model as a folder that rushlight and sentence-transformers load, without a model card.
 
+        `model_name` is what a card would call it, and changes nothing.
+
         Raises
         ------
         InvalidArgumentError
             Where a model card, or weights other than safetensors are asked for; else as of rushlight's own model.
         """
-        if model_name is not None or create_model_card or train_datasets is not None:
-            raise InvalidArgumentError("create_model_card: rushlight writes no model cards")
+        _ = model_name
+        for argument, value in (("create_model_card", create_model_card), ("train_datasets", train_datasets)):
+            if value:
+                raise InvalidArgumentError(f"{argument}: rushlight writes no model cards")
         if not safe_serialization:
             raise InvalidArgumentError("safe_serialization: rushlight writes safetensors alone")
         super().save_pretrained(path)
@@ -221,13 +223,47 @@ class Upstream(Loaded[Core]):
         for one in devices:
             self._check_device(one)
 
-    def __getitem__(self, module: Any) -> Any:
+    # They are a list of modules there, which is called with tokens.
+
+    def __getitem__(self, module: Any) -> NoReturn:
         """Raise UnsupportedFeatureError: modules are not shown."""
-        raise UnsupportedFeatureError(f"{type(self).__name__}[{module!r}]: rushlight's models don't show their modules")
+        raise UnsupportedFeatureError(f"{type(self).__name__}[{module!r}]: {NO_MODULE}")
+
+    def __iter__(self) -> NoReturn:
+        """Raise UnsupportedFeatureError: modules are not shown."""
+        raise UnsupportedFeatureError(f"iter({type(self).__name__}): {NO_MODULE}")
+
+    def __len__(self) -> NoReturn:
+        """Raise UnsupportedFeatureError: modules are not shown."""
+        raise UnsupportedFeatureError(f"len({type(self).__name__}): {NO_MODULE}")
+
+    def __bool__(self) -> bool:
+        """Return True, as of any object; `__len__` has no answer."""
+        return True
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise UnsupportedFeatureError: a model takes texts, and no tokens."""
+        raise UnsupportedFeatureError(f"{type(self).__name__}(...): {NO_MODULE}; it takes texts, by its methods")
 
     def __getattr__(self, name: str) -> Any:
         """Say why a member of sentence-transformers' models is missing."""
         refuse_member(type(self).__name__, name)
+
+
+def with_pairs(inputs: Any) -> Any:
+    """Return texts with the pairs among them as tuples: lists of two, and the rows of an array `(n, 2)`.
+
+    A single text stays as it is.
+    """
+    if isinstance(inputs, str):
+        return inputs
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 2:
+        inputs = inputs.tolist()
+    return [tuple(text) if _is_pair(text) else text for text in _arguments.batch("inputs", inputs)]
+
+
+def _is_pair(text: Any) -> bool:
+    return isinstance(text, list) and len(text) == 2 and all(isinstance(part, str) for part in text)
 
 
 def _after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:

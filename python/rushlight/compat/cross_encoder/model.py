@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import Reranker, _core
+from rushlight import Reranker, _arguments, _core
 from rushlight._reranker import ACTIVATIONS
-from rushlight.compat._calls import renamed
+from rushlight.compat._calls import check_names, renamed
 from rushlight.compat._loading import loading
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import Upstream, task_of
@@ -131,6 +131,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         """
         self._check_workers(device, pool, chunk_size)
         task_of(kwargs)
+        check_names(self, super().predict, kwargs)
         if hasattr(inputs, "to_numpy"):  # rows of a table
             inputs = inputs.to_numpy()
         if isinstance(inputs, np.ndarray):
@@ -174,11 +175,12 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         pool: Pool | None = None,
         chunk_size: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Order documents by their scores with a query, as `rushlight.Reranker.rank` does."""
+        """Order documents by their scores with a query, as `rushlight.Reranker.rank` does; `top_k` may be 0, too."""
+        if top_k is not None:
+            top_k = _arguments.at_least(0, "top_k", top_k)
         return super().rank(
             query,
             documents,
-            top_k=top_k,
             return_documents=return_documents,
             prompt_name=prompt_name,
             prompt=prompt,
@@ -188,7 +190,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
             device=device,
             pool=pool,
             chunk_size=chunk_size,
-        )
+        )[:top_k]
 
     def is_singular_input(self, inputs: Any) -> bool:
         """Tell whether inputs are a single pair."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rushlight import MultiVectorModel, _arguments, _core, util
-from rushlight.compat._calls import called_like, renamed
+from rushlight.compat._calls import called_like, check_names, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import refuse_processing, task_of
+from rushlight.compat._upstream import refuse_processing, task_of, with_pairs
 from rushlight.compat.similarity_functions import SimilarityFunction
 from rushlight.exceptions import InvalidArgumentError
 
@@ -157,11 +157,12 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     ) -> Any:
         """Return what `encode` gives in the form that is asked for."""
         refuse_processing(options)
+        check_names(self, encode, options)
         _arguments.one_of("output_value", output_value, ("token_embeddings",))
         if token_pooling is not None:
             raise InvalidArgumentError("token_pooling: rushlight does not pool the vectors of tokens")
         self._check_workers(device, pool, chunk_size)
-        embeddings = encode(inputs, **options)
+        embeddings = encode(with_pairs(inputs), **options)
         if normalize_embeddings:
             single = self.is_singular_input(inputs)
             rows = [util.normalize_embeddings(row) for row in ([embeddings] if single else embeddings)]

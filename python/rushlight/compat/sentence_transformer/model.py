@@ -6,11 +6,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from rushlight import Model, _core
-from rushlight.compat._calls import called_like, renamed
+from rushlight._quantized import PRECISIONS
+from rushlight.compat._calls import called_like, check_names, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
 from rushlight.compat._tensors import name_of, torch
-from rushlight.compat._upstream import task_of
+from rushlight.compat._upstream import task_of, with_pairs
+from rushlight.compat.quantization import quantize_embeddings
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -137,20 +139,26 @@ class SentenceTransformer(Compared[_core.Model], Model):
     ) -> Any:
         """Embed texts, as `rushlight.Model.encode` does, which says what the arguments are.
 
-        `**kwargs` are those of its arguments that sentence-transformers lacks, `truncation` and `out`, and `task`:
-        "query" or "document" for models that embed them in different ways.
+        Token embeddings have a `precision`, too, and workers, which must be on the model's own device; what
+        `output_value=None` gives is not normalized but by the model. `**kwargs` are those of its arguments that
+        sentence-transformers lacks, `truncation` and `out`, and `task`: "query" or "document" for models that embed
+        them in different ways.
         """
         task = task_of(kwargs)
+        check_names(self, super().encode, kwargs)
+        tokens_in_bits = output_value == "token_embeddings" and precision in PRECISIONS and precision != "float32"
         if output_value != "sentence_embedding":
-            convert_to_numpy, convert_to_tensor = torch() is None, False
+            convert_to_numpy, convert_to_tensor, normalize_embeddings = torch() is None, False, False
+            self._check_workers(device, pool, chunk_size)
+            device = pool = chunk_size = None  # one gives the same as several
         encode = {None: super().encode, "query": super().encode_query, "document": super().encode_document}[task]
-        return encode(
-            inputs,
+        result = encode(
+            with_pairs(inputs),
             prompt=self._prompt(prompt, prompt_name),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             output_value=output_value,
-            precision="float32" if precision is None else precision,
+            precision="float32" if precision is None or tokens_in_bits else precision,
             convert_to_numpy=convert_to_numpy,
             convert_to_tensor=convert_to_tensor,
             device=list(map(name_of, device)) if isinstance(device, (list, tuple)) else name_of(device),
@@ -160,6 +168,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
             chunk_size=chunk_size,
             **kwargs,
         )
+        return _quantized(result, precision) if tokens_in_bits else result
 
     @renamed(sentences="inputs")
     @called_like(encode)
@@ -218,3 +227,10 @@ class SentenceTransformer(Compared[_core.Model], Model):
     def load(input_path: str | os.PathLike[str]) -> SentenceTransformer:
         """Return `SentenceTransformer(input_path)`; the older name."""
         return SentenceTransformer(input_path)
+
+
+def _quantized(tokens: Any, precision: str) -> Any:
+    """Return the embeddings of tokens in fewer bits, with ranges that the texts have in common."""
+    if isinstance(tokens, list):
+        return quantize_embeddings(tokens, precision) if tokens else tokens
+    return quantize_embeddings([tokens], precision)[0]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import SparseEmbeddings, SparseModel, _core
-from rushlight.compat._calls import called_like, renamed
+from rushlight.compat._calls import called_like, check_names, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
 from rushlight.compat._sparse import as_embeddings, as_tensor
-from rushlight.compat._upstream import refuse_processing, task_of
+from rushlight.compat._upstream import refuse_processing, task_of, with_pairs
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -167,9 +167,10 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
     ) -> Any:
         """Return what `encode` gives in the form that is asked for."""
         refuse_processing(options)
+        check_names(self, encode, options)
         _ = save_to_cpu  # results are there in any case
         self._check_workers(device, pool, chunk_size)
-        embeddings = encode(inputs, **options)
+        embeddings = encode(with_pairs(inputs), **options)
         single = self.is_singular_input(inputs)
         if convert_to_tensor or single:
             return as_tensor(embeddings, sparse=convert_to_sparse_tensor, single=single)
