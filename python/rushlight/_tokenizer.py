@@ -42,7 +42,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of token ids, which is not always the one they came from."""
-        return self._current.decode(_ids(ids), bool(skip_special_tokens))
+        return self._current.decode(token_ids(ids), bool(skip_special_tokens))
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size})"
@@ -74,7 +74,7 @@ def padded(
     return tokens
 
 
-def _ids(values: Any) -> list[int]:
+def token_ids(values: Any) -> list[int]:
     """Return token ids as ints of 32 bits."""
     try:
         ids = [operator.index(value) for value in values]

@@ -66,6 +66,11 @@ impl Tokenizer {
         self.model.tokenizer().id(token)
     }
 
+    /// Special tokens by what they are for, such as `cls_token`.
+    fn special_tokens(&self) -> Vec<(&'static str, String)> {
+        self.model.tokenizer().special_tokens_by_part().to_vec()
+    }
+
     /// All tokens with their ids, added ones included.
     fn vocab(&self) -> HashMap<String, u32> {
         self.model.tokenizer().vocab()

@@ -94,6 +94,8 @@ pub struct Tokenizer {
     word_end: Option<&'static str>,
     /// Tokens that are special beyond what the files say.
     promoted: Vec<(u32, String)>,
+    /// Special tokens by what they are for, such as `cls_token`.
+    special_tokens: Vec<(&'static str, String)>,
 }
 
 impl Tokenizer {
@@ -136,6 +138,7 @@ impl Tokenizer {
             inner,
             layouts,
             promoted: Vec::new(),
+            special_tokens: special.by_part(),
         })
     }
 
@@ -162,6 +165,7 @@ impl Tokenizer {
             inner,
             layouts: Layouts::bare(),
             promoted: Vec::new(),
+            special_tokens: Vec::new(),
         })
     }
 
@@ -312,6 +316,11 @@ impl Tokenizer {
     /// The size of the vocabulary, without added tokens, as transformers counts it.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(false)
+    }
+
+    /// Special tokens by what they are for, such as `cls_token`.
+    pub fn special_tokens_by_part(&self) -> &[(&'static str, String)] {
+        &self.special_tokens
     }
 
     /// All tokens with their ids, added ones included.

@@ -172,6 +172,11 @@ impl SpecialTokens {
         Ok(Self { named, extra, added: added.into_iter().collect(), plain: class.plain_special_tokens })
     }
 
+    /// Those that have a part to play, by its name.
+    pub(super) fn by_part(&self) -> Vec<(&'static str, String)> {
+        NAMES.iter().filter_map(|name| Some((*name, self.get(name)?.to_owned()))).collect()
+    }
+
     /// The token under a key such as `cls_token`.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         let (_, token) = self.named.0.iter().find(|(name, _)| name == key)?;

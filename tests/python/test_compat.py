@@ -177,7 +177,7 @@ def test_tokens(any_model):
     assert tokens.to("cpu") is tokens
     assert tokens.input_ids is tokens["input_ids"]
     assert pickle.loads(pickle.dumps(tokens)).keys() == copy.copy(tokens).keys() == tokens.keys()
-    with pytest.raises(DeviceError, match="device 'cuda:0': without torch, tokens are arrays"):
+    with pytest.raises(DeviceError, match="device 'cuda:0': input_ids are no tensors"):
         tokens.to("cuda:0")
     with pytest.raises(AttributeError, match="'pixel_values': there are 'input_ids'"):
         _ = tokens.pixel_values

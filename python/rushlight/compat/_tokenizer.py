@@ -23,6 +23,7 @@ _PADDING = {
     "max_length": "max_length",
     "do_not_pad": None,
 }
+_PARTS = {f"{part}_token" for part in ("bos", "cls", "eos", "mask", "pad", "sep", "unk")}
 _TRUNCATION = {True: True, False: False, "longest_first": True, "do_not_truncate": False}
 
 
@@ -50,11 +51,6 @@ class Tokenizer(_tokenizer.Tokenizer):
         """Where padding goes: "left" or "right"."""
         return self._padding_side or ("left" if self._current.pad_left else "right")
 
-    @property
-    def pad_token_id(self) -> int | None:
-        """The id that texts are padded with."""
-        return self._current.pad_id
-
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Return how many special tokens a text gets, or a pair."""
         return self._current.count([("", "") if pair else ""])[0]
@@ -81,7 +77,7 @@ class Tokenizer(_tokenizer.Tokenizer):
         text, text_pair
             A text, or a list of texts, or of pairs; what each forms a pair with.
         add_special_tokens
-            True.
+            Whether there are such around a text; pairs have them in any case, and only texts with them are cut.
         padding
             True or "longest", or "max_length"; False or "do_not_pad".
         truncation
@@ -106,15 +102,11 @@ class Tokenizer(_tokenizer.Tokenizer):
         Raises
         ------
         InvalidArgumentError
-            Where an argument asks for what rushlight does not do; where a text has more tokens than the model takes and
-            is not to be cut; where tensors are asked for of texts of several lengths.
+            Where an argument asks for what rushlight does not do; where tensors are asked for of texts of several
+            lengths.
         MissingDependencyError
             Where torch's tensors are asked for, and it is not installed.
         """
-        if not add_special_tokens:
-            raise InvalidArgumentError(
-                "add_special_tokens: rushlight's tokenizer gives the ids that models get, with them"
-            )
         _refuse_further(kwargs)
         pad = _choice("padding", padding, _PADDING)
         if truncation is None:
@@ -128,7 +120,10 @@ class Tokenizer(_tokenizer.Tokenizer):
             raise MissingDependencyError("return_tensors='pt': torch is not installed; 'np' gives arrays")
         limit = max_length or self._core.max_seq_length
         texts, single = _paired(text, text_pair)
-        rows = self._rows(texts, limit if cut else None)
+        if add_special_tokens:
+            rows = self._current.encode(texts, limit if cut else None)
+        else:
+            rows = [(self._plain(text, cut), None, 0) for text in texts]
         lengths = [len(ids) for ids, _, _ in rows]
         tokens = _tokenizer.padded(
             self._current,
@@ -150,23 +145,6 @@ class Tokenizer(_tokenizer.Tokenizer):
             lists = {name: [row[:n] for row, n in zip(each, lengths, strict=True)] for name, each in lists.items()}
         return Tokens({name: each[0] for name, each in lists.items()} if single else lists)
 
-    def _rows(self, texts: list[str | tuple[str, str]], limit: int | None) -> list[_tokenizer.Row]:
-        """Return the tokens of texts, of each at most so many."""
-        tokenizer = self._current
-        kept = [count if limit is None else min(count, limit) for count in tokenizer.count(texts)]
-        rows = tokenizer.tokenize(texts)
-        if [len(ids) for ids, _, _ in rows] == kept:
-            return rows
-        core = self._core.copy()  # which shares the weights, and cuts otherwise
-        try:
-            core.max_seq_length = max(kept)
-        except InvalidArgumentError as error:
-            raise InvalidArgumentError(
-                f"truncation: rushlight's tokenizer gives no more tokens than the model can take, and not {max(kept)}; "
-                "the model's count_tokens counts them, and truncation=True cuts them"
-            ) from error
-        return core.tokenizer(None).tokenize(texts)
-
     def encode(self, text: str, text_pair: str | None = None, **options: Any) -> Any:
         """Return the `input_ids` of a text or pair; `**options` are those of a call."""
         _arguments.text("text", text, InvalidInputError)
@@ -187,9 +165,47 @@ class Tokenizer(_tokenizer.Tokenizer):
         """Return the text of each of several lists of token ids."""
         return [self.decode(ids, skip_special_tokens, **kwargs) for ids in sequences]
 
+    def tokenize(self, text: str) -> list[str]:
+        """Return the tokens of a text, without special ones around it."""
+        return [self.convert_ids_to_tokens(token_id) for token_id in self._plain(text, cut=False)]
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """Return the token of an id, or those of several; None where there is none."""
+        _refuse_further({"skip_special_tokens": skip_special_tokens})
+        if hasattr(ids, "__index__"):
+            return self.convert_ids_to_tokens([ids])[0]
+        tokenizer = self._current
+        return [tokenizer.id_to_token(token_id) for token_id in _tokenizer.token_ids(ids)]
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """Return the id of a token, or those of several; the id of `unk_token` where there is none."""
+        if isinstance(tokens, str):
+            token_id = self._current.token_to_id(tokens)
+            return self.unk_token_id if token_id is None else token_id
+        return [self.convert_tokens_to_ids(token) for token in tokens]
+
+    def get_vocab(self) -> dict[str, int]:
+        """Return all tokens with their ids, added ones included."""
+        return self._current.vocab()
+
+    def __len__(self) -> int:
+        """Return how many tokens there are, added ones included."""
+        return len(self.get_vocab())
+
+    def _plain(self, text: str | tuple[str, str], cut: bool) -> list[int]:
+        """Return the ids of a text without special tokens."""
+        if cut or not isinstance(text, str):
+            what = "a text that is cut" if cut else "a pair"
+            raise InvalidArgumentError(f"add_special_tokens: {what} has special tokens")
+        return self._current.encode_plain(_arguments.text("text", text, InvalidInputError))
+
     def __getattr__(self, name: str) -> Any:
-        """Say why a member of transformers' tokenizers is missing."""
-        refuse_of_tokenizer(name)
+        """Return a special token or its id, or None; say why another member of transformers' tokenizers is missing."""
+        part = name.removesuffix("_id")
+        if part not in _PARTS:
+            refuse_of_tokenizer(name)
+        token = dict(self._current.special_tokens()).get(part)
+        return token if token is None or part == name else self._current.token_to_id(token)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set nothing but what it is made of."""
