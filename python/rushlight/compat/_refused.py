@@ -256,11 +256,6 @@ def _refuse_of(kind: str, reasons: dict[str, str], name: str) -> NoReturn:
     raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 
-def refuse_name_of_util(name: str) -> NoReturn:
-    """Say why `util` has no such name."""
-    refusing("rushlight.compat.util")(name)
-
-
 def refusing(module: str) -> Callable[[str], NoReturn]:
     """Return the `__getattr__` of a module, which says why it has no such name."""
 

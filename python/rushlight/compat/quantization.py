@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rushlight import _arguments, util
-from rushlight.compat._refused import refuse_name_of_util
+from rushlight.compat._refused import refusing
 from rushlight.compat._tensors import dense
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["quantize_embeddings"]
 
 if not TYPE_CHECKING:  # so that type checkers still know what there is
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name_of_util(name)
+    __getattr__ = refusing(__name__)
 
 
 def quantize_embeddings(

@@ -1,42 +1,15 @@
-"""The functions of `sentence_transformers.util` that are about embeddings, by their names and positions there.
-
-What is a tensor there is one here where torch is installed, and else an array. Inputs are tensors, dense or sparse,
-arrays, lists, and columns of tables.
-
-Examples
---------
->>> from rushlight.compat import util
->>> util.semantic_search([[1.0, 0.0]], [[0.0, 1.0], [2.0, 0.0]], top_k=1)
-[[{'corpus_id': 1, 'score': 1.0}]]
-"""
+"""Searching and mining: a part of `rushlight.compat.util`, where sentence-transformers has it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from rushlight import _arguments, util
 from rushlight._searching import hits, search_by
-from rushlight.compat._logging import LoggingHandler
-from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
-from rushlight.compat._refused import refuse_name_of_util
-from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse, normalized
-from rushlight.compat._tensors import cast, dense, is_tensor, tensor
-from rushlight.compat.quantization import quantize_embeddings
-from rushlight.compat.similarity_functions import (
-    SimilarityFunction,
-    cos_sim,
-    dot_score,
-    euclidean_sim,
-    manhattan_sim,
-    pairwise_angle_sim,
-    pairwise_cos_sim,
-    pairwise_dot_score,
-    pairwise_euclidean_sim,
-    pairwise_manhattan_sim,
-    pytorch_cos_sim,
-)
+from rushlight.compat._refused import refusing
+from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse
+from rushlight.compat._tensors import dense, tensor
+from rushlight.compat.similarity_functions import cos_sim, dot_score, euclidean_sim, manhattan_sim, pytorch_cos_sim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,39 +19,15 @@ if TYPE_CHECKING:
     _ScoreFunction = str | Callable[[Any, Any], Any]
 
 __all__ = [
-    "LoggingHandler",
-    "SimilarityFunction",
-    "batch_to_device",
     "community_detection",
-    "cos_sim",
-    "dot_score",
-    "euclidean_sim",
     "information_retrieval",
-    "manhattan_sim",
-    "maxsim",
-    "maxsim_pairwise",
-    "mean_maxsim",
-    "mean_maxsim_pairwise",
-    "normalize_embeddings",
-    "pairwise_angle_sim",
-    "pairwise_cos_sim",
-    "pairwise_dot_score",
-    "pairwise_euclidean_sim",
-    "pairwise_manhattan_sim",
     "paraphrase_mining",
     "paraphrase_mining_embeddings",
-    "pytorch_cos_sim",
-    "quantize_embeddings",
-    "select_max_active_dims",
     "semantic_search",
-    "truncate_embeddings",
 ]
 
 if not TYPE_CHECKING:  # so that type checkers still know what there is
-
-    def __getattr__(name: str) -> NoReturn:
-        refuse_name_of_util(name)
-
+    __getattr__ = refusing(__name__)
 
 _FUNCTIONS: dict[Any, Callable[[Any, Any], Any]] = {
     cos_sim: util.cos_sim,
@@ -178,42 +127,6 @@ def community_detection(
 ) -> list[list[int]]:
     """Find groups of embeddings that are close to one of them; see `rushlight.util.community_detection`."""
     return util.community_detection(dense(embeddings), threshold, min_community_size, batch_size, show_progress_bar)
-
-
-def normalize_embeddings(embeddings: Any) -> Any:
-    """Return embeddings over their L2 norms: a tensor of a tensor, an array of an array, sparse of sparse ones.
-
-    It is computed in float32, and then of the dtype of the embeddings.
-    """
-    if is_sparse(embeddings):
-        rows, single = as_embeddings("embeddings", embeddings)
-        return cast(as_tensor(normalized(rows), sparse=True, single=single), embeddings)
-    unit = util.normalize_embeddings(dense(embeddings))
-    return cast(tensor(unit) if is_tensor(embeddings) else unit, embeddings)
-
-
-def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
-    """Return the first `truncate_dim` columns of an array or tensor, all of them for None."""
-    return util.truncate_embeddings(embeddings, truncate_dim)
-
-
-def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
-    """Return embeddings with 0 but for the `max_active_dims` numbers of the largest size in each row, as dense ones."""
-    if max_active_dims is None:
-        return embeddings
-    kept = _arguments.positive("max_active_dims", max_active_dims)
-    rows = _arguments.matrix("embeddings", dense(embeddings))
-    columns = np.argsort(-np.abs(rows), axis=1, kind="stable")[:, :kept]
-    selected = np.zeros_like(rows)
-    np.put_along_axis(selected, columns, np.take_along_axis(rows, columns, 1), 1)
-    single = as_embeddings("embeddings", embeddings)[1] if is_sparse(embeddings) else np.ndim(embeddings) == 1
-    return cast(tensor(selected[0] if single else selected), embeddings)
-
-
-def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]:
-    """Put the tensors in a dict on a device, in place; what is no tensor stays as it is."""
-    batch.update({key: value.to(target_device) for key, value in batch.items() if is_tensor(value)})
-    return batch
 
 
 def _search_sparse(

@@ -1,14 +1,15 @@
 """Embeddings as tensors: a part of `rushlight.compat.util`, where sentence-transformers has it."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rushlight import _arguments, util
 from rushlight.compat._refused import refusing
-from rushlight.compat.util.retrieval import (
-    batch_to_device,
-    normalize_embeddings,
-    select_max_active_dims,
-    truncate_embeddings,
-)
+from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse, normalized
+from rushlight.compat._tensors import cast, dense, is_tensor, tensor
 
 __all__ = [
     "batch_to_device",
@@ -19,3 +20,39 @@ __all__ = [
 
 if not TYPE_CHECKING:  # so that type checkers still know what there is
     __getattr__ = refusing(__name__)
+
+
+def normalize_embeddings(embeddings: Any) -> Any:
+    """Return embeddings over their L2 norms: a tensor of a tensor, an array of an array, sparse of sparse ones.
+
+    It is computed in float32, and then of the dtype of the embeddings.
+    """
+    if is_sparse(embeddings):
+        rows, single = as_embeddings("embeddings", embeddings)
+        return cast(as_tensor(normalized(rows), sparse=True, single=single), embeddings)
+    unit = util.normalize_embeddings(dense(embeddings))
+    return cast(tensor(unit) if is_tensor(embeddings) else unit, embeddings)
+
+
+def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
+    """Return the first `truncate_dim` columns of an array or tensor, all of them for None."""
+    return util.truncate_embeddings(embeddings, truncate_dim)
+
+
+def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
+    """Return embeddings with 0 but for the `max_active_dims` numbers of the largest size in each row, as dense ones."""
+    if max_active_dims is None:
+        return embeddings
+    kept = _arguments.positive("max_active_dims", max_active_dims)
+    rows = _arguments.matrix("embeddings", dense(embeddings))
+    columns = np.argsort(-np.abs(rows), axis=1, kind="stable")[:, :kept]
+    selected = np.zeros_like(rows)
+    np.put_along_axis(selected, columns, np.take_along_axis(rows, columns, 1), 1)
+    single = as_embeddings("embeddings", embeddings)[1] if is_sparse(embeddings) else np.ndim(embeddings) == 1
+    return cast(tensor(selected[0] if single else selected), embeddings)
+
+
+def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]:
+    """Put the tensors in a dict on a device, in place; what is no tensor stays as it is."""
+    batch.update({key: value.to(target_device) for key, value in batch.items() if is_tensor(value)})
+    return batch
