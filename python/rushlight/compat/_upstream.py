@@ -251,19 +251,8 @@ class Upstream(Loaded[Core]):
 
 
 def with_pairs(inputs: Any) -> Any:
-    """Return texts with the pairs among them as tuples: lists of two, and the rows of an array `(n, 2)`.
-
-    A single text stays as it is.
-    """
-    if isinstance(inputs, str):
-        return inputs
-    if isinstance(inputs, np.ndarray) and inputs.ndim == 2:
-        inputs = inputs.tolist()
-    return [tuple(text) if _is_pair(text) else text for text in _arguments.batch("inputs", inputs)]
-
-
-def _is_pair(text: Any) -> bool:
-    return isinstance(text, list) and len(text) == 2 and all(isinstance(part, str) for part in text)
+    """Return the rows of an array `(n, 2)` as lists, which are pairs, and other inputs as they are."""
+    return inputs.tolist() if isinstance(inputs, np.ndarray) and inputs.ndim == 2 else inputs
 
 
 def _after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
