@@ -97,6 +97,8 @@ fn modules_that_change_places_are_saved_onto_themselves() {
     let want = before.encode(&["text"], &plain()).unwrap();
     before.save(folder.path()).unwrap();
     assert!(Model::from_dir(folder.path()).unwrap().encode(&["text"], &plain()).unwrap() == want);
+    // Now each lies where the other was loaded from.
+    assert!(matches!(before.save(folder.path()), Err(Error::InvalidConfig { .. })));
 }
 
 /// Copies a Dense module, each weight times two.
@@ -408,6 +410,8 @@ fn a_folder_that_has_changed_since_is_not_saved_from() {
         fs::write(path, bytes).unwrap();
     });
     refused(&|from| fs::remove_dir_all(from).unwrap());
+    refused(&|from| edit(from.join("1_Pooling/config.json"), |pooling| pooling["include_prompt"] = json!(false)));
+    refused(&|from| fs::write(from.join("model.safetensors.index.json"), "{}").unwrap());
 
     // The projection isn't among the transformer's weights any more.
     let stanford = stanford(|_| {});
@@ -430,6 +434,17 @@ fn a_model_is_saved_onto_itself_again_and_again() {
         assert_eq!(Model::from_dir(own.path()).unwrap().max_seq_length(), Some(length));
     }
     assert_eq!(fs::metadata(own.path().join("model.safetensors")).unwrap().modified().unwrap(), weights);
+
+    for case in ["legacy-bert-mean-normalize", "modernbert-mean"] {
+        let own = folder();
+        copy(&tiny(case).model, own.path());
+        let mut model = Model::from_dir(own.path()).unwrap();
+        for length in [20, 10, 5] {
+            model.set_max_seq_length(length).unwrap();
+            model.save(own.path()).unwrap();
+            assert_eq!(Model::from_dir(own.path()).unwrap().max_seq_length(), Some(length), "{case}");
+        }
+    }
 
     let own = folder();
     copy(&data().join("rerank/rerank-bert/model"), own.path());

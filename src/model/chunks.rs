@@ -67,14 +67,14 @@ impl Model {
         let (mut first, mut next) = (0, 0);
         while next < parted.places.len() {
             checkpoint()?;
-            let (chunk, end) = parted.next_chunk(first, next, &fits)?;
+            let (start, chunk, end) = parted.next_chunk(first, next, &fits)?;
             next = end;
             // White space makes no chunk.
             if !chunk.is_empty() && chunk.end > chunks.last().map_or(0, |last| last.end) {
                 chunks.push(chunk);
             }
             let back = next.saturating_sub(options.overlap);
-            first = (back.max(first + 1)..next).find(|i| parted.begins_word(*i)).unwrap_or(next);
+            first = (back.max(start + 1)..next).find(|i| parted.begins_word(*i)).unwrap_or(next);
         }
         Ok(if chunks.is_empty() { whole() } else { chunks })
     }
@@ -90,25 +90,25 @@ struct Parted<'a> {
 
 impl Parted<'_> {
     /// The longest chunk that begins with the token `first`, or behind it where that leaves no room for another token or
-    /// for a word that would fit, and ends behind the token `next`; and the token behind it.
+    /// for a word that would fit, and ends behind the token `next`: where it begins, itself, and the token behind it.
     fn next_chunk(
         &self,
         first: usize,
         next: usize,
         fits: &dyn Fn(&Range<usize>) -> Result<bool>,
-    ) -> Result<(Range<usize>, usize)> {
+    ) -> Result<(usize, Range<usize>, usize)> {
         let mut cut = None;
         for start in (first..=next).filter(|i| *i == first || *i == next || self.begins_word(*i)) {
             let (chunk, end, fitting) = self.longest(start, next + 1, fits)?;
             if fitting && (end == self.places.len() || self.begins_word(end)) {
-                return Ok((chunk, end));
+                return Ok((start, chunk, end));
             }
             if cut.is_none() && (fitting || start == next) {
-                cut = Some((chunk, end));
+                cut = Some((start, chunk, end));
             }
         }
         // At least the last start has given one.
-        Ok(cut.unwrap_or_else(|| (self.between(next, next + 1), next + 1)))
+        Ok(cut.unwrap_or_else(|| (next, self.between(next, next + 1), next + 1)))
     }
 
     /// The longest chunk that begins with a token, ends at `least` or behind it, and fits; the token behind it; and whether
@@ -158,8 +158,9 @@ impl Parted<'_> {
     /// Whether there is white space between a token and the one before, or at the begin of it.
     fn begins_word(&self, i: usize) -> bool {
         let (before, here) = (&self.places[i - 1], &self.places[i]);
-        let apart = before.end < here.start;
+        // What a tokenizer leaves out between tokens may be other than white space.
+        let apart = self.text.get(before.end..here.start);
         let space = self.text[here.start..].chars().next().is_some_and(char::is_whitespace);
-        before.end <= here.start && (apart || space)
+        apart.is_some_and(|apart| space || apart.contains(char::is_whitespace))
     }
 }

@@ -1,5 +1,6 @@
 //! Whether a folder still holds what a model was loaded from: else nothing more may be read from it for that model.
 
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -23,9 +24,9 @@ pub(super) const TRANSFORMER_FILES: [&str; 10] = [
     "spiece.model",
 ];
 
-/// The files of a model's first module and all weights, as they were when they were read.
+/// The files that a model's modules were loaded from, as they were then.
 pub(super) struct Origin {
-    files: Mutex<Vec<(PathBuf, Option<Stamp>)>>,
+    files: Mutex<BTreeMap<PathBuf, Option<Stamp>>>,
 }
 
 /// What changes when a file does, or another takes its name.
@@ -63,40 +64,39 @@ impl Origin {
             Some(entries) => entries.iter().map(|entry| &*entry.folder).collect(),
             None => vec![folder],
         };
-        let beside = modules.first().into_iter().flat_map(|first| TRANSFORMER_FILES.map(|name| first.join(name)));
-        // Modules without weights have no such file.
-        let weights = modules
-            .iter()
-            .flat_map(|module| Weights::files(module).unwrap_or_default().into_iter().map(|name| module.join(name)));
-        let files = beside.chain(weights).map(|path| {
-            let stamp = Stamp::of(&path);
-            (path, stamp)
-        });
-        Self { files: Mutex::new(files.collect()) }
+        let first = modules.first().into_iter().flat_map(|first| TRANSFORMER_FILES.map(|name| first.join(name)));
+        let named = |module: &&Path| {
+            ["config.json"].into_iter().chain(Weights::NAMES).map(|name| module.join(name)).collect::<Vec<_>>()
+        };
+        // Modules without weights have no such file; others may have some by names of their own.
+        let shards = |module: &&Path| {
+            Weights::files(module).unwrap_or_default().iter().map(|name| module.join(name)).collect::<Vec<_>>()
+        };
+        let files = first.chain(modules.iter().flat_map(named)).chain(modules.iter().flat_map(shards));
+        let files: BTreeMap<_, _> = files.map(|path| (path.clone(), Stamp::of(&path))).collect();
+        Self { files: Mutex::new(files) }
     }
 
     /// # Errors
     /// [`Error::InvalidConfig`] with a file that has changed, come or gone.
     pub(super) fn check(&self) -> Result<()> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        match files.iter().find(|(path, stamp)| Stamp::of(path) != *stamp) {
-            Some((path, _)) => {
-                let problem = "must be as it was when the model was loaded from it, and has changed: load it again";
-                Err(Error::config(path, "(whole file)", problem))
+        for (path, stamp) in files.iter() {
+            let now = Stamp::of(path);
+            if now != *stamp {
+                let what = if now.is_none() { "is gone" } else { "has changed" };
+                let problem = format!("must be as it was when the model was loaded from it, but {what}: load it again");
+                return Err(Error::config(path, "(whole file)", problem));
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
-    /// Takes files beside the weights as they are now: written anew, they say the same of the model.
-    pub(super) fn take(&self, written: &[PathBuf]) {
-        let written: Vec<_> = written.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    /// Takes a module's files as they are now: written anew where they were, they say the same of the model.
+    pub(super) fn take(&self, module: &Path) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        for (path, stamp) in files.iter_mut() {
-            let beside = TRANSFORMER_FILES.iter().any(|name| path.ends_with(name));
-            if beside && path.canonicalize().is_ok_and(|path| written.contains(&path)) {
-                *stamp = Stamp::of(path);
-            }
+        for (path, stamp) in files.iter_mut().filter(|(path, _)| path.parent() == Some(module)) {
+            *stamp = Stamp::of(path);
         }
     }
 }

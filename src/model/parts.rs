@@ -43,6 +43,11 @@ impl Parts {
         transformer_folder(self.entries.as_deref(), &self.folder)
     }
 
+    /// Whether a late-interaction model's projection is among its transformer's weights: of a folder that lists no modules.
+    pub(super) fn has_projection(&self) -> bool {
+        self.kind == Kind::MultiVector && self.entries.is_none()
+    }
+
     /// The kind of the first module.
     pub(super) fn first(&self) -> ModuleKind {
         let listed = self.entries.as_deref().and_then(<[_]>::first);

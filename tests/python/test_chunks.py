@@ -37,7 +37,7 @@ def test_chunks_are_whole_parts_of_the_text(name: str, text: str, max_tokens: in
         assert part == text[start:end]
         assert model.count_tokens(part) <= max_tokens or len(part.split()) <= 1
     starts, ends = [start for _, start, _ in chunks], [end for _, _, end in chunks]
-    assert starts == sorted(starts)
+    assert starts == sorted(set(starts))
     assert ends == sorted(set(ends))
     # What lies between chunks is white space.
     between = [text[end:start] for end, start in zip([0, *ends], [*starts, len(text)], strict=True)]
@@ -113,7 +113,10 @@ def test_an_overlap_makes_no_chunk_too_long(text: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 @given(
-    words=st.lists(st.sampled_from(["aa", "http://x.y/z?q=1", "harbour", "b", "12,5", "a" * 30]), min_size=1),
+    words=st.lists(
+        st.sampled_from(["aa", "http://x.y/z?q=1", "don't", "b", "12,5", "a" * 30, "cre\u0301e\u0301s", "a\u200bb"]),
+        min_size=1,
+    ),
     max_tokens=st.integers(8, 30),
     overlap=st.integers(0, 5),
 )

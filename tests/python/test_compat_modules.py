@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from rushlight import compat
+from rushlight.compat import _refused
 from rushlight.exceptions import UnsupportedFeatureError
 
 # Where people import from, with what they import.
@@ -99,7 +100,7 @@ def test_modules_that_are_refused_say_why(path: str) -> None:
     for code in (f"import rushlight.compat.{path}", f"from rushlight.compat.{path} import anything"):
         with pytest.raises(UnsupportedFeatureError, match=rf"^rushlight\.compat\.\w+.*: .*{REFUSED[path]}"):
             exec(code)
-    with pytest.raises(ImportError):  # so that who asks whether it is there may do without
+    with pytest.raises(ModuleNotFoundError):  # so that who asks whether it is there may do without
         importlib.import_module(f"rushlight.compat.{path}")
     package, _, name = path.partition(".")
     if package in compat.__all__:
@@ -114,6 +115,21 @@ def test_what_is_unheard_of_is_missing_as_python_says() -> None:
         assert importlib.util.find_spec(f"rushlight.compat.{path}") is None
     with pytest.raises(ImportError, match="cannot import name 'unheard'"):
         from rushlight.compat.util import unheard  # noqa: F401
+
+
+def test_there_is_one_finder() -> None:
+    importlib.reload(compat)
+    assert sys.meta_path.count(_refused.RefusingFinder) == 1
+
+
+def test_names_that_are_refused_say_why_wherever_they_are() -> None:
+    for code in (
+        "from rushlight.compat.util.similarity import to_scipy_coo",
+        "from rushlight.compat.similarity_functions import to_scipy_coo",
+        "from rushlight.compat.SentenceTransformer import SentenceTransformerTrainer",
+    ):
+        with pytest.raises(UnsupportedFeatureError, match=r"^rushlight\.compat\..*: .*rushlight|: it is no part"):
+            exec(code)
 
 
 def test_modules_of_others_are_not_looked_at() -> None:

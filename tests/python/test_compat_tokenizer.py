@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import sys
 
 import numpy as np
@@ -90,8 +91,9 @@ def test_back_to_texts(model):
     assert tokenizer.decode(ids, clean_up_tokenization_spaces=None) == tokenizer.decode(ids)
     with pytest.raises(InvalidArgumentError, match=r"clean_up_tokenization_spaces: .*got False"):
         tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-    with pytest.raises(InvalidArgumentError, match="ids: must be token ids"):
-        tokenizer.decode([-1])
+    for wrong in ([-1], "ab", ["ab"], None):
+        with pytest.raises(InvalidArgumentError, match="ids: must be token ids"):
+            tokenizer.decode(wrong)
 
 
 def test_what_is_known_of_it(model):
@@ -102,7 +104,10 @@ def test_what_is_known_of_it(model):
     left = kind(FOLDERS[kind], processor_kwargs={"padding_side": "left"}).tokenizer
     assert left.padding_side == "left"
     assert left(TEXTS, padding=True).input_ids[1][0] == 0
-    assert copy.copy(left)(TEXTS, padding=True) == left(TEXTS, padding=True)
+    for other in (copy.copy(left), copy.deepcopy(left)):
+        assert other(TEXTS, padding=True) == left(TEXTS, padding=True)
+    with pytest.raises(UnsupportedFeatureError, match="pickle the model"):
+        pickle.dumps(left)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +124,7 @@ def test_what_is_known_of_it(model):
         ({"add_special_tokens": False, "text_pair": TEXTS}, InvalidArgumentError, "add_special_tokens: a pair"),
         ({"return_offsets_mapping": True}, InvalidArgumentError, "return_offsets_mapping: .*True"),
         ({"stride": 3}, InvalidArgumentError, "stride"),
+        ({"images": np.array([1, 2])}, InvalidArgumentError, "images"),
         ({"text_pair": ["a"]}, InvalidArgumentError, "text_pair: must be one for each of 3 texts, got 1"),
     ],
 )
@@ -147,6 +153,9 @@ def test_single_tokens(model):
     assert tokenizer.get_vocab()["[CLS]"] == 2
     with pytest.raises(InvalidArgumentError, match="ids: must be token ids"):
         tokenizer.convert_ids_to_tokens(-1)
+    for wrong in (None, 3):
+        with pytest.raises(InvalidArgumentError, match="tokens: must be a str"):
+            tokenizer.convert_tokens_to_ids(wrong)
     with pytest.raises(InvalidArgumentError, match="skip_special_tokens"):
         tokenizer.convert_ids_to_tokens(ids, skip_special_tokens=True)
 
@@ -229,5 +238,12 @@ def test_its_tokens_are_those_of_transformers(kind):
     assert ours.get_vocab() == other.get_vocab()
     assert len(ours) == len(other)
     parts = [f"{part}_token" for part in ("bos", "cls", "eos", "mask", "pad", "sep", "unk")]
-    for name in ("vocab_size", "padding_side", "is_fast", *parts, *(f"{part}_id" for part in parts)):
+    for name in (
+        "vocab_size",
+        "padding_side",
+        "is_fast",
+        "model_input_names",
+        *parts,
+        *(f"{part}_id" for part in parts),
+    ):
         assert getattr(ours, name) == getattr(other, name)

@@ -125,6 +125,8 @@ def test_a_row_that_was_asked_for_is_a_single_one():
     assert util.select_max_active_dims(sparse[0], 2).shape == (6,)
     assert util.select_max_active_dims(sparse[:1], 2).shape == (1, 6)
     assert util.pairwise_dot_score(util.normalize_embeddings(sparse[0]), sparse[0]).shape == ()
+    with pytest.raises(InvalidArgumentError, match="embeddings: sparse ones are not cut"):
+        util.truncate_embeddings(sparse, 2)
 
 
 @pytest.mark.usefixtures("no_torch")

@@ -102,6 +102,8 @@ def test_smaller_embeddings_are_theirs():
     assert torch.equal(
         util.select_max_active_dims([row.to_sparse() for row in t], 2), theirs.select_max_active_dims(t, 2)
     )
+    for sparse in (t.to_sparse(), t.to_sparse_csr()):
+        assert torch.allclose(util.euclidean_sim(sparse, t), util.euclidean_sim(t, t), atol=1e-5)
     assert torch.equal(util.truncate_embeddings(t, 2), t[:, :2])
     batch = {"ids": t, "name": "x"}
     assert util.batch_to_device(batch, "cpu") is batch

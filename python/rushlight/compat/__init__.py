@@ -62,7 +62,8 @@ sys.modules.update(
         f"{__name__}.sparse_encoder.SparseEncoder": sparse_encoder.model,
     }
 )
-sys.meta_path.append(RefusingFinder)
+if RefusingFinder not in sys.meta_path:
+    sys.meta_path.append(RefusingFinder)
 
 if not TYPE_CHECKING:  # so that type checkers still know what there is
     __getattr__ = refusing(__name__)

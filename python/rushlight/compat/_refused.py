@@ -54,7 +54,6 @@ _OF_MODELS = {
             "pop",
             "processor",
             "register_forward_hook",
-            "splade_pooling_chunk_size",
             "state_dict",
             "transformers_model",
             "_first_module",
@@ -79,8 +78,12 @@ _OF_MODELS = {
         _ADAPTERS,
     ),
     **dict.fromkeys(("push_to_hub", "save_to_hub"), _HUB),
+    "backend": _OTHER_ENGINES,
     "model_card_data_class": _CARDS,
-    "set_pooling_include_prompt": "it is what 1_Pooling/config.json says: set include_prompt there",
+    **dict.fromkeys(
+        ("set_pooling_include_prompt", "splade_pooling_chunk_size"),
+        "pooling is as the model's folder says, in bounded memory",
+    ),
 }
 
 _OF_TOKENIZERS = {
@@ -229,7 +232,7 @@ class _AbsentMemberError(UnsupportedFeatureError, AttributeError):
     """So that `hasattr` says no."""
 
 
-class _AbsentNameError(UnsupportedFeatureError, ImportError):
+class _AbsentNameError(UnsupportedFeatureError, ModuleNotFoundError):
     """So that who imports may have something else instead."""
 
 

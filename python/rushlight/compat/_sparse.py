@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 def is_sparse(embeddings: Any) -> bool:
     """Tell whether embeddings are sparse ones, or a list with a sparse one in it."""
     each = embeddings if isinstance(embeddings, (list, tuple)) else [embeddings]
-    return any(isinstance(one, SparseEmbeddings) or getattr(one, "is_sparse", False) for one in each)
+    return any(isinstance(one, SparseEmbeddings) or _is_sparse_tensor(one) for one in each)
+
+
+def _is_sparse_tensor(one: Any) -> bool:
+    return bool(getattr(one, "is_sparse", False) or getattr(one, "is_sparse_csr", False))
 
 
 def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
@@ -32,7 +36,7 @@ def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
         dense = _arguments.matrix(name, given)
         rows, columns = np.nonzero(dense)
         return _embeddings(rows, columns, dense[rows, columns], dense.shape), np.ndim(given) == 1
-    given = given.detach().cpu().coalesce()
+    given = given.detach().cpu().to_sparse_coo().coalesce()
     single = given.ndim == 1
     given = given.unsqueeze(0).coalesce() if single else given
     if given.ndim != 2:

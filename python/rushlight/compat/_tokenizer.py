@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -10,7 +10,12 @@ from rushlight import _arguments, _tokenizer
 from rushlight.compat._refused import refuse_of_tokenizer, refuse_setting
 from rushlight.compat._tensors import tensor, torch
 from rushlight.compat._tokens import Tokens
-from rushlight.exceptions import InvalidArgumentError, InvalidInputError, MissingDependencyError
+from rushlight.exceptions import (
+    InvalidArgumentError,
+    InvalidInputError,
+    MissingDependencyError,
+    UnsupportedFeatureError,
+)
 
 if TYPE_CHECKING:
     from rushlight import _core
@@ -45,6 +50,12 @@ class Tokenizer(_tokenizer.Tokenizer):
     def model_max_length(self) -> int:
         """How many tokens the model takes: its `max_seq_length`, which can be set; int(1e30) where it has no limit."""
         return self._core.max_seq_length or int(1e30)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """What the model is given of tokens, by name."""
+        types = ["token_type_ids"] if self._current.has_token_type_ids else []
+        return ["input_ids", *types, "attention_mask"]
 
     @property
     def padding_side(self) -> str:
@@ -156,8 +167,7 @@ class Tokenizer(_tokenizer.Tokenizer):
         ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
         if hasattr(ids, "__index__"):
             ids = [ids]
-        ids = list(ids)
-        if ids and not hasattr(ids[0], "__index__"):
+        if isinstance(ids, (list, tuple)) and ids and isinstance(ids[0], (list, tuple)):
             return [self.decode(each, skip_special_tokens) for each in ids]
         return super().decode(ids, skip_special_tokens=skip_special_tokens)
 
@@ -179,6 +189,8 @@ class Tokenizer(_tokenizer.Tokenizer):
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """Return the id of a token, or those of several; the id of `unk_token` where there is none."""
+        if not isinstance(tokens, (str, list, tuple)):
+            raise InvalidArgumentError(f"tokens: must be a str or a list of str, got {type(tokens).__name__}")
         if isinstance(tokens, str):
             token_id = self._current.token_to_id(tokens)
             return self.unk_token_id if token_id is None else token_id
@@ -207,6 +219,18 @@ class Tokenizer(_tokenizer.Tokenizer):
         token = dict(self._current.special_tokens()).get(part)
         return token if token is None or part == name else self._current.token_to_id(token)
 
+    def __copy__(self) -> Tokenizer:
+        """Return the tokenizer, which never changes."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
+        """Return the tokenizer, which never changes."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Raise UnsupportedFeatureError: a model is pickled with its tokenizer."""
+        raise UnsupportedFeatureError("Tokenizer: it is not pickled; pickle the model, whose tokenizer it is")
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Set nothing but what it is made of."""
         if not name.startswith("_"):
@@ -231,8 +255,8 @@ def _choice(name: str, value: Any, known: dict[Any, Any]) -> Any:
     return known[value]
 
 
-def _refuse_further(options: dict[str, Any], nothing: tuple[Any, ...] = (None, False)) -> None:
+def _refuse_further(options: dict[str, Any], nothing: tuple[Any, ...] = (None, False, 0)) -> None:
     """Refuse what transformers takes and rushlight doesn't, unless it asks for nothing."""
     for name, value in options.items():
-        if value not in nothing and name != "verbose":
+        if not any(value is each for each in nothing) and name != "verbose":
             raise InvalidArgumentError(f"{name}: rushlight's tokenizer doesn't take it, got {value!r}")

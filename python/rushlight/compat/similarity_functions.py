@@ -9,12 +9,16 @@ import numpy as np
 
 from rushlight import _arguments, _core, util
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
+from rushlight.compat._refused import refusing
 from rushlight.compat._sparse import as_embeddings, is_sparse, pairwise
 from rushlight.compat._tensors import dense, tensor
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+    __getattr__ = refusing(__name__)
 
 
 def cos_sim(a: Any, b: Any) -> Any:

@@ -60,8 +60,10 @@ impl Saved<'_> {
         staged.write_json("config_sentence_transformers.json", &settings(model, own).into())?;
         // Last, since it is what makes a folder a model.
         staged.write_json("modules.json", &modules.into())?;
-        let written = staged.publish()?;
-        models.iter().for_each(|model| model.parts.origin.take(&written));
+        let renewed = staged.publish()?;
+        for model in models {
+            renewed.iter().for_each(|module| model.parts.origin.take(module));
+        }
         Ok(())
     }
 }

@@ -18,6 +18,10 @@ use crate::weights::Weights;
 /// Writes a module of `model` into the folder `path`, with what was set since it was loaded.
 pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
     let parts = &model.parts;
+    // A part of the weights doesn't say the same.
+    if parts.layers.is_none() && !parts.has_projection() {
+        staged.renew(&entry.folder, path);
+    }
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
     let config = path.join("config.json");
     let on = if parts.kind == Kind::MultiVector { On::Tokens } else { On::Sentences };
@@ -50,7 +54,7 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
             staged.write_json(config, &pooling.to_json(parts.network.embedding_dimension()))
         }
         ModuleKind::MultiVectorMask => staged.write_json(config, &parts.late_interaction.mask_settings()),
-        ModuleKind::Dense if parts.entries.is_none() => {
+        ModuleKind::Dense if parts.has_projection() => {
             let mut settings = object([
                 ("in_features", model.hidden_size().into()),
                 ("out_features", parts.network.embedding_dimension().into()),
@@ -99,8 +103,7 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
 
 fn write_transformer(model: &Model, from: &Path, own: &Own, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
     let parts = &model.parts;
-    // Of a folder that lists no modules, it is among the transformer's weights.
-    let projection = parts.kind == Kind::MultiVector && parts.entries.is_none();
+    let projection = parts.has_projection();
     let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
     let filed = config.value.clone();
     parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;

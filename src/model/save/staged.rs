@@ -22,6 +22,8 @@ pub(super) struct Staged<'a> {
     written: Vec<PathBuf>,
     /// Files that are in their places already.
     kept: Vec<PathBuf>,
+    /// The model's own modules, each with its folder to be: where they are the same, it says the same of the model.
+    whole: Vec<(PathBuf, PathBuf)>,
 }
 
 impl<'a> Staged<'a> {
@@ -29,7 +31,7 @@ impl<'a> Staged<'a> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let unique = format!(".saving-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let (made, staging) = (!folder.exists(), folder.join(unique));
-        let staged = Self { folder, made, staging, written: Vec::new(), kept: Vec::new() };
+        let staged = Self { folder, made, staging, written: Vec::new(), kept: Vec::new(), whole: Vec::new() };
         std::fs::create_dir_all(&staged.staging).map_err(|error| Error::io(&staged.staging, error))?;
         Ok(staged)
     }
@@ -44,9 +46,19 @@ impl<'a> Staged<'a> {
         Ok(place)
     }
 
-    pub(super) fn copy(&mut self, from: &Path, path: &Path) -> Result<()> {
+    /// Whether a file or folder of the model's is where `path` of the folder is to be.
+    fn is_at(&self, from: &Path, path: &Path) -> bool {
         let there = self.folder.join(path).canonicalize();
-        if there.is_ok_and(|there| from.canonicalize().is_ok_and(|from| from == there)) {
+        there.is_ok_and(|there| from.canonicalize().is_ok_and(|from| from == there))
+    }
+
+    /// Notes that the model's own module, in its folder, is written as a whole to `path`.
+    pub(super) fn renew(&mut self, module: &Path, path: &Path) {
+        self.whole.push((module.to_path_buf(), path.to_path_buf()));
+    }
+
+    pub(super) fn copy(&mut self, from: &Path, path: &Path) -> Result<()> {
+        if self.is_at(from, path) {
             self.kept.push(path.to_path_buf());
             return Ok(());
         }
@@ -60,7 +72,8 @@ impl<'a> Staged<'a> {
     }
 
     /// Moves all files to their places, in the order in which they were written, and takes away what another model that
-    /// was there before has left and would be read in place of this one's. Gives the places.
+    /// was there before has left and would be read in place of this one's. Gives the folders
+    /// of the model's own modules that are written anew where they were.
     pub(super) fn publish(mut self) -> Result<Vec<PathBuf>> {
         let modules = self.written.iter().chain(&self.kept).filter_map(|path| path.parent());
         let names = || TRANSFORMER_FILES.iter().chain(&Weights::NAMES).chain(&LEFT);
@@ -78,7 +91,8 @@ impl<'a> Staged<'a> {
             std::fs::rename(self.staging.join(path), &place).map_err(|error| Error::io(place, error))?;
         }
         self.made = false;
-        Ok(self.written.iter().map(|path| self.folder.join(path)).collect())
+        let whole = std::mem::take(&mut self.whole);
+        Ok(whole.into_iter().filter(|(module, path)| self.is_at(module, path)).map(|(module, _)| module).collect())
     }
 }
 

@@ -10,6 +10,7 @@ from rushlight import Reranker, _arguments, _core
 from rushlight._reranker import ACTIVATIONS
 from rushlight.compat._calls import check_names, renamed
 from rushlight.compat._loading import loading
+from rushlight.compat._refused import refusing
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import Upstream, task_of
 from rushlight.exceptions import InvalidArgumentError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from rushlight._pool import Pool
 
 __all__ = ["CrossEncoder"]
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+    __getattr__ = refusing(__name__)
 
 
 class CrossEncoder(Upstream[_core.Reranker], Reranker):

@@ -8,6 +8,7 @@ from rushlight import MultiVectorModel, _arguments, _core, util
 from rushlight.compat._calls import called_like, check_names, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
+from rushlight.compat._refused import refusing
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import refuse_processing, task_of, with_pairs
 from rushlight.compat.similarity_functions import SimilarityFunction
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rushlight._pool import Pool
 
 __all__ = ["MultiVectorEncoder"]
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+    __getattr__ = refusing(__name__)
 
 
 class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):

@@ -10,6 +10,7 @@ from rushlight._quantized import PRECISIONS
 from rushlight.compat._calls import called_like, check_names, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
+from rushlight.compat._refused import refusing
 from rushlight.compat._tensors import name_of, torch
 from rushlight.compat._upstream import task_of, with_pairs
 from rushlight.compat.quantization import quantize_embeddings
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from rushlight._pool import Pool
 
 __all__ = ["SentenceTransformer"]
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+    __getattr__ = refusing(__name__)
 
 
 class SentenceTransformer(Compared[_core.Model], Model):

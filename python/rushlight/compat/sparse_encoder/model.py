@@ -10,6 +10,7 @@ from rushlight import SparseEmbeddings, SparseModel, _core
 from rushlight.compat._calls import called_like, check_names, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
+from rushlight.compat._refused import refusing
 from rushlight.compat._sparse import as_embeddings, as_tensor
 from rushlight.compat._upstream import refuse_processing, task_of, with_pairs
 from rushlight.exceptions import InvalidArgumentError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from rushlight._pool import Pool
 
 __all__ = ["SparseEncoder"]
+
+if not TYPE_CHECKING:  # so that type checkers still know what there is
+    __getattr__ = refusing(__name__)
 
 
 class SparseEncoder(Compared[_core.SparseModel], SparseModel):

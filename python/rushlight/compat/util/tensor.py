@@ -10,6 +10,7 @@ from rushlight import _arguments, util
 from rushlight.compat._refused import refusing
 from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse, normalized
 from rushlight.compat._tensors import cast, dense, is_tensor, tensor
+from rushlight.exceptions import InvalidArgumentError
 
 __all__ = [
     "batch_to_device",
@@ -35,7 +36,17 @@ def normalize_embeddings(embeddings: Any) -> Any:
 
 
 def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
-    """Return the first `truncate_dim` columns of an array or tensor, all of them for None."""
+    """Return the first `truncate_dim` columns of an array or tensor, all of them for None.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where embeddings are sparse: their columns are a vocabulary's, of which no part comes first.
+    """
+    if is_sparse(embeddings):
+        raise InvalidArgumentError(
+            "embeddings: sparse ones are not cut; select_max_active_dims keeps the largest numbers"
+        )
     return util.truncate_embeddings(embeddings, truncate_dim)
 
 
