@@ -80,12 +80,13 @@ families: ## Write README's table of families from what the tests measure
 lint: lint-rust lint-python lint-stubs lint-workflows check-version ## All checks that run no tests
 
 .PHONY: lint-rust
-lint-rust: $(TOOLS) ## rustfmt and clippy
+lint-rust: $(TOOLS) ## rustfmt, clippy and rustdoc
 	@cargo fmt --version >/dev/null && cargo clippy --version >/dev/null || rustup component add clippy rustfmt
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features python,bench -- -D warnings
 	cargo clippy --locked --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 .PHONY: lint-python
 lint-python: $(TOOLS) ## ruff and mypy

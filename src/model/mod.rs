@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use self::parts::Parts;
 use self::place::Place;
-use crate::config::{Kind, LateInteraction, ModuleEntry, Settings, object};
+use crate::config::{Kind, LateInteraction, ModuleEntry, Settings};
 use crate::device::{Device, Dtype};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
@@ -380,25 +380,5 @@ impl Model {
     /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
     pub fn similarity_pairwise(&self, a: &Embeddings, b: &Embeddings) -> Result<Vec<f32>> {
         similarity::pairwise(self.similarity, a.into(), b.into(), Run::watched_by(&Nobody)?)
-    }
-}
-
-/// Saving.
-impl Model {
-    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
-    ///
-    /// # Errors
-    /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
-    /// where the folder that the model was loaded from has changed since: its files are copied.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
-        let settings = object([
-            ("similarity_fn_name", self.similarity.to_string().into()),
-            ("truncate_dim", self.truncate_dim.into()),
-        ]);
-        let own = Own { settings, ..Own::default() };
-        let Some(other) = &self.other else { return Saved::Model(self).write(&own, folder.as_ref()) };
-        let (queries, documents) = (&*self.by_route(true), &*self.by_route(false));
-        let query_by_default = !other.of_queries;
-        Saved::Router { queries, documents, query_by_default }.write(&own, folder.as_ref())
     }
 }

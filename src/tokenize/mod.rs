@@ -1,6 +1,7 @@
 //! Text to ids, exactly as the reference: transformers' tokenizer classes over the tokenizers crate.
 //!
 //! - [`files`]: the JSON files, read with errors that name file and key.
+//! - [`load`]: a folder's tokenizer.
 //! - [`class`]: which tokenizer class a folder asks for; [`rebuild`]: what that class makes of tokenizer.json.
 //! - [`special`]: the special and added tokens, from up to four files.
 //! - [`layout`]: where special tokens go, and what is cut.
@@ -10,6 +11,7 @@ mod files;
 mod fill;
 mod guard;
 mod layout;
+mod load;
 mod rebuild;
 mod special;
 #[cfg(test)]
@@ -20,18 +22,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::Path;
 
-use serde_json::Value;
-use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::{AddedToken, ModelWrapper, NormalizerWrapper};
-use tokenizers::{PaddingDirection, PostProcessorWrapper, TruncationDirection};
+use tokenizers::AddedToken;
 
-use self::class::Class;
-use self::files::{Alone, Settings, TokenizerFile};
 use self::guard::caught;
 use self::layout::{Layouts, longest_first};
-use self::special::SpecialTokens;
 use crate::error::{Error, Result};
 
 pub(crate) use self::fill::Fill;
@@ -99,76 +94,6 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads the tokenizer of a transformer's folder. `model_type` is config.json's; `do_lower_case` is
-    /// sentence_bert_config.json's, and lowercases before all else.
-    pub(crate) fn load(folder: &Path, model_type: &str, do_lower_case: bool) -> Result<Self> {
-        let config = Settings::read(&folder.join("tokenizer_config.json"))?;
-        refuse_unknown_ways(&config)?;
-        let class = Class::of(folder, &config, model_type)?;
-        let file = TokenizerFile::read_any(folder, class.alone)?;
-        let special = SpecialTokens::collect(folder, &config, &file, class)?;
-        let padded_left = file.padding.as_ref().map(|padding| matches!(padding.direction, PaddingDirection::Left));
-        let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
-        let path = file.path.clone();
-
-        let mut inner = class.build(file, &config, &special)?;
-        special.register(&mut inner).map_err(|problem| Error::config(&path, "added_tokens", problem))?;
-        inner.set_encode_special_tokens(config.flag("split_special_tokens", false)?);
-        let layouts = class.layouts(&inner, &path, &config, &special)?;
-        inner.with_post_processor(None::<PostProcessorWrapper>);
-        if do_lower_case {
-            lowercase_first(&mut inner)?;
-        }
-        Ok(Self {
-            special_ids: special.ids(&inner),
-            token_type_ids: takes_token_type_ids(&config, class)?,
-            max_id: inner.get_vocab(true).into_values().max().unwrap_or(0).max(layouts.max_id()),
-            pad_id: special.get("pad_token").and_then(|token| inner.token_to_id(token)),
-            filler_id: ["mask_token", "eos_token"]
-                .iter()
-                .find_map(|key| special.get(key))
-                .and_then(|token| inner.token_to_id(token)),
-            pad_left: config.left("padding_side")?.or(padded_left).unwrap_or(class.pad_left),
-            cut_left: config.left("truncation_side")?.or(cut_left).unwrap_or(false),
-            model_max_length: model_max_length(&config)?,
-            limit: None,
-            cleans_up: config.flag("clean_up_tokenization_spaces", false)?
-                && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
-            word_end: class.word_end,
-            inner,
-            layouts,
-            promoted: Vec::new(),
-            special_tokens: special.by_part(),
-        })
-    }
-
-    /// Loads a tokenizer.json as it is, its truncation included, for models that take no special tokens.
-    pub(crate) fn load_as_filed(folder: &Path) -> Result<Self> {
-        let file = TokenizerFile::read_any(folder, Alone::None)?;
-        let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
-        let limit = file.truncation.as_ref().map(|cut| cut.max_length);
-        let (config, special) = (Settings::none(&file.path), SpecialTokens::none());
-        let mut inner = rebuild::as_filed(rebuild::Source { file, config: &config, special: &special })?;
-        inner.with_post_processor(None::<PostProcessorWrapper>);
-        Ok(Self {
-            special_ids: HashSet::new(),
-            token_type_ids: false,
-            max_id: inner.get_vocab(true).into_values().max().unwrap_or(0),
-            pad_id: None,
-            filler_id: None,
-            pad_left: false,
-            cut_left: cut_left.unwrap_or(false),
-            model_max_length: None,
-            limit,
-            cleans_up: false,
-            word_end: None,
-            inner,
-            layouts: Layouts::bare(),
-            promoted: Vec::new(),
-            special_tokens: Vec::new(),
-        })
-    }
-
     /// The same, with a limit of its own in place of tokenizer.json's.
     pub(crate) fn cut_to(self, limit: Option<usize>) -> Self {
         Self { limit, ..self }
@@ -358,53 +283,6 @@ impl Tokenizer {
     /// The limit in tokenizer_config.json; `None` where there is none, or a number so large that it says "none".
     pub fn model_max_length(&self) -> Option<usize> {
         self.model_max_length
-    }
-}
-
-/// Settings that change what is read, which nobody seems to use any more.
-fn refuse_unknown_ways(config: &Settings) -> Result<()> {
-    for key in ["fast_tokenizer_files", "init_inputs"] {
-        if config.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
-            return Err(config.error(key, "is not supported; must be absent or empty"));
-        }
-    }
-    Ok(())
-}
-
-/// Lowercases before all else, unless the tokenizer has a step that does just that.
-fn lowercase_first(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
-    let mut steps = match tokenizer.get_normalizer().cloned() {
-        Some(NormalizerWrapper::Sequence(steps)) => steps.into_iter().collect(),
-        Some(step) => vec![step],
-        None => Vec::new(),
-    };
-    if !steps.iter().any(|step| matches!(step, NormalizerWrapper::Lowercase(_))) {
-        steps.insert(0, Lowercase.into());
-        caught(|| tokenizer.with_normalizer(Some(Sequence::new(steps))).map(drop)).map_err(Error::Tokenizer)?;
-    }
-    Ok(())
-}
-
-fn takes_token_type_ids(config: &Settings, class: &Class) -> Result<bool> {
-    match config.get("model_input_names") {
-        None => Ok(class.token_type_ids),
-        Some(Value::Array(names)) => Ok(names.iter().any(|name| name == "token_type_ids")),
-        Some(other) => Err(config.mismatch("model_input_names", "a list", other)),
-    }
-}
-
-/// `model_max_length`, or `max_len` as it was once called.
-fn model_max_length(config: &Settings) -> Result<Option<usize>> {
-    /// From here on a number says "no limit": transformers writes 1e30.
-    const NO_LIMIT: f64 = 1e20;
-    let key = if config.get("model_max_length").is_some() { "model_max_length" } else { "max_len" };
-    match config.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) if number.as_f64().is_some_and(|number| number >= NO_LIMIT) => Ok(None),
-        Some(value) => match value.as_u64().filter(|&length| length > 0) {
-            Some(length) => Ok(usize::try_from(length).ok()),
-            None => Err(config.error(key, format!("must be a whole number of at least 1, not {value}"))),
-        },
     }
 }
 

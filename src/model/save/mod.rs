@@ -18,6 +18,27 @@ use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, object};
 use crate::error::Result;
 use crate::modules::pooling;
 
+/// Saving.
+impl Model {
+    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) with the file; a file that is partly written is never left under its name.
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) where the folder that the model was loaded from has changed
+    /// since: its files are copied.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let settings = object([
+            ("similarity_fn_name", self.similarity.to_string().into()),
+            ("truncate_dim", self.truncate_dim.into()),
+        ]);
+        let own = Own { settings, ..Own::default() };
+        let Some(other) = &self.other else { return Saved::Model(self).write(&own, folder.as_ref()) };
+        let (queries, documents) = (&*self.by_route(true), &*self.by_route(false));
+        let query_by_default = !other.of_queries;
+        Saved::Router { queries, documents, query_by_default }.write(&own, folder.as_ref())
+    }
+}
+
 /// What a kind of models says in the files of a folder that all kinds have.
 #[derive(Default)]
 pub(crate) struct Own {
