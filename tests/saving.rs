@@ -333,8 +333,17 @@ fn markers_of_queries_and_documents_stay_tokens() {
         fs::remove_file(folder.join("tokenizer.json")).unwrap();
         edit(folder.join("tokenizer_config.json"), |config| config["tokenizer_class"] = json!("BertTokenizer"));
     };
+    // A mapping gives names to tokens, and the older key lists none.
+    let with_names = |folder: &Path| {
+        with_a_vocabulary_alone(folder);
+        edit(folder.join("tokenizer_config.json"), |config| {
+            config["extra_special_tokens"] = json!({ "last_token": "[SEP]" });
+            config["additional_special_tokens"] = Value::Null;
+        });
+    };
     let texts = texts(&data().join("multi_vector/multivector-stanford-bert"));
-    for folder in [stanford(only_in_the_vocabulary), stanford(with_decoder), stanford(with_a_vocabulary_alone)] {
+    let vocabulary = stanford(only_in_the_vocabulary);
+    for folder in [vocabulary, stanford(with_decoder), stanford(with_a_vocabulary_alone), stanford(with_names)] {
         let model = MultiVectorModel::from_dir(folder.path()).unwrap();
         // [CLS], the marker, two words, [SEP]: it isn't parted.
         let expected = both(&model, &texts);

@@ -1,6 +1,6 @@
 //! Whether a folder still holds what a model was loaded from: else nothing more may be read from it for that model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -64,16 +64,21 @@ impl Origin {
             Some(entries) => entries.iter().map(|entry| &*entry.folder).collect(),
             None => vec![folder],
         };
-        let first = modules.first().into_iter().flat_map(|first| TRANSFORMER_FILES.map(|name| first.join(name)));
-        let named = |module: &&Path| {
-            ["config.json"].into_iter().chain(Weights::NAMES).map(|name| module.join(name)).collect::<Vec<_>>()
+        let mut paths = BTreeSet::new();
+        if let Some(first) = modules.first() {
+            paths.extend(TRANSFORMER_FILES.map(|name| first.join(name)));
+        }
+        for module in modules {
+            paths.insert(module.join("config.json"));
+            paths.extend(Weights::NAMES.map(|name| module.join(name)));
+            // Modules without weights have no such file; others may have some by names of their own.
+            paths.extend(Weights::files(module).unwrap_or_default().iter().map(|name| module.join(name)));
+        }
+        let stamped = |path: PathBuf| {
+            let stamp = Stamp::of(&path);
+            (path, stamp)
         };
-        // Modules without weights have no such file; others may have some by names of their own.
-        let shards = |module: &&Path| {
-            Weights::files(module).unwrap_or_default().iter().map(|name| module.join(name)).collect::<Vec<_>>()
-        };
-        let files = first.chain(modules.iter().flat_map(named)).chain(modules.iter().flat_map(shards));
-        let files: BTreeMap<_, _> = files.map(|path| (path.clone(), Stamp::of(&path))).collect();
+        let files = paths.into_iter().map(stamped).collect();
         Self { files: Mutex::new(files) }
     }
 

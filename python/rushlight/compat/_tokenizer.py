@@ -177,7 +177,8 @@ class Tokenizer(_tokenizer.Tokenizer):
 
     def tokenize(self, text: str) -> list[str]:
         """Return the tokens of a text, without special ones around it."""
-        return [self.convert_ids_to_tokens(token_id) for token_id in self._plain(text, cut=False)]
+        tokens: list[str] = self.convert_ids_to_tokens(self._plain(text, cut=False))
+        return tokens
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Return the token of an id, or those of several; None where there is none."""

@@ -72,8 +72,8 @@ impl<'a> Staged<'a> {
     }
 
     /// Moves all files to their places, in the order in which they were written, and takes away what another model that
-    /// was there before has left and would be read in place of this one's. Gives the folders
-    /// of the model's own modules that are written anew where they were.
+    /// was there before has left and would be read in place of this one's. Gives the folders of the model's own modules that
+    /// are written anew where they were.
     pub(super) fn publish(mut self) -> Result<Vec<PathBuf>> {
         let modules = self.written.iter().chain(&self.kept).filter_map(|path| path.parent());
         let names = || TRANSFORMER_FILES.iter().chain(&Weights::NAMES).chain(&LEFT);

@@ -83,8 +83,12 @@ fn promote(id: u32, token: &str, config: &mut Map<String, Value>, tokenizer: &mu
         added.push(special);
         added.sort_by_key(|entry| entry["id"].as_u64());
     } else {
-        let key = if config.contains_key("extra_special_tokens") { "extra" } else { "additional" };
-        let listed = config.entry(format!("{key}_special_tokens")).or_insert_with(|| json!([]));
-        listed.as_array_mut().into_iter().for_each(|listed| listed.push(token.into()));
+        // The older key counts where the newer one lists nothing; a mapping gives names, and lists nothing either.
+        let newer = config.get("extra_special_tokens").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        let key = if newer { "extra_special_tokens" } else { "additional_special_tokens" };
+        match config.get_mut(key) {
+            Some(Value::Array(listed)) => listed.push(token.into()),
+            _ => drop(config.insert(key.to_owned(), json!([token]))),
+        }
     }
 }
