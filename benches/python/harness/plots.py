@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness import paths
+from harness import chart, paths
 from harness.contenders import OURS
 
 
@@ -40,6 +40,7 @@ def draw_all() -> None:
     contents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in paths.RESULTS.glob("*.json")}
     for name, content in sorted(contents.items()):
         if content["measurement"] == "throughput":
+            chart.draw(content)
             _bars(name, content)
             _roofline(f"roofline-{content['model']}", content, contents.get(f"single-{content['model']}"))
         elif content["measurement"] == "growth":
