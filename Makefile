@@ -73,7 +73,7 @@ soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for
 	$(PY) tests/soak.py tests/data/tiny/bert-mean-normalize/model --minutes $(or $(MINUTES),10)
 
 .PHONY: families
-families: ## Write README's table of families from what the tests measure
+families: ## Write the documentation's table of families from what the tests measure
 	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --test table
 
 .PHONY: lint

@@ -1,4 +1,4 @@
-//! README's table of families: what it says of errors is what is measured, and no family is left out.
+//! The documentation's table of families: it names every family, and bounds the errors that are measured.
 //!
 //! `make families` writes it anew.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 const BEGIN: &str = "<!-- the table of families: `make families` writes it -->\n";
 const END: &str = "<!-- its end -->\n";
-const HEAD: &str = "| `model_type` | models | modules | what differs | largest error |\n|---|---|---|---|---|\n";
+const HEAD: &str = "| `model_type` | example models | modules | architecture | largest error |\n|---|---|---|---|---|\n";
 
 #[derive(Deserialize)]
 struct Family {
@@ -28,6 +28,7 @@ struct Family {
 impl Family {
     fn row(&self, error: &str) -> String {
         let Self { family, models, modules, differs } = self;
+        let models = models.replace('*', r"\*"); // else Markdown reads two of them as emphasis
         format!("| `{family}` | {models} | {modules} | {differs} | {error} |\n")
     }
 }
@@ -66,8 +67,8 @@ fn bound(error: f64) -> String {
     steps.into_iter().find(enough).unwrap()
 }
 
-fn readme() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pages/supported.md")
 }
 
 fn families() -> Vec<Family> {
@@ -90,14 +91,14 @@ fn supported() -> Vec<String> {
 
 #[test]
 fn the_table_names_every_family_and_bounds_its_error() {
-    let (text, errors) = (fs::read_to_string(readme()).unwrap(), errors());
+    let (text, errors) = (fs::read_to_string(page()).unwrap(), errors());
     let names: Vec<_> = families().into_iter().map(|family| family.family).collect();
     assert_eq!(names, supported(), "tests/data/families.json");
     if std::env::var_os("RUSHLIGHT_WRITE_FAMILIES").is_some() {
         let rows: String = families().iter().map(|family| family.row(&bound(errors[&family.family]))).collect();
         let (before, rest) = text.split_once(BEGIN).unwrap();
         let (_, after) = rest.split_once(END).unwrap();
-        fs::write(readme(), [before, BEGIN, HEAD, &rows, END, after].concat()).unwrap();
+        fs::write(page(), [before, BEGIN, HEAD, &rows, END, after].concat()).unwrap();
         return;
     }
     let (_, rest) = text.split_once(BEGIN).unwrap();
