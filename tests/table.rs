@@ -15,7 +15,8 @@ use serde::Deserialize;
 
 const BEGIN: &str = "<!-- the table of families: `make families` writes it -->\n";
 const END: &str = "<!-- its end -->\n";
-const HEAD: &str = "| `model_type` | example models | modules | architecture | largest error |\n|---|---|---|---|---|\n";
+const HEAD: &str =
+    "| `model_type` | example models | modules | architecture | largest error |\n|---|---|---|---|---|\n";
 
 #[derive(Deserialize)]
 struct Family {
