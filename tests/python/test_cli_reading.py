@@ -42,12 +42,33 @@ def test_texts_of_jsonl(texts: list[str]) -> None:
     assert read("\n".join(json.dumps(text, ensure_ascii=False) for text in texts), "jsonl") == texts
 
 
-@given(TEXTS, st.sampled_from([("csv", ","), ("tsv", "\t")]))
-def test_texts_of_csv(texts: list[str], kind: tuple[str, str]) -> None:
+@given(TEXTS)
+def test_texts_of_csv(texts: list[str]) -> None:
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=kind[1], quoting=csv.QUOTE_ALL)
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL)
     writer.writerows([["id", "body"], *((i, text) for i, text in enumerate(texts))])
-    assert read(out.getvalue(), kind[0], "body") == texts
+    assert read(out.getvalue(), "csv", "body") == texts
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r"))), st.booleans())
+def test_texts_of_tsv(texts: list[str], windows: bool) -> None:
+    end = "\r\n" if windows else "\n"
+    lines = ["id\tbody", *(f"{i}\t{text}" for i, text in enumerate(texts))]
+    assert read(end.join([*lines, ""]), "tsv", "body") == texts
+    assert read(end.join(["body", *texts, ""]), "tsv", "body") == texts  # of one column, where an empty line is a text
+
+
+def test_quotes_of_a_tsv_are_characters() -> None:
+    texts = ['"Hello, said he', 'and she said "Hi"', 'last"', '"', '""', '5" screen', '"all" of it', "a,b", "a\rb"]
+    assert read("id\ttext\n" + "".join(f"{i}\t{text}\n" for i, text in enumerate(texts)), "tsv") == texts
+
+
+def test_blank_lines_of_tables() -> None:
+    assert read("\nid,text\n\n1,a\n\n", "csv") == ["a"]
+    assert read('\ntext\n\na\n""\n', "csv") == ["a", ""]
+    assert read("\nid\ttext\n\n1\ta\n\n", "tsv") == ["a"]
+    assert read("id\ttext\n1\t\n", "tsv") == [""]
+    assert read("", "csv") == read("", "tsv") == read("text\n", "csv") == read("text\n", "tsv") == []
 
 
 def test_a_long_text_of_csv() -> None:
@@ -73,7 +94,21 @@ def test_a_long_text_of_csv() -> None:
         ("csv", "text,id\na,b,1\n", "in:2: must have 2 columns, as the first line, got 3"),
         ("csv", "text,text\na,b\n", "in:1: a column's name comes twice: 'text', 'text'"),
         ("csv", 'text\n"a\n', "in:2: must be csv: unexpected end of data"),
-        ("tsv", 'text\n"a"b\n', "in:2: must be tsv: "),
+        (
+            "csv",
+            'id,text\n1,a\n2,"b\n3,c\n4,d\n',
+            "in:3: must be csv: unexpected end of data (this row goes on to line 5)",
+        ),
+        ("csv", 'text\na\n"b\n"c"\n', "in:3: must be csv: ',' expected after '\"' (this row goes on to line 4)"),
+        ("csv", 'id,text\n1,"a\nb\nc"\n2\n', "in:5: must have 2 columns"),
+        ("csv", 'id,text\n"1\n2\n3"\n', "in:2: must have 2 columns"),
+        ("csv", 'id,text\n""\n', "in:2: must have 2 columns, as the first line, got 1"),
+        ("csv", 'id,body\n1,"a\nb"\n', "in:2: no field 'text'"),
+        ("tsv", "id\ttext\n1\ta\tb\n", "in:2: must have 2 columns, as the first line, got 3"),
+        ("tsv", "id\ttext\n1\ta\n2\n", "in:3: must have 2 columns, as the first line, got 1"),
+        ("tsv", "text\ttext\n", "in:1: a column's name comes twice: 'text', 'text'"),
+        ("tsv", b"text\n\xff\n", "in:2: must be UTF-8"),
+        ("tsv", "id\tbody\n1\ta\n", "in:2: no field 'text'; there are 'id', 'body'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(kind: str, data: bytes | str, message: str) -> None:

@@ -72,7 +72,10 @@ class Source:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what texts are read as."""
     parser.add_argument(
-        "--format", choices=KINDS, help="what texts are read from (default: by the file's ending, txt for stdin)"
+        "--format",
+        choices=KINDS,
+        help="what texts are read from (default: by the file's ending, txt for stdin); fields of a csv may be quoted, "
+        "those of a tsv never are",
     )
     parser.add_argument("--field", help='where the text stands in jsonl, csv, tsv and parquet (default: "text")')
 
@@ -132,24 +135,49 @@ def _jsonl(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, value
 
 
-def _separated(delimiter: str, source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row by the names of the first one; blank lines are left out."""
+def _csv(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row by the names of the first one; a quoted field may hold commas, quotes and line ends (RFC 4180)."""
     csv.field_size_limit((1 << 31) - 1)  # a text may be long
-    rows = csv.reader((line for _, line in _lines(source)), delimiter=delimiter, strict=True)
-    names: list[str] = []
-    try:
-        for row in rows:
-            place = f"{source.name}:{rows.line_num}"
-            if not names:
-                names = row
-                if len(set(names)) < len(names):
-                    raise InvalidInputError(f"{place}: a column's name comes twice: {', '.join(map(repr, names))}")
-            elif row and len(row) != len(names):
-                raise InvalidInputError(f"{place}: must have {len(names)} columns, as the first line, got {len(row)}")
-            elif row:
-                yield place, dict(zip(names, row, strict=True))
-    except csv.Error as error:
-        raise InvalidInputError(f"{source.name}:{rows.line_num}: must be {source.kind}: {error}") from error
+    rows = csv.reader((line for _, line in _lines(source)), strict=True)
+
+    def numbered() -> Iterator[tuple[int, list[str]]]:
+        while True:
+            first = rows.line_num + 1
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                problem = f"{error} (this row goes on to line {rows.line_num})"
+                raise InvalidInputError(f"{source.name}:{first}: must be csv: {problem}") from error
+            if row is None:
+                return
+            yield first, row
+
+    return _by_names(source, numbered(), blank=[])
+
+
+def _tsv(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each line by the names of the first one; there is no quoting: a quote is an ordinary character."""
+    lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in _lines(source))
+    return _by_names(source, ((number, line.split("\t")) for number, line in lines), blank=[""])
+
+
+def _by_names(
+    source: Source, rows: Iterator[tuple[int, list[str]]], blank: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield rows, which come with the numbers of their first lines, by the names in the first row.
+
+    Blank lines are left out, but where they are an empty text: in a tsv of one column.
+    """
+    number, names = next((row for row in rows if row[1] != blank), (1, []))
+    if len(set(names)) < len(names):
+        named = ", ".join(map(repr, names))
+        raise InvalidInputError(f"{source.name}:{number}: a column's name comes twice: {named}")
+    for number, row in rows:
+        if len(row) == len(names):
+            yield f"{source.name}:{number}", dict(zip(names, row, strict=True))
+        elif row != blank:
+            problem = f"must have {len(names)} columns, as the first line, got {len(row)}"
+            raise InvalidInputError(f"{source.name}:{number}: {problem}")
 
 
 def _parquet(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -181,7 +209,7 @@ def _parquet_file(source: Source) -> Any:
 _READERS: dict[str, Callable[[Source], Iterator[tuple[str, dict[str, Any]]]]] = {
     "txt": _txt,
     "jsonl": _jsonl,
-    "csv": partial(_separated, ","),
-    "tsv": partial(_separated, "\t"),
+    "csv": _csv,
+    "tsv": _tsv,
     "parquet": _parquet,
 }
