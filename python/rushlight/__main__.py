@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _NOBODY_READS
     except (RushlightError, OSError) as error:
-        sys.stderr.write(f"rushlight: error: {_said(error)}\n")
+        streams.complain(f"rushlight: error: {_said(error)}")
         return 1
     return 0
 

@@ -6,7 +6,7 @@ import logging
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from rushlight import _arguments, _core, _source
+from rushlight import _arguments, _core, _progress, _source
 from rushlight._tokenizer import Tokenizer, padded
 from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError, InvalidInputError
 
@@ -286,7 +286,5 @@ def progress(
 
 @contextmanager
 def _bar(total: int, unit: str) -> Iterator[Callable[[int, int], object]]:
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc=f"{unit.capitalize()}s", unit=unit) as bar:
+    with _progress.bar(total=total, desc=f"{unit.capitalize()}s", unit=unit) as bar:
         yield lambda done, _total: bar.update(done - bar.n)

@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rushlight import _arguments, _core
+from rushlight import _arguments, _core, _progress
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -66,11 +66,8 @@ def _progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
         nonlocal bar
         if bar is None:
             logger.info("downloading %s", name)
-            # Imported where it is needed: most models are there.
-            from tqdm.auto import tqdm
-
-            bar = tqdm(
-                total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=not _someone_looks()
+            bar = _progress.bar(
+                shown=_someone_looks(), total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024
             )
         bar.total = total
         bar.update(done - bar.n)
@@ -85,5 +82,4 @@ def _progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
 def _someone_looks() -> bool:
     if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return False
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    return terminal or "ipykernel" in sys.modules or logger.isEnabledFor(logging.INFO)
+    return _progress.is_terminal(sys.stderr) or "ipykernel" in sys.modules or logger.isEnabledFor(logging.INFO)

@@ -8,8 +8,8 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rushlight import Model
-from rushlight._cli import options, streams
+from rushlight import Model, _progress
+from rushlight._cli import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,8 +157,8 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
     shown: bool | None = arguments.progress
     if shown is not None:
         return shown
-    comes = "output" in arguments and arguments.output is None and streams.is_terminal(sys.stdout)
-    return streams.is_terminal(sys.stderr) and not comes
+    comes = "output" in arguments and arguments.output is None and _progress.is_terminal(sys.stdout)
+    return _progress.is_terminal(sys.stderr) and not comes
 
 
 @contextmanager
@@ -167,10 +167,9 @@ def _bar(source: Source, *, shown: bool) -> Iterator[Callable[[int], object]]:
     if not shown:
         yield lambda _count: None
         return
-    from tqdm.auto import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    with tqdm(total=source.count(), desc="Texts", unit="text") as bar, logging_redirect_tqdm():
+    with _progress.bar(total=source.count(), desc="Texts", unit="text") as bar, logging_redirect_tqdm():
         yield bar.update
         bar.total = bar.n  # which was known within a few
         bar.refresh()

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rushlight._cli import streams
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,7 +17,9 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        """End with status 2 and a message, whether or not that can be written."""
+        streams.complain(f"{self.prog}: error: {message} (see {self.prog} --help)")
+        self.exit(2)
 
 
 def command(

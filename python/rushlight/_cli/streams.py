@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from rushlight.exceptions import InvalidInputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def stdin() -> BinaryIO:
     """Return the standard input."""
-    if sys.stdin is None:
-        raise InvalidInputError("stdin: is closed")
-    return sys.stdin.buffer
+    stream = _open(sys.stdin, "stdin")
+    if hasattr(stream, "buffer"):
+        return stream.buffer
+    return io.BytesIO(stream.read().encode(errors="surrogateescape"))
 
 
 def stdout() -> BinaryIO:
     """Return the standard output."""
-    if sys.stdout is None:
-        raise InvalidInputError("stdout: is closed")
-    return sys.stdout.buffer
+    stream = _open(sys.stdout, "stdout")
+    return stream.buffer if hasattr(stream, "buffer") else cast("BinaryIO", _Decoded(stream))
 
 
 def say(line: str) -> None:
@@ -29,19 +33,54 @@ def say(line: str) -> None:
     stdout().write(line.encode(errors="surrogateescape") + b"\n")
 
 
+def complain(line: str) -> None:
+    """Write a line to the standard error, where there is one."""
+    with suppress(AttributeError, OSError, ValueError):  # it is None, nobody reads it, or it is closed
+        sys.stderr.write(f"{line}\n")
+    _flush_stderr()
+
+
 def flush() -> None:
-    """Hand on what was written to the standard output."""
-    if sys.stdout is None:
+    """Flush both outputs; an error of the standard error is left out."""
+    _flush_stderr()
+    _flush(sys.stdout)
+
+
+def _flush_stderr() -> None:
+    with suppress(OSError):
+        _flush(sys.stderr)
+
+
+def _flush(stream: TextIO | None) -> None:
+    if stream is None or getattr(stream, "closed", False):
         return
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
         # What is left goes nowhere, so that Python does not try again, and complain, at its end.
         with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person looks at a standard stream."""
-    return stream is not None and stream.isatty()
+def _open(stream: TextIO | None, name: str) -> TextIO:
+    if stream is None or getattr(stream, "closed", False):
+        raise InvalidInputError(f"{name}: is closed")
+    return stream
+
+
+class _Decoded(io.RawIOBase):
+    """Writer of bytes into a stream that takes text alone, such as a notebook's or an `io.StringIO`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, data: Buffer) -> int:
+        """Write bytes, which are whole lines."""
+        written = bytes(data)
+        self._stream.write(written.decode(errors="surrogateescape"))
+        return len(written)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()

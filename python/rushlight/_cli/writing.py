@@ -209,7 +209,7 @@ def _is_read(place: Path, name: str) -> bool:
         return place.samefile(name)
     try:
         return os.path.samestat(os.fstat(sys.stdin.fileno()), place.stat())
-    except (OSError, ValueError):  # no file, but something that is read like one
+    except (AttributeError, OSError, ValueError):  # no file, but something that is read like one
         return False
 
 
