@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from rushlight import _arguments, _core, _progress, _source
 from rushlight._tokenizer import Tokenizer, padded
@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
+    from typing import TypeAlias
 
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    # Role of a text in a search.
+    Role: TypeAlias = Literal["query", "document"]
+
 logger = logging.getLogger("rushlight")
+
+# Names of the prompts of queries and of documents, the first that is not empty going before a text.
+_ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 # The classes of the extension module that compute; their constructors all take the same.
 Core = TypeVar("Core", _core.Model, _core.MultiVectorModel, _core.Reranker, _core.SparseModel)
@@ -117,12 +124,16 @@ class Loaded(Generic[Core]):
             return self._named_prompt("prompt_name", prompt_name)
         return _arguments.text("prompts", self._prompts.get(self._default_prompt_name or "", ""))
 
-    def _prompt_for(self, names: tuple[str, ...], prompt: str | None, prompt_name: str | None) -> str:
-        """Return the prompt that is given, or the first of those names that is not empty."""
-        if prompt is not None or prompt_name is not None:
-            return self._prompt(prompt, prompt_name)
-        known = (self._prompts.get(name) for name in names)
-        return _arguments.text("prompts", next((prompt for prompt in known if prompt), ""))
+    def _prompt_for(self, role: Role, prompt: str | None, prompt_name: str | None) -> str:
+        """Return the prompt that is given, or else that of the role."""
+        if prompt is None and prompt_name is None:
+            prompt_name = self._prompt_name_of(role)
+        return "" if prompt is None and prompt_name is None else self._prompt(prompt, prompt_name)
+
+    def _prompt_name_of(self, role: Role) -> str | None:
+        """Return the name of the prompt of queries, or of documents: one that isn't empty, if there is one."""
+        names = [name for name in _ROLES[role] if self._prompts.get(name) is not None]
+        return next((name for name in names if self._prompts[name]), names[0] if names else None)
 
     def _named_prompt(self, argument: str, name: str) -> str:
         try:

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rushlight._loaded import Role
     from rushlight._pool import Pool
 
 _PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
-# The prompts of what a text can be in a search.
-_ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 class Model(Assembling):
@@ -280,20 +279,19 @@ class Model(Assembling):
         model, prompt = self._in_role("document", options.pop("prompt", None), prompt_name)
         return model.encode(inputs, prompt=prompt, **options)
 
-    def _in_role(
-        self, role: Literal["query", "document"], prompt: str | None, prompt_name: str | None
-    ) -> tuple[Model, str]:
-        """Return the model that embeds queries, or documents, and the prompt that goes before them.
+    def _in_role(self, role: Role, prompt: str | None, prompt_name: str | None) -> tuple[Model, str]:
+        """Return the model that embeds queries, or documents, and the prompt that goes before them."""
+        chosen = self._prompt_for(role, prompt, prompt_name)
+        return self._routed(role), chosen
 
-        The model is this one, unless they go different ways.
-        """
-        chosen = self._prompt_for(_ROLES[role], prompt, prompt_name)
+    def _routed(self, role: Role) -> Model:
+        """Return the model that embeds queries, or documents: this one, unless they go different ways."""
         core = self._engine.route(role == "query")
         if core is None:
-            return self, chosen
+            return self
         routed = self.__copy__()
         routed._core = core
-        return routed, chosen
+        return routed
 
     # Settings
 

@@ -157,7 +157,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         InvalidArgumentError
             Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
         """
-        given = self._prompt_for(("query",), prompt, prompt_name)
+        given = self._prompt_for("query", prompt, prompt_name)
         return self._encode(
             inputs,
             True,
@@ -184,7 +184,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         The prompt is the first of "document", "passage" and "corpus" that is not empty, where neither `prompt` nor
         `prompt_name` is given.
         """
-        given = self._prompt_for(("document", "passage", "corpus"), prompt, prompt_name)
+        given = self._prompt_for("document", prompt, prompt_name)
         return self._encode(
             inputs,
             False,

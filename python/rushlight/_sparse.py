@@ -192,7 +192,7 @@ class SparseModel(Loaded[_core.SparseModel]):
 
         The prompt is "query" where neither `prompt` nor `prompt_name` is given.
         """
-        given = self._prompt_for(("query",), prompt, prompt_name)
+        given = self._prompt_for("query", prompt, prompt_name)
         return self._encode(
             inputs,
             True,
@@ -221,7 +221,7 @@ class SparseModel(Loaded[_core.SparseModel]):
         The prompt is the first of "document", "passage" and "corpus" that is not empty, where neither `prompt` nor
         `prompt_name` is given.
         """
-        given = self._prompt_for(("document", "passage", "corpus"), prompt, prompt_name)
+        given = self._prompt_for("document", prompt, prompt_name)
         return self._encode(
             inputs,
             False,

@@ -171,6 +171,12 @@ def test_late_interaction_counts_what_the_masks_let():
     )
     twice = util.maxsim([query, query], [document], a_mask=[[1, 0, 0]])
     assert twice.tolist() == [[pytest.approx(scores[0])]] * 2
+    assert util.maxsim(query, document, a_mask=np.array([[1, 0, 0]])).item() == pytest.approx(scores[0])
+    # Masks of shorter texts may be filled up to the longest one's width.
+    both = [query, query[:1]]
+    for masks in ([[1, 1, 1], [1]], [[1, 1, 1], [1, 0, 0]], np.array([[1, 1, 1], [1, 0, 0]])):
+        assert np.array_equal(util.maxsim(both, document, a_mask=masks), util.maxsim(both, document))
+        assert np.array_equal(util.maxsim(document, both, b_mask=masks), util.maxsim(document, both))
     assert util.maxsim(query, np.empty((0, 6))).item() == np.float32(-1e9)
 
 
@@ -180,6 +186,19 @@ def test_late_interaction_counts_what_the_masks_let():
         (lambda: util.maxsim(X, X, a_mask=[0.5] * len(X)), InvalidArgumentError, r"a_mask\[0\]: must be 0 or 1"),
         (lambda: util.maxsim(X, X, b_mask=[1]), InvalidArgumentError, r"b_mask\[0\]: must be 0 or 1"),
         (lambda: util.maxsim([X, X], X, a_mask=np.ones((3, 150))), InvalidArgumentError, "a_mask: must be one for"),
+        (lambda: util.maxsim(X, X, a_mask=np.ones(151)), InvalidArgumentError, r"a_mask\[0\]: must be of 150 tokens"),
+        (lambda: util.maxsim([X[:2], X[:5]], X, a_mask=np.zeros((2, 6))), InvalidArgumentError, "of 5 tokens.* got 6"),
+        (lambda: util.maxsim_pairwise(X, X, b_mask=[[1] * 151]), InvalidArgumentError, r"b_mask\[0\]: must be of 150"),
+        (
+            lambda: util.maxsim(X, [X[:2], X[:3]], b_mask=np.ones((2, 3))),
+            InvalidArgumentError,
+            r"\[0\]: .* 0 after the 2",
+        ),
+        (
+            lambda: util.mean_maxsim([X[:2], X[:3]], X, a_mask=[[1] * 3]),
+            InvalidArgumentError,
+            r"\[0\]: .* 0 after the 2",
+        ),
         (lambda: util.maxsim(X, X, chunk_elements=0), InvalidArgumentError, "chunk_elements"),
         (lambda: util.maxsim(X, X, device="cuda"), DeviceError, "'cuda'"),
         (lambda: util.maxsim(3, X), InvalidArgumentError, "a: must be a list of arrays"),

@@ -70,14 +70,16 @@ def check_names(model: object, method: Any, options: Mapping[str, Any]) -> None:
 
 
 def called_like(function: F, *, but: str | None = None) -> Callable[[Callable[..., Any]], F]:
-    """Let a method take arguments as `function` does, but for one; it is given all of them by name."""
+    """Let a method take arguments as `function` does, but for one; it is given all of them by name, defaults too."""
     signature = inspect.signature(function)
     signature = signature.replace(parameters=[p for p in signature.parameters.values() if p.name != but])
 
     def decorate(method: Callable[..., Any]) -> F:
         @functools.wraps(method)
         def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(self, *args, **kwargs).arguments
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
             given.pop("self")
             return method(self, **given.pop("kwargs", {}), **given)
 

@@ -34,7 +34,8 @@ def maxsim(
         The queries' and the documents' vectors: lists of `(tokens, d)`; `(n, tokens, d)`, where rows of zeros count as
         none; or `(tokens, d)`, which is a single one.
     a_mask, b_mask
-        Which tokens count: 0 or 1 for each, in the shape of the vectors without `d`.
+        Which tokens count: 0 or 1 for each, in the shape of the vectors without `d`; masks of shorter texts may be as
+        wide as the longest text, with zeros at their ends.
     chunk_elements
         At least 1. Nothing is held of the scores of tokens, so that it changes nothing.
     length_normalize
@@ -111,7 +112,7 @@ def token_vectors(name: str, embeddings: Any, mask: Any = None) -> list[NDArray[
     """Return the vectors of each text, without those that count for nothing."""
     dimensions = getattr(embeddings, "ndim", 0)
     if dimensions == 2:
-        embeddings, mask = [embeddings], None if mask is None else [mask]
+        embeddings, mask = [embeddings], [mask] if np.ndim(mask) == 1 else mask
     if not isinstance(embeddings, Iterable):
         raise InvalidArgumentError(f"{name}: must be a list of arrays (tokens, d), got {type(embeddings).__name__}")
     texts = [_arguments.matrix(f"{name}[{i}]", dense(rows)) for i, rows in enumerate(embeddings)]
@@ -122,11 +123,18 @@ def token_vectors(name: str, embeddings: Any, mask: Any = None) -> list[NDArray[
         masks *= len(texts)
     if len(masks) != len(texts):
         raise InvalidArgumentError(f"{name}_mask: must be one for each of {len(texts)} texts, got {len(masks)}")
-    return [_kept(f"{name}_mask[{i}]", rows, keep) for i, (rows, keep) in enumerate(zip(texts, masks, strict=True))]
+    longest = max(map(len, texts), default=0)
+    pairs = enumerate(zip(texts, masks, strict=True))
+    return [_kept(f"{name}_mask[{i}]", rows, keep, longest) for i, (rows, keep) in pairs]
 
 
-def _kept(name: str, rows: NDArray[np.float32], mask: NDArray[Any]) -> NDArray[np.float32]:
+def _kept(name: str, rows: NDArray[np.float32], mask: NDArray[Any], longest: int) -> NDArray[np.float32]:
+    """Return the rows that a mask keeps, which may go on with zeros to the length of the longest text."""
     if mask.ndim != 1 or len(mask) < len(rows) or not np.isin(mask, (0, 1)).all():
         raise InvalidArgumentError(f"{name}: must be 0 or 1 for each of {len(rows)} tokens, got {mask.tolist()}")
+    if len(mask) > longest:
+        raise InvalidArgumentError(f"{name}: must be of {longest} tokens, as the longest text, got {len(mask)}")
+    if mask[len(rows) :].any():
+        raise InvalidArgumentError(f"{name}: must be 0 after the {len(rows)} tokens of its text, got {mask.tolist()}")
     kept: NDArray[np.float32] = rows[mask[: len(rows)].astype(bool)]
     return kept

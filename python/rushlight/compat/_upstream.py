@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from rushlight._loaded import Role
+
+# Methods that `encode` and `predict` call in sentence-transformers, and never here.
+_HOOKS = "forward", "preprocess"
+
 
 class NoCard:
     """What evaluators of sentence-transformers tell their results, for a model card that isn't written."""
@@ -41,6 +47,34 @@ class Upstream(Loaded[Core]):
     training = False
     _padding_side: str | None = None
     model_card_data = NoCard()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a subclass that overrides what would never be called."""
+        super().__init_subclass__(**kwargs)
+        for name in _HOOKS:
+            if getattr(cls, name, None) is not getattr(Upstream, name, None):
+                raise UnsupportedFeatureError(
+                    f"{cls.__name__}.{name}: rushlight computes and never calls it; override encode or predict"
+                )
+
+    def _load(
+        self,
+        name: str | os.PathLike[str],
+        *,
+        prompts: Mapping[str, str | None] | None,
+        default_prompt_name: str | None,
+        **options: Any,
+    ) -> Path:
+        """Load the model; a prompt that is None is the one in its folder, and "" where that has none."""
+        if not isinstance(prompts, Mapping) or None not in prompts.values():
+            given = cast("Mapping[str, str] | None", prompts)
+            return super()._load(name, prompts=given, default_prompt_name=default_prompt_name, **options)
+        given = {key: prompt for key, prompt in prompts.items() if prompt is not None}
+        folder = super()._load(name, prompts=given, default_prompt_name=None, **options)
+        self.prompts = {**dict.fromkeys(prompts, ""), **self.prompts}
+        if default_prompt_name is not None:
+            self.default_prompt_name = default_prompt_name
+        return folder
 
     @property
     def device(self) -> Any:
@@ -260,15 +294,10 @@ def _after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
     return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
-def task_of(options: dict[str, Any]) -> str | None:
+def task_of(options: dict[str, Any]) -> Role | None:
     """Take `task` out of a call's further options, and what asks for nothing."""
-    task: str | None = options.pop("task", None)
+    task: Role | None = options.pop("task", None)
     _arguments.one_of("task", task, (None, "query", "document"))
-    refuse_processing(options)
-    return task
-
-
-def refuse_processing(options: dict[str, Any]) -> None:
-    """Take `processing_kwargs` out of a call's further options, if it asks for nothing."""
     if options.pop("processing_kwargs", None):
         raise InvalidArgumentError("processing_kwargs: rushlight tokenizes as the model's folder says")
+    return task

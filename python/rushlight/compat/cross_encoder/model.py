@@ -49,6 +49,8 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         Where an argument asks for what rushlight does not do; else as `rushlight.Reranker`.
     """
 
+    __module__ = "rushlight.compat._sentence_transformers"
+
     @renamed(
         "num_labels",
         "max_length",
@@ -61,6 +63,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         config_args="config_kwargs",
         cache_dir="cache_folder",
         default_activation_function="activation_fn",
+        classifier_dropout=None,
     )
     def __init__(
         self,

@@ -10,13 +10,13 @@ from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
 from rushlight.compat._refused import refusing
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import refuse_processing, task_of, with_pairs
+from rushlight.compat._upstream import task_of, with_pairs
 from rushlight.compat.similarity_functions import SimilarityFunction
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from rushlight._pool import Pool
 
@@ -43,6 +43,8 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     InvalidArgumentError
         Where an argument asks for what rushlight does not do; else as `rushlight.MultiVectorModel`.
     """
+
+    __module__ = "rushlight.compat._sentence_transformers"
 
     _similarities = ("maxsim", "meanmaxsim")
 
@@ -118,60 +120,34 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
             installed; for a single text its own.
         """
         kwargs["task"] = task
-        task = task_of(kwargs)
-        return self._converted(
-            super().encode_query if task == "query" else super().encode_document,
-            inputs,
-            prompt=self._prompt(prompt, prompt_name),
-            batch_size=batch_size,
-            show_progress_bar=show_progress_bar,
-            output_value=output_value,
-            convert_to_numpy=convert_to_numpy,
-            device=device,
-            normalize_embeddings=normalize_embeddings,
-            pool=pool,
-            chunk_size=chunk_size,
-            token_pooling=token_pooling,
-            **kwargs,
-        )
-
-    @called_like(encode, but="task")
-    def encode_query(self, inputs: Any, **options: Any) -> Any:
-        """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
-        return self._converted(super().encode_query, inputs, **options)
-
-    @called_like(encode, but="task")
-    def encode_document(self, inputs: Any, **options: Any) -> Any:
-        """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
-        return self._converted(super().encode_document, inputs, **options)
-
-    def _converted(
-        self,
-        encode: Callable[..., Any],
-        inputs: Any,
-        *,
-        output_value: str | None = "token_embeddings",
-        convert_to_numpy: bool = False,
-        device: Any = None,
-        normalize_embeddings: bool = False,
-        pool: Pool | None = None,
-        chunk_size: int | None = None,
-        token_pooling: None = None,
-        **options: Any,
-    ) -> Any:
-        """Return what `encode` gives in the form that is asked for."""
-        refuse_processing(options)
-        check_names(self, encode, options)
+        encode = super().encode_query if task_of(kwargs) == "query" else super().encode_document
+        check_names(self, encode, kwargs)
         _arguments.one_of("output_value", output_value, ("token_embeddings",))
         if token_pooling is not None:
             raise InvalidArgumentError("token_pooling: rushlight does not pool the vectors of tokens")
         self._check_workers(device, pool, chunk_size)
-        embeddings = encode(with_pairs(inputs), **options)
+        embeddings = encode(
+            with_pairs(inputs),
+            prompt=self._prompt(prompt, prompt_name),
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            **kwargs,
+        )
         if normalize_embeddings:
             single = self.is_singular_input(inputs)
             rows = [util.normalize_embeddings(row) for row in ([embeddings] if single else embeddings)]
             embeddings = rows[0] if single else rows
         return embeddings if convert_to_numpy else tensor(embeddings)
+
+    @called_like(encode, but="task")
+    def encode_query(self, **options: Any) -> Any:
+        """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
+        return self._encode_as("query", **options)
+
+    @called_like(encode, but="task")
+    def encode_document(self, **options: Any) -> Any:
+        """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
+        return self._encode_as("document", **options)
 
     def similarity(  # type: ignore[override]  # it has other names there
         self, embeddings1: Any, embeddings2: Any, **kwargs: Any

@@ -70,6 +70,8 @@ class SentenceTransformer(Compared[_core.Model], Model):
     (1, 384)
     """
 
+    __module__ = "rushlight.compat._sentence_transformers"
+
     @renamed(tokenizer_kwargs="processor_kwargs")
     def __init__(
         self,
@@ -155,8 +157,8 @@ class SentenceTransformer(Compared[_core.Model], Model):
             convert_to_numpy, convert_to_tensor, normalize_embeddings = torch() is None, False, False
             self._check_workers(device, pool, chunk_size)
             device = pool = chunk_size = None  # one gives the same as several
-        encode = {None: super().encode, "query": super().encode_query, "document": super().encode_document}[task]
-        result = encode(
+        result = Model.encode(
+            self if task is None else self._routed(task),
             with_pairs(inputs),
             prompt=self._prompt(prompt, prompt_name),
             batch_size=batch_size,
@@ -176,15 +178,15 @@ class SentenceTransformer(Compared[_core.Model], Model):
 
     @renamed(sentences="inputs")
     @called_like(encode)
-    def encode_query(self, inputs: Any, **options: Any) -> Any:
+    def encode_query(self, **options: Any) -> Any:
         """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
-        return super().encode_query(inputs, **options)
+        return self._encode_as("query", **options)
 
     @renamed(sentences="inputs")
     @called_like(encode)
-    def encode_document(self, inputs: Any, **options: Any) -> Any:
+    def encode_document(self, **options: Any) -> Any:
         """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
-        return super().encode_document(inputs, **options)
+        return self._encode_as("document", **options)
 
     def encode_multi_process(  # type: ignore[override]  # it has other names there
         self,

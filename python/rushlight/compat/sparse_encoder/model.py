@@ -12,12 +12,12 @@ from rushlight.compat._compared import Compared
 from rushlight.compat._loading import loading
 from rushlight.compat._refused import refusing
 from rushlight.compat._sparse import as_embeddings, as_tensor
-from rushlight.compat._upstream import refuse_processing, task_of, with_pairs
+from rushlight.compat._upstream import task_of, with_pairs
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from rushlight._pool import Pool
 
@@ -44,6 +44,8 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
     InvalidArgumentError
         Where an argument asks for what rushlight does not do; else as `rushlight.SparseModel`.
     """
+
+    __module__ = "rushlight.compat._sentence_transformers"
 
     _similarities = ("dot", "cosine", "euclidean", "manhattan")
 
@@ -92,6 +94,7 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
         )
         self._padding_side = (processor_kwargs or {}).get("padding_side")
 
+    @renamed(sentences="inputs")
     def encode(
         self,
         inputs: str | Iterable[str],
@@ -129,56 +132,34 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
             `SparseEmbeddings` stand for sparse tensors, and arrays for dense ones.
         """
         task = task_of(kwargs)
+        check_names(self, super().encode, kwargs)
+        _ = save_to_cpu  # results are there in any case
+        self._check_workers(device, pool, chunk_size)
         encode = {None: super().encode, "query": super().encode_query, "document": super().encode_document}[task]
-        return self._converted(
-            encode,
-            inputs,
+        embeddings = encode(
+            with_pairs(inputs),
             prompt=self._prompt(prompt, prompt_name),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
-            convert_to_tensor=convert_to_tensor,
-            convert_to_sparse_tensor=convert_to_sparse_tensor,
-            save_to_cpu=save_to_cpu,
-            device=device,
             max_active_dims=max_active_dims,
-            pool=pool,
-            chunk_size=chunk_size,
             **kwargs,
         )
-
-    @called_like(encode)
-    def encode_query(self, inputs: Any, **options: Any) -> Any:
-        """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
-        return self._converted(super().encode_query, inputs, **options)
-
-    @called_like(encode)
-    def encode_document(self, inputs: Any, **options: Any) -> Any:
-        """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
-        return self._converted(super().encode_document, inputs, **options)
-
-    def _converted(
-        self,
-        encode: Callable[..., SparseEmbeddings],
-        inputs: Any,
-        *,
-        convert_to_tensor: bool = True,
-        convert_to_sparse_tensor: bool = True,
-        save_to_cpu: bool = False,
-        device: Any = None,
-        pool: Pool | None = None,
-        chunk_size: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Return what `encode` gives in the form that is asked for."""
-        refuse_processing(options)
-        check_names(self, encode, options)
-        _ = save_to_cpu  # results are there in any case
-        self._check_workers(device, pool, chunk_size)
-        embeddings = encode(with_pairs(inputs), **options)
         single = self.is_singular_input(inputs)
         if convert_to_tensor or single:
             return as_tensor(embeddings, sparse=convert_to_sparse_tensor, single=single)
         return [as_tensor(row, sparse=convert_to_sparse_tensor, single=True) for row in embeddings]
+
+    @renamed(sentences="inputs")
+    @called_like(encode)
+    def encode_query(self, **options: Any) -> Any:
+        """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
+        return self._encode_as("query", **options)
+
+    @renamed(sentences="inputs")
+    @called_like(encode)
+    def encode_document(self, **options: Any) -> Any:
+        """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
+        return self._encode_as("document", **options)
 
     # Looking at embeddings
 
