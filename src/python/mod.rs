@@ -6,6 +6,7 @@ mod inputs;
 mod model;
 mod multi_vector;
 mod observer;
+mod paths;
 mod reranker;
 mod sparse;
 mod tokenizer;
@@ -22,6 +23,7 @@ use crate::process;
 use crate::source::{self, CacheLocation};
 use errors::IntoPython;
 use observer::compute;
+use paths::Folder;
 
 /// The extension module behind the package `rushlight`.
 #[pymodule]
@@ -77,7 +79,7 @@ enum Token {
 
 /// The folder that a name means, downloaded where it isn't in the cache; `progress` is told of bytes.
 #[pyfunction]
-fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py<PyAny>>) -> PyResult<PathBuf> {
+fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
     let options = LoadOptions {
         cache_folder: places.cache_folder,
         revision: places.revision,
@@ -91,6 +93,7 @@ fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py
         ..LoadOptions::default()
     };
     compute(py, progress, |observer| source::find(&name, &places.organization, &options, places.looked, observer))
+        .map(Folder)
 }
 
 /// How many threads compute at once, of all models together.

@@ -14,6 +14,7 @@ use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{Place, inputs, texts};
 use super::observer::{Watchers, compute, compute_watched};
+use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::device::Device;
 use crate::model::Ahead;
@@ -275,8 +276,8 @@ impl Model {
     }
 
     #[getter]
-    fn folder(&self) -> PathBuf {
-        self.get().folder().to_path_buf()
+    fn folder(&self) -> Folder {
+        Folder(self.get().folder().to_path_buf())
     }
 
     /// Whether its folder says which modules it has; else mean pooling is meant.

@@ -12,6 +12,7 @@ use super::arrays::{array, view};
 use super::errors::IntoPython;
 use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
+use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::multi_vector::{self, MultiVectorOptions, MultiVectorSimilarity};
 use crate::options::{LoadOptions, Truncation};
@@ -115,8 +116,8 @@ impl MultiVectorModel {
     }
 
     #[getter]
-    fn folder(&self) -> PathBuf {
-        self.get().folder().to_path_buf()
+    fn folder(&self) -> Folder {
+        Folder(self.get().folder().to_path_buf())
     }
 
     #[getter]

@@ -12,6 +12,7 @@ use super::arrays::array;
 use super::errors::IntoPython;
 use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
+use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::options::{LoadOptions, Truncation};
 use crate::similarity::{Run, Similarity};
@@ -125,8 +126,8 @@ impl SparseModel {
     }
 
     #[getter]
-    fn folder(&self) -> PathBuf {
-        self.get().folder().to_path_buf()
+    fn folder(&self) -> Folder {
+        Folder(self.get().folder().to_path_buf())
     }
 
     #[getter]

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -200,3 +201,20 @@ def test_results_are_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
     query, hit = done.stdout.decode().splitlines()
     assert query == "ü"
     assert hit.endswith("\tGrüße")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are no bytes there")
+def test_a_folder_is_found_whatever_the_locale_says(tmp_path: Path) -> None:
+    folder = tmp_path / "Modèle"
+    shutil.copytree(MODEL, folder)
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    code = """if True:
+        import pickle, sys
+        from rushlight import Model
+        model = pickle.loads(pickle.dumps(Model(sys.argv[1])))
+        model.save(sys.argv[1] + "-saved")
+        print(model.encode("a").tolist())
+    """
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True, env=environment)
+    assert json.loads(done.stdout) == Model(MODEL).encode("a").tolist()
+    assert np.array_equal(Model(f"{folder}-saved").encode("a"), Model(MODEL).encode("a"))
