@@ -15,7 +15,7 @@ use crate::config::{Expansion, Kind, Strategy, object, with_implied};
 use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
-use crate::model::{Call, Model, Own, Saved, find, opened};
+use crate::model::{Call, Model, Own, Saved, find, opened, whole};
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::reranker::{Ranked, ranked};
@@ -105,6 +105,10 @@ impl MultiVectorModel {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "is for models that give one vector a text"));
         }
+        whole(folder, |folder| Self::opened(folder, options))
+    }
+
+    fn opened(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
         let (folder, listed) = opened(folder)?;
         let entries = listed.map(|listed| with_implied(&folder, listed)).transpose()?;
         let (mut model, settings) = Model::of_modules(Kind::MultiVector, folder, entries, options)?;
@@ -272,7 +276,7 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
     /// where the folder that the model was loaded from has changed since: its files are copied.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let late = self.model.late_interaction();
         let query_length = match late.expansion {
             // It has a length of its own.
@@ -283,7 +287,7 @@ impl MultiVectorModel {
         transformer.insert("max_seq_length".to_owned(), self.model.default_max_seq_length().into());
         let settings = object([("similarity_fn_name", self.similarity.name().into())]);
         let own = Own { settings, transformer, ..Own::default() };
-        Saved::Model(&self.model).write(&own, folder.as_ref())
+        Saved::Model(&self.model).write(&own, path.as_ref())
     }
 }
 

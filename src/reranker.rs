@@ -14,7 +14,7 @@ use crate::config::{JsonFile, Kind, Settings, object};
 use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
-use crate::model::{Model, Own, Saved, find};
+use crate::model::{Model, Own, Saved, find, whole};
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::Observer;
 use crate::similarity::Matrix;
@@ -96,10 +96,12 @@ impl Reranker {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "is for embeddings: a reranker gives scores"));
         }
-        let (model, settings) = Model::of_kind(Kind::Reranker, folder.into(), options)?;
-        let default = if labels(&model) == 1 { ScoreActivation::Sigmoid } else { ScoreActivation::Identity };
-        let activation = configured(&model, &settings)?.unwrap_or(default);
-        Ok(Self { model, activation })
+        whole(folder, |folder| {
+            let (model, settings) = Model::of_kind(Kind::Reranker, folder, options)?;
+            let default = if labels(&model) == 1 { ScoreActivation::Sigmoid } else { ScoreActivation::Identity };
+            let activation = configured(&model, &settings)?.unwrap_or(default);
+            Ok(Self { model, activation })
+        })
     }
 }
 
@@ -276,7 +278,7 @@ impl Reranker {
     /// # Errors
     /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
     /// where the folder that the model was loaded from has changed since: its files are copied.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let activation = Value::from(self.activation.to_torch());
         let own = Own {
             settings: object([("activation_fn", activation.clone())]),
@@ -287,7 +289,7 @@ impl Reranker {
             ]),
             ..Own::default()
         };
-        Saved::Model(&self.model).write(&own, folder.as_ref())
+        Saved::Model(&self.model).write(&own, path.as_ref())
     }
 }
 

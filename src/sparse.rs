@@ -16,7 +16,7 @@ use crate::config::{Kind, Settings, object};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::heads::SparseRow;
-use crate::model::{Call, Model, OtherRoute, Own, Routed, Saved, find, opened};
+use crate::model::{Call, Model, OtherRoute, Own, Routed, Saved, find, opened, whole};
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
 use crate::schedule::{Nobody, Observer};
@@ -103,6 +103,10 @@ impl SparseModel {
             let problem = "is for dense embeddings: of sparse ones max_active_dims limits the weights";
             return Err(Error::argument("truncate_dim", problem));
         }
+        whole(folder, |folder| Self::opened(folder, options))
+    }
+
+    fn opened(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
         let (folder, entries) = opened(folder)?;
         let Routed { default, other } = Routed::of(entries)?;
         let Some(OtherRoute { entries, of_queries, folder: router }) = other else {
@@ -334,7 +338,7 @@ impl SparseModel {
     /// # Errors
     /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
     /// where the folder that the model was loaded from has changed since: its files are copied.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("max_active_dims", self.max_active_dims.into()),
@@ -346,7 +350,7 @@ impl SparseModel {
                 Saved::Router { queries, documents: &self.documents, query_by_default: self.query_by_default }
             }
         };
-        saved.write(&own, folder.as_ref())
+        saved.write(&own, path.as_ref())
     }
 }
 

@@ -122,12 +122,6 @@ fn many_threads_save_to_one_folder() {
     Model::from_dir(folder.path()).unwrap();
 }
 
-#[test]
-fn saving_where_it_cannot_be_is_an_error() {
-    let error = model("bert-mean-normalize").save(data().join("tiny/bert-mean-normalize/texts.json")).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error:?}");
-}
-
 /// Saves twice, the second time onto itself, while it is loaded from there.
 fn saved_twice<M>(model: &M, save: impl Fn(&M, &Path), load: impl Fn(&Path) -> M, check: impl Fn(&M)) {
     let folder = folder();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::parts::{opened, transformer_folder};
 use super::place::Place;
-use super::{Model, Parts, find};
+use super::{Model, Parts, find, whole};
 use crate::config::{Kind, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode, Settings};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
@@ -72,10 +72,12 @@ impl Model {
     /// # Errors
     /// As [`Model::from_backbone`].
     pub fn from_backbone_dir(folder: impl Into<PathBuf>, assembly: &Assembly, options: &LoadOptions) -> Result<Self> {
-        let (folder, listed) = opened(folder)?;
-        let entries = assembly.modules(&folder, listed.as_deref())?;
-        let parts =
-            Parts::load(Kind::Sentence, folder.clone(), Some(entries), assembly.num_hidden_layers, Place::of(options))?;
-        Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)
+        whole(folder, |folder| {
+            let (folder, listed) = opened(folder)?;
+            let entries = Some(assembly.modules(&folder, listed.as_deref())?);
+            let place = Place::of(options);
+            let parts = Parts::load(Kind::Sentence, folder.clone(), entries, assembly.num_hidden_layers, place)?;
+            Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)
+        })
     }
 }

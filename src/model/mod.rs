@@ -10,6 +10,7 @@ mod place;
 mod routes;
 mod save;
 mod stream;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(crate) use self::save::{Own, Saved};
 #[cfg(feature = "python")]
 pub(crate) use self::stream::Ahead;
 pub use self::stream::EncodeIter;
+pub(crate) use self::whole::whole;
 
 /// Models that were trained without the instruction in the mean, which their folders don't say: sentence-transformers knows
 /// them by these names, too.
@@ -112,7 +114,7 @@ impl Model {
     /// # Errors
     /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
-        Ok(Self::routed(folder.into(), options)?.0)
+        whole(folder, |folder| Ok(Self::routed(folder, options)?.0))
     }
 
     /// Loads a model of any kind as far as all kinds are alike, which is all but the network's head, and gives the settings

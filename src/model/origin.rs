@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::ModuleEntry;
 use crate::error::{Error, Result};
 use crate::weights::Weights;
@@ -31,30 +33,40 @@ pub(super) struct Origin {
 
 /// What changes when a file does, or another takes its name.
 #[derive(PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     size: u64,
     modified: Option<SystemTime>,
-    id: (u64, u64),
+    id: FileId,
 }
 
 impl Stamp {
     /// Of a file that may be absent.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = path.metadata().ok()?;
-        Some(Self { size: metadata.len(), modified: metadata.modified().ok(), id: id(&metadata) })
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        path.metadata().ok().map(|metadata| Self::from(&metadata))
     }
 }
 
-/// The device and the number of a file on it.
-#[cfg(unix)]
-fn id(metadata: &Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino())
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        Self { size: metadata.len(), modified: metadata.modified().ok(), id: FileId::of(metadata) }
+    }
 }
 
-#[cfg(not(unix))]
-fn id(_: &Metadata) -> (u64, u64) {
-    (0, 0)
+/// A device, and the number of a file on it; elsewhere than on Unix all are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self(metadata.dev(), metadata.ino())
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Metadata) -> Self {
+        Self(0, 0)
+    }
 }
 
 impl Origin {

@@ -59,11 +59,8 @@ pub(super) fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder:
     entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
 }
 
-/// A folder that must be there, by a path that stays right wherever the process goes, and what its `modules.json` lists,
-/// where there is one.
-pub(crate) fn opened(folder: impl Into<PathBuf>) -> Result<(PathBuf, Option<Vec<ModuleEntry>>)> {
-    let folder = folder.into();
-    let folder = std::path::absolute(&folder).unwrap_or(folder);
+/// A folder that must be there, and what its `modules.json` lists, where there is one.
+pub(crate) fn opened(folder: PathBuf) -> Result<(PathBuf, Option<Vec<ModuleEntry>>)> {
     if !folder.is_dir() {
         let looked = vec![format!("{}: no such folder", folder.display())];
         return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
@@ -107,7 +104,21 @@ fn model2vec_length(folder: &Path) -> Result<Option<usize>> {
 }
 
 impl Parts {
+    /// # Errors
+    /// What is wrong with the folder, or that its files have changed while they were read.
     pub(super) fn load(
+        kind: Kind,
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        layers: Option<usize>,
+        place: Place,
+    ) -> Result<Self> {
+        let parts = Self::read(kind, folder, entries, layers, place)?;
+        parts.origin.check()?;
+        Ok(parts)
+    }
+
+    fn read(
         kind: Kind,
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
@@ -241,6 +252,7 @@ impl Parts {
         }
         self.origin.check()?;
         let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, place)?;
+        self.origin.check()?;
         twin.first = Arc::downgrade(self);
         let twin = Arc::new(twin);
         twins.push(Arc::clone(&twin));

@@ -4,19 +4,35 @@
 //! The weights are those of the folder that the model was loaded from, and so are copied; the files that say how they are
 //! used are written anew, with the keys that old versions know, too.
 
+mod exchange;
+mod in_place;
 mod module;
 mod staged;
+mod sync;
+mod target;
 mod tokenizer;
+mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use self::staged::Staged;
+use self::target::Target;
+use self::work::Work;
 use super::Model;
 use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, object};
 use crate::error::Result;
 use crate::modules::pooling;
+
+pub(super) use self::in_place::{is_unsettled, try_settle};
+
+/// Name of the hidden folder in which a save works within a folder that can't be exchanged.
+const INSIDE: &str = ".saving";
+
+fn inside(folder: &Path) -> PathBuf {
+    folder.join(INSIDE)
+}
 
 /// Saving.
 impl Model {
@@ -26,16 +42,16 @@ impl Model {
     /// [`Error::Io`](crate::Error::Io) with the file; a file that is partly written is never left under its name.
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) where the folder that the model was loaded from has changed
     /// since: its files are copied.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("truncate_dim", self.truncate_dim.into()),
         ]);
         let own = Own { settings, ..Own::default() };
-        let Some(other) = &self.other else { return Saved::Model(self).write(&own, folder.as_ref()) };
+        let Some(other) = &self.other else { return Saved::Model(self).write(&own, path.as_ref()) };
         let (queries, documents) = (&*self.by_route(true), &*self.by_route(false));
         let query_by_default = !other.of_queries;
-        Saved::Router { queries, documents, query_by_default }.write(&own, folder.as_ref())
+        Saved::Router { queries, documents, query_by_default }.write(&own, path.as_ref())
     }
 }
 
@@ -62,14 +78,39 @@ pub(crate) enum Saved<'a> {
 }
 
 impl Saved<'_> {
-    /// Writes the folder, which is made where it is absent.
-    pub(crate) fn write(&self, own: &Own, folder: &Path) -> Result<()> {
-        let models = match *self {
-            Self::Model(model) => vec![model],
-            Self::Router { queries, documents, .. } => vec![queries, documents],
-        };
-        models.iter().try_for_each(|model| model.parts.origin.check())?;
-        let mut staged = Staged::below(folder)?;
+    /// Writes the folder, which is made where it is absent, and is exchanged as a whole where that is possible.
+    pub(crate) fn write(&self, own: &Own, path: &Path) -> Result<()> {
+        let target = Target::resolve(path)?;
+        if let Some(work) = target.enter_beside()?
+            && exchange::is_possible(&target, &work)
+        {
+            let staged = self.stage(own, &target, &work)?;
+            if exchange::publish(&staged, &target, &work)? {
+                self.take(&staged);
+                return Ok(());
+            }
+        }
+        let work = target.enter_inside()?;
+        let staged = self.stage(own, &target, &work)?;
+        in_place::publish(&staged, &target.folder, &work)?;
+        self.take(&staged);
+        Ok(())
+    }
+
+    /// Writes all files beside their places.
+    fn stage<'a>(&self, own: &Own, target: &'a Target, work: &Work) -> Result<Staged<'a>> {
+        let written = self.write_staged(own, target, work);
+        if written.is_err() {
+            // The first error counts, and the next save tries it again.
+            let _ = work.clear();
+        }
+        written
+    }
+
+    fn write_staged<'a>(&self, own: &Own, target: &'a Target, work: &Work) -> Result<Staged<'a>> {
+        let check = || self.models().try_for_each(|model| model.parts.origin.check());
+        check()?;
+        let mut staged = Staged::new(&target.folder, work.staging())?;
         let (model, modules) = match *self {
             Self::Model(model) => (model, write_listed(model, own, &mut staged)?),
             Self::Router { queries, documents, query_by_default } => {
@@ -79,13 +120,24 @@ impl Saved<'_> {
             }
         };
         staged.write_json("config_sentence_transformers.json", &settings(model, own).into())?;
-        // Last, since it is what makes a folder a model.
         staged.write_json("modules.json", &modules.into())?;
-        let renewed = staged.publish()?;
-        for model in models {
-            renewed.iter().for_each(|module| model.parts.origin.take(module));
-        }
-        Ok(())
+        // Its files were copied meanwhile.
+        check()?;
+        staged.sync()?;
+        Ok(staged)
+    }
+
+    fn models(&self) -> impl Iterator<Item = &Model> {
+        let (first, second) = match *self {
+            Self::Model(model) => (model, None),
+            Self::Router { queries, documents, .. } => (queries, Some(documents)),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    /// Takes the files that were written onto those that the models were loaded from.
+    fn take(&self, staged: &Staged<'_>) {
+        self.models().for_each(|model| staged.renewed().for_each(|module| model.parts.origin.take(module)));
     }
 }
 

@@ -198,5 +198,14 @@ fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
 
 /// Writes some of the weights.
 fn save_weights(from: &Path, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&str) -> bool) -> Result<()> {
-    Weights::open(from)?.save(&staged.place(&to.join(Weights::SAFETENSORS))?, kept)
+    let path = to.join(Weights::SAFETENSORS);
+    let place = staged.place(&path)?;
+    // Of a new file, as all others are: safetensors' own is for its owner alone.
+    let new = std::fs::File::create(&place).and_then(|file| file.metadata());
+    let permissions = new.map_err(|error| staged.failed(&path, error))?.permissions();
+    Weights::open(from)?.save(&place, kept).map_err(|error| match error {
+        Error::Io { source, .. } => staged.failed(&path, source),
+        other => other,
+    })?;
+    std::fs::set_permissions(&place, permissions).map_err(|error| staged.failed(&path, error))
 }

@@ -1,23 +1,22 @@
 //! Files on their way into a folder.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
 use super::super::origin::TRANSFORMER_FILES;
+use super::sync;
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
 /// What another model may have left, and would be read as this one's where it writes no such file itself.
 const LEFT: [&str; 2] = ["adapter_config.json", "processor_config.json"];
 
-/// Files on their way into a folder: written beside their places, so that nothing there changes before all are whole,
-/// and then renamed: whoever has mapped an old one keeps it whole, and the model itself may be loaded from there.
+/// Files on their way into a folder: written elsewhere, so that nothing there changes before all are whole. Whoever has
+/// mapped an old one keeps it whole, and the model itself may be loaded from there.
 pub(super) struct Staged<'a> {
     folder: &'a Path,
-    /// Whether it was made for this, and goes again if nothing comes of it.
-    made: bool,
     staging: PathBuf,
     written: Vec<PathBuf>,
     /// Files that are in their places already.
@@ -27,23 +26,25 @@ pub(super) struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    pub(super) fn below(folder: &'a Path) -> Result<Self> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let unique = format!(".saving-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let (made, staging) = (!folder.exists(), folder.join(unique));
-        let staged = Self { folder, made, staging, written: Vec::new(), kept: Vec::new(), whole: Vec::new() };
-        std::fs::create_dir_all(&staged.staging).map_err(|error| Error::io(&staged.staging, error))?;
-        Ok(staged)
+    /// For `folder`, below `staging`, which is made.
+    pub(super) fn new(folder: &'a Path, staging: PathBuf) -> Result<Self> {
+        std::fs::create_dir(&staging).map_err(|error| Error::io(folder, error))?;
+        Ok(Self { folder, staging, written: Vec::new(), kept: Vec::new(), whole: Vec::new() })
     }
 
     /// The place to write what is to become `path` of the folder.
     pub(super) fn place(&mut self, path: &Path) -> Result<PathBuf> {
         let place = self.staging.join(path);
         if let Some(parent) = place.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
+            std::fs::create_dir_all(parent).map_err(|error| self.failed(path, error))?;
         }
         self.written.push(path.to_path_buf());
         Ok(place)
+    }
+
+    /// An error while `path` of the folder is written: that it is written elsewhere first is nothing to a reader.
+    pub(super) fn failed(&self, path: &Path, error: std::io::Error) -> Error {
+        Error::io(self.folder.join(path), error)
     }
 
     /// Whether a file or folder of the model's is where `path` of the folder is to be.
@@ -63,45 +64,47 @@ impl<'a> Staged<'a> {
             return Ok(());
         }
         let place = self.place(path)?;
-        std::fs::copy(from, place).map(drop).map_err(|error| Error::io(from, error))
+        std::fs::copy(from, place).map(drop).map_err(|error| match File::open(from) {
+            Ok(_) => self.failed(path, error),
+            Err(_) => Error::io(from, error),
+        })
     }
 
     pub(super) fn write_json(&mut self, path: impl AsRef<Path>, value: &Value) -> Result<()> {
-        let place = self.place(path.as_ref())?;
-        std::fs::write(&place, format!("{value:#}\n")).map_err(|error| Error::io(place, error))
+        let path = path.as_ref();
+        let place = self.place(path)?;
+        std::fs::write(place, format!("{value:#}\n")).map_err(|error| self.failed(path, error))
     }
 
-    /// Moves all files to their places, in the order in which they were written, and takes away what another model that
-    /// was there before has left and would be read in place of this one's. Gives the folders of the model's own modules that
-    /// are written anew where they were.
-    pub(super) fn publish(mut self) -> Result<Vec<PathBuf>> {
+    /// What another model that was there before may have left, and would be read in place of this one's.
+    pub(super) fn removed(&self) -> impl Iterator<Item = PathBuf> {
         let modules = self.written.iter().chain(&self.kept).filter_map(|path| path.parent());
         let names = || TRANSFORMER_FILES.iter().chain(&Weights::NAMES).chain(&LEFT);
-        for path in modules.flat_map(|module| names().map(|name| module.join(name))) {
-            let place = self.folder.join(&path);
-            if place.exists() && !self.written.contains(&path) && !self.kept.contains(&path) {
-                std::fs::remove_file(&place).map_err(|error| Error::io(place, error))?;
-            }
+        let files = modules.flat_map(move |module| names().map(|name| module.join(name)));
+        files.filter(|path| !self.written.contains(path) && !self.kept.contains(path))
+    }
+
+    /// All that is in the folder no more, as it was, when the files are there.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = PathBuf> {
+        self.removed().chain(self.written.iter().cloned())
+    }
+
+    /// Writes all files through to the disk, when they are whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] too where a folder is in a file's place.
+    pub(super) fn sync(&self) -> Result<()> {
+        if let Some(path) = self.replaced().find(|path| self.folder.join(path).is_dir()) {
+            return Err(self.failed(&path, std::io::ErrorKind::IsADirectory.into()));
         }
         for path in &self.written {
-            let place = self.folder.join(path);
-            if let Some(parent) = place.parent() {
-                std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
-            }
-            std::fs::rename(self.staging.join(path), &place).map_err(|error| Error::io(place, error))?;
+            sync::file(&self.staging.join(path)).map_err(|error| self.failed(path, error))?;
         }
-        self.made = false;
-        let whole = std::mem::take(&mut self.whole);
-        Ok(whole.into_iter().filter(|(module, path)| self.is_at(module, path)).map(|(module, _)| module).collect())
+        Ok(())
     }
-}
 
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        // What can't be removed is of no consequence to the model.
-        let _ = std::fs::remove_dir_all(&self.staging);
-        if self.made {
-            let _ = std::fs::remove_dir(self.folder);
-        }
+    /// The folders of the model's own modules that are written anew where they were.
+    pub(super) fn renewed(&self) -> impl Iterator<Item = &Path> {
+        self.whole.iter().filter(|(module, path)| self.is_at(module, path)).map(|(module, _)| &**module)
     }
 }
