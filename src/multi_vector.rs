@@ -274,8 +274,7 @@ impl MultiVectorModel {
     /// settings.
     ///
     /// # Errors
-    /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
-    /// where the folder that the model was loaded from has changed since: its files are copied.
+    /// As [`Model::save`], which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let late = self.model.late_interaction();
         let query_length = match late.expansion {

@@ -276,8 +276,7 @@ impl Reranker {
     /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
     ///
     /// # Errors
-    /// [`Error::Io`] with the file; a file that is partly written is never left under its name. [`Error::InvalidConfig`]
-    /// where the folder that the model was loaded from has changed since: its files are copied.
+    /// As [`Model::save`], which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let activation = Value::from(self.activation.to_torch());
         let own = Own {

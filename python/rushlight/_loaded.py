@@ -205,6 +205,10 @@ class Loaded(Generic[Core]):
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load.
 
+        The folder changes in one step: it holds the old model or the new one, and whatever else is in it. A save waits
+        for another one to the same folder. Where a folder cannot be exchanged (a mount point, the working directory,
+        Windows), files are moved into it one by one; rushlight loads it only when all are there.
+
         Raises
         ------
         InferenceError
@@ -212,7 +216,7 @@ class Loaded(Generic[Core]):
         ModelFormatError
             Where the folder that the model was loaded from has changed since: its files are copied.
         InvalidArgumentError
-            Where a setting cannot be saved: an `activation_fn` that is no name.
+            Where `path` cannot be a folder, or a setting cannot be saved: an `activation_fn` that is no name.
         """
         folder, prompts = _arguments.path("path", path), _arguments.prompts(self._prompts)
         self._engine.save(folder, prompts, self._default_prompt_name, *self._saved())

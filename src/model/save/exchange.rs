@@ -104,7 +104,10 @@ pub(super) fn settle(target: &Target, work: &Work) -> Result<()> {
     if let Some(note) = note.filter(|note| file_id(&target.folder) == Some(note.folder)) {
         keep_late(&note, &work.staging(), &target.folder).map_err(failed)?;
     }
-    work.clear().map_err(failed)
+    if let Err(error) = work.clear() {
+        log::debug!("{}: the old folder isn't all removed: {error}", target.folder.display());
+    }
+    Ok(())
 }
 
 /// Moves the files that are in the old folder since the new one was prepared, unless the new folder has others by now.

@@ -38,8 +38,13 @@ fn inside(folder: &Path) -> PathBuf {
 impl Model {
     /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
     ///
+    /// The folder changes in one step, and what else is in it stays; a save waits for another one to the same folder. Where a
+    /// folder can't be exchanged (a mount point, the working directory, on Windows), files are moved into it one by one,
+    /// and this crate loads it when all are there.
+    ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) with the file; a file that is partly written is never left under its name.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a path that can't be a folder's;
+    /// [`Error::Io`](crate::Error::Io) where it can't be written;
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) where the folder that the model was loaded from has changed
     /// since: its files are copied.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
@@ -81,11 +86,13 @@ impl Saved<'_> {
     /// Writes the folder, which is made where it is absent, and is exchanged as a whole where that is possible.
     pub(crate) fn write(&self, own: &Own, path: &Path) -> Result<()> {
         let target = Target::resolve(path)?;
-        if let Some(work) = target.enter_beside()?
-            && exchange::is_possible(&target, &work)
+        // Held to the end, so that nobody exchanges a folder whose files are being moved.
+        let beside = target.enter_beside()?;
+        if let Some(work) = &beside
+            && exchange::is_possible(&target, work)
         {
-            let staged = self.stage(own, &target, &work)?;
-            if exchange::publish(&staged, &target, &work)? {
+            let staged = self.stage(own, &target, work)?;
+            if exchange::publish(&staged, &target, work)? {
                 self.take(&staged);
                 return Ok(());
             }

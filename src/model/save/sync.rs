@@ -4,19 +4,21 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+const UNABLE: [ErrorKind; 3] = [ErrorKind::InvalidInput, ErrorKind::Unsupported, ErrorKind::PermissionDenied];
+
 /// Writes a file's bytes through.
 pub(super) fn file(path: &Path) -> io::Result<()> {
     // Windows asks for a handle that may write.
     OpenOptions::new().read(true).write(cfg!(windows)).open(path)?.sync_all()
 }
 
-/// Writes a folder's names through, where the file system has that.
+/// Writes a folder's names through, where the file system has that and the folder may be read.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         return Ok(());
     }
     match file(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        Err(error) if UNABLE.contains(&error.kind()) => Ok(()),
         synced => synced,
     }
 }
