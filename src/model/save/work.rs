@@ -95,8 +95,6 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // Elsewhere, those who wait couldn't tell this file from the next one of its name.
-        #[cfg(unix)]
         let _ = std::fs::remove_file(self.path(LOCK)).and_then(|()| std::fs::remove_dir(&self.folder));
         // A child that was forked meanwhile holds it, too.
         let _ = self.lock.unlock();
