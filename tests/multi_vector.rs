@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Error, LoadOptions, Matrix, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer, Truncation,
-    process,
+    Error, LoadOptions, Matrix, Model, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer,
+    PredictOptions, Reranker, SparseModel, SparseOptions, Truncation, process,
 };
 use serde_json::{Value, json};
 
@@ -167,6 +167,128 @@ fn queries_may_have_a_least_length_or_none() {
     assert_eq!(rows(pylate(|config| config["do_query_expansion"] = json!(false)), "a"), 4);
     assert_eq!(rows(pylate(|config| config["do_query_expansion"] = json!(false)), &long), 32);
     assert_eq!(rows(pylate(|config| config["query_length"] = Value::Null), "a"), 32);
+}
+
+/// PyLate's folders of before sentence-transformers 5: nothing but PyLate's own keys tells them.
+#[test]
+fn a_folder_of_pylates_needs_no_model_type() {
+    let texts = ["what is a lamp?", "A lamp, is a light! yes.", "x"];
+    let embed = |folder: &Path| {
+        let model = MultiVectorModel::from_dir(folder).unwrap();
+        ["query", "document"].map(|kind| encode(&model, kind, &texts))
+    };
+    for name in ["multivector-pylate-bert", "multivector-pylate-attend"] {
+        let expected = embed(&case(name).join("model"));
+        assert!(expected[0].iter().all(|query| query.rows() == 32));
+        for absent in [&["skiplist_words"][..], &["do_query_expansion"], &["query_length"], &["prompts", "__version__"]]
+        {
+            let folder = changed(name, "config_sentence_transformers.json", |config| {
+                config.as_object_mut().unwrap().retain(|key, _| key != "model_type" && !absent.contains(&&**key));
+                config["similarity_fn_name"] = json!("cosine");
+            });
+            assert!(embed(folder.path()) == expected, "{name} without {absent:?}");
+        }
+        // Saved, it is of the present kind.
+        let folder = changed(name, "config_sentence_transformers.json", |config| {
+            config.as_object_mut().unwrap().remove("model_type");
+        });
+        let saved = tempfile::tempdir().unwrap();
+        MultiVectorModel::from_dir(folder.path()).unwrap().save(saved.path()).unwrap();
+        assert!(embed(saved.path()) == expected, "{name} saved");
+    }
+}
+
+/// What the transformer's own settings say wins, and PyLate's keys count in folders of the present kind, too.
+#[test]
+fn pylates_keys_fill_up_what_the_transformer_leaves_open() {
+    let rows = |name: &str, own: Value, whole: Value| {
+        let folder = changed(name, "sentence_bert_config.json", |config| {
+            config.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        });
+        let path = folder.path().join("config_sentence_transformers.json");
+        let mut config: Value = json(&path);
+        config.as_object_mut().unwrap().extend(whole.as_object().unwrap().clone());
+        fs::write(path, config.to_string()).unwrap();
+        encode(&MultiVectorModel::from_dir(folder.path()).unwrap(), "query", &["a"])[0].rows()
+    };
+    let pylate = "multivector-pylate-bert";
+    assert_eq!(rows(pylate, json!({ "query_expansion": null }), json!({})), 4);
+    assert_eq!(rows(pylate, json!({ "query_expansion": { "strategy": "min", "length": 9 } }), json!({})), 9);
+    assert_eq!(rows(pylate, json!({}), json!({ "query_expansion": { "strategy": "min", "length": 9 } })), 9);
+    assert_eq!(rows("multivector-native-bert", json!({ "query_expansion": null }), json!({ "query_length": 7 })), 4);
+}
+
+/// A folder that names no kind and has none of PyLate's keys: its projection is taken to each token, and normalized.
+#[test]
+fn a_projection_without_a_kind_is_of_tokens() {
+    let folder = changed("multivector-pylate-bert", "config_sentence_transformers.json", |config| *config = json!({}));
+    let model = MultiVectorModel::from_dir(folder.path()).unwrap();
+    for kind in ["query", "document"] {
+        let vectors = &encode(&model, kind, &["a lamp."])[0];
+        assert_eq!(vectors.rows(), model.tokenizer().encode_plain("a lamp.").unwrap().len() + 2, "{kind}");
+        for row in 0..vectors.rows() {
+            let norm: f32 = vectors.row(row).iter().map(|x| x * x).sum();
+            assert!((norm - 1.0).abs() < 1e-5, "{kind}: {norm}");
+        }
+    }
+    let native = case("multivector-native-bert").join("model");
+    let nameless = changed("multivector-native-bert", "config_sentence_transformers.json", |config| {
+        config.as_object_mut().unwrap().remove("model_type");
+    });
+    let [got, expected] = [nameless.path(), &native].map(|folder| {
+        let vectors = encode(&MultiVectorModel::from_dir(folder).unwrap(), "document", &["A lamp, is a light!"]);
+        vectors.into_iter().flat_map(Matrix::into_vec).collect::<Vec<_>>()
+    });
+    assert_eq!(got.len(), expected.len());
+    assert!(got.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+#[test]
+fn folders_of_other_kinds_are_refused_although_they_name_none() {
+    let nameless = |folder: &Path| {
+        let config = folder.join("config_sentence_transformers.json");
+        let mut settings: Value = json(&config);
+        settings.as_object_mut().unwrap().remove("model_type");
+        fs::write(config, settings.to_string()).unwrap();
+    };
+    let copied = |from: &Path| {
+        let folder = tempfile::tempdir().unwrap();
+        copy(from, folder.path());
+        nameless(folder.path());
+        folder
+    };
+    let sentences = ["bert-mean-normalize", "bert-cls-dense-normalize"].map(|name| copied(&tiny(name).model));
+    let others = ["sparse/splade-bert-max", "rerank/rerank-bert"];
+    let others = others.map(|name| copied(&common::data().join(name).join("model")));
+    let [splade, reranker] = &others;
+    for folder in sentences.iter().chain(&others) {
+        let error = MultiVectorModel::from_dir(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains("Transformer and Dense without Pooling"), "{error}");
+    }
+    let pylate = copied(&case("multivector-pylate-bert").join("model"));
+    let refused = [
+        Model::from_dir(pylate.path()).map(drop),
+        SparseModel::from_dir(pylate.path()).map(drop),
+        Reranker::from_dir(pylate.path()).map(drop),
+        Model::from_dir(splade.path()).map(drop),
+        Reranker::from_dir(splade.path()).map(drop),
+        Model::from_dir(reranker.path()).map(drop),
+        SparseModel::from_dir(reranker.path()).map(drop),
+        SparseModel::from_dir(sentences[0].path()).map(drop),
+        Reranker::from_dir(sentences[0].path()).map(drop),
+    ];
+    for (i, refused) in refused.into_iter().enumerate() {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, Error::InvalidConfig { .. } | Error::Unsupported { .. }), "{i}: {error}");
+    }
+    // Their own class takes them, and gives the same.
+    let given =
+        |folder: &Path| Reranker::from_dir(folder).unwrap().predict(&[("a", "b")], &PredictOptions::default()).unwrap();
+    assert_eq!(given(reranker.path()), given(&common::data().join("rerank/rerank-bert/model")));
+    let given =
+        |folder: &Path| SparseModel::from_dir(folder).unwrap().encode(&["a lamp"], &SparseOptions::default()).unwrap();
+    assert_eq!(given(splade.path()), given(&common::data().join("sparse/splade-bert-max/model")));
 }
 
 #[test]

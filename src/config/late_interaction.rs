@@ -57,16 +57,58 @@ fn punctuation() -> Vec<String> {
     PUNCTUATION.chars().map(String::from).collect()
 }
 
-/// Whether a folder with `modules.json` is in PyLate's layout.
-fn is_pylate(folder: &Path) -> Result<bool> {
-    let (settings, _) = Settings::read(folder, Kind::MultiVector)?;
-    Ok(settings.model_type.as_deref() == Some("ColBERT"))
+/// PyLate's keys in `config_sentence_transformers.json`: before sentence-transformers 5 they alone tell its folders.
+const PYLATE_KEYS: [&str; 9] = [
+    "query_length",
+    "document_length",
+    "query_expansion",
+    "do_query_expansion",
+    "attend_to_expansion_tokens",
+    "attend_to_mask_tokens",
+    "query_prefix",
+    "document_prefix",
+    "skiplist_words",
+];
+
+/// The modules that older folders don't list: words are skipped and vectors normalized.
+const IMPLIED: [ModuleKind; 2] = [ModuleKind::MultiVectorMask, ModuleKind::Normalize];
+
+/// What a folder with `modules.json` calls its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Native,
+    PyLate,
+    /// Nothing, which means a sentence embedding model whose projection is taken to each token.
+    Nothing,
 }
 
-/// A folder's modules, by those that it lists: PyLate's don't list that words are skipped and vectors normalized.
+impl Named {
+    fn read(folder: &Path) -> Result<Self> {
+        let (settings, _) = Settings::read(folder, Kind::MultiVector)?;
+        Ok(match settings.model_type.as_deref() {
+            Some("ColBERT") => Self::PyLate,
+            Some(_) => Self::Native,
+            None => Self::Nothing,
+        })
+    }
+}
+
+/// A folder's modules, by those that it lists: older folders imply some.
+///
+/// # Errors
+/// [`Error::Unsupported`] where nothing says that the folder is a late-interaction model's: its projection would be random.
 pub(crate) fn with_implied(folder: &Path, mut listed: Vec<ModuleEntry>) -> Result<Vec<ModuleEntry>> {
-    if is_pylate(folder)? {
-        for kind in [ModuleKind::MultiVectorMask, ModuleKind::Normalize] {
+    let named = Named::read(folder)?;
+    let lists = |kind| listed.iter().any(|entry| entry.kind == kind);
+    if named == Named::Nothing && (lists(ModuleKind::Pooling) || !lists(ModuleKind::Dense)) {
+        let what = format!("{}: for MultiVectorModel, modules", folder.join("modules.json").display());
+        let got: Vec<_> = listed.iter().map(|entry| entry.kind.name()).collect();
+        let supported =
+            "Transformer and Dense without Pooling, where config_sentence_transformers.json names no model_type";
+        return Err(Error::unsupported(what, got.join(", "), supported));
+    }
+    if named != Named::Native {
+        for kind in IMPLIED {
             listed.push(ModuleEntry::new(kind, folder.join(format!("{}_{}", listed.len(), kind.name()))));
         }
     }
@@ -78,8 +120,12 @@ impl LateInteraction {
     pub(crate) fn read(folder: &Path, transformer: &Path, entries: Option<&[ModuleEntry]>) -> Result<Self> {
         match entries {
             None => Self::of_stanford(folder),
-            Some(_) if is_pylate(folder)? => Self::of_pylate(folder),
-            Some(entries) => Self::native(transformer, entries),
+            Some(entries) => {
+                let named = Named::read(folder)?;
+                let implied = if named == Named::Native { 0 } else { IMPLIED.len() };
+                let listed = &entries[..entries.len().saturating_sub(implied)];
+                Self::native(transformer, listed)?.with_pylate_keys(folder, transformer, named)
+            }
         }
     }
 
@@ -125,8 +171,9 @@ impl LateInteraction {
         .checked()
     }
 
-    fn of_pylate(folder: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
+    /// Takes what PyLate says of the whole model, where the transformer's own settings don't say it.
+    fn with_pylate_keys(mut self, folder: &Path, transformer: &Path, named: Named) -> Result<Self> {
+        #[derive(Default, Deserialize)]
         struct Raw {
             #[serde(default)]
             query_prefix: Option<String>,
@@ -137,31 +184,54 @@ impl LateInteraction {
             #[serde(default)]
             document_length: Option<usize>,
             #[serde(default)]
+            query_expansion: Option<Expansion>,
+            #[serde(default)]
             attend_to_expansion_tokens: Option<bool>,
+            #[serde(default)]
+            attend_to_mask_tokens: Option<bool>,
             #[serde(default)]
             skiplist_words: Option<Vec<String>>,
             #[serde(default)]
             do_query_expansion: Option<bool>,
         }
-        let file = JsonFile::read(folder.join("config_sentence_transformers.json"), "it says how queries are read")?;
-        let raw: Raw = file.parse()?;
-        let expands = raw.do_query_expansion != Some(false);
-        Self {
-            expansion: expands.then(|| Expansion {
-                strategy: Strategy::Fixed,
-                attend: raw.attend_to_expansion_tokens.unwrap_or(false),
-                token: None,
-                length: raw.query_length.unwrap_or(QUERY_LENGTH),
-            }),
-            query_length: raw.query_length,
-            document_length: raw.document_length,
-            skiplist: raw.skiplist_words.unwrap_or_else(punctuation),
-            skips_in_documents: true,
-            prefixes: Some([raw.query_prefix, raw.document_prefix].map(Option::unwrap_or_default)),
-            file: file.path,
-            ..Self::default()
+        let says = |file: &Option<JsonFile>, key: &str| file.as_ref().is_some_and(|file| file.value.get(key).is_some());
+        let pylate = |file: &Option<JsonFile>| PYLATE_KEYS.iter().any(|key| says(file, key));
+        let file = JsonFile::read_if_there(folder.join("config_sentence_transformers.json"))?;
+        let own = transformer_file(transformer)?;
+        let raw = file.as_ref().map_or_else(|| Ok(Raw::default()), JsonFile::parse::<Raw>)?;
+        if !says(&own, "query_expansion") {
+            let expands = pylate(&file) && raw.do_query_expansion != Some(false);
+            self.expansion = match says(&file, "query_expansion") {
+                true => raw.query_expansion,
+                false => expands.then(|| Expansion {
+                    strategy: Strategy::Fixed,
+                    attend: raw.attend_to_expansion_tokens.or(raw.attend_to_mask_tokens).unwrap_or(false),
+                    token: None,
+                    length: raw.query_length.unwrap_or(QUERY_LENGTH),
+                }),
+            };
         }
-        .checked()
+        if !says(&own, "query_length") {
+            self.query_length = raw.query_length;
+        }
+        if !says(&own, "document_length") {
+            self.document_length = raw.document_length;
+        }
+        let marked = says(&file, "query_prefix") || says(&file, "document_prefix");
+        if marked {
+            self.prefixes = Some([raw.query_prefix, raw.document_prefix].map(Option::unwrap_or_default));
+        }
+        let words = match named {
+            Named::Native => Vec::new(),
+            Named::Nothing if !marked => raw.skiplist_words.unwrap_or_default(),
+            Named::Nothing | Named::PyLate => raw.skiplist_words.unwrap_or_else(punctuation),
+        };
+        self.skips_in_documents |= !words.is_empty();
+        self.skiplist.extend(words);
+        if pylate(&file) {
+            self.file = folder.join("config_sentence_transformers.json");
+        }
+        self.checked()
     }
 
     fn native(transformer: &Path, entries: &[ModuleEntry]) -> Result<Self> {
@@ -186,7 +256,7 @@ impl LateInteraction {
         for entry in entries.iter().filter(|entry| entry.kind == ModuleKind::MultiVectorMask) {
             all.read_mask(&entry.folder)?;
         }
-        all.checked()
+        Ok(all)
     }
 
     /// Reads the `config.json` of a MultiVectorMask module.
