@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -18,13 +19,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Fault:
-    """What happens instead of an answer, once: a status, or a body that ends or stalls too early."""
+    """What happens instead of an answer, once: a status, or a body that ends or stalls too early, or never ends."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     truncate: int | None = None
     stall: int | None = None
     replace: bytes | None = None
+    endless: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Hub:
         self.faults: dict[str, list[Fault]] = defaultdict(list)
         self.log: list[Request] = []
         self.delay = 0.0
+        # How bodies end: by a length, by a last chunk, or by closing the connection.
+        self.framing: Literal["length", "chunked", "close"] = "length"
+        # Whether etags are no hashes, and redirects tell no size.
+        self.opaque = False
         self._servers = [self._serve(store=False), self._serve(store=True)]
 
     @property
@@ -105,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
     store: bool
+    more: dict[str, str]
 
     def log_message(self, *args: object) -> None:
         pass
@@ -123,8 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
             if faults and path.endswith(suffix) and wanted in {"", self.command, "STORE" if self.store else "HUB"}:
                 fault = faults.pop(0)
                 break
+        self.more = fault.headers
         if fault.status != 200:
-            self.answer(fault.status, b"no", **fault.headers)
+            self.answer(fault.status, b"no")
         elif path.startswith("/api/models/"):
             self.listing(*path.removeprefix("/api/models/").split("/revision/"))
         else:
@@ -158,11 +166,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(403, **{"X-Error-Code": "GatedRepo"})
         elif not self.store and path.endswith((".safetensors", ".bin")):
             location = f"{self.hub.address(1)}{self.path}?signature=secret"
-            linked = {"X-Linked-Etag": f'"{etag(data, large=True)}"', "X-Linked-Size": str(len(data))}
+            linked = {"X-Linked-Etag": self.etag(data, large=True)}
+            if not self.hub.opaque:
+                linked["X-Linked-Size"] = str(len(data))
             self.answer(302, b"moved", **commit, **linked, Location=location)
         else:
             time.sleep(self.hub.delay if self.command == "GET" else 0)
-            self.body(data, fault, {**commit, "ETag": f'"{etag(data, large=self.store)}"'})
+            self.body(data, fault, {**commit, "ETag": self.etag(data, large=self.store)})
+
+    def etag(self, data: bytes, *, large: bool) -> str:
+        name = etag(data, large=large)
+        return f'"{name[:32]}-1"' if self.hub.opaque else f'"{name}"'
 
     def body(self, data: bytes, fault: Fault, headers: dict[str, str]) -> None:
         data = data if fault.replace is None else fault.replace
@@ -173,24 +187,39 @@ class _Handler(BaseHTTPRequestHandler):
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         part = data[start:]
+        framing = {
+            "length": {"Content-Length": str(len(part))},
+            "chunked": {"Transfer-Encoding": "chunked"},
+            "close": {"Connection": "close"},
+        }[self.hub.framing]
         self.send_response(206 if start else 200)
-        for name, value in {**headers, "Content-Length": str(len(part))}.items():
+        for name, value in {**headers, **framing, **self.more}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
             return
         end = fault.truncate if fault.truncate is not None else fault.stall
-        self.wfile.write(part[:end])
-        self.wfile.flush()
+        self.send(part[:end])
+        if fault.endless:
+            for _ in range(200):
+                self.send(bytes(1 << 20))
         if fault.stall is not None:
             time.sleep(5)
-        if end is not None:
+        if end is None and self.hub.framing == "chunked":
+            self.wfile.write(b"0\r\n\r\n")
+        if end is not None or self.hub.framing == "close":
             self.close_connection = True
+
+    def send(self, data: bytes) -> None:
+        if self.hub.framing == "chunked" and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self.wfile.write(data)
+        self.wfile.flush()
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name.replace("_", "-"), value)
+        for name, value in {**headers, "Content-Length": str(len(body)), **self.more}.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -402,6 +402,98 @@ def test_a_part_that_is_not_of_this_file_is_fetched_again(hub: Hub, cache: Path)
         assert is_clean(cache)
 
 
+# What a hub may not do
+
+
+def size_on_disk(cache: Path) -> int:
+    return sum(path.lstat().st_size for path in cache.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("framing", ["close", "chunked"])
+@pytest.mark.parametrize("name", ["GET 1_Pooling/config.json", "STORE model.safetensors"])
+def test_a_body_longer_than_announced_is_stopped(hub: Hub, cache: Path, framing: str, name: str) -> None:
+    hub.faults[name] = [Fault(endless=True)]
+    if name.startswith("GET"):
+        hub.faults[f"HEAD {name.removeprefix('GET ')}"] = [Fault(headers={"Content-Length": "100"})]
+    hub.framing = framing
+    with pytest.raises(DownloadError, match=r"sent more than \d+ bytes"):
+        Model(NAME)
+    assert size_on_disk(cache) < 1 << 20
+    with pytest.raises(ModelNotFoundError):
+        Model(NAME, local_files_only=True)
+    hub.framing = "length"
+    hub.faults.clear()
+    check(Model(NAME))
+    assert is_clean(cache)
+
+
+def test_another_length_than_announced_is_not_read(hub: Hub, cache: Path) -> None:
+    announced = len(hub.repositories[NAME]["model.safetensors"])
+    fault = Fault(replace=bytes(announced + 1000))
+    hub.faults["STORE model.safetensors"] = [fault] * 5
+    with pytest.raises(DownloadError, match=f"announced {announced} bytes, and now {announced + 1000}; tried 5 times"):
+        Model(NAME)
+    hub.faults["STORE model.safetensors"] = [fault]
+    check(Model(NAME))
+    assert is_clean(cache)
+
+
+@pytest.mark.parametrize("framing", ["close", "chunked"])
+@pytest.mark.parametrize("name", ["STORE model.safetensors", "GET tokenizer.json"])
+def test_a_body_that_ends_early_is_never_kept_as_whole(hub: Hub, cache: Path, framing: str, name: str) -> None:
+    """Neither a size nor a hash tells its end: with chunks the transfer does, else the format."""
+    hub.framing, hub.opaque = framing, True
+    hub.faults[name] = [Fault(truncate=100)] * 5
+    with pytest.raises(DownloadError, match=r"after \d+ bytes"):
+        Model(NAME)
+    with pytest.raises(ModelNotFoundError):
+        Model(NAME, local_files_only=True)
+    hub.faults[name] = [Fault(truncate=100)]
+    check(Model(NAME))
+    assert is_clean(cache)
+
+
+@pytest.mark.parametrize("framing", ["close", "chunked"])
+def test_a_file_whose_end_nothing_tells_is_refused(hub: Hub, cache: Path, framing: str) -> None:
+    hub.add("org/legacy", tiny("legacy-bert-mean-normalize").model)
+    hub.repositories["org/legacy"]["vocab.txt"] = b"[PAD]\n[UNK]\n"
+    hub.framing, hub.opaque = framing, True
+    if framing == "close":
+        with pytest.raises(DownloadError, match=r"vocab\.txt: neither the hub nor the file's format tells"):
+            Model("org/legacy")
+        hub.framing = "length"
+    check(Model("org/legacy"))
+    assert is_clean(cache)
+
+
+@pytest.mark.parametrize("name", ["GET config.json", "HEAD config.json", "STORE model.safetensors", "/main"])
+def test_an_encoding_that_was_not_asked_for_is_refused(hub: Hub, cache: Path, name: str) -> None:
+    hub.faults[name] = [Fault(headers={"Content-Encoding": "gzip"})]
+    with pytest.raises(DownloadError, match='content-encoding "gzip", which wasn\'t asked for'):
+        Model(NAME)
+    with pytest.raises(ModelNotFoundError):
+        Model(NAME, local_files_only=True)
+    hub.faults[name] = [Fault(headers={"Content-Encoding": "identity"})]
+    check(Model(NAME))
+
+
+def test_a_redirect_to_nowhere_is_refused(hub: Hub) -> None:
+    for name in ("HEAD config.json", "GET config.json", "HEAD model.safetensors", "/main"):
+        hub.faults[name] = [Fault(302)]
+        with pytest.raises(DownloadError, match="302 Found: the hub doesn't give it"):
+            Model(NAME)
+    check(Model(NAME))
+
+
+def test_a_blob_of_another_size_is_fetched_again(hub: Hub, cache: Path) -> None:
+    """As a full disk or a broken program leaves it."""
+    check(Model(NAME))
+    blob = (snapshot(cache) / "model.safetensors").resolve()
+    (snapshot(cache) / "model.safetensors").unlink()
+    blob.write_bytes(blob.read_bytes()[:1000])
+    check(Model(NAME))
+
+
 def test_control_c_stops_a_stalled_download_within_a_second(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.faults["STORE model.safetensors"] = [Fault(stall=1000)]
     timer = threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT))

@@ -12,11 +12,24 @@ use ureq::http::StatusCode;
 
 use super::address::shown;
 use super::client::{ATTEMPTS, Answer, Client, Method, backoff};
+use super::format;
 use crate::error::{Error, Result};
 use crate::source::cache::{Repository, is_plain};
 
 /// Bytes read at a time: so often a download that shall stop is asked.
 const PIECE: usize = 1 << 16;
+
+/// The most bytes that are taken of a file whose size nobody tells: as many as a config may have.
+const LARGEST_UNTOLD: u64 = 1 << 29;
+
+/// What says that a body is whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its size, or the end that its transfer has.
+    Told,
+    /// Nothing but that the connection was closed.
+    Untold,
+}
 
 /// How far a download is, in bytes.
 #[derive(Default)]
@@ -42,7 +55,7 @@ impl RemoteFile {
         let parts = repository.name.split('/').chain(["resolve", commit]).chain(path.split('/'));
         let url = client.address(parts);
         let answer = client.ask(Method::Head, &url, 0)?;
-        let redirected = answer.status().is_redirection();
+        let redirected = answer.redirect().is_some();
         if !answer.status().is_success() && !redirected {
             return Err(answer.refusal(client));
         }
@@ -60,9 +73,14 @@ impl RemoteFile {
         repository.folder.join("blobs").join(&self.etag)
     }
 
+    /// Whether the cache has it, of the size that it must have.
+    fn is_cached(&self, blob: &Path) -> bool {
+        blob.metadata().is_ok_and(|blob| self.size.is_none_or(|size| size == blob.len()))
+    }
+
     /// How many bytes are to be fetched.
     pub(super) fn missing(&self, repository: &Repository) -> u64 {
-        if self.blob(repository).exists() { 0 } else { self.size.unwrap_or(0) }
+        if self.is_cached(&self.blob(repository)) { 0 } else { self.size.unwrap_or(0) }
     }
 
     /// Puts it into a commit's snapshot; fetches what isn't in the cache.
@@ -74,9 +92,9 @@ impl RemoteFile {
         progress: &Progress,
     ) -> Result<()> {
         let blob = self.blob(repository);
-        if !blob.exists() {
+        if !self.is_cached(&blob) {
             let lock = self.lock(client, &repository.locks.join(format!("{}.lock", self.etag)))?;
-            if !blob.exists() {
+            if !self.is_cached(&blob) {
                 // Where files can't be locked, nobody else may write to the same.
                 let id = if lock.is_some() { String::new() } else { format!(".{}", std::process::id()) };
                 let partial = blob.with_file_name(format!("{}{id}.incomplete", self.etag));
@@ -113,7 +131,7 @@ impl RemoteFile {
         let mut attempt = 1;
         loop {
             let problem = match self.receive(client, &mut file, partial, progress)? {
-                Ok(()) => match self.check(&mut file).map_err(|error| self.unwritable(partial, &error))? {
+                Ok(end) => match self.check(&mut file, end).map_err(|error| self.unwritable(partial, &error))? {
                     Ok(()) => return Ok(()),
                     Err(problem) => {
                         // What was there before may be at fault.
@@ -131,14 +149,14 @@ impl RemoteFile {
         }
     }
 
-    /// Appends what is missing; the inner error is one that may go away.
+    /// Appends what is missing, and tells what says that it is all; the inner error is one that may go away.
     fn receive(
         &self,
         client: &Client,
         file: &mut File,
         partial: &Path,
         progress: &Progress,
-    ) -> Result<std::result::Result<(), String>> {
+    ) -> Result<std::result::Result<End, String>> {
         let unwritable = |error: std::io::Error| self.unwritable(partial, &error);
         let mut have = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
         if self.size.is_some_and(|size| have > size) {
@@ -146,7 +164,7 @@ impl RemoteFile {
             have = 0;
         }
         if self.size == Some(have) {
-            return Ok(Ok(()));
+            return Ok(Ok(End::Told));
         }
         let answer = client.ask(Method::Get, &self.url, have)?;
         match answer.status() {
@@ -161,6 +179,14 @@ impl RemoteFile {
             }
             _ => return Err(answer.refusal(client)),
         }
+        let announced = answer.response.body().content_length().map(|length| length.saturating_add(have));
+        if let (Some(size), Some(announced)) = (self.size, announced)
+            && size != announced
+        {
+            return Ok(Err(format!("the hub announced {size} bytes, and now {announced}")));
+        }
+        let end = if self.size.is_some() || answer.is_framed() { End::Told } else { End::Untold };
+        let most = self.size.or(announced).unwrap_or(LARGEST_UNTOLD);
         let mut body = answer.response.into_body().into_reader();
         let mut piece = vec![0; PIECE];
         loop {
@@ -170,6 +196,10 @@ impl RemoteFile {
                 Ok(count) => count,
                 Err(error) => return Ok(Err(format!("{error} after {have} bytes"))),
             };
+            if count as u64 > most.saturating_sub(have) {
+                self.restart(file, partial, progress)?;
+                return Err(failure(&self.url, format!("sent more than {most} bytes, which is all that it may have")));
+            }
             file.write_all(&piece[..count]).map_err(|error| {
                 if error.kind() == ErrorKind::StorageFull {
                     // Others may need the room.
@@ -182,7 +212,7 @@ impl RemoteFile {
         }
         match self.size.filter(|size| *size != have) {
             Some(size) => Ok(Err(format!("ended after {have} of {size} bytes"))),
-            None => Ok(Ok(())),
+            None => Ok(Ok(end)),
         }
     }
 
@@ -196,14 +226,16 @@ impl RemoteFile {
         Ok(())
     }
 
-    /// Whether the content is the one that the etag names, as far as etags of this form tell.
-    fn check(&self, file: &mut File) -> std::io::Result<std::result::Result<(), String>> {
+    /// Whether the content is the one that the etag names, as far as etags of this form tell; where they don't, and nothing
+    /// told where the body ends, whether it is whole by its format.
+    fn check(&self, file: &mut File, end: End) -> std::io::Result<std::result::Result<(), String>> {
         let size = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
         let found = match self.etag.len() {
             64 => hash(Sha256::new(), file)?,
             40 => hash(Sha1::new_with_prefix(format!("blob {size}\0")), file)?,
-            _ => return Ok(Ok(())),
+            _ if end == End::Told => return Ok(Ok(())),
+            _ => return format::check(&self.path, size, file),
         };
         let is_same = found == self.etag.to_lowercase();
         Ok(if is_same { Ok(()) } else { Err(format!("what came has the hash {found}, not {}", self.etag)) })

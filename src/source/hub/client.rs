@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{Response, StatusCode};
+use ureq::http::{Response, StatusCode, Version};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
@@ -50,6 +50,24 @@ impl Answer {
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// Where it is redirected to, if it is.
+    pub(super) fn redirect(&self) -> Option<&str> {
+        self.header("location").filter(|_| self.status().is_redirection())
+    }
+
+    /// How the body is encoded, if it isn't as it is: its size and hash would be those of something else.
+    fn encoding(&self) -> Option<String> {
+        let values = self.response.headers().get_all("content-encoding").iter();
+        let mut values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_lowercase());
+        values.find(|value| !["", "identity"].contains(&&**value))
+    }
+
+    /// Whether the body has an end of its own, so that one that ended too early is told from a whole one.
+    pub(super) fn is_framed(&self) -> bool {
+        let chunked = || self.header("transfer-encoding").is_some_and(|coding| coding.contains("chunked"));
+        self.response.body().content_length().is_some() || (self.response.version() >= Version::HTTP_11 && chunked())
     }
 
     /// Whether the hub says that it is not there. To those without a token it says 401 of a repository that isn't.
@@ -168,8 +186,15 @@ impl Client {
                 Err(error) if is_lasting(&error) => return fail(&url, error.to_string()),
                 Err(error) => return Ok(Err(error.to_string())),
             };
-            let location = answer.header("location").filter(|_| answer.status().is_redirection());
-            let Some(location) = location else { return Ok(Ok(answer)) };
+            let Some(location) = answer.redirect() else {
+                return match answer.encoding() {
+                    Some(encoding) => fail(
+                        &answer.url,
+                        format!("sent with the content-encoding {encoding:?}, which wasn't asked for"),
+                    ),
+                    None => Ok(Ok(answer)),
+                };
+            };
             let Some(next) = target(&answer.url, location) else {
                 return fail(&answer.url, format!("redirects to {:?}, where nothing is fetched from", shown(location)));
             };

@@ -3,6 +3,7 @@
 mod address;
 mod blob;
 mod client;
+mod format;
 mod stop;
 mod wanted;
 
