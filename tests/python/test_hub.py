@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import ssl
 import struct
@@ -19,7 +20,7 @@ import trustme
 from cases import tiny
 from hub import COMMIT, Fault, Hub
 
-from rushlight import Model
+from rushlight import Model, Reranker, SparseModel
 from rushlight.exceptions import DownloadError, InvalidArgumentError, ModelFormatError, ModelNotFoundError
 
 CASE = tiny("bert-mean-normalize")
@@ -73,6 +74,15 @@ def run(code: str, **keywords: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, **keywords
     )
+
+
+READ_ONLY = f"""
+import os, rushlight._wheels, tqdm.auto
+from rushlight import Model
+if os.geteuid() == 0:  # who may write everywhere
+    os.setuid(65534)
+print(Model({NAME!r}).encode("a").shape)
+"""
 
 
 # What is fetched
@@ -150,10 +160,17 @@ def test_what_transformers_alone_left_in_the_cache_is_completed(hub: Hub, cache:
     check(Model(NAME))
     for name in ("modules.json", "config_sentence_transformers.json", "README.md"):
         (snapshot(cache) / name).unlink(missing_ok=True)
+    forget_list(cache)
+    marks = cache / "models--org--small" / ".no_exist" / COMMIT
+    marks.mkdir(parents=True)
+    (marks / "added_tokens.json").touch()
     with pytest.raises(
         ModelNotFoundError, match=r"(?s)no modules\.json, and the repository may have it.*local_files_only"
     ):
         Model(NAME, local_files_only=True)
+    hub.faults[f"/revision/{COMMIT}"] = [Fault(500)]
+    with pytest.raises(ModelNotFoundError, match=r"(?s)no modules\.json, and the repository may have it.*500"):
+        Model(NAME)
     hub.log.clear()
     check(Model(NAME))
     # What was there is not fetched again.
@@ -178,7 +195,170 @@ def test_that_a_repository_has_no_modules_is_known_afterwards(hub: Hub, cache: P
     hub.log.clear()
     Model(NAME)
     assert hub.log == []
-    assert (cache / "models--org--small" / ".no_exist" / COMMIT / "modules.json").exists()
+    Model(NAME, local_files_only=True)
+    assert hub.log == []
+
+
+# What other programs left
+
+
+def forget_list(cache: Path, name: str = NAME) -> None:
+    """Leave a snapshot as other programs do, and older versions of rushlight."""
+    shutil.rmtree(cache / f"models--{name.replace('/', '--')}" / ".rushlight", ignore_errors=True)
+
+
+def fill(cache: Path, name: str, folder: Path, *, without: tuple[str, ...] = ()) -> None:
+    """Make the snapshot that an interrupted download of another program's leaves."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    shutil.copytree(folder, snapshot(cache, name))
+    for file in without:
+        (snapshot(cache, name) / file).unlink()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+
+
+def edit(file: Path, **keys: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **keys}))
+
+
+@pytest.fixture
+def dense(tmp_path: Path) -> Path:
+    """A model each of whose files counts for its numbers."""
+    folder = tmp_path / "dense"
+    shutil.copytree(tiny("bert-cls-dense-normalize").model, folder)
+    edit(folder / "tokenizer_config.json", tokenizer_class="BertTokenizer", do_lower_case=False)
+    edit(folder / "sentence_bert_config.json", max_seq_length=16)
+    return folder
+
+
+TEXTS = ["The Weather is lovely today. " * 9, "Café", "x"]
+NEEDED = [
+    "config.json", "model.safetensors", "tokenizer.json", "1_Pooling/config.json", "2_Dense/config.json",
+    "2_Dense/model.safetensors",
+]  # fmt: skip
+OPTIONAL = ["modules.json", "tokenizer_config.json", "sentence_bert_config.json", "config_sentence_transformers.json"]
+
+
+@pytest.mark.parametrize("missing", [*NEEDED, *OPTIONAL])
+def test_a_file_that_an_interrupted_download_left_out_is_fetched(
+    hub: Hub, cache: Path, dense: Path, missing: str
+) -> None:
+    hub.add("org/dense", dense)
+    fill(cache, "org/dense", dense, without=(missing,))
+    if missing in NEEDED:
+        with pytest.raises(ModelNotFoundError, match=rf"has no {missing}\n.*local_files_only"):
+            Model("org/dense", local_files_only=True)
+    right = Model(dense).encode(TEXTS)
+    np.testing.assert_array_equal(Model("org/dense").encode(TEXTS), right)
+    assert set(hub.fetched()) == {missing}
+    # What is whole is known from then on, and what is gone, too.
+    hub.log.clear()
+    np.testing.assert_array_equal(Model("org/dense").encode(TEXTS), right)
+    assert hub.log == []
+    (snapshot(cache, "org/dense") / missing).unlink()
+    with pytest.raises(ModelNotFoundError, match=rf"has no {missing}\n.*local_files_only"):
+        Model("org/dense", local_files_only=True)
+
+
+@pytest.mark.parametrize("missing", ["query_0_SparseStaticEmbedding/model.safetensors", "router_config.json"])
+def test_a_file_of_a_route_is_fetched(hub: Hub, cache: Path, missing: str) -> None:
+    folder = Path(__file__).parents[1] / "data" / "sparse" / "splade-router-static-query" / "model"
+    assert (folder / missing).exists(), sorted(folder.rglob("*"))
+    hub.add("org/router", folder)
+    fill(cache, "org/router", folder, without=(missing,))
+    with pytest.raises(ModelNotFoundError, match=f"has no {missing}"):
+        SparseModel("org/router", local_files_only=True)
+    assert SparseModel("org/router").encode_query(TEXTS) == SparseModel(folder).encode_query(TEXTS)
+    assert set(hub.fetched()) == {missing}
+
+
+@pytest.mark.parametrize("shard", ["model-00001-of-00001.safetensors", "part.safetensors"])
+def test_a_shard_is_fetched(hub: Hub, cache: Path, tmp_path: Path, shard: str) -> None:
+    folder = tmp_path / "sharded"
+    shutil.copytree(CASE.model, folder)
+    header = (folder / "model.safetensors").rename(folder / shard).read_bytes()
+    (length,) = struct.unpack("<Q", header[:8])
+    tensors = [name for name in json.loads(header[8 : 8 + length]) if name != "__metadata__"]
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(tensors, shard)}))
+    hub.add(NAME, folder)
+    fill(cache, NAME, folder, without=(shard,))
+    with pytest.raises(ModelNotFoundError, match=f"has no {shard}"):
+        Model(NAME, local_files_only=True)
+    check(Model(NAME))
+    assert set(hub.fetched()) == {shard}
+    hub.add("org/whole", folder)
+    check(Model("org/whole"))
+    (snapshot(cache, "org/whole") / shard).unlink()
+    with pytest.raises(ModelNotFoundError, match=f"has no {shard}"):
+        Model("org/whole", local_files_only=True)
+
+
+def test_a_whole_snapshot_of_another_programs_is_asked_for_once(hub: Hub, cache: Path) -> None:
+    fill(cache, NAME, CASE.model)
+    check(Model(NAME, local_files_only=True))
+    assert hub.log == []
+    # It is the cached commit whose files are asked for, wherever the branch is by now.
+    hub.revisions["main"] = "f" * 40
+    check(Model(NAME))
+    assert [request.path for request in hub.log] == [f"/api/models/{NAME}/revision/{COMMIT}"]
+    assert (cache / "models--org--small" / "refs" / "main").read_text() == COMMIT
+    hub.log.clear()
+    check(Model(NAME))
+    assert hub.log == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+def test_where_the_hub_tells_nothing_a_snapshot_is_taken_as_it_is(hub: Hub, cache: Path, status: int) -> None:
+    fill(cache, NAME, CASE.model)
+    hub.faults[f"/revision/{COMMIT}"] = [Fault(status)]
+    check(Model(NAME))
+    assert len(hub.log) == 1
+    hub.close()
+    check(Model(NAME))
+
+
+def test_a_list_of_another_commit_is_not_taken(hub: Hub, cache: Path) -> None:
+    fill(cache, NAME, CASE.model)
+    hub.repositories[NAME]["tokenizer_config.json"] = b"{"
+    hub.revisions[COMMIT] = "f" * 40
+    check(Model(NAME))
+    assert hub.fetched() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are read-only by other means there")
+def test_a_read_only_snapshot_of_another_programs(hub: Hub, cache: Path, tmp_path: Path) -> None:
+    fill(cache, NAME, CASE.model)
+    for folder in (tmp_path, *tmp_path.parents):
+        folder.chmod(folder.stat().st_mode | 0o55)
+        if folder.name.startswith("pytest-of"):
+            break
+    folders = [cache, *(path for path in cache.rglob("*") if path.is_dir())]
+    for path in folders:
+        path.chmod(0o555)
+    done = run(READ_ONLY)
+    for path in folders:
+        path.chmod(0o755)
+    assert done.stdout == "(32,)\n", done
+
+
+def test_a_cross_encoder_that_snapshot_download_fetched_loads_offline(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in images of containers: no modules.json, no README, and nothing that says so."""
+    folder = tmp_path / "reranker"
+    shutil.copytree(Path(__file__).parents[1] / "data" / "rerank" / "rerank-bert" / "model", folder)
+    for name in ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    fill(cache, "cross-encoder/small", folder)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pairs = [("a query", "a passage"), ("a", "b")]
+    right = Reranker(folder).predict(pairs)
+    np.testing.assert_array_equal(Reranker("small").predict(pairs), right)
+    # What sentence-transformers fetches file by file has marks, of modules.json since version 5 only.
+    marks = cache / "models--cross-encoder--small" / ".no_exist" / COMMIT
+    marks.mkdir(parents=True)
+    (marks / "added_tokens.json").touch()
+    np.testing.assert_array_equal(Reranker("small").predict(pairs), right)
 
 
 # Offline
@@ -587,20 +767,13 @@ def test_a_full_disk(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders are read-only by other means there")
 def test_a_read_only_cache(hub: Hub, cache: Path, tmp_path: Path) -> None:
-    code = f"""
-import os, rushlight._wheels, tqdm.auto
-from rushlight import Model
-if os.geteuid() == 0:  # who may write everywhere
-    os.setuid(65534)
-print(Model({NAME!r}).encode("a").shape)
-"""
     for folder in (tmp_path, *tmp_path.parents):
         folder.chmod(folder.stat().st_mode | 0o55)
         if folder.name.startswith("pytest-of"):
             break
     cache.mkdir(parents=True)
     cache.chmod(0o555)
-    refused = run(code)
+    refused = run(READ_ONLY)
     assert "DownloadError" in refused.stderr, refused
     assert "Permission denied" in refused.stderr
     assert "choose another cache by cache_folder" in refused.stderr
@@ -610,7 +783,7 @@ print(Model({NAME!r}).encode("a").shape)
     for path in folders:
         path.chmod(0o555)
     hub.log.clear()
-    done = run(code)
+    done = run(READ_ONLY)
     for path in folders:
         path.chmod(0o755)
     assert done.stdout == "(32,)\n", done

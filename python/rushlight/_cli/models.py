@@ -44,7 +44,7 @@ def download() -> argparse.ArgumentParser:
         _download,
         words="MODEL ...",
         says="Download models, and print their folders.",
-        more="What is there already is used as it is. A name without a / is one of sentence-transformers' own.",
+        more="What is there whole is used as it is. A name without a / is one of sentence-transformers' own.",
         examples="rushlight download all-MiniLM-L6-v2\n"
         "rushlight download cross-encoder/ms-marco-MiniLM-L6-v2 --cache-folder models",
     )

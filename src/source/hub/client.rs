@@ -140,6 +140,11 @@ impl Client {
 
     /// Asks for what is at `url`, from the byte `from` on; again and again where the network or the hub fails for the moment.
     pub(super) fn ask(&self, method: Method, url: &str, from: u64) -> Result<Answer> {
+        self.ask_often(ATTEMPTS, method, url, from)
+    }
+
+    /// [`Client::ask`], at most so often.
+    pub(super) fn ask_often(&self, attempts: u32, method: Method, url: &str, from: u64) -> Result<Answer> {
         let mut attempt = 1;
         loop {
             self.stop.check()?;
@@ -151,7 +156,7 @@ impl Client {
                 Err(problem) => Passing { status: None, problem, wait: None },
             };
             let wait = wait.unwrap_or_else(|| backoff(attempt));
-            if attempt == ATTEMPTS || wait > LONGEST_WAIT {
+            if attempt >= attempts || wait > LONGEST_WAIT {
                 let problem = match wait > LONGEST_WAIT {
                     true => format!("{problem}; it asks to wait for {} seconds", wait.as_secs()),
                     false if status.is_some() => format!("{problem}; tried {attempt} times"),

@@ -5,7 +5,6 @@ mod blob;
 mod client;
 mod format;
 mod stop;
-mod wanted;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -14,14 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::cache::{DECISIVE, Repository, is_plain};
+use super::cache::{Repository, is_plain, lacking};
+use super::{Wish, wanted};
 use crate::error::{Error, Result};
 use crate::options::Token;
 use crate::schedule::{Observer, lock};
 use blob::{Progress, RemoteFile, failure, unwritable};
-use client::{Client, Method};
+use client::{ATTEMPTS, Client, Method};
 use stop::Stop;
 
 /// Files that are fetched at once.
@@ -29,7 +28,8 @@ const CONNECTIONS: usize = 8;
 /// How often the caller is asked whether to go on.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Downloads what a model needs of a repository, and gives its snapshot; or where it was looked for in vain.
+/// Downloads what a model needs of a repository, and gives its snapshot; or where it was looked for in vain. Where only the
+/// rest of a snapshot is wished for, that is also where the hub doesn't answer at once.
 ///
 /// The observer is told of bytes.
 ///
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// the observer asks to stop: what has come of a file stays, and the next download goes on from there.
 pub(super) fn download(
     repository: &Repository,
-    revision: &str,
+    wish: Wish<'_>,
     token: &Token,
     observer: &dyn Observer,
 ) -> Result<std::result::Result<PathBuf, String>> {
@@ -47,7 +47,11 @@ pub(super) fn download(
     let progress = Arc::new(Progress::default());
     let url = client.shown();
     let (sender, receiver) = channel();
-    let job = Job { client, repository: repository.clone(), revision: revision.to_owned(), progress: progress.clone() };
+    let (revision, is_rest) = match wish {
+        Wish::Revision(revision) => (revision.to_owned(), false),
+        Wish::Rest(commit) => (commit.to_owned(), true),
+    };
+    let job = Job { client, repository: repository.clone(), revision, is_rest, progress: progress.clone() };
     // On a thread that can be left behind: a connection may be silent for long.
     std::thread::spawn(move || sender.send(job.run()));
     loop {
@@ -86,24 +90,38 @@ struct Job {
     client: Client,
     repository: Repository,
     revision: String,
+    /// Whether the cache has the revision but for its list of files, and maybe some of them.
+    is_rest: bool,
     progress: Arc<Progress>,
 }
 
 impl Job {
     fn run(self) -> Result<std::result::Result<PathBuf, String>> {
-        let (commit, all) = match self.list()? {
-            Ok(listing) => listing,
-            Err(place) => return Ok(Err(place)),
+        let (commit, all) = match self.list() {
+            Ok(Ok(listing)) => listing,
+            Ok(Err(place)) => return Ok(Err(place)),
+            Err(error @ Error::Download { .. }) if self.is_rest => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error),
         };
+        if self.is_rest && commit != self.revision {
+            let problem = format!("tells of commit {commit} where {} was asked for", self.revision);
+            return Ok(Err(format!("the hub, {}/{}: {problem}", self.client.shown(), self.repository.name)));
+        }
+        // First, so that what an interruption leaves can be told from what is whole.
+        let noted = self.write(&self.repository.list(&commit), &serde_json::json!(all).to_string());
         let layout: Vec<_> = wanted::LAYOUT.into_iter().filter(|file| all.iter().any(|other| other == file)).collect();
         self.fetch(&commit, layout.into_iter().map(str::to_owned).collect())?;
         let snapshot = self.repository.snapshot(&commit);
-        let [modules, router] = wanted::LAYOUT.map(|file| json(&snapshot.join(file)));
-        self.fetch(&commit, wanted::files(&all, &wanted::folders(modules.as_ref(), router.as_ref())))?;
-
-        for file in DECISIVE.into_iter().filter(|file| !all.iter().any(|other| other == file)) {
-            self.write(&self.repository.known_absent(&commit, file), "")?;
+        self.fetch(&commit, wanted::of_snapshot(&all, &snapshot))?;
+        // Shards may have any name.
+        while let Some(file) = lacking(&snapshot).filter(|file| all.contains(file)) {
+            self.fetch(&commit, vec![file])?;
         }
+        if self.is_rest {
+            // A cache that can't be written to may be whole all the same.
+            return Ok(Ok(snapshot));
+        }
+        noted?;
         // Last, so that what the revision leads to is whole.
         if self.revision != commit {
             self.write(&self.repository.reference(&self.revision), &commit)?;
@@ -115,7 +133,8 @@ impl Job {
     fn list(&self) -> Result<std::result::Result<(String, Vec<String>), String>> {
         let name = self.repository.name.split('/');
         let url = self.client.address(["api", "models"].into_iter().chain(name).chain(["revision", &self.revision]));
-        let answer = self.client.ask(Method::Get, &url, 0)?;
+        let attempts = if self.is_rest { 1 } else { ATTEMPTS };
+        let answer = self.client.ask_often(attempts, Method::Get, &url, 0)?;
         if answer.is_absent() {
             let what = match answer.header("x-error-code") {
                 Some("RevisionNotFound") => format!("no revision {:?}", self.revision),
@@ -191,9 +210,4 @@ impl Job {
         };
         write().map_err(|error| unwritable(&self.client.shown(), path, &error))
     }
-}
-
-/// A file of the layout; what is malformed is for loading to tell.
-fn json(path: &Path) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }

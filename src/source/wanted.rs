@@ -1,6 +1,7 @@
 //! Which of a repository's files a model needs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -27,8 +28,16 @@ const FILES: [&str; 15] = [
     "vocab.txt",
 ];
 
+/// The files to fetch of those that there are, by the files of [`LAYOUT`] that a snapshot has.
+pub(super) fn of_snapshot(all: &[String], snapshot: &Path) -> Vec<String> {
+    // What is malformed is for loading to tell.
+    let read = |name: &str| serde_json::from_slice(&std::fs::read(snapshot.join(name)).ok()?).ok();
+    let [modules, router] = LAYOUT.map(read);
+    files(all, &folders(modules.as_ref(), router.as_ref()))
+}
+
 /// The folders of the modules, by what the files of [`LAYOUT`] say; "" is the repository itself.
-pub(super) fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> {
+fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> {
     let paths = modules.and_then(Value::as_array).into_iter().flatten();
     let paths = paths.filter_map(|entry| entry.get("path")?.as_str());
     let routes = router.and_then(|router| router.get("types")?.as_object()).into_iter().flatten();
@@ -38,7 +47,7 @@ pub(super) fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeS
 
 /// The files to fetch of those that there are: configs and tokenizers of the folders, and weights in one form, safetensors
 /// before torch's.
-pub(super) fn files(all: &[String], folders: &BTreeSet<String>) -> Vec<String> {
+fn files(all: &[String], folders: &BTreeSet<String>) -> Vec<String> {
     let there: BTreeSet<_> = all.iter().map(String::as_str).collect();
     let mut wanted: Vec<&str> = Vec::new();
     for folder in folders {
