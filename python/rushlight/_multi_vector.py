@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Literal
 
 from rushlight import _arguments, _core, _ranking
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+logger = logging.getLogger("rushlight")
 
 _SIMILARITIES = ("maxsim", "meanmaxsim")
 
@@ -94,7 +97,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
     ) -> None:
         if document_length is not None:
             document_length = _arguments.positive("document_length", document_length)
-        self._load(
+        folder = self._load(
             model_name_or_path,
             device=device,
             max_length=document_length,
@@ -106,6 +109,8 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
             local_files_only=local_files_only,
             token=token,
         )
+        if not any((folder / name).exists() for name in ("modules.json", "artifact.metadata")):
+            logger.warning("%s has no artifact.metadata: ColBERT's own prefixes and lengths are used", folder)
         self._similarity_fn_name = self._engine.similarity_fn_name
         if similarity_fn_name is not None:
             self.similarity_fn_name = similarity_fn_name

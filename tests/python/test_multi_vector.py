@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,12 @@ def test_wrong_inputs_and_folders(colbert: MultiVectorModel) -> None:
         assert "query_length=32" in repr(colbert)
     with pytest.raises(InferenceError, match="closed"):
         colbert.encode_query(TEXTS)
+
+
+def test_stanfords_folder_without_its_settings_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(folder("multivector-stanford-bert"), tmp_path / "model")
+    MultiVectorModel(tmp_path / "model")
+    assert caplog.messages == []
+    (tmp_path / "model" / "artifact.metadata").unlink()
+    assert MultiVectorModel(tmp_path / "model").encode_query(["a"])[0].shape == (32, 16)
+    assert "has no artifact.metadata" in caplog.text
