@@ -138,6 +138,10 @@ pub enum Error {
     #[error("candle: {0}")]
     Tensor(#[from] candle_core::Error),
 
+    /// A call goes on in the child of a fork that its observer made, without the threads that helped it.
+    #[error("the process forked while this call computed, and its threads stayed in the parent: call again")]
+    Forked,
+
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

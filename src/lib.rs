@@ -6,6 +6,7 @@ mod config;
 mod device;
 mod embeddings;
 mod error;
+mod executor;
 mod heads;
 mod kernels;
 mod model;

@@ -1,12 +1,13 @@
 //! Work over threads: each takes the next piece until none is left; the first error, or the caller, stops them all.
 
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::process;
+use crate::executor::{Caller, Executor, Lend, Progress};
+
+pub(crate) use crate::executor::lock;
 
 /// Watches a call that computes, and may stop it. Both methods are called on the caller's own thread.
 pub trait Observer: Sync {
@@ -26,25 +27,27 @@ pub(crate) struct Nobody;
 
 impl Observer for Nobody {}
 
-/// Does both, at once where a thread is free; the first one's error before the second one's.
+/// Does both, at once where a worker is free; the first one's error before the second one's.
 pub(crate) fn both<A: Send, B>(
     first: impl Fn() -> Result<A> + Sync,
     second: impl FnOnce() -> Result<B>,
 ) -> Result<(A, B)> {
-    let helper = process::free_permits(1)?;
-    if helper.is_empty() {
-        return Ok((first()?, second()?));
-    }
-    std::thread::scope(|scope| {
-        let handle = std::thread::Builder::new().spawn_scoped(scope, &first);
+    let taken = AtomicBool::new(false);
+    let done = Mutex::new(None);
+    let take = || {
+        if !taken.swap(true, Ordering::Relaxed) {
+            let first = first();
+            *lock(&done) = Some(first);
+        }
+        Progress::Done
+    };
+    let second = Executor::get().with_workers(1, Lend::Now, &take, |_, _| {
         let second = second();
-        let first = match handle {
-            Ok(handle) => handle.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            // The system has no more threads.
-            Err(_) => first(),
-        };
-        Ok((first?, second?))
-    })
+        take();
+        second
+    });
+    let first = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((first.ok_or(Error::Forked)??, second?))
 }
 
 /// How often a caller that has no piece left asks its observer.
@@ -66,7 +69,8 @@ pub(crate) fn run<T, W>(
 where
     W: Fn(T, &dyn Fn() -> Result<()>) -> Result<()> + Sync,
 {
-    let threads = threads.min(process::num_threads()?);
+    let executor = Executor::get();
+    let threads = threads.min(executor.limit()?);
     let pieces = Mutex::new(pieces);
     let next = || lock(&pieces).next();
     let stop = AtomicBool::new(false);
@@ -76,77 +80,50 @@ where
         stop.store(true, Ordering::Relaxed);
     };
     let stopped = || if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
-    let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { stopped() };
-    let take = |checkpoint: &dyn Fn() -> Result<()>, finished: &dyn Fn()| {
+    let help = || {
         let _guard = StopOnPanic(&stop);
-        while let Some(piece) = next() {
-            let work = |_permit| work(piece, checkpoint);
-            if let Err(error) = checkpoint().and_then(|()| process::permit(checkpoint)).and_then(work) {
-                return fail(error);
-            }
-            finished();
-        }
-    };
-    let helpers = Helpers::default();
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            let helper = helpers.enter();
-            let run = || {
-                let _helper = helper;
-                take(&stopped, &|| {});
-            };
-            // Where the system has no more threads, those that run do it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, run);
-        }
-        take(&ask, finished);
-        while helpers.working(PATIENCE) {
-            if let Err(error) = ask() {
+        while stopped().is_ok()
+            && let Some(piece) = next()
+        {
+            if let Err(error) = work(piece, &stopped) {
                 fail(error);
+            } else if executor.contended() {
+                return Progress::More;
             }
         }
+        Progress::Done
+    };
+    executor.with_workers(threads.saturating_sub(1), Lend::Later, &help, |workers, _| {
+        let _guard = StopOnPanic(&stop);
+        let caller = Caller::new(executor);
+        let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { stopped() };
+        let checkpoint = || caller.lending(ask, &ask);
+        let lead = || {
+            loop {
+                checkpoint()?;
+                caller.next_turn(&ask)?;
+                // A piece is taken by who may compute it, so that none waits while others could.
+                let Some(piece) = next() else { return Ok(()) };
+                work(piece, &checkpoint)?;
+                let tell = || {
+                    finished();
+                    Ok(())
+                };
+                caller.lending(tell, &ask)?;
+            }
+        };
+        lead().unwrap_or_else(fail);
+        caller.give_back();
+        workers.dismiss();
+        while workers.working(PATIENCE) {
+            ask().unwrap_or_else(fail);
+        }
+        workers.check().unwrap_or_else(fail);
     });
     lock(&failure).take().map_or(Ok(()), Err)
 }
 
-/// A lock that a panic elsewhere doesn't take away.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Counts the threads that help, so that the caller can wait for them and be asked meanwhile.
-#[derive(Default)]
-struct Helpers {
-    count: Mutex<usize>,
-    left: Condvar,
-}
-
-impl Helpers {
-    fn enter(&self) -> Helper<'_> {
-        *lock(&self.count) += 1;
-        Helper(self)
-    }
-
-    /// Waits a while for all to be done; whether some still work.
-    fn working(&self, patience: Duration) -> bool {
-        let count = lock(&self.count);
-        if *count == 0 {
-            return false;
-        }
-        *self.left.wait_timeout(count, patience).unwrap_or_else(PoisonError::into_inner).0 > 0
-    }
-}
-
-/// A thread that helps, until it is dropped.
-struct Helper<'a>(&'a Helpers);
-
-impl Drop for Helper<'_> {
-    fn drop(&mut self) {
-        *lock(&self.0.count) -= 1;
-        self.0.left.notify_all();
-    }
-}
-
-/// Makes the other threads stop where one panics; the scope then panics in the caller.
+/// Makes the other threads stop where one panics; the panic then goes on in the caller.
 struct StopOnPanic<'a>(&'a AtomicBool);
 
 impl Drop for StopOnPanic<'_> {
@@ -198,6 +175,39 @@ mod tests {
         let observer = Impatient(AtomicUsize::new(0));
         let result = run(0..1_000_000, 3, &observer, &|| {}, |_, checkpoint| checkpoint());
         assert!(matches!(result, Err(Error::Interrupted)));
+    }
+
+    /// As a signal handler may, which Python calls when it is asked.
+    #[test]
+    fn an_observer_may_compute_itself_wherever_it_is_asked() {
+        struct Nesting {
+            depth: AtomicUsize,
+            computed: AtomicUsize,
+        }
+        impl Observer for Nesting {
+            fn progress(&self, _: usize, _: usize) {
+                self.interrupted();
+            }
+            fn interrupted(&self) -> bool {
+                if self.depth.fetch_add(1, Ordering::SeqCst) < 2 {
+                    run(0..3, 2, self, &|| self.progress(0, 0), |_, checkpoint| checkpoint()).unwrap();
+                    self.computed.fetch_add(1, Ordering::SeqCst);
+                }
+                self.depth.fetch_sub(1, Ordering::SeqCst);
+                false
+            }
+        }
+        // As many at once as there may be threads, and more.
+        let callers = crate::process::num_threads().unwrap() + 1;
+        std::thread::scope(|scope| {
+            for _ in 0..callers {
+                scope.spawn(|| {
+                    let observer = Nesting { depth: AtomicUsize::new(0), computed: AtomicUsize::new(0) };
+                    run(0..5, 2, &observer, &|| observer.progress(0, 0), |_, checkpoint| checkpoint()).unwrap();
+                    assert!(observer.computed.load(Ordering::SeqCst) > 10);
+                });
+            }
+        });
     }
 
     #[test]

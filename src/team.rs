@@ -1,34 +1,35 @@
-//! A team of threads for one micro-batch: each op parts its work among them, and goes on when all of it is done.
+//! A team of threads for one micro-batch: each op splits its work among them, and goes on when all of it is done.
 //!
 //! An op of a single short text takes microseconds, less than it takes to wake a thread that sleeps. So the helpers spin
-//! between ops; the team exists only while a call computes.
+//! between ops, for a while; the team exists only while a call computes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
 
 use crate::error::Result;
-use crate::process;
+use crate::executor::{Executor, Lend, Progress, lock};
 
 /// The threads that an op may use: the one that calls it, and helpers.
 #[derive(Clone, Default)]
 pub(crate) struct Team {
-    helpers: Option<Arc<Helpers>>,
+    helpers: usize,
+    shared: Option<Arc<Helpers>>,
 }
 
 /// The results of `work` for the numbers below `count`, by all threads that nobody else uses; or the first error, after
 /// which no more are begun.
 pub(crate) fn by_free_threads<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
-    let helpers = process::free_permits(count.saturating_sub(1))?;
     let failed = AtomicBool::new(false);
     let results = Mutex::new(Vec::new());
-    Team::with(1 + helpers.len(), |team| {
+    Team::with(count, |team| {
         let until_failed = (0..count).take_while(|_| !failed.load(SeqCst));
         team.for_each(until_failed, |i| {
             let result = work(i);
             failed.fetch_or(result.is_err(), SeqCst);
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
+            lock(&results).push((i, result));
         });
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +40,6 @@ pub(crate) fn by_free_threads<T: Send>(count: usize, work: impl Fn(usize) -> Res
 /// What the leader and its helpers share.
 #[derive(Default)]
 struct Helpers {
-    count: usize,
     /// What is to be done now, or null.
     job: AtomicPtr<Job<'static>>,
     /// How many jobs there were: a helper does each once.
@@ -48,37 +48,37 @@ struct Helpers {
     inside: AtomicUsize,
     panicked: AtomicBool,
     over: AtomicBool,
+    /// Whether a helper sleeps; who they are.
+    asleep: AtomicBool,
+    sleepers: Mutex<Vec<Thread>>,
 }
 
 struct Job<'a>(&'a (dyn Fn() + Sync));
 
 impl Team {
-    /// Calls `work` with a team of `size` threads, of which the caller is one.
+    /// Calls `work` with a team of at most `size` threads: the caller, and workers that nobody else uses.
     pub(crate) fn with<R>(size: usize, work: impl FnOnce(Team) -> R) -> R {
-        if size < 2 {
-            return work(Self::default());
-        }
-        let helpers = Arc::new(Helpers { count: size - 1, ..Helpers::default() });
-        std::thread::scope(|scope| {
+        let helpers = Arc::new(Helpers::default());
+        let help = || {
+            helpers.help();
+            Progress::Done
+        };
+        Executor::get().with_workers(size.saturating_sub(1), Lend::Now, &help, |_, count| {
             let _over = Over(&helpers);
-            for _ in 0..helpers.count {
-                // Where the system has no more threads, those that run do it all.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, || helpers.help());
-            }
-            work(Self { helpers: Some(Arc::clone(&helpers)) })
+            work(Self { helpers: count, shared: (count > 0).then(|| Arc::clone(&helpers)) })
         })
     }
 
     /// How many threads it has.
     pub(crate) fn size(&self) -> usize {
-        1 + self.helpers.as_ref().map_or(0, |helpers| helpers.count)
+        1 + self.helpers
     }
 
     /// Does `work` with each of the tasks, on all threads, and returns when all are done. A task is asked for when a thread
     /// is there to do it.
     pub(crate) fn for_each<T>(&self, tasks: impl IntoIterator<Item = T, IntoIter: Send>, work: impl Fn(T) + Sync) {
         let tasks = tasks.into_iter();
-        match &self.helpers {
+        match &self.shared {
             Some(helpers) if tasks.size_hint().1.is_none_or(|most| most > 1) => {
                 let tasks = Mutex::new(tasks);
                 let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -103,11 +103,14 @@ impl Helpers {
         let job = Job(unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(job) });
         self.jobs.fetch_add(1, SeqCst);
         self.job.store((&raw const job).cast_mut(), SeqCst);
+        self.wake();
         let result = catch_unwind(AssertUnwindSafe(|| (job.0)()));
         self.job.store(null_mut(), SeqCst);
         let mut patience = Patience::default();
         while self.inside.load(SeqCst) > 0 {
-            patience.wait();
+            if !patience.wait() {
+                std::thread::yield_now();
+            }
         }
         if let Err(panic) = result {
             resume_unwind(panic);
@@ -121,8 +124,10 @@ impl Helpers {
         let mut done = 0;
         let mut patience = Patience::default();
         while !self.over.load(SeqCst) {
-            if self.job.load(SeqCst).is_null() || self.jobs.load(SeqCst) == done {
-                patience.wait();
+            if self.nothing_but(done) {
+                if !patience.wait() {
+                    self.sleep(done);
+                }
                 continue;
             }
             self.inside.fetch_add(1, SeqCst);
@@ -140,27 +145,54 @@ impl Helpers {
     }
 }
 
+/// Methods of helpers that wait.
+impl Helpers {
+    /// Whether there is no job, or none but the one that was the `done`-th.
+    fn nothing_but(&self, done: usize) -> bool {
+        self.job.load(SeqCst).is_null() || self.jobs.load(SeqCst) == done
+    }
+
+    /// Sleeps until there may be a job: the leader asks its observer, perhaps, which takes as long as it likes.
+    fn sleep(&self, done: usize) {
+        lock(&self.sleepers).push(std::thread::current());
+        self.asleep.store(true, SeqCst);
+        // Who stores a job looks for sleepers afterwards, so one of both sees the other.
+        if self.nothing_but(done) && !self.over.load(SeqCst) {
+            std::thread::park();
+        }
+    }
+
+    fn wake(&self) {
+        if self.asleep.swap(false, SeqCst) {
+            lock(&self.sleepers).drain(..).for_each(|sleeper| sleeper.unpark());
+        }
+    }
+}
+
 /// Ends the team, whichever way it goes out of sight.
 struct Over<'a>(&'a Helpers);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.over.store(true, SeqCst);
+        self.0.wake();
     }
 }
 
-/// Spins for about as long as an op takes, then lets other threads run.
+/// Spins for about as long as an op takes, then lets other threads run for a while.
 #[derive(Default)]
 struct Patience(u32);
 
 impl Patience {
-    fn wait(&mut self) {
-        if self.0 < 2_000 {
-            self.0 += 1;
-            std::hint::spin_loop();
-        } else {
-            std::thread::yield_now();
+    /// Waits a little; false where that was done often enough.
+    fn wait(&mut self) -> bool {
+        self.0 += 1;
+        match self.0 {
+            ..=2_000 => std::hint::spin_loop(),
+            ..=2_500 => std::thread::yield_now(),
+            _ => return false,
         }
+        true
     }
 }
 
@@ -188,11 +220,37 @@ mod tests {
         );
     }
 
+    /// A team of threads of its own, since other tests may have the workers.
+    fn with_threads(size: usize, work: impl FnOnce(Team)) {
+        let helpers = Arc::new(Helpers::default());
+        std::thread::scope(|scope| {
+            let _over = Over(&helpers);
+            (1..size).for_each(|_| drop(scope.spawn(|| helpers.help())));
+            work(Team { helpers: size - 1, shared: (size > 1).then(|| Arc::clone(&helpers)) });
+        });
+    }
+
+    #[test]
+    fn helpers_that_sleep_are_woken() {
+        with_threads(3, |team| {
+            for _ in 0..20 {
+                let asleep = || lock(&team.shared.as_ref().unwrap().sleepers).len();
+                while asleep() < 2 {
+                    std::thread::yield_now();
+                }
+                let sum = AtomicUsize::new(0);
+                team.for_each(0..6, |task: usize| {
+                    sum.fetch_add(task, SeqCst);
+                });
+                assert_eq!(sum.load(SeqCst), 15);
+            }
+        });
+    }
+
     #[test]
     fn every_task_is_done_once_by_one_job_after_another() {
         for size in [1, 2, 4] {
-            Team::with(size, |team| {
-                assert_eq!(team.size(), size);
+            with_threads(size, |team| {
                 for tasks in (0..200).map(|i| i % 7) {
                     let done: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
                     team.for_each(0..tasks, |task| {
@@ -206,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_any_thread_reaches_the_caller_and_the_team_goes_on() {
-        Team::with(3, |team| {
+        with_threads(3, |team| {
             for _ in 0..50 {
                 let fail = || team.for_each(0..6, |task| assert!(task != 3, "on purpose"));
                 assert!(catch_unwind(AssertUnwindSafe(fail)).is_err());

@@ -210,7 +210,7 @@ impl Model {
         &self,
         input: Input<'_>,
         checkpoint: &dyn Fn() -> Result<()>,
-        work: impl FnOnce(&Tokenizer, Input<'_>) -> Result<T> + Send + 'static,
+        work: impl Fn(&Tokenizer, Input<'_>) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let (first, second) = match input {
             Input::Text(text) => (text, None),
@@ -221,11 +221,17 @@ impl Model {
         }
         let (parts, first, second) = (Arc::clone(&self.parts), first.to_owned(), second.map(str::to_owned));
         let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
+        let job = Arc::new(move || {
             let input = second.as_deref().map_or(Input::Text(&first), |second| Input::Pair(&first, second));
             // Nobody may be left to hear it.
             let _ = sender.send(work(&parts.tokenizer, input));
         });
+        let elsewhere = Arc::clone(&job);
+        if std::thread::Builder::new().spawn(move || elsewhere()).is_err() {
+            // The system has no more threads.
+            job();
+        }
+        drop(job);
         loop {
             match receiver.recv_timeout(PATIENCE) {
                 Ok(result) => return result,

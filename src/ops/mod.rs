@@ -10,7 +10,8 @@ mod portable;
 mod rotary;
 
 use std::ops::Deref;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 pub(crate) use cpu::Cpu;
 pub(crate) use portable::Portable;
@@ -21,8 +22,18 @@ pub(crate) use crate::kernels::attention::{PositionColumns, Reach};
 use crate::batch::{Batch, Size};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
+use crate::executor::lock;
 use crate::team::Team;
 use crate::weights::Array;
+
+/// A device that computes for one thread alone, until it is dropped.
+pub(crate) struct Turn<'a>(&'a Mutex<Option<ThreadId>>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(self.0) = None;
+    }
+}
 
 /// Operations on a device. Parameters are made once, when a model is loaded, and shared by its workers.
 pub(crate) trait Ops: Sized + Send + Sync + 'static {
@@ -51,7 +62,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
 
     /// The device for this thread alone, as long as it is held, where one thread at a time computes on it. It is waited for,
     /// unless the checkpoint says not to.
-    fn turn(&self, _: &dyn Fn() -> Result<()>) -> Result<Option<MutexGuard<'_, ()>>> {
+    fn turn(&self, _: &dyn Fn() -> Result<()>) -> Result<Option<Turn<'_>>> {
         Ok(None)
     }
 

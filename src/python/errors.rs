@@ -29,7 +29,9 @@ fn class(error: &Error) -> &'static str {
         Error::InvalidArgument { .. } | Error::InvalidInput { .. } => "InvalidArgumentError",
         Error::Device { .. } => "DeviceError",
         Error::Download { .. } => "DownloadError",
-        Error::Tokenizer(_) | Error::Io { .. } | Error::Tensor(_) | Error::Interrupted => "InferenceError",
+        Error::Tokenizer(_) | Error::Io { .. } | Error::Tensor(_) | Error::Forked | Error::Interrupted => {
+            "InferenceError"
+        }
     }
 }
 

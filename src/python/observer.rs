@@ -32,6 +32,8 @@ struct State {
     looked: Instant,
     /// What Python raised meanwhile.
     raised: Option<PyErr>,
+    /// There is no Python any more.
+    over: bool,
 }
 
 impl PythonObserver {
@@ -39,9 +41,33 @@ impl PythonObserver {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, result: PyResult<()>) {
-        if let Err(error) = result {
-            self.state().raised.get_or_insert(error);
+    /// Calls into Python, and keeps what it raises. Where the interpreter is about to end, as a daemon thread may meet it, the
+    /// call stops instead.
+    fn call(&self, work: impl FnOnce(Python<'_>) -> PyResult<()>) {
+        let attached = |py: Python<'_>| {
+            let guard = HangThread;
+            let result = work(py);
+            std::mem::forget(guard);
+            result
+        };
+        match Python::try_attach(attached) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                self.state().raised.get_or_insert(error);
+            }
+            None => self.state().over = true,
+        }
+    }
+}
+
+/// Stops a daemon thread for ever that runs Python code when the interpreter ends. Before Python 3.14 such a thread is ended by
+/// an unwinding that must not reach our frames; from 3.14 on Python stops it just so.
+struct HangThread;
+
+impl Drop for HangThread {
+    fn drop(&mut self) {
+        while !std::thread::panicking() {
+            std::thread::park();
         }
     }
 }
@@ -49,20 +75,21 @@ impl PythonObserver {
 impl Observer for PythonObserver {
     fn progress(&self, done: usize, total: usize) {
         if let Some(progress) = &self.watchers.progress {
-            self.keep(Python::attach(|py| progress.call1(py, (done, total)).map(|_| ())));
+            self.call(|py| progress.call1(py, (done, total)).map(|_| ()));
         }
     }
 
     fn interrupted(&self) -> bool {
         let due = self.state().looked.elapsed() >= PERIOD;
         if due {
-            self.keep(Python::attach(|py| {
+            self.call(|py| {
                 py.check_signals()?;
                 self.watchers.poll.as_ref().map_or(Ok(()), |poll| poll.call0(py).map(|_| ()))
-            }));
+            });
             self.state().looked = Instant::now();
         }
-        self.state().raised.is_some()
+        let state = self.state();
+        state.over || state.raised.is_some()
     }
 }
 
@@ -82,7 +109,7 @@ pub(super) fn compute_watched<T: Send>(
     watchers: Watchers,
     work: impl FnOnce(&dyn Observer) -> Result<T> + Send,
 ) -> PyResult<T> {
-    let state = Mutex::new(State { looked: Instant::now(), raised: None });
+    let state = Mutex::new(State { looked: Instant::now(), raised: None, over: false });
     let observer = PythonObserver { watchers, state };
     let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&observer))));
     if let Some(raised) = observer.state().raised.take() {

@@ -74,13 +74,27 @@ print(calls > 0, running)
     assert int(running) <= 2, done
 
 
-def test_idle_models_use_no_time_and_no_threads(model: Model) -> None:
-    model.encode(TEXTS)
-    threads = threading.active_count()
-    before = time.process_time()
-    time.sleep(0.5)
-    assert time.process_time() - before < 0.1
-    assert threading.active_count() == threads
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="has no list of its threads")
+def test_idle_models_use_no_time_and_no_more_threads_than_the_limit() -> None:
+    program = f"""
+import os, time
+import rushlight
+rushlight.set_num_threads(3)
+model = rushlight.Model({str(FOLDER)!r})
+before = len(os.listdir("/proc/self/task"))
+texts = [f"text {{i}} of many" for i in range(300)]
+for _ in range(20):
+    model.encode(texts)
+    model.encode("a single text")
+threads = len(os.listdir("/proc/self/task")) - before
+used = time.process_time()
+time.sleep(0.5)
+print(threads, time.process_time() - used)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    threads, used = done.stdout.split()
+    assert int(threads) <= 3, done
+    assert float(used) < 0.1, done
 
 
 def test_loading_and_dropping_leaks_nothing() -> None:

@@ -4,16 +4,18 @@ mod attention;
 mod layout;
 mod pool;
 
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
 
-use super::{Attention, DeviceBatch, FeedForward, Join, Lookup, Ops, PositionColumns, Queries};
+use super::{Attention, DeviceBatch, FeedForward, Join, Lookup, Ops, PositionColumns, Queries, Turn};
 use crate::batch::{Batch, Size};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
+use crate::executor::lock;
 use crate::kernels::norm::Center;
 use crate::weights::Array;
 
@@ -29,8 +31,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 pub(crate) struct Portable {
     device: Device,
     dtype: DType,
-    /// A GPU computes for one thread at a time, so that its memory holds one micro-batch.
-    turn: Arc<Mutex<()>>,
+    /// The thread that a GPU computes for: one at a time, so that its memory holds one micro-batch.
+    owner: Arc<Mutex<Option<ThreadId>>>,
 }
 
 pub(crate) struct Linear {
@@ -85,7 +87,7 @@ impl Portable {
     pub(crate) fn new(device: Device, dtype: DType) -> candle_core::Result<Self> {
         let one = Tensor::ones((1, 1), dtype, &device)?;
         one.matmul(&one)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-        Ok(Self { device, dtype, turn: Arc::default() })
+        Ok(Self { device, dtype, owner: Arc::default() })
     }
 
     fn parameter(&self, array: &Array) -> Result<Tensor> {
@@ -114,19 +116,24 @@ impl Ops for Portable {
         if self.device.is_cpu() { Size::OF_A_CACHE } else { Size::OF_A_GPU }
     }
 
-    fn turn(&self, checkpoint: &dyn Fn() -> Result<()>) -> Result<Option<MutexGuard<'_, ()>>> {
-        if self.device.is_cpu() {
-            return Ok(None);
-        }
-        loop {
-            match self.turn.try_lock() {
-                Ok(turn) => return Ok(Some(turn)),
-                Err(TryLockError::Poisoned(turn)) => return Ok(Some(turn.into_inner())),
-                Err(TryLockError::WouldBlock) => {}
+    fn turn(&self, checkpoint: &dyn Fn() -> Result<()>) -> Result<Option<Turn<'_>>> {
+        let this = std::thread::current().id();
+        while !self.device.is_cpu() {
+            let mut owner = lock(&self.owner);
+            match *owner {
+                None => {
+                    *owner = Some(this);
+                    return Ok(Some(Turn(&self.owner)));
+                }
+                // Within a forward pass whose observer, asked between its layers, embeds too.
+                Some(owner) if owner == this => break,
+                Some(_) => {}
             }
+            drop(owner);
             checkpoint()?;
             std::thread::sleep(PATIENCE);
         }
+        Ok(None)
     }
 
     fn layout(&self, batch: &Batch) -> Result<Layout> {

@@ -53,7 +53,13 @@ pub(super) fn download(
     };
     let job = Job { client, repository: repository.clone(), revision, is_rest, progress: progress.clone() };
     // On a thread that can be left behind: a connection may be silent for long.
-    std::thread::spawn(move || sender.send(job.run()));
+    let (hand_over, handed_over) = channel::<Job>();
+    let elsewhere = move || handed_over.recv().map(|job| sender.send(job.run()));
+    if std::thread::Builder::new().spawn(elsewhere).is_err() {
+        // The system has no more threads.
+        return job.run();
+    }
+    let _ = hand_over.send(job);
     loop {
         let result = receiver.recv_timeout(PATIENCE);
         let (done, total) = (progress.done.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
@@ -179,20 +185,23 @@ impl Job {
         let items = Mutex::new(items.into_iter());
         let (results, failure) = (Mutex::new(Vec::new()), Mutex::new(None));
         let next = || lock(&items).next();
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(item) = next() {
-                        match work(item) {
-                            Ok(result) => lock(&results).push(result),
-                            Err(error) => {
-                                lock(&failure).get_or_insert(error);
-                                return self.client.stop.set();
-                            }
-                        }
+        let take = || {
+            while let Some(item) = next() {
+                match work(item) {
+                    Ok(result) => lock(&results).push(result),
+                    Err(error) => {
+                        lock(&failure).get_or_insert(error);
+                        return self.client.stop.set();
                     }
-                });
+                }
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                // Where the system has no more threads, those that run do it all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, take);
+            }
+            take();
         });
         match lock(&failure).take() {
             Some(error) => Err(error),
