@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Case, named, native, portable, real, tiny, tiny_cases, ways};
-use rushlight::{Dtype, EncodeOptions, Input, LoadOptions, Model, process};
+use rushlight::{Dtype, EncodeOptions, Encoding, Input, LoadOptions, Model, process};
 
 fn load(case: &Case, way: &LoadOptions) -> Model {
     Model::from_dir_with(&case.model, way).unwrap_or_else(|error| panic!("{}: {error}", case.name))
@@ -169,13 +169,19 @@ fn golden_values_of_the_real_models() {
 #[test]
 fn excluded_prompts_do_not_count() {
     let case = tiny("bert-prompt-excluded");
-    let model = load(&case, &native());
+    let mut model = load(&case, &native());
     let prompts = model.prompts();
     assert!(prompts.values().any(|prompt| !prompt.is_empty()), "{prompts:?}");
-    // With no room left for the text, nothing is pooled: the mean is zero.
+    // Where the prompt leaves the text no room, the special token at the end alone counts.
     let long = "word ".repeat(200);
     let options = EncodeOptions { prompt: Some(&long), ..EncodeOptions::default() };
-    let nothing = model.encode(&["text"], &options).unwrap();
-    let rest = nothing.as_slice().iter().map(|x| x * x).sum::<f32>();
-    assert!(rest == 0.0 || (rest - 1.0).abs() < 1e-5);
+    let encode = |model: &Model| model.encode_tokens(&["text".into()], &options).unwrap().remove(0);
+    let Encoding { token_embeddings, sentence_embedding, .. } = encode(&model);
+    let last = &token_embeddings[token_embeddings.len() - model.hidden_size()..];
+    let norm = last.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let difference = |a: &[f32]| a.iter().zip(last).map(|(x, last)| (x - last / norm).abs()).fold(0.0, f32::max);
+    assert!(difference(&sentence_embedding) < 1e-6, "{}", difference(&sentence_embedding));
+    model.set_pooling_include_prompt(true);
+    let with_prompt = encode(&model).sentence_embedding;
+    assert!(difference(&with_prompt) > 1e-2, "{}", difference(&with_prompt));
 }
