@@ -9,7 +9,7 @@ use crate::tokenize::{Input, Tokens};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
     /// What one holds at most, unless a single text has more.
-    most: usize,
+    pub(crate) most: usize,
     /// Below it, one isn't made smaller to give another thread work.
     least: usize,
     /// Whether threads compute one each at the same time; else one thread computes all, one after the other.
@@ -34,6 +34,8 @@ pub(crate) struct Batch {
     offsets: Vec<usize>,
     /// How many of each text's last tokens are not attended to.
     unattended: Vec<usize>,
+    /// How many of each text's first tokens pooling leaves out, since they are the prompt's.
+    pub(crate) excluded: Vec<usize>,
 }
 
 impl Batch {
@@ -47,6 +49,7 @@ impl Batch {
             }
             batch.offsets.push(batch.input_ids.len());
             batch.unattended.push(tokens.unattended);
+            batch.excluded.push(tokens.excluded);
         }
         batch
     }
@@ -163,7 +166,7 @@ mod tests {
     use super::*;
 
     fn tokens(length: usize) -> Tokens {
-        Tokens { ids: vec![7; length], type_ids: None, full_length: length, unattended: 0 }
+        Tokens { ids: vec![7; length], type_ids: None, full_length: length, unattended: 0, excluded: 0 }
     }
 
     proptest! {

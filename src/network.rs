@@ -18,16 +18,9 @@ pub(crate) use crate::heads::{Output, Wanted};
 
 /// From packed tokens to vectors. Shared by threads; each call works in scratch memory of its own.
 pub(crate) trait Network: Send + Sync {
-    /// Computes a micro-batch, on several threads where it is the only one; the token embeddings only where they are
-    /// `wanted`. Pooling leaves out the first `prompt_length` tokens of each text.
-    fn forward(
-        &self,
-        batch: &Batch,
-        prompt_length: usize,
-        wanted: Wanted,
-        threads: usize,
-        checkpoint: &Checkpoint<'_>,
-    ) -> Result<Output>;
+    /// Computes a micro-batch, on up to `threads` threads as far as they are free; the token embeddings only where they are
+    /// `wanted`.
+    fn forward(&self, batch: &Batch, wanted: Wanted, threads: usize, checkpoint: &Checkpoint<'_>) -> Result<Output>;
 
     /// What the backbone takes and gives.
     fn limits(&self) -> Limits;
@@ -67,14 +60,7 @@ pub(crate) fn load<O: Ops>(kind: Kind, files: &Files<'_>, ops: O) -> Result<Box<
 }
 
 impl<O: Ops> Network for On<O> {
-    fn forward(
-        &self,
-        batch: &Batch,
-        prompt_length: usize,
-        wanted: Wanted,
-        threads: usize,
-        checkpoint: &Checkpoint<'_>,
-    ) -> Result<Output> {
+    fn forward(&self, batch: &Batch, wanted: Wanted, threads: usize, checkpoint: &Checkpoint<'_>) -> Result<Output> {
         let _turn = self.ops.turn(checkpoint)?;
         // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
         let waiting = self.idle.try_lock().ok().and_then(|mut idle| idle.pop());
@@ -82,8 +68,8 @@ impl<O: Ops> Network for On<O> {
         let output = Team::with(threads, |team| {
             ops.join(team);
             let batch = &DeviceBatch::new(&ops, batch)?;
-            let asked = Asked { wanted, skip: prompt_length, checkpoint };
-            let tokens = self.backbone.forward(&ops, batch, self.head.queries(&asked), checkpoint)?;
+            let asked = Asked { wanted, checkpoint };
+            let tokens = self.backbone.forward(&ops, batch, self.head.queries(batch, wanted), checkpoint)?;
             self.head.forward(&ops, tokens, batch, &asked)
         })?;
         ops.join(Team::default());

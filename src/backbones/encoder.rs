@@ -79,7 +79,7 @@ impl<O: Ops> Encoder<O> {
             let qkv = ops.linear(input, &layer.query_key_value, Activation::Identity)?;
             let attended = ops.attention(qkv, batch, &layer.attention, queries)?;
             if let Some(mode) = queries.pooling() {
-                x = ops.pool(&x, batch, &[mode], 0)?;
+                x = ops.pool(&x, batch, &[mode])?;
             }
             x = ops.linear_join(&attended, &layer.attention_output, &x, &layer.attention_join)?;
             let input = normed(&x, &layer.feed_forward_norm)?;
@@ -88,7 +88,7 @@ impl<O: Ops> Encoder<O> {
             sum = self.mixed(ops, sum, &x, i + 1)?;
         }
         match (sum, wanted.pooling()) {
-            (Some(sum), Some(mode)) => ops.pool(&sum, batch, &[mode], 0),
+            (Some(sum), Some(mode)) => ops.pool(&sum, batch, &[mode]),
             (Some(sum), None) => Ok(sum),
             (None, _) => Ok(normed(&x, &self.norm)?.unwrap_or(x)),
         }

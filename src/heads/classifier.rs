@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::transform::{NormNames, Transform, TransformNames};
-use super::{Asked, Files, Head, Output};
+use super::{Asked, Files, Head, Output, Wanted};
 use crate::backbones::{Parameters, model_type};
+use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, PoolingMode};
 use crate::error::{Error, Result};
 use crate::ops::{DeviceBatch, Ops, Queries};
@@ -170,7 +171,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
 }
 
 impl<O: Ops> Head<O> for Classifier<O> {
-    fn queries(&self, _: &Asked<'_>) -> Queries {
+    fn queries(&self, _: &Batch, _: Wanted) -> Queries {
         match self.reads {
             Reads::First => Queries::First,
             Reads::Mean | Reads::Last { .. } => Queries::All,
@@ -179,7 +180,7 @@ impl<O: Ops> Head<O> for Classifier<O> {
 
     fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, _: &Asked<'_>) -> Result<Output> {
         let mut x = match self.reads {
-            Reads::Mean => ops.pool(&tokens, batch, &[PoolingMode::Mean], 0)?,
+            Reads::Mean => ops.pool(&tokens, batch, &[PoolingMode::Mean])?,
             Reads::First | Reads::Last { .. } => tokens,
         };
         if let Some(transform) = &self.transform {

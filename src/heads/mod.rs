@@ -9,6 +9,7 @@ mod transform;
 use std::path::Path;
 
 use crate::backbones::{Backbone, Checkpoint};
+use crate::batch::Batch;
 use crate::config::{JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
 use crate::ops::{DeviceBatch, Ops, Queries};
@@ -19,7 +20,7 @@ pub(crate) use self::multi_vector::PROJECTION;
 /// What follows a backbone.
 pub(crate) trait Head<O: Ops>: Send + Sync {
     /// The tokens whose vectors it needs.
-    fn queries(&self, asked: &Asked<'_>) -> Queries;
+    fn queries(&self, batch: &Batch, wanted: Wanted) -> Queries;
 
     /// From the vectors of the tokens that [`Head::queries`] asks for, `(tokens, hidden_size)`.
     fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output>;
@@ -36,8 +37,6 @@ pub(crate) trait Head<O: Ops>: Send + Sync {
 /// What a head is asked for.
 pub(crate) struct Asked<'a> {
     pub(crate) wanted: Wanted,
-    /// How many of each text's first tokens don't count.
-    pub(crate) skip: usize,
     /// Called now and then by a head that takes long; an error stops it.
     pub(crate) checkpoint: &'a Checkpoint<'a>,
 }
@@ -58,6 +57,32 @@ pub(crate) struct Output {
     pub(crate) token_embeddings: Vec<f32>,
     /// A row a text, of sparse models.
     pub(crate) sparse: Vec<SparseRow>,
+}
+
+impl Output {
+    /// The parts of a batch's first texts, of the next, and so on.
+    pub(crate) fn split(self, batch: &Batch, counts: &[usize]) -> Vec<Self> {
+        if counts.len() == 1 {
+            return vec![self];
+        }
+        let width = self.sentence_embeddings.len() / batch.len().max(1);
+        let token_width = self.token_embeddings.len() / batch.input_ids.len().max(1);
+        let texts: Vec<_> = batch.texts().collect();
+        let mut sparse = self.sparse.into_iter();
+        let mut first = 0;
+        let mut part = |count: &usize| {
+            let rows = first..first + count;
+            let tokens =
+                texts.get(first).map_or(0, |text| text.start)..texts[..rows.end].last().map_or(0, |text| text.end);
+            first = rows.end;
+            Self {
+                sentence_embeddings: self.sentence_embeddings[rows.start * width..rows.end * width].to_vec(),
+                token_embeddings: self.token_embeddings[tokens.start * token_width..tokens.end * token_width].to_vec(),
+                sparse: sparse.by_ref().take(*count).collect(),
+            }
+        };
+        counts.iter().map(&mut part).collect()
+    }
 }
 
 /// What is not 0 in a row: columns, rising, and numbers.

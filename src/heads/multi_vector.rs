@@ -1,6 +1,7 @@
 //! Late interaction (Khattab and Zaharia, 2020): a vector for each token.
 
-use super::{Asked, Files, Head, Output};
+use super::{Asked, Files, Head, Output, Wanted};
+use crate::batch::Batch;
 use crate::config::{ModuleKind, On};
 use crate::error::{Error, Result};
 use crate::modules::Module;
@@ -50,7 +51,7 @@ fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, op
 }
 
 impl<O: Ops> Head<O> for MultiVector<O> {
-    fn queries(&self, _: &Asked<'_>) -> Queries {
+    fn queries(&self, _: &Batch, _: Wanted) -> Queries {
         Queries::All
     }
 

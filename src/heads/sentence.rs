@@ -2,6 +2,7 @@
 
 use super::{Asked, Files, Head, Output, Wanted};
 use crate::backbones::Backbone;
+use crate::batch::Batch;
 use crate::config::{ModuleEntry, ModuleKind, On, PoolingConfig, PoolingMode};
 use crate::error::Result;
 use crate::modules::{self, Module};
@@ -34,9 +35,9 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
 
 impl<O: Ops> Head<O> for Sentence<O> {
     /// Pooling that takes a single token of a text needs none of the others of the last layer.
-    fn queries(&self, asked: &Asked<'_>) -> Queries {
+    fn queries(&self, batch: &Batch, wanted: Wanted) -> Queries {
         match self.pooling.modes[..] {
-            _ if asked.wanted == Wanted::TokenEmbeddingsToo || asked.skip > 0 => Queries::All,
+            _ if wanted == Wanted::TokenEmbeddingsToo || batch.excluded.iter().any(|count| *count > 0) => Queries::All,
             [PoolingMode::Cls] => Queries::First,
             [PoolingMode::LastToken] => Queries::Last,
             _ => Queries::All,
@@ -48,8 +49,8 @@ impl<O: Ops> Head<O> for Sentence<O> {
             Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
             Wanted::SentenceEmbeddings => Vec::new(),
         };
-        let mut x = match self.queries(asked) {
-            Queries::All => ops.pool(&tokens, batch, &self.pooling.modes, asked.skip)?,
+        let mut x = match self.queries(batch, asked.wanted) {
+            Queries::All => ops.pool(&tokens, batch, &self.pooling.modes)?,
             Queries::First | Queries::Last => tokens,
         };
         for module in &self.modules {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::transform::{NormNames, Transform, TransformNames};
-use super::{Asked, Files, Head, Output, SparseRow};
+use super::{Asked, Files, Head, Output, SparseRow, Wanted};
 use crate::backbones::{Limits, Parameters, model_type};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, ModuleKind, PoolingMode, SpladeConfig, SpladePooling};
@@ -211,7 +211,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
 }
 
 impl<O: Ops> Head<O> for Splade<O> {
-    fn queries(&self, _: &Asked<'_>) -> Queries {
+    fn queries(&self, _: &Batch, _: Wanted) -> Queries {
         Queries::All
     }
 
@@ -225,7 +225,7 @@ impl<O: Ops> Head<O> for Splade<O> {
             let pooled = match self.config.pooling {
                 // The weight grows with the logit: the largest logit has the largest weight.
                 SpladePooling::Max => {
-                    let mut logits = ops.to_vec(&ops.pool(&logits, batch, &[PoolingMode::Max], 0)?)?;
+                    let mut logits = ops.to_vec(&ops.pool(&logits, batch, &[PoolingMode::Max])?)?;
                     logits.iter_mut().for_each(|x| *x = self.weight(*x));
                     logits
                 }

@@ -114,6 +114,14 @@ impl<'a> Call<'a> {
     {
         let size = self.model.parts.network.size();
         let batches = plan(window, process::num_threads()?, size);
+        if let ([texts], [], true) = (&batches[..], next, size.at_once) {
+            let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
+            let tokens: Vec<_> = texts.iter().map(|(_, tokens)| *tokens).collect();
+            let parts = &self.model.parts;
+            let output = parts.waiting.compute(&*parts.network, &tokens, wanted, size.most, self.observer)?;
+            store(&texts, &Batch::new(tokens), output);
+            return Ok(Vec::new());
+        }
         let share = if size.at_once { 1 } else { batches.len().max(1) };
         let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
         tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
@@ -134,7 +142,8 @@ impl<'a> Call<'a> {
             Task::Tokenize(inputs, tokens) => {
                 for input in inputs {
                     checkpoint()?;
-                    tokens.push(self.model.tokens_of(*input, self.prompt, self.max_length, checkpoint)?);
+                    let read = self.model.tokens_of(*input, self.prompt, self.max_length, checkpoint)?;
+                    tokens.push(read.map(|tokens| Tokens { excluded: self.prompt_length, ..tokens }));
                 }
                 Ok(())
             }
@@ -154,7 +163,7 @@ impl<'a> Call<'a> {
         Ok(window)
     }
 
-    /// The forward pass of a micro-batch; the only one is parted among the threads that are free, of several each has one.
+    /// The forward pass of a micro-batch; the only one is parted among the threads that are free, of several each thread has one.
     fn compute(
         &self,
         batch: &Batch,
@@ -162,8 +171,8 @@ impl<'a> Call<'a> {
         only: bool,
         checkpoint: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
-        let helpers = process::free_permits(if only { process::num_threads()? - 1 } else { 0 })?;
-        self.model.parts.network.forward(batch, self.prompt_length, wanted, 1 + helpers.len(), checkpoint)
+        let threads = if only { process::num_threads()? } else { 1 };
+        self.model.parts.network.forward(batch, wanted, threads, checkpoint)
     }
 
     /// Refuses texts that are too long, where the caller wants that.

@@ -10,6 +10,7 @@ mod place;
 mod routes;
 mod save;
 mod stream;
+mod together;
 mod whole;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::origin::Origin;
 use super::place::{Place, PlaceOps};
+use super::together::Waiting;
 use crate::backbones;
 use crate::config::{
     JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, keep_layers, modules,
@@ -29,6 +30,8 @@ pub(super) struct Parts {
     pub(super) settings: TransformerSettings,
     pub(super) tokenizer: Tokenizer,
     pub(super) network: Box<dyn Network>,
+    /// Small calls that wait for a processor.
+    pub(super) waiting: Waiting,
     pub(super) place: Place,
     pub(super) late_interaction: Arc<LateInteraction>,
     pub(super) origin: Origin,
@@ -176,6 +179,7 @@ impl Parts {
             place,
             late_interaction: Arc::new(late_interaction),
             origin,
+            waiting: Waiting::default(),
             twins: Mutex::default(),
             first: Weak::new(),
         })
@@ -233,6 +237,7 @@ impl Parts {
             place,
             late_interaction: Arc::default(),
             origin,
+            waiting: Waiting::default(),
             twins: Mutex::default(),
             first: Weak::new(),
         }

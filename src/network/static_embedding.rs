@@ -80,7 +80,7 @@ pub(crate) fn load<O: Ops>(entries: &[ModuleEntry], ops: O) -> Result<Box<dyn Ne
 }
 
 impl<O: Ops> Network for StaticEmbedding<O> {
-    fn forward(&self, batch: &Batch, _: usize, wanted: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
+    fn forward(&self, batch: &Batch, wanted: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
         let width = self.vectors.width();
         let mut means = vec![0.0; batch.len() * width];
         for (mean, text) in means.chunks_exact_mut(width).zip(batch.texts()) {

@@ -25,7 +25,7 @@ pub(crate) fn load(folder: &Path) -> Result<Box<dyn Network>> {
 }
 
 impl Network for TokenWeights {
-    fn forward(&self, batch: &Batch, _: usize, _: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
+    fn forward(&self, batch: &Batch, _: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
         let weights = self.weights.as_slice();
         let row = |text: std::ops::Range<usize>| {
             let mut ids = batch.input_ids[text].to_vec();

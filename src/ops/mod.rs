@@ -132,14 +132,8 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         join: &Join<Self>,
     ) -> Result<Self::Tensor>;
 
-    /// One row a text: the modes' vectors side by side, without the first `skip` tokens of each text.
-    fn pool(
-        &self,
-        x: &Self::Tensor,
-        batch: &DeviceBatch<'_, Self>,
-        modes: &[PoolingMode],
-        skip: usize,
-    ) -> Result<Self::Tensor>;
+    /// One row a text: the modes' vectors side by side, without the tokens that the batch excludes.
+    fn pool(&self, x: &Self::Tensor, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode]) -> Result<Self::Tensor>;
 
     /// The norm of every row.
     fn norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;

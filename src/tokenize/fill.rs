@@ -31,8 +31,8 @@ mod tests {
     #[test]
     fn short_texts_are_filled_up_and_long_ones_are_not() {
         let tokens = |ids: &[u32]| {
-            let mut tokens =
-                Tokens { ids: ids.to_vec(), type_ids: Some(vec![1; ids.len()]), full_length: ids.len(), unattended: 0 };
+            let (ids, type_ids, full_length) = (ids.to_vec(), Some(vec![1; ids.len()]), ids.len());
+            let mut tokens = Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0 };
             Fill { id: 9, length: 4, attend: false }.up(&mut tokens);
             (tokens.ids, tokens.type_ids.unwrap(), tokens.unattended)
         };

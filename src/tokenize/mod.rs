@@ -69,6 +69,8 @@ pub struct Tokens {
     pub full_length: usize,
     /// How many of the last ids only fill the text up, and are not attended to.
     pub(crate) unattended: usize,
+    /// How many of the first tokens pooling leaves out, since they are the prompt's.
+    pub(crate) excluded: usize,
 }
 
 /// Text to ids and back. Nothing about it changes after loading, so threads share it.
@@ -171,7 +173,7 @@ impl Tokenizer {
         let second = second.unwrap_or_default();
         let full_length = layout.length(first.len(), second.len());
         let (ids, type_ids) = layout.join(self.cut(&first, kept_first), self.cut(&second, kept_second));
-        Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0 })
+        Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0, excluded: 0 })
     }
 
     fn cut<'a>(&self, ids: &'a [u32], kept: usize) -> &'a [u32] {

@@ -20,7 +20,7 @@ impl Cpu {
         queries: Queries,
     ) -> Result<Activations> {
         self.place(&mut qkv, batch, shape);
-        let chosen = queries.pooling().map(|mode| self.pooled(&qkv, batch, &[mode], 0));
+        let chosen = queries.pooling().map(|mode| self.pooled(&qkv, batch, &[mode], &vec![0; batch.len()]));
         let asking = chosen.as_ref().unwrap_or(&qkv);
         let [hidden, keys, values] = shape.widths();
         let mut out = self.room(asking.rows, hidden);

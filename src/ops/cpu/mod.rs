@@ -116,13 +116,13 @@ impl Cpu {
         wide.as_rows().range(0..rows).columns(0..width)
     }
 
-    /// One row a text, the modes' vectors side by side.
-    fn pooled(&self, x: &Activations, batch: &Batch, modes: &[PoolingMode], skip: usize) -> Activations {
+    /// One row a text, the modes' vectors side by side, without so many of each text's first tokens.
+    fn pooled(&self, x: &Activations, batch: &Batch, modes: &[PoolingMode], excluded: &[usize]) -> Activations {
         let mut out = self.room(batch.len(), modes.len() * x.width);
         let mut rows = out.as_rows_mut();
         for (i, text) in batch.texts().enumerate() {
             for (mode, out) in modes.iter().zip(rows.row(i).chunks_exact_mut(x.width)) {
-                pool(*mode, x.as_rows().range(text.clone()), skip, out);
+                pool(*mode, x.as_rows().range(text.clone()), excluded[i], out);
             }
         }
         out
@@ -295,14 +295,8 @@ impl Ops for Cpu {
         Ok(self.joined(out, residual, join))
     }
 
-    fn pool(
-        &self,
-        x: &Activations,
-        batch: &DeviceBatch<'_, Self>,
-        modes: &[PoolingMode],
-        skip: usize,
-    ) -> Result<Activations> {
-        Ok(self.pooled(x, batch, modes, skip))
+    fn pool(&self, x: &Activations, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode]) -> Result<Activations> {
+        Ok(self.pooled(x, batch, modes, &batch.excluded))
     }
 
     fn norm(&self, x: &Activations, norm: &Norm) -> Result<Activations> {

@@ -17,6 +17,8 @@ pub(crate) struct Layout {
 
 /// Neighbouring texts of similar lengths.
 pub(super) struct Group {
+    /// Which of the batch's texts comes first.
+    pub(super) first: usize,
     /// Its rows among the batch's.
     rows: Range<usize>,
     /// Tokens of each text.
@@ -49,13 +51,13 @@ pub(super) enum Made {
 impl Layout {
     pub(super) fn new(batch: &Batch, device: &Device, dtype: DType) -> Result<Self> {
         let (texts, keys): (Vec<_>, Vec<_>) = (batch.texts().collect(), batch.keys().map(|keys| keys.len()).collect());
-        let group = |group: Range<usize>| Group::new(&texts[group.clone()], &keys[group], device, dtype);
+        let group = |group: Range<usize>| Group::new(group.start, &texts[group.clone()], &keys[group], device, dtype);
         Ok(Self { groups: batch.alike().into_iter().map(group).collect::<Result<_>>()? })
     }
 }
 
 impl Group {
-    fn new(texts: &[Range<usize>], keys: &[usize], device: &Device, dtype: DType) -> Result<Self> {
+    fn new(first: usize, texts: &[Range<usize>], keys: &[usize], device: &Device, dtype: DType) -> Result<Self> {
         let rows = texts.first().map_or(0, |text| text.start)..texts.last().map_or(0, |text| text.end);
         let lengths: Vec<_> = texts.iter().map(|text| text.len()).collect();
         let length = lengths.iter().copied().max().unwrap_or(0);
@@ -75,7 +77,7 @@ impl Group {
             Ok(scores.reshape((texts.len(), 1, 1, length))?.to_dtype(dtype)?)
         });
         let (filling, unattended) = (filling.transpose()?, unattended.transpose()?);
-        Ok(Self { rows, lengths, length, filling, unattended, made: Mutex::default() })
+        Ok(Self { first, rows, lengths, length, filling, unattended, made: Mutex::default() })
     }
 
     /// How many texts.

@@ -230,9 +230,9 @@ impl Ops for Portable {
         self.linear_join(&middle, &layer.down, residual, join)
     }
 
-    fn pool(&self, x: &Tensor, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode], skip: usize) -> Result<Tensor> {
+    fn pool(&self, x: &Tensor, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode]) -> Result<Tensor> {
         let x = x.to_dtype(DType::F32)?;
-        let parts = modes.iter().map(|mode| self.pool_by(*mode, &x, batch, skip)).collect::<Result<Vec<_>>>()?;
+        let parts = modes.iter().map(|mode| self.pool_by(*mode, &x, batch)).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&parts, 1)?.to_dtype(self.dtype)?)
     }
 
