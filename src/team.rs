@@ -188,8 +188,8 @@ impl Patience {
     fn wait(&mut self) -> bool {
         self.0 += 1;
         match self.0 {
-            ..=2_000 => std::hint::spin_loop(),
-            ..=2_500 => std::thread::yield_now(),
+            0..=2_000 => std::hint::spin_loop(),
+            2_001..=2_500 => std::thread::yield_now(),
             _ => return false,
         }
         true
