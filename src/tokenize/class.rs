@@ -6,12 +6,11 @@
 
 use std::path::Path;
 
-use tokenizers::Tokenizer;
-
 use super::files::{Alone, Settings, TokenizerFile};
 use super::layout::Layouts;
 use super::rebuild;
 use super::special::SpecialTokens;
+use super::steps::Steps;
 use crate::error::{Error, Result};
 
 /// How a class goes about it. A new class is a new entry in [`CLASSES`].
@@ -35,7 +34,7 @@ pub(super) struct Class {
     pub(super) word_end: Option<&'static str>,
     /// What it can do with where there is no tokenizer.json.
     pub(super) alone: Alone,
-    build: fn(rebuild::Source<'_>) -> Result<Tokenizer>,
+    build: fn(rebuild::Source<'_>) -> Result<Steps>,
     join: Join,
 }
 
@@ -314,14 +313,14 @@ impl Class {
         }
     }
 
-    pub(super) fn build(&self, file: TokenizerFile, config: &Settings, special: &SpecialTokens) -> Result<Tokenizer> {
+    pub(super) fn build(&self, file: TokenizerFile, config: &Settings, special: &SpecialTokens) -> Result<Steps> {
         (self.build)(rebuild::Source { file, config, special })
     }
 
     /// Where the special tokens go; they must be registered by now. `file` is tokenizer.json's path.
     pub(super) fn layouts(
         &self,
-        tokenizer: &Tokenizer,
+        tokenizer: &Steps,
         file: &Path,
         config: &Settings,
         special: &SpecialTokens,

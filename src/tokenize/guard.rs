@@ -1,17 +1,51 @@
 //! The one place where a panic of the tokenizers crate ends.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+thread_local! {
+    /// Whether a panic of this thread becomes an error, which says all that there is to say.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Runs `call`, which calls into the tokenizers crate, and makes an error's or a panic's message of what goes wrong.
 ///
 /// That crate panics on some files (a bad charsmap, merges that don't fit, a template without its tokens). All that
-/// `call` changes is thrown away on an error, so nothing half done is seen.
+/// `call` changes is thrown away on an error, so nothing half done is seen, and nothing is printed.
 pub(super) fn caught<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    hush_caught_panics();
+    let outer = CAUGHT.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    CAUGHT.set(outer);
+    match result {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(panic) => Err(format!("the tokenizers crate can't use it: {}", message(panic.as_ref()))),
+        Err(panic) => match panic.downcast::<GaveUp>() {
+            Ok(gave_up) => Err(gave_up.0),
+            Err(panic) => Err(format!("the tokenizers crate can't use it: {}", message(panic.as_ref()))),
+        },
     }
+}
+
+/// Ends the call that [`caught`] runs with this error, where the tokenizers crate drops the errors that it is returned.
+pub(super) fn give_up(problem: String) -> ! {
+    resume_unwind(Box::new(GaveUp(problem)))
+}
+
+struct GaveUp(String);
+
+/// Puts a hook before the process's own that keeps it from the panics that are caught here; all others it gets.
+fn hush_caught_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !CAUGHT.get() {
+                others(panic);
+            }
+        }));
+    });
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -2,9 +2,10 @@
 
 use std::iter::repeat_n;
 
-use tokenizers::{Encoding, PostProcessor, Token, Tokenizer};
+use tokenizers::{Encoding, PostProcessor, Token};
 
 use super::guard::caught;
+use super::steps::Steps;
 
 /// Stand-ins for the tokens of the first and the second text, by which a layout is read off a post-processor.
 const FIRST: u32 = u32::MAX;
@@ -97,7 +98,7 @@ impl Layouts {
     }
 
     /// What the tokenizer's own post-processor does.
-    pub(super) fn of(tokenizer: &Tokenizer) -> Result<Self, String> {
+    pub(super) fn of(tokenizer: &Steps) -> Result<Self, String> {
         let Some(processor) = tokenizer.get_post_processor() else {
             return Ok(Self::bare());
         };

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::Value;
-use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::{ModelWrapper, NormalizerWrapper, PaddingDirection, PostProcessorWrapper, TruncationDirection};
+use tokenizers::normalizers::Lowercase;
+use tokenizers::{ModelWrapper, PaddingDirection, PostProcessorWrapper, TruncationDirection};
 
 use super::class::Class;
 use super::files::{Alone, Settings, TokenizerFile};
 use super::guard::caught;
 use super::layout::Layouts;
 use super::special::SpecialTokens;
+use super::steps::{Normalizer, Steps};
 use super::{Tokenizer, rebuild};
 use crate::error::{Error, Result};
 
@@ -98,17 +99,15 @@ fn refuse_unknown_ways(config: &Settings) -> Result<()> {
 }
 
 /// Lowercases before all else, unless the tokenizer has a step that does just that.
-fn lowercase_first(tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
-    let mut steps = match tokenizer.get_normalizer().cloned() {
-        Some(NormalizerWrapper::Sequence(steps)) => steps.into_iter().collect(),
-        Some(step) => vec![step],
-        None => Vec::new(),
-    };
-    if !steps.iter().any(|step| matches!(step, NormalizerWrapper::Lowercase(_))) {
-        steps.insert(0, Lowercase.into());
-        caught(|| tokenizer.with_normalizer(Some(Sequence::new(steps))).map(drop)).map_err(Error::Tokenizer)?;
-    }
-    Ok(())
+fn lowercase_first(tokenizer: &mut Steps) -> Result<()> {
+    caught(|| {
+        let normalizer = match tokenizer.get_normalizer() {
+            Some(steps) => steps.clone().lowercasing(),
+            None => Normalizer::new(Lowercase.into())?,
+        };
+        tokenizer.with_normalizer(Some(normalizer)).map(drop)
+    })
+    .map_err(Error::Tokenizer)
 }
 
 fn takes_token_type_ids(config: &Settings, class: &Class) -> Result<bool> {

@@ -3,6 +3,7 @@
 //! - [`files`]: the JSON files, read with errors that name file and key.
 //! - [`load`]: a folder's tokenizer.
 //! - [`class`]: which tokenizer class a folder asks for; [`rebuild`]: what that class makes of tokenizer.json.
+//! - [`steps`]: what is done to a text, and [`regex`], in bounded time and memory.
 //! - [`special`]: the special and added tokens, from up to four files.
 //! - [`layout`]: where special tokens go, and what is cut.
 
@@ -13,7 +14,9 @@ mod guard;
 mod layout;
 mod load;
 mod rebuild;
+mod regex;
 mod special;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +30,7 @@ use tokenizers::AddedToken;
 
 use self::guard::caught;
 use self::layout::{Layouts, longest_first};
+use self::steps::Steps;
 use crate::error::{Error, Result};
 
 pub(crate) use self::fill::Fill;
@@ -75,7 +79,7 @@ pub struct Tokens {
 
 /// Text to ids and back. Nothing about it changes after loading, so threads share it.
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Steps,
     layouts: Layouts,
     special_ids: HashSet<u32>,
     token_type_ids: bool,

@@ -22,12 +22,12 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::{
     DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, SplitDelimiterBehavior,
-    Tokenizer,
 };
 
 use super::files::{Settings, TokenizerFile, kind};
 use super::guard::caught;
 use super::special::SpecialTokens;
+use super::steps::{Decoder, Normalizer, PreTokenizer, Steps};
 use crate::error::{Error, Result};
 
 /// The word boundary of SentencePiece.
@@ -43,7 +43,7 @@ pub(super) struct Source<'a> {
 }
 
 /// tokenizer.json as it is, but for its padding and truncation.
-pub(super) fn as_filed(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn as_filed(mut source: Source<'_>) -> Result<Steps> {
     // It leaves merges out at random, for training; but the same text must give the same tokens.
     if let Some(dropout) = source.file.model.get("dropout").filter(|value| !value.is_null() && **value != 0.0) {
         let what = format!("{}: model.dropout", source.file.path.display());
@@ -51,22 +51,23 @@ pub(super) fn as_filed(mut source: Source<'_>) -> Result<Tokenizer> {
     }
     let model = Value::Object(std::mem::take(&mut source.file.model));
     let model: ModelWrapper = source.part("model", || Ok(serde_json::from_value(model)?))?;
-    let file = source.file;
-    let mut tokenizer = Tokenizer::new(model);
-    tokenizer.with_pre_tokenizer(file.pre_tokenizer);
-    tokenizer.with_post_processor(file.post_processor);
-    tokenizer.with_decoder(file.decoder);
-    let added = file.added_tokens.iter().map(|(_, token)| token.added());
-    let filled = caught(|| {
-        tokenizer.with_normalizer(file.normalizer)?;
+    let mut tokenizer = Steps::new(model);
+    let normalizer = source.file.normalizer.take().map(|step| source.part("normalizer", || Normalizer::new(step)));
+    let words = source.file.pre_tokenizer.take().map(|step| source.part("pre_tokenizer", || PreTokenizer::new(step)));
+    let decoder = source.file.decoder.take().map(|step| source.part("decoder", || Decoder::new(step)));
+    let normalizer = normalizer.transpose()?;
+    tokenizer.with_pre_tokenizer(words.transpose()?).with_decoder(decoder.transpose()?);
+    tokenizer.with_post_processor(source.file.post_processor.take());
+    let added = source.file.added_tokens.iter().map(|(_, token)| token.added());
+    source.part("added_tokens", || {
+        tokenizer.with_normalizer(normalizer)?;
         tokenizer.add_tokens(added)
-    });
-    filled.map_err(|problem| Error::config(file.path, "added_tokens", problem))?;
+    })?;
     Ok(tokenizer)
 }
 
 /// BERT's and MPNet's.
-pub(super) fn word_piece(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn word_piece(mut source: Source<'_>) -> Result<Steps> {
     let lowercase = source.config.flag("do_lower_case", true)?;
     let chinese = source.config.flag("tokenize_chinese_chars", true)?;
     let accents = source.config.flag_or_null("strip_accents")?;
@@ -81,7 +82,7 @@ pub(super) fn word_piece(mut source: Source<'_>) -> Result<Tokenizer> {
 }
 
 /// RoBERTa's.
-pub(super) fn byte_level_bpe(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn byte_level_bpe(mut source: Source<'_>) -> Result<Steps> {
     let prefix_space = source.config.flag("add_prefix_space", false)?;
     let (vocab, merges) = (source.vocab()?, source.merges()?);
     let builder = || BPE::builder().vocab_and_merges(vocab, merges);
@@ -91,7 +92,7 @@ pub(super) fn byte_level_bpe(mut source: Source<'_>) -> Result<Tokenizer> {
 }
 
 /// CLIP's: bytes of lowercased words, with a mark where a word ends.
-pub(super) fn clip(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn clip(mut source: Source<'_>) -> Result<Steps> {
     const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
     let (vocab, merges) = (source.vocab()?, source.merges()?);
     let Some(unk) = source.special.get("unk_token").map(str::to_owned) else { return Err(source.no_unk()) };
@@ -105,7 +106,7 @@ pub(super) fn clip(mut source: Source<'_>) -> Result<Tokenizer> {
 }
 
 /// Qwen's: bytes, in words that a pattern of its own parts.
-pub(super) fn qwen2(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn qwen2(mut source: Source<'_>) -> Result<Steps> {
     /// Endings of English words; letters with a sign before them; single digits; signs; line ends; white space.
     const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     let prefix_space = source.config.flag_or_null("add_prefix_space")?.unwrap_or(false);
@@ -118,7 +119,7 @@ pub(super) fn qwen2(mut source: Source<'_>) -> Result<Tokenizer> {
 }
 
 /// Gemma's: pieces with the word boundary as a letter, bytes where there is no piece.
-pub(super) fn gemma(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn gemma(mut source: Source<'_>) -> Result<Steps> {
     let (vocab, merges) = (source.vocab()?, source.merges()?);
     let builder = BPE::builder().vocab_and_merges(vocab, merges).fuse_unk(true).byte_fallback(true);
     let builder = match source.special.get("unk_token") {
@@ -135,7 +136,7 @@ pub(super) fn gemma(mut source: Source<'_>) -> Result<Tokenizer> {
 }
 
 /// XLM-RoBERTa's: the unknown token is the fourth one.
-pub(super) fn xlm_roberta(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn xlm_roberta(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
     let scheme = source.prefix(PrependScheme::Never)?;
     let normalizer = source.charsmap();
@@ -143,7 +144,7 @@ pub(super) fn xlm_roberta(mut source: Source<'_>) -> Result<Tokenizer> {
 }
 
 /// CamemBERT's: the unknown token is where its name is.
-pub(super) fn camembert(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn camembert(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
     let unk = source.special.get("unk_token");
     let unk_id = pieces.iter().position(|(piece, _)| Some(piece.as_str()) == unk).unwrap_or(0);
@@ -153,14 +154,14 @@ pub(super) fn camembert(mut source: Source<'_>) -> Result<Tokenizer> {
 }
 
 /// T5's: the unknown token is the third one.
-pub(super) fn t5(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn t5(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
     let normalizer = source.charsmap();
     source.words_of_pieces(pieces, 2, normalizer, PrependScheme::Always)
 }
 
 /// ALBERT's: the unknown token is the second one; quotes, accents and case before the charsmap.
-pub(super) fn albert(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn albert(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
     let scheme = source.prefix(PrependScheme::Never)?;
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
@@ -179,7 +180,7 @@ pub(super) fn albert(mut source: Source<'_>) -> Result<Tokenizer> {
 
 /// DeBERTa's: white space is made single and stays; the charsmap goes. The unknown token is where it is with a score
 /// of 0.
-pub(super) fn deberta_v2(mut source: Source<'_>) -> Result<Tokenizer> {
+pub(super) fn deberta_v2(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
     let unk = source.special.get("unk_token");
     let named = pieces.iter().position(|(piece, score)| Some(piece.as_str()) == unk && *score == 0.0);
@@ -206,10 +207,12 @@ fn assemble(
     pre_tokenizer: impl Into<PreTokenizerWrapper>,
     decoder: impl Into<DecoderWrapper>,
     post_processor: Option<PostProcessorWrapper>,
-) -> Result<Tokenizer> {
-    let mut tokenizer = Tokenizer::new(model);
+) -> Result<Steps> {
+    let mut tokenizer = Steps::new(model.into());
+    let normalizer = normalizer.map(|step| part(|| Normalizer::new(step))).transpose()?;
     part(|| tokenizer.with_normalizer(normalizer).map(drop))?;
-    tokenizer.with_pre_tokenizer(Some(pre_tokenizer)).with_decoder(Some(decoder));
+    tokenizer.with_pre_tokenizer(Some(part(|| PreTokenizer::new(pre_tokenizer.into()))?));
+    tokenizer.with_decoder(Some(part(|| Decoder::new(decoder.into()))?));
     tokenizer.with_post_processor(post_processor);
     Ok(tokenizer)
 }
@@ -227,7 +230,7 @@ impl Source<'_> {
         unk_id: usize,
         normalizer: Option<NormalizerWrapper>,
         scheme: PrependScheme,
-    ) -> Result<Tokenizer> {
+    ) -> Result<Steps> {
         let model = self.part("model.vocab", || Unigram::from(pieces, Some(unk_id), false))?;
         let metaspace = Metaspace::new(BOUNDARY, scheme, true);
         let pre_tokenizer = Sequence::new(vec![WhitespaceSplit.into(), metaspace.clone().into()]);

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use tokenizers::{AddedToken, Tokenizer};
+use tokenizers::AddedToken;
 
 use super::class::Class;
 use super::files::{Settings, TokenizerFile};
 use super::guard::caught;
+use super::steps::Steps;
 use crate::error::Result;
 
 /// Added tokens with the ids that a file gives them, in the file's order.
@@ -190,7 +191,7 @@ impl SpecialTokens {
 
     /// Adds the tokens in transformers' order: it decides the ids of new ones, and of two with the same content the
     /// later one's flags count.
-    pub(super) fn register(&self, tokenizer: &mut Tokenizer) -> std::result::Result<(), String> {
+    pub(super) fn register(&self, tokenizer: &mut Steps) -> std::result::Result<(), String> {
         let there: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
         let known = there.iter().map(|token| &token.content).chain(self.added.values().map(|token| &token.content));
         let known: HashSet<&String> = known.collect();
@@ -205,7 +206,7 @@ impl SpecialTokens {
     }
 
     /// The ids of all special tokens.
-    pub(super) fn ids(&self, tokenizer: &Tokenizer) -> HashSet<u32> {
+    pub(super) fn ids(&self, tokenizer: &Steps) -> HashSet<u32> {
         self.all().filter_map(|token| tokenizer.token_to_id(&token.content)).collect()
     }
 }
