@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::alloc;
+use crate::error::Result;
 use crate::tokenize::{Input, Tokens};
 
 /// How large micro-batches are, in tokens.
@@ -105,17 +107,20 @@ pub(crate) struct Distinct<'a> {
 }
 
 impl<'a> Distinct<'a> {
-    pub(crate) fn of(all: &[Input<'a>]) -> Self {
-        let mut places = HashMap::with_capacity(all.len());
-        let mut inputs = Vec::new();
-        let which = all.iter().map(|input| {
-            *places.entry(*input).or_insert_with(|| {
+    pub(crate) fn of(all: &[Input<'a>]) -> Result<Self> {
+        const WHAT: &str = "telling the texts apart";
+        let (mut places, mut inputs) = (HashMap::new(), Vec::new());
+        let mut which = alloc::room(all.len(), WHAT)?;
+        for input in all {
+            let lacking = |_| alloc::lacking::<(Input<'_>, usize)>(all.len(), WHAT);
+            places.try_reserve(1).map_err(lacking)?;
+            inputs.try_reserve(1).map_err(lacking)?;
+            which.push(*places.entry(*input).or_insert_with(|| {
                 inputs.push(*input);
                 inputs.len() - 1
-            })
-        });
-        let which = which.collect();
-        Self { inputs, which }
+            }));
+        }
+        Ok(Self { inputs, which })
     }
 
     /// The first of the caller's inputs that is the `i`-th here.
@@ -205,7 +210,7 @@ mod tests {
         #[test]
         fn distinct_inputs_stand_for_all(texts in prop::collection::vec("[ab]{0,2}", 0..40)) {
             let inputs: Vec<_> = texts.iter().map(|text| Input::Text(text)).collect();
-            let distinct = Distinct::of(&inputs);
+            let distinct = Distinct::of(&inputs).unwrap();
             let few = &distinct.inputs;
             prop_assert_eq!(distinct.which.iter().map(|i| few[*i]).collect::<Vec<_>>(), inputs.clone());
             prop_assert!((1..few.len()).all(|i| !few[..i].contains(&few[i])));

@@ -142,6 +142,22 @@ pub enum Error {
     #[error("the process forked while this call computed, and its threads stayed in the parent: call again")]
     Forked,
 
+    /// The model's result for a text has a number that is NaN or infinite.
+    #[error("inputs[{index}]: the result is not finite; are the model's weights, and small enough for its dtype?")]
+    NotFinite {
+        /// Its place among the inputs.
+        index: usize,
+    },
+
+    /// There is no memory for as much as a file or a caller asks for.
+    #[error("no memory for {what}: {bytes} bytes")]
+    Memory {
+        /// What it is for.
+        what: String,
+        /// How much of it.
+        bytes: usize,
+    },
+
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -152,6 +168,15 @@ impl Error {
     pub(crate) fn of_argument(self, argument: &'static str) -> Self {
         match self {
             Self::InvalidArgument { problem, .. } => Self::argument(argument, problem),
+            other => other,
+        }
+    }
+
+    /// The same, where `place` tells which of the caller's inputs the one is that it names.
+    pub(crate) fn placed(self, place: impl FnOnce(usize) -> usize) -> Self {
+        match self {
+            Self::InvalidInput { index, problem } => Self::InvalidInput { index: place(index), problem },
+            Self::NotFinite { index } => Self::NotFinite { index: place(index) },
             other => other,
         }
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use maxsim::MultiVectorSimilarity;
 pub(crate) use maxsim::{pairwise, similarity};
 
+use crate::alloc;
 use crate::batch::Distinct;
 use crate::config::{Expansion, Kind, Strategy, object, with_implied};
 use crate::device::Device;
@@ -215,10 +216,10 @@ impl MultiVectorModel {
         let model = self.model.reading(side.max_length, side.fill);
         let options = model.with_role(&options, prompts);
 
-        let few = Distinct::of(inputs);
+        let few = Distinct::of(inputs)?;
         let call = Call::new(&model, &options)?;
         let width = self.embedding_dimension();
-        let vectors: Mutex<Vec<Vec<f32>>> = Mutex::new(vec![Vec::new(); few.inputs.len()]);
+        let vectors: Mutex<Vec<Vec<f32>>> = Mutex::new(alloc::filled(Vec::new(), few.inputs.len(), "the embeddings")?);
         let lengths =
             call.forward(&few.inputs, &|i| few.place(i), Wanted::TokenEmbeddingsToo, |texts, batch, output| {
                 for ((i, _), text) in texts.iter().zip(batch.texts()) {
@@ -229,7 +230,10 @@ impl MultiVectorModel {
                 }
             })?;
         let vectors = vectors.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let matrix = |i: &usize| Matrix::new(vectors[*i].len() / width, width, vectors[*i].clone());
+        let matrix = |i: &usize| {
+            let vectors = alloc::copied(&vectors[*i], "the embeddings")?;
+            Matrix::new(vectors.len() / width, width, vectors)
+        };
         let matrices = few.which.iter().map(matrix).collect::<Result<_>>()?;
         Ok((matrices, call.truncated(few.which.iter().map(|i| lengths[*i]))))
     }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
+use crate::alloc;
 use crate::error::{Error, Result};
+use crate::kernels::nan::all_finite;
 use crate::schedule::{self, Nobody, lock};
 use crate::similarity::Run;
 
@@ -104,12 +106,10 @@ pub enum QuantizedValues {
 ///   highest bit, what is missing at the end 0. `Binary` is the byte less 128.
 /// - `Float32` copies.
 ///
-/// NaN is on the lowest level, and its bit is 0. A dimension in whose range a bound is NaN or infinite has levels
-/// without a meaning, as far as that arithmetic gives NaN all on the lowest; the others are not affected.
-///
 /// # Errors
 /// [`Error::InvalidArgument`] where a length is not a multiple of `dim`, a range has not `dim` numbers, or the
-/// calibration that would be needed has no rows.
+/// calibration that would be needed has no rows; but for `Float32`, also where a number is NaN or infinite: it would move
+/// the levels of all rows. [`Error::Memory`].
 #[doc(alias = "quantize_embeddings")]
 pub fn quantize(
     embeddings: &[f32],
@@ -130,11 +130,14 @@ pub(crate) fn quantize_watched(
     calibration: Option<&[f32]>,
     run: Run<'_>,
 ) -> Result<Quantized> {
-    let rows = rows("embeddings", embeddings, dim)?;
+    let rows = match precision {
+        Precision::Float32 => rows("embeddings", embeddings, dim)?,
+        _ => finite_rows("embeddings", embeddings, dim)?,
+    };
     let levels = |flip| levels(embeddings, dim, ranges, calibration, flip, run);
     let signed = |bytes: Vec<u8>| QuantizedValues::Int8(bytes.into_iter().map(|byte| byte as i8).collect());
     let values = match precision {
-        Precision::Float32 => QuantizedValues::Float32(embeddings.to_vec()),
+        Precision::Float32 => QuantizedValues::Float32(alloc::copied(embeddings, QUANTIZED)?),
         Precision::Int8 => signed(levels(FLIP)?),
         Precision::Uint8 => QuantizedValues::Uint8(levels(0)?),
         Precision::Binary => signed(bits(embeddings, dim, FLIP, run)?),
@@ -145,6 +148,9 @@ pub(crate) fn quantize_watched(
 
 /// What makes a byte that less 128, as an `i8`.
 const FLIP: u8 = 0x80;
+
+/// What memory is for, in messages.
+const QUANTIZED: &str = "quantized embeddings";
 
 /// Numbers that a thread takes at a time.
 const NUMBERS: usize = 1 << 18;
@@ -158,7 +164,7 @@ fn by_rows(
     work: impl Fn(&[f32], &mut [u8]) + Sync,
 ) -> Result<Vec<u8>> {
     let (dim, columns) = (dim.max(1), columns.max(1));
-    let mut bytes = vec![0; embeddings.len() / dim * columns];
+    let mut bytes = alloc::filled(0, embeddings.len() / dim * columns, QUANTIZED)?;
     let rows = (NUMBERS / dim).max(1);
     let threads = run.threads(embeddings.len().div_ceil(rows * dim), embeddings.len());
     let pieces = embeddings.chunks(rows * dim).zip(bytes.chunks_mut(rows * columns));
@@ -175,6 +181,15 @@ fn rows(argument: &'static str, numbers: &[f32], dim: usize) -> Result<usize> {
         Some(0) => Ok(numbers.len() / dim),
         None if numbers.is_empty() => Ok(0),
         _ => Err(Error::argument(argument, format!("{} numbers are not rows of {dim}", numbers.len()))),
+    }
+}
+
+/// The same of numbers that must all be finite.
+fn finite_rows(argument: &'static str, numbers: &[f32], dim: usize) -> Result<usize> {
+    let rows = rows(argument, numbers, dim)?;
+    match numbers.chunks_exact(dim.max(1)).position(|row| !all_finite(row)) {
+        None => Ok(rows),
+        Some(row) => Err(Error::argument(argument, format!("must be finite, row {row} is not"))),
     }
 }
 
@@ -202,7 +217,7 @@ fn levels(
     by_rows(embeddings, dim, dim, run, |rows, levels| {
         for (row, levels) in rows.chunks_exact(dim).zip(levels.chunks_exact_mut(dim)) {
             for (((level, x), min), step) in levels.iter_mut().zip(row).zip(&min).zip(&steps) {
-                // From 0 up, the conversion rounds down, and it makes NaN 0.
+                // From 0 up, the conversion rounds down.
                 *level = ((x - min) / step).clamp(0.0, 255.0) as u8 ^ flip;
             }
         }
@@ -215,22 +230,25 @@ fn step(min: f32, max: f32) -> f32 {
 }
 
 fn bounds(which: &str, bounds: &[f32], dim: usize) -> Result<Vec<f32>> {
-    if bounds.len() == dim {
+    if bounds.len() == dim && all_finite(bounds) {
         return Ok(bounds.to_vec());
+    }
+    if bounds.len() == dim {
+        return Err(Error::argument("ranges", format!("must be finite, {which} has NaN or infinity")));
     }
     let problem = format!("must have {dim} numbers for {which}, one for each dimension, got {}", bounds.len());
     Err(Error::argument("ranges", problem))
 }
 
-/// The smallest and the largest number of each dimension; NaN where there is one among them.
+/// The smallest and the largest number of each dimension.
 fn extremes(embeddings: &[f32], dim: usize, calibration: Option<&[f32]>, run: Run<'_>) -> Result<(Vec<f32>, Vec<f32>)> {
     let sample = calibration.unwrap_or(embeddings);
-    if rows("calibration_embeddings", sample, dim)? == 0 && !embeddings.is_empty() {
+    if finite_rows("calibration_embeddings", sample, dim)? == 0 && !embeddings.is_empty() {
         return Err(Error::argument("calibration_embeddings", "must have at least one row, got none"));
     }
     let dim = dim.max(1);
-    let smaller = |min: &mut f32, x: f32| *min = if x < *min || x.is_nan() { x } else { *min };
-    let larger = |max: &mut f32, x: f32| *max = if x > *max || x.is_nan() { x } else { *max };
+    let smaller = |min: &mut f32, x: f32| *min = if x < *min { x } else { *min };
+    let larger = |max: &mut f32, x: f32| *max = if x > *max { x } else { *max };
     let found = Mutex::new((vec![f32::INFINITY; dim], vec![f32::NEG_INFINITY; dim]));
     let piece = (NUMBERS / dim).max(1) * dim;
     let threads = run.threads(sample.len().div_ceil(piece), sample.len());

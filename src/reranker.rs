@@ -2,7 +2,6 @@
 
 mod activation;
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,6 +19,7 @@ use crate::schedule::Observer;
 use crate::similarity::Matrix;
 use crate::source;
 use crate::tokenize::{Input, Tokenizer};
+use crate::util::falling;
 
 /// A cross-encoder: it gives a pair of texts a score, or several.
 ///
@@ -295,8 +295,7 @@ impl Reranker {
 /// The places of scores, the highest first; of equal ones the first first, and what is no number last.
 pub(crate) fn ranked(scores: &[f32]) -> Vec<Ranked> {
     let mut ranked: Vec<_> = scores.iter().enumerate().map(|(index, score)| Ranked { index, score: *score }).collect();
-    let key = |x: f32| if x.is_nan() { f32::NEG_INFINITY } else { x };
-    ranked.sort_by(|a, b| key(b.score).partial_cmp(&key(a.score)).unwrap_or(Ordering::Equal));
+    ranked.sort_by(|a, b| falling(a.score, b.score));
     ranked
 }
 
@@ -320,7 +319,7 @@ mod tests {
     #[test]
     fn the_best_comes_first_and_equals_keep_their_order() {
         let order: Vec<_> =
-            ranked(&[0.5, 2.0, f32::NAN, 0.5, 0.0, -0.0, 0.0]).iter().map(|ranked| ranked.index).collect();
-        assert_eq!(order, [1, 0, 3, 4, 5, 6, 2]);
+            ranked(&[0.5, 2.0, f32::NAN, 0.5, 0.0, -0.0, 0.0, f32::NEG_INFINITY]).iter().map(|r| r.index).collect();
+        assert_eq!(order, [1, 0, 3, 4, 5, 6, 7, 2]);
     }
 }

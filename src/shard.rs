@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::alloc;
 use crate::device::Device;
 use crate::embeddings::{Embeddings, Truncated};
 use crate::error::{Error, Result};
@@ -69,19 +70,19 @@ impl Pool {
             [] => vec![embed(&self.workers[0], &[], observer)?],
             chunks => shard(&self.workers, chunks, observer, embed)?,
         };
-        Ok(joined(parts, inputs.len()))
+        joined(parts, inputs.len())
     }
 }
 
-fn joined(parts: Vec<Embeddings>, rows: usize) -> Embeddings {
+fn joined(parts: Vec<Embeddings>, rows: usize) -> Result<Embeddings> {
     let columns = parts.first().map_or(0, Embeddings::dim);
     let truncated = parts.iter().map(Embeddings::truncated).fold(Truncated::default(), |all, part| Truncated {
         count: all.count + part.count,
         longest: all.longest.max(part.longest),
     });
-    let mut data = Vec::with_capacity(rows * columns);
+    let mut data = alloc::room(rows.saturating_mul(columns), "the embeddings")?;
     parts.into_iter().for_each(|part| data.extend(part.into_vec()));
-    Embeddings::new(data, rows, columns, truncated)
+    Ok(Embeddings::new(data, rows, columns, truncated))
 }
 
 /// What the chunks have come to.
@@ -150,11 +151,7 @@ fn shard<W: Sync, T: Send>(
                     results.done[chunk] = Some(part);
                     results.inputs += chunks[chunk].len();
                 }
-                Ok(Err(Error::InvalidInput { index, problem })) => {
-                    let index = starts[chunk] + index;
-                    fail(chunk, Failure::Error(Error::InvalidInput { index, problem }));
-                }
-                Ok(Err(error)) => fail(chunk, Failure::Error(error)),
+                Ok(Err(error)) => fail(chunk, Failure::Error(error.placed(|index| starts[chunk] + index))),
                 Err(panic) => fail(chunk, Failure::Panic(panic)),
             }
             news.notify_all();

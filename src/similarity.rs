@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::alloc;
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 use crate::kernels::buffer::Buffer;
@@ -115,7 +116,7 @@ impl<'a> Run<'a> {
 /// sides and the result it takes a few MiB for each thread.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ or the result is larger than the memory; [`Error::Interrupted`].
+/// [`Error::InvalidArgument`] where the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
 pub(crate) fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
     let width = same_width(a.columns, b.columns)?;
     let mut data = zeros(a.rows, b.rows)?;
@@ -162,13 +163,7 @@ pub(crate) fn same_width(a: usize, b: usize) -> Result<usize> {
 }
 
 pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Vec<f32>> {
-    let problem = || format!("no memory for {rows} x {columns} scores; take fewer rows at a time");
-    let count = rows.checked_mul(columns).ok_or_else(|| Error::argument("a", problem()))?;
-    // Tried first, since `vec!` aborts where memory lacks; but what it gives is zero without having been touched.
-    let mut trial: Vec<f32> = Vec::new();
-    trial.try_reserve_exact(count).map_err(|_| Error::argument("a", problem()))?;
-    drop(std::hint::black_box(trial));
-    Ok(vec![0.0; count])
+    alloc::zeros(rows.saturating_mul(columns), &format!("{rows} x {columns} scores; take fewer rows at a time"))
 }
 
 /// How many rows a tile has on each side: 2 MiB at most, so that a thread has both and their scores at hand.

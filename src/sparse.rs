@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 pub use embeddings::SparseEmbeddings;
 pub(crate) use similarity::similarity;
 
+use crate::alloc;
 use crate::batch::Distinct;
 use crate::config::{Kind, Settings, object};
 use crate::device::Device;
@@ -23,6 +24,7 @@ use crate::schedule::{Nobody, Observer};
 use crate::similarity::{Matrix, Run, Similarity};
 use crate::source;
 use crate::tokenize::{Input, Tokenizer};
+use crate::util::falling;
 
 /// A sparse embedding model, such as SPLADE.
 ///
@@ -190,9 +192,9 @@ impl SparseModel {
         // Both ways have the same prompts.
         let options = EncodeOptions { prompt: Some(self.documents.prompt(&options)?), ..options };
 
-        let few = Distinct::of(inputs);
+        let few = Distinct::of(inputs)?;
         let call = Call::new(model, &options)?;
-        let rows = Mutex::new(vec![SparseRow::new(); few.inputs.len()]);
+        let rows = Mutex::new(alloc::filled(SparseRow::new(), few.inputs.len(), "the embeddings")?);
         let lengths =
             call.forward(&few.inputs, &|i| few.place(i), Wanted::SentenceEmbeddings, |texts, _, output| {
                 let kept = output.sparse.into_iter().map(|row| strongest(row, most)).collect::<Vec<_>>();
@@ -216,7 +218,7 @@ impl SparseModel {
         let (indices, values) = embeddings.row(row);
         let mut tokens: Vec<_> = indices.iter().copied().zip(values.iter().copied()).collect();
         // Stable: indices rise.
-        tokens.sort_by(|a, b| b.1.total_cmp(&a.1));
+        tokens.sort_by(|a, b| falling(a.1, b.1));
         tokens.truncate(top_k.unwrap_or(usize::MAX));
         tokens.into_iter().map(|(id, weight)| (self.token(id as u32), weight)).collect()
     }

@@ -9,6 +9,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelFormatError",
     "ModelNotFoundError",
+    "OutOfMemoryError",
     "RushlightError",
     "UnsupportedFeatureError",
     "UnsupportedModelError",
@@ -53,6 +54,10 @@ class DeviceError(RushlightError, RuntimeError):
 
 class MissingDependencyError(RushlightError, ImportError):
     """An optional package is absent: the message says what to install."""
+
+
+class OutOfMemoryError(RushlightError, MemoryError):
+    """There is no memory for as much as a file or a caller asks for: the message says for what, and how much."""
 
 
 class InferenceError(RushlightError, RuntimeError):

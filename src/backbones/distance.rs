@@ -4,6 +4,11 @@ use crate::config::JsonFile;
 use crate::error::Result;
 use crate::weights::Array;
 
+/// The greatest distance with a bucket of its own. Published models have 128.
+const MAX_DISTANCE: usize = 1 << 20;
+/// Biases of all heads and distances: 64 MiB. Published models have less than a million.
+const MOST_BIASES: usize = 1 << 24;
+
 /// How distances fall into buckets: half of them are for keys after the query; of each half, one a distance is for the
 /// near ones, and for the far ones they grow in logarithmic steps up to a greatest distance.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +23,9 @@ impl Buckets {
         if count < 4 {
             return Err(file.error(key, format!("must be at least 4, got {count}")));
         }
-        // A limit, so that no config asks for more memory than its tensors have.
         let (key, max_distance) = distance;
-        if max_distance <= count / 4 || max_distance > 1 << 20 {
-            let problem = format!("must be from {} to {}, got {max_distance}", count / 4 + 1, 1 << 20);
+        if max_distance <= count / 4 || max_distance > MAX_DISTANCE {
+            let problem = format!("must be from {} to {MAX_DISTANCE}, got {max_distance}", count / 4 + 1);
             return Err(file.error(key, problem));
         }
         Ok(Self { count, max_distance })
@@ -33,12 +37,19 @@ impl Buckets {
     }
 
     /// `(buckets, heads)` spread over all distances: `(heads, 2 * longest - 1)`, that from query `q` to key `k` at column
-    /// `k - q + longest - 1`.
-    pub(super) fn by_distance(self, by_bucket: &Array, longest: usize) -> Array {
+    /// `k - q + longest - 1`. A message names the key of `longest`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for more than [`MOST_BIASES`].
+    pub(super) fn by_distance(self, file: &JsonFile, key: &str, by_bucket: &Array, longest: usize) -> Result<Array> {
         let (heads, numbers) = (by_bucket.shape[1], by_bucket.as_slice());
+        if longest.saturating_mul(2 * heads) > MOST_BIASES {
+            let most = MOST_BIASES / (2 * heads);
+            return Err(file.error(key, format!("must be at most {most} with {heads} heads, got {}", longest - 1)));
+        }
         let buckets: Vec<usize> = (1 - longest as i64..longest as i64).map(|distance| self.bucket(distance)).collect();
         let of_head = |head: usize| buckets.iter().map(move |bucket| numbers[bucket * heads + head]);
-        Array::new(vec![heads, buckets.len()], (0..heads).flat_map(of_head).collect())
+        Ok(Array::new(vec![heads, buckets.len()], (0..heads).flat_map(of_head).collect()))
     }
 
     /// The bucket of a distance `key - query`.

@@ -85,7 +85,8 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let tables = parameters.at("embeddings");
     let positions = tables.table("position_embeddings", config.max_position_embeddings, hidden_size)?;
     let by_bucket = parameters.array("encoder.relative_attention_bias.weight", &[buckets.count, shape.heads])?;
-    let bias = Arc::new(ops.distance_bias(buckets.by_distance(&by_bucket, max_tokens))?);
+    let bias =
+        Arc::new(ops.distance_bias(buckets.by_distance(file, "max_position_embeddings", &by_bucket, max_tokens)?)?);
     let embeddings = Embeddings {
         positions: Some((positions, POSITIONS)),
         norm: Some(tables.layer_norm("LayerNorm", hidden_size, shape.eps)?),

@@ -87,18 +87,30 @@ impl<'a> Rope<'a> {
         // In float32 and in these steps, as the reference has them.
         let power = |i: usize| theta.powf(f64::from((2 * i) as f32 / self.width as f32)) as f32;
         let frequencies = (0..self.width / 2).map(|i| 1.0 / power(i));
-        Ok(match parameters.rope_type.or(parameters.r#type).unwrap_or_default() {
-            RopeType::Default => Rotary::new(frequencies.collect(), 1.0),
-            RopeType::Linear => {
-                let factor = self.required("factor", parameters.factor)? as f32;
-                Rotary::new(frequencies.map(|frequency| frequency / factor).collect(), 1.0)
-            }
-            RopeType::Llama3 => Rotary::new(self.llama3(&parameters, frequencies)?, 1.0),
-            RopeType::Yarn => {
-                let frequencies = self.yarn(&parameters, theta, (0..self.width / 2).map(power))?;
-                Rotary::new(frequencies, self.yarn_factor(&parameters)?)
-            }
-        })
+        self.finite("rope_theta", frequencies.clone())?;
+        let (frequencies, factor): (Vec<f32>, f32) =
+            match parameters.rope_type.or(parameters.r#type).unwrap_or_default() {
+                RopeType::Default => (frequencies.collect(), 1.0),
+                RopeType::Linear => {
+                    let factor = self.required("factor", parameters.factor)? as f32;
+                    (frequencies.map(|frequency| frequency / factor).collect(), 1.0)
+                }
+                RopeType::Llama3 => (self.llama3(&parameters, frequencies)?, 1.0),
+                RopeType::Yarn => {
+                    let frequencies = self.yarn(&parameters, theta, (0..self.width / 2).map(power))?;
+                    (frequencies, self.yarn_factor(&parameters)?)
+                }
+            };
+        self.finite("factor", frequencies.iter().copied())?;
+        Ok(Rotary::new(frequencies, factor))
+    }
+
+    /// Refuses a key whose number makes frequencies that are none.
+    fn finite(&self, key: &str, mut frequencies: impl Iterator<Item = f32>) -> Result<()> {
+        match frequencies.all(f32::is_finite) {
+            true => Ok(()),
+            false => Err(self.error(key, "makes positions turn by NaN or infinity".to_owned())),
+        }
     }
 
     /// Long waves are stretched, short ones aren't, those between in part (Llama 3.1).
@@ -146,11 +158,16 @@ impl<'a> Rope<'a> {
         let factor = self.required("factor", parameters.factor)?;
         let grown = |by: f64| if factor <= 1.0 { 1.0 } else { 0.1 * by * factor.ln() + 1.0 };
         let scales = [parameters.mscale, parameters.mscale_all_dim].map(|scale| scale.filter(|scale| *scale != 0.0));
-        Ok(match (parameters.attention_factor, scales) {
-            (Some(factor), _) => self.positive("attention_factor", factor)? as f32,
-            (None, [Some(scale), Some(all)]) => (grown(scale) / grown(all)) as f32,
-            _ => grown(1.0) as f32,
-        })
+        let (key, factor) = match (parameters.attention_factor, scales) {
+            (Some(factor), _) => ("attention_factor", self.positive("attention_factor", factor)?),
+            (None, [Some(scale), Some(all)]) => ("mscale", grown(scale) / grown(all)),
+            _ => ("factor", grown(1.0)),
+        };
+        // Squared, since queries and keys are both multiplied by it.
+        match (factor * factor) as f32 {
+            square if square.is_finite() => Ok(factor as f32),
+            _ => Err(self.error(key, format!("makes attention scale by {factor}, which is too large"))),
+        }
     }
 
     fn original_length(&self, parameters: &RopeParameters) -> Result<f64> {

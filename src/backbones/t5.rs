@@ -82,7 +82,12 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let own = parameters.at("encoder");
     let by_bucket = "block.0.layer.0.SelfAttention.relative_attention_bias.weight";
     let by_bucket = own.array(by_bucket, &[buckets.count, heads])?;
-    let bias = Arc::new(ops.distance_bias(buckets.by_distance(&by_bucket, buckets.longest()))?);
+    let bias = Arc::new(ops.distance_bias(buckets.by_distance(
+        file,
+        "relative_attention_max_distance",
+        &by_bucket,
+        buckets.longest(),
+    )?)?);
     let encoder = Encoder::load(layers, |i| {
         let layer = own.at("block").at(&i.to_string()).at("layer");
         let (projections, mlp) = (layer.at("0.SelfAttention"), layer.at("1.DenseReluDense"));

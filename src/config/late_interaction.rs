@@ -115,6 +115,9 @@ pub(crate) fn with_implied(folder: &Path, mut listed: Vec<ModuleEntry>) -> Resul
     Ok(listed)
 }
 
+/// Tokens that queries are filled up to at most. Published models have up to 512.
+const MOST_FILLED: usize = 1 << 16;
+
 impl LateInteraction {
     /// Reads a folder in the layout of Stanford's ColBERT, of PyLate, or of sentence-transformers.
     pub(crate) fn read(folder: &Path, transformer: &Path, entries: Option<&[ModuleEntry]>) -> Result<Self> {
@@ -319,9 +322,14 @@ impl LateInteraction {
             ("query length", self.query_length),
             ("document length", self.document_length),
         ];
-        match lengths.iter().find(|(_, length)| *length == Some(0)) {
-            Some((key, _)) => Err(Error::config(self.file, *key, "must be at least 1, got 0")),
-            None => Ok(self),
+        if let Some((key, _)) = lengths.iter().find(|(_, length)| *length == Some(0)) {
+            return Err(Error::config(self.file, *key, "must be at least 1, got 0"));
         }
+        let filled = self.expansion.as_ref().map_or(0, |expansion| expansion.length);
+        if filled > MOST_FILLED {
+            let problem = format!("must be at most {MOST_FILLED} where queries are filled up, got {filled}");
+            return Err(Error::config(self.file, "query length", problem));
+        }
+        Ok(self)
     }
 }

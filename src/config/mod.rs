@@ -25,6 +25,7 @@ pub(crate) use modules::{DenseConfig, LayerNormConfig, LayerPoolingConfig, Norma
 pub(crate) use router::Routes;
 pub(crate) use splade::{SpladeConfig, SpladePooling};
 
+use crate::alloc;
 use crate::error::{Error, Result};
 
 /// A JSON object of these entries.
@@ -124,17 +125,20 @@ impl JsonFile {
 ///
 /// # Errors
 /// [`Error::Io`] for what is no plain file (a pipe would never end), [`Error::InvalidConfig`] for one too large to be read
-/// into memory.
+/// into memory, [`Error::Memory`].
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    /// The largest tokenizer.json known is a tenth of it.
-    const LIMIT: u64 = 1 << 29;
+    /// The largest tokenizer.json known has less than a third of it.
+    const MOST: u64 = 1 << 27;
+    /// What a byte of JSON may take when it is parsed, and aborts where there is none.
+    const PARSED: usize = 32;
     let size = match plain_file_size(path) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
         size => size?,
     };
-    if size > LIMIT {
-        return Err(Error::config(path, "(whole file)", format!("must have at most {LIMIT} bytes, has {size}")));
+    if size > MOST {
+        return Err(Error::config(path, "(whole file)", format!("must have at most {MOST} bytes, has {size}")));
     }
+    alloc::check::<u8>(size as usize * PARSED, &path.display().to_string())?;
     std::fs::read(path).map(Some).map_err(|error| Error::io(path, error))
 }
 

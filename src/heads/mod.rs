@@ -6,12 +6,14 @@ mod sentence;
 mod splade;
 mod transform;
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::backbones::{Backbone, Checkpoint};
 use crate::batch::Batch;
 use crate::config::{JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
+use crate::kernels::nan::all_finite;
 use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 
@@ -82,6 +84,18 @@ impl Output {
             }
         };
         counts.iter().map(&mut part).collect()
+    }
+
+    /// Whether all numbers of a text are finite: the `row`-th of the batch, whose tokens are these.
+    pub(crate) fn is_finite(&self, row: usize, tokens: Range<usize>, batch: &Batch) -> bool {
+        let tokens_finite = match self.token_embeddings.len().checked_div(batch.input_ids.len()) {
+            Some(width) => all_finite(&self.token_embeddings[tokens.start * width..tokens.end * width]),
+            None => true,
+        };
+        let width = self.sentence_embeddings.len() / batch.len();
+        let sentence_finite = all_finite(&self.sentence_embeddings[row * width..][..width]);
+        let sparse_finite = self.sparse.get(row).is_none_or(|row| all_finite(row.iter().map(|(_, number)| number)));
+        tokens_finite && sentence_finite && sparse_finite
     }
 }
 

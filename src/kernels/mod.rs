@@ -17,6 +17,7 @@ pub(crate) mod gelu;
 pub(crate) mod hamming;
 pub(crate) mod levels;
 pub(crate) mod matmul;
+pub(crate) mod nan;
 pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod pool;

@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
+use super::nan::at_least;
 use super::rows::RowsMut;
 
 /// Vectors summed side by side: one sum would wait for itself.
@@ -103,7 +104,8 @@ pub(crate) fn norm(isa: Isa, x: RowsMut<'_>, norm: Norm<'_>) {
 pub(crate) fn normalize(mut x: RowsMut<'_>) {
     for i in 0..x.count() {
         let row = x.row(i);
-        let norm = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt().max(1e-12);
+        let norm = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        let norm = at_least(norm, 1e-12);
         for x in row {
             *x = (f64::from(*x) / norm) as f32;
         }
@@ -152,11 +154,16 @@ mod tests {
 
     #[test]
     fn normalize_gives_unit_rows_and_leaves_zeros() {
-        let mut x = vec![3e30, 4e30, 0.0, 0.0, 3e-30, 4e-30];
+        let mut x = vec![3e30, 4e30, 0.0, 0.0];
         normalize(RowsMut::packed(&mut x, 2));
         assert!((x[0] - 0.6).abs() < 1e-7 && (x[1] - 0.8).abs() < 1e-7, "{x:?}");
-        assert_eq!(x[2..4], [0.0, 0.0]);
+        assert_eq!(x[2..], [0.0, 0.0]);
+        let mut x = [f32::NAN, 1.0, 3.0, 4.0];
+        normalize(RowsMut::packed(&mut x, 2));
+        assert!(x[..2].iter().all(|x| x.is_nan()) && x[2..] == [0.6, 0.8], "{x:?}");
+        let mut x = [3e-30, 4e-30];
+        normalize(RowsMut::packed(&mut x, 2));
         // A norm under 1e-12 counts as that.
-        assert!(x[4..].iter().all(|x| *x < 1e-17), "{x:?}");
+        assert!(x.iter().all(|x| *x < 1e-17), "{x:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Pooling: the rows of one text's tokens into one row (sentence-transformers' `Pooling`).
 
+use super::nan::larger;
 use super::rows::Rows;
 use crate::config::PoolingMode;
 
@@ -17,7 +18,7 @@ pub(crate) fn pool(mode: PoolingMode, tokens: Rows<'_>, skip: usize, out: &mut [
         PoolingMode::LastToken => out.copy_from_slice(tokens.row(length - 1)),
         PoolingMode::Max => {
             out.fill(f32::NEG_INFINITY);
-            kept.iter().for_each(|row| out.iter_mut().zip(row).for_each(|(out, x)| *out = out.max(*x)));
+            kept.iter().for_each(|row| out.iter_mut().zip(row).for_each(|(out, x)| *out = larger(*out, *x)));
         }
         PoolingMode::Mean => weighted_sum(out, kept, |_| 1.0, 1.0 / count.max(1e-9)),
         PoolingMode::MeanSqrtLen => weighted_sum(out, kept, |_| 1.0, 1.0 / count.max(1e-9).sqrt()),

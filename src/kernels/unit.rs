@@ -3,6 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
+use super::nan::at_least;
 
 /// Sums that are taken side by side: enough vectors of them to keep a processor busy.
 const LANES: usize = 16;
@@ -27,7 +28,7 @@ impl WithSimd for InverseNorms<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (row, out) in self.rows.chunks_exact(self.width.max(1)).zip(self.out) {
-            *out = 1.0 / sum_of_squares(row).sqrt().max(1e-12);
+            *out = 1.0 / at_least(sum_of_squares(row).sqrt(), 1e-12);
         }
     }
 }
@@ -80,6 +81,8 @@ mod tests {
             let mut scales = [0.0; 2];
             inverse_norms(isa, &[0.0, -0.0, f32::INFINITY, 1.0], 2, &mut scales);
             assert_eq!(scales, [1.0 / 1e-12, 0.0]);
+            inverse_norms(isa, &[f32::NAN, 1.0, 0.0, 2.0], 2, &mut scales);
+            assert!(scales[0].is_nan() && scales[1] == 0.5, "{}: {scales:?}", isa.name());
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Model;
+use crate::alloc;
 use crate::batch::{Batch, plan};
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
@@ -82,7 +83,7 @@ impl<'a> Call<'a> {
             store(texts, batch, output);
             done.fetch_add(texts.len(), Ordering::Relaxed);
         };
-        let mut lengths = Vec::with_capacity(inputs.len());
+        let mut lengths = alloc::room(inputs.len(), "the texts' lengths")?;
         let mut windows = inputs.chunks(WINDOW * threads);
         let mut window: Vec<Tokens> = Vec::new();
         loop {
@@ -90,7 +91,8 @@ impl<'a> Call<'a> {
             if window.is_empty() && next.is_empty() {
                 break;
             }
-            let tokenized = self.step(&window, lengths.len(), next, wanted, &finished, &store)?;
+            let tokenized = self.step(&window, lengths.len(), next, wanted, &finished, &store);
+            let tokenized = tokenized.map_err(|error| error.placed(place))?;
             lengths.extend(window.iter().map(|tokens| tokens.full_length));
             window = self.window(tokenized, lengths.len(), place)?;
         }
@@ -100,6 +102,9 @@ impl<'a> Call<'a> {
 
     /// Computes a window, whose first text is the `first` of all, and tokenizes the next: threads that find no more to
     /// compute do that.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] for the first of the window whose result has NaN or infinity, by its place among all texts.
     pub(super) fn step<S>(
         &self,
         window: &[Tokens],
@@ -128,6 +133,7 @@ impl<'a> Call<'a> {
         let count = batches.len().div_ceil(share) + tokenized.len();
         let compute = batches.chunks(share).map(Task::Compute);
         let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
+        let not_finite = AtomicUsize::new(usize::MAX);
         let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
         schedule::run(tasks, count, self.observer, finished, |task, checkpoint| match task {
             Task::Compute(share) => {
@@ -135,7 +141,13 @@ impl<'a> Call<'a> {
                     checkpoint()?;
                     let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
                     let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
-                    store(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?);
+                    let output = self.compute(&batch, wanted, batches.len() == 1, checkpoint)?;
+                    for (row, ((place, _), tokens)) in texts.iter().zip(batch.texts()).enumerate() {
+                        if !output.is_finite(row, tokens, &batch) {
+                            not_finite.fetch_min(*place, Ordering::Relaxed);
+                        }
+                    }
+                    store(&texts, &batch, output);
                 }
                 Ok(())
             }
@@ -148,7 +160,10 @@ impl<'a> Call<'a> {
                 Ok(())
             }
         })?;
-        Ok(tokenized.into_iter().flatten().collect())
+        match not_finite.into_inner() {
+            usize::MAX => Ok(tokenized.into_iter().flatten().collect()),
+            index => Err(Error::NotFinite { index }),
+        }
     }
 
     /// A window of what was tokenized, from the place `first` on, if nothing is wrong with any of its inputs.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::call::{Call, TEXTS_A_PIECE, Tokenized, named};
 use super::{Model, check_truncate_dim};
+use crate::alloc;
 use crate::batch::Distinct;
 use crate::embeddings::{Embeddings, Encoding, Truncated};
 use crate::error::{Error, Result};
@@ -69,14 +70,14 @@ impl Model {
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let call = Call::new(self, options)?;
-        let few = Distinct::of(inputs);
-        let all = Rows::new(few.inputs.len(), self.parts.network.embedding_dimension());
+        let few = Distinct::of(inputs)?;
+        let all = Rows::new(few.inputs.len(), self.parts.network.embedding_dimension())?;
         let place = |i| few.place(i);
         let lengths = call.forward(&few.inputs, &place, Wanted::SentenceEmbeddings, |texts, _, output| {
             all.store(texts, &output.sentence_embeddings);
         })?;
         let truncated = call.truncated(few.which.iter().map(|i| lengths[*i]));
-        Ok(all.finish(&few.which, columns, options.normalize_embeddings, truncated))
+        all.finish(&few.which, columns, options.normalize_embeddings, truncated)
     }
 
     /// Embeds texts and pairs, and gives all that the model computed for each.
@@ -88,7 +89,7 @@ impl Model {
         let call = Call::new(self, options)?;
         let width = self.parts.network.embedding_dimension();
         let hidden = self.hidden_size();
-        let all: Mutex<Vec<Option<Encoding>>> = Mutex::new(vec![None; inputs.len()]);
+        let all: Mutex<Vec<Option<Encoding>>> = Mutex::new(alloc::filled(None, inputs.len(), "the texts' encodings")?);
         call.forward(inputs, &|i| i, Wanted::TokenEmbeddingsToo, |texts, batch, output| {
             let rows = output.sentence_embeddings.chunks_exact(width);
             for (((i, text), tokens), sentence) in texts.iter().zip(batch.texts()).zip(rows) {
@@ -247,6 +248,9 @@ impl Model {
     }
 }
 
+/// What memory is for, in messages.
+const EMBEDDINGS: &str = "the embeddings";
+
 /// The embeddings of distinct inputs, `(inputs, width)`, as micro-batches give them.
 pub(super) struct Rows {
     all: Mutex<Vec<f32>>,
@@ -254,8 +258,8 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(inputs: usize, width: usize) -> Self {
-        Self { all: Mutex::new(vec![0.0; inputs * width]), width }
+    pub(super) fn new(inputs: usize, width: usize) -> Result<Self> {
+        Ok(Self { all: Mutex::new(alloc::zeros(inputs.saturating_mul(width), EMBEDDINGS)?), width })
     }
 
     /// Puts the embeddings of a micro-batch into the rows of its texts.
@@ -267,17 +271,25 @@ impl Rows {
     }
 
     /// The embeddings of all inputs, of which `which` tells the distinct ones, cut to `columns`.
-    pub(super) fn finish(self, which: &[usize], columns: usize, normalized: bool, truncated: Truncated) -> Embeddings {
+    pub(super) fn finish(
+        self,
+        which: &[usize],
+        columns: usize,
+        normalized: bool,
+        truncated: Truncated,
+    ) -> Result<Embeddings> {
         let all = self.all.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut data = if all.len() == which.len() * columns && columns == self.width {
             all
         } else {
-            which.iter().flat_map(|i| &all[i * self.width..][..columns]).copied().collect()
+            let mut data = alloc::room(which.len().saturating_mul(columns), EMBEDDINGS)?;
+            which.iter().for_each(|i| data.extend_from_slice(&all[i * self.width..][..columns]));
+            data
         };
         if normalized {
             normalize(RowsMut::packed(&mut data, columns));
         }
-        Embeddings::new(data, which.len(), columns, truncated)
+        Ok(Embeddings::new(data, which.len(), columns, truncated))
     }
 }
 
@@ -290,11 +302,15 @@ fn for_each_input<'a, T: Send>(
     let pieces = inputs.len().div_ceil(TEXTS_A_PIECE);
     let mut results: Vec<Vec<T>> = Vec::new();
     results.resize_with(pieces, Vec::new);
-    let tasks = inputs.chunks(TEXTS_A_PIECE).zip(&mut results);
-    schedule::run(tasks, pieces, observer, &|| {}, |(inputs, results), checkpoint| {
+    let tasks = inputs.chunks(TEXTS_A_PIECE).zip(&mut results).enumerate();
+    schedule::run(tasks, pieces, observer, &|| {}, |(piece, (inputs, results)), checkpoint| {
         for input in inputs {
             checkpoint()?;
-            results.push(work(*input, checkpoint)?);
+            let index = piece * TEXTS_A_PIECE + results.len();
+            results.push(work(*input, checkpoint).map_err(|error| match error {
+                Error::Tokenizer(problem) => Error::InvalidInput { index, problem },
+                other => other,
+            })?);
         }
         Ok(())
     })?;

@@ -74,16 +74,17 @@ impl Model {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let call = Call::new(self, options)?;
         let Ahead { tokenized, which, first } = std::mem::take(ahead);
-        let window = call.window(tokenized, 0, &|i| first + first_place(&which, i))?;
-        let few = Distinct::of(next);
-        let all = Rows::new(window.len(), self.parts.network.embedding_dimension());
-        let tokenized =
-            call.step(&window, 0, &few.inputs, Wanted::SentenceEmbeddings, &|| {}, &|texts, _, output| {
-                all.store(texts, &output.sentence_embeddings);
-            })?;
+        let place = |i| first + first_place(&which, i);
+        let window = call.window(tokenized, 0, &place)?;
+        let few = Distinct::of(next)?;
+        let all = Rows::new(window.len(), self.parts.network.embedding_dimension())?;
+        let tokenized = call.step(&window, 0, &few.inputs, Wanted::SentenceEmbeddings, &|| {}, &|texts, _, output| {
+            all.store(texts, &output.sentence_embeddings);
+        });
+        let tokenized = tokenized.map_err(|error| error.placed(place))?;
         *ahead = Ahead { tokenized, which: few.which, first: first + which.len() };
         let truncated = call.truncated(which.iter().map(|i| window[*i].full_length));
-        Ok(all.finish(&which, columns, options.normalize_embeddings, truncated))
+        all.finish(&which, columns, options.normalize_embeddings, truncated)
     }
 }
 

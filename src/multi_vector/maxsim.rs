@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::kernels::buffer::Buffer;
+use crate::kernels::nan::larger;
 use crate::kernels::{Isa, dot};
 use crate::schedule;
 use crate::similarity::{Matrix, MatrixView, Run, zeros};
@@ -50,6 +51,8 @@ impl FromStr for MultiVectorSimilarity {
     }
 }
 
+/// Products of a query with a document that are held at once.
+const PRODUCTS: usize = 1 << 20;
 /// Documents that one piece of work compares with a query.
 const DOCUMENTS: usize = 32;
 /// The score of a document without tokens: below that of any other.
@@ -60,7 +63,7 @@ const NO_TOKENS: f32 = -1e9;
 /// A pair's score has the same bits whatever the others and the number of threads.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ or the result is larger than the memory; [`Error::Interrupted`].
+/// [`Error::InvalidArgument`] where the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
 pub(crate) fn similarity(
     kind: MultiVectorSimilarity,
     queries: &[MatrixView<'_>],
@@ -140,10 +143,15 @@ fn maxsim(
     let score = if tokens == 0 {
         NO_TOKENS
     } else {
-        scratch.resize(query.rows() * tokens);
-        dot::dots(isa, query.as_slice(), document.as_slice(), query.columns(), scratch);
-        let best = |products: &[f32]| products.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        scratch.chunks_exact(tokens).map(|products| f64::from(best(products))).sum::<f64>() as f32
+        let best = |products: &[f32]| products.iter().copied().fold(f32::NEG_INFINITY, larger);
+        let mut sum = 0.0;
+        for first in (0..query.rows()).step_by((PRODUCTS / tokens).max(1)) {
+            let some = query.some_rows(first, (PRODUCTS / tokens).max(1));
+            scratch.resize(some.rows() * tokens);
+            dot::dots(isa, some.as_slice(), document.as_slice(), query.columns(), scratch);
+            sum = scratch.chunks_exact(tokens).fold(sum, |sum, products| sum + f64::from(best(products)));
+        }
+        sum as f32
     };
     match kind {
         MultiVectorSimilarity::MaxSim => score,

@@ -29,9 +29,13 @@ fn class(error: &Error) -> &'static str {
         Error::InvalidArgument { .. } | Error::InvalidInput { .. } => "InvalidArgumentError",
         Error::Device { .. } => "DeviceError",
         Error::Download { .. } => "DownloadError",
-        Error::Tokenizer(_) | Error::Io { .. } | Error::Tensor(_) | Error::Forked | Error::Interrupted => {
-            "InferenceError"
-        }
+        Error::Memory { .. } => "OutOfMemoryError",
+        Error::Tokenizer(_)
+        | Error::NotFinite { .. }
+        | Error::Io { .. }
+        | Error::Tensor(_)
+        | Error::Forked
+        | Error::Interrupted => "InferenceError",
     }
 }
 

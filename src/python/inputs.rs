@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString, PyTuple};
 
-use super::errors::exception;
+use super::errors::{IntoPython, exception};
+use crate::alloc;
 use crate::device::{Device, Dtype};
 use crate::error::Result;
 use crate::tokenize::Input;
@@ -25,14 +26,18 @@ impl Text {
 }
 
 /// The texts as the crate takes them.
-pub(super) fn inputs(texts: &[Text]) -> Vec<Input<'_>> {
-    texts.iter().map(Text::as_input).collect()
+pub(super) fn inputs(texts: &[Text]) -> Result<Vec<Input<'_>>> {
+    alloc::collected(texts.iter().map(Text::as_input), "the texts")
 }
 
 /// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name and its place,
 /// which for the list's first item is `first`.
 pub(super) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
-    inputs.iter().enumerate().map(|(i, item)| text(|| format!("{argument}[{}]", first + i), &item)).collect()
+    let mut texts = alloc::room(inputs.len(), "the texts").into_python(inputs.py())?;
+    for (i, item) in inputs.iter().enumerate() {
+        texts.push(text(|| format!("{argument}[{}]", first + i), &item)?);
+    }
+    Ok(texts)
 }
 
 fn text(place: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {

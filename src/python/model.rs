@@ -102,7 +102,7 @@ impl Stream {
         let texts = texts("inputs", first, texts_or_pairs)?;
         let embeddings = compute_watched(py, self.request.watchers(py), |observer| {
             let options = EncodeOptions { observer: Some(observer), ..self.request.options() };
-            self.model.step(&mut lock(&self.ahead), &inputs(&texts), &options)
+            self.model.step(&mut lock(&self.ahead), &inputs(&texts)?, &options)
         })?;
         embedded(py, embeddings)
     }
@@ -171,7 +171,7 @@ impl Model {
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
-            model.encode_inputs(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
+            model.encode_inputs(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options() })
         })?;
         embedded(py, embeddings)
     }
@@ -196,7 +196,7 @@ impl Model {
         let texts = texts("inputs", 0, texts_or_pairs)?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             let options = EncodeOptions { observer: Some(observer), ..request.options() };
-            pool.encode_inputs(&inputs(&texts), &options, chunk_size)
+            pool.encode_inputs(&inputs(&texts)?, &options, chunk_size)
         })?;
         embedded(py, embeddings)
     }
@@ -215,7 +215,7 @@ impl Model {
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let encodings = compute_watched(py, request.watchers(py), |observer| {
-            model.encode_tokens(&inputs(&texts), &EncodeOptions { observer: Some(observer), ..request.options() })
+            model.encode_tokens(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options() })
         })?;
         let dict = |encoding: crate::Encoding| {
             let (dict, tokens, hidden) = (PyDict::new(py), encoding.input_ids.len(), model.hidden_size());

@@ -84,7 +84,7 @@ impl MultiVectorModel {
             let (prompt, observer) = (Some(&*request.prompt), Some(observer));
             let truncation = Truncation::failing(request.fail_on_truncation);
             let options = MultiVectorOptions { prompt, truncation, observer, ..MultiVectorOptions::default() };
-            model.encode_inputs(&inputs(&texts), request.as_queries, &options)
+            model.encode_inputs(&inputs(&texts)?, request.as_queries, &options)
         })?;
         let to_array = |matrix: crate::Matrix| {
             let (rows, columns) = (matrix.rows(), matrix.columns());

@@ -86,7 +86,7 @@ impl Reranker {
                 observer,
                 ..PredictOptions::default()
             };
-            model.predict_counted(&inputs(&pairs), &options)
+            model.predict_counted(&inputs(&pairs)?, &options)
         })?;
         let (rows, columns) = (scores.rows(), scores.columns());
         Ok((array(py, scores.into_vec(), rows, columns)?, truncated.count, truncated.longest))

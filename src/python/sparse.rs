@@ -88,7 +88,7 @@ impl SparseModel {
                 ..SparseOptions::default()
             };
             let as_queries = request.as_queries.unwrap_or(model.query_by_default());
-            model.encode_inputs(&inputs(&texts), as_queries, &[], &options)
+            model.encode_inputs(&inputs(&texts)?, as_queries, &[], &options)
         })?;
         let truncated = embeddings.truncated();
         let (indptr, indices, values) = embeddings.into_parts();

@@ -34,7 +34,7 @@ impl Tokenizer {
     /// The tokens of each text or pair, truncated.
     fn tokenize(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
-        let tokens = compute(py, None, |observer| self.model.tokenize_watched(&inputs(&texts), observer))?;
+        let tokens = compute(py, None, |observer| self.model.tokenize_watched(&inputs(&texts)?, observer))?;
         Ok(tokens.into_iter().map(row).collect())
     }
 
@@ -47,7 +47,7 @@ impl Tokenizer {
     ) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
         let most = max_length.unwrap_or(usize::MAX);
-        let tokens = compute(py, None, |observer| self.model.tokenize_to(&inputs(&texts), most, observer))?;
+        let tokens = compute(py, None, |observer| self.model.tokenize_to(&inputs(&texts)?, most, observer))?;
         Ok(tokens.into_iter().map(row).collect())
     }
 
@@ -79,7 +79,7 @@ impl Tokenizer {
     /// How many tokens each text or pair has, before truncation.
     fn count(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
         let texts = texts("inputs", 0, texts_or_pairs)?;
-        compute(py, None, |observer| self.model.count_tokens_watched(&inputs(&texts), observer))
+        compute(py, None, |observer| self.model.count_tokens_watched(&inputs(&texts)?, observer))
     }
 
     /// The text of token ids.

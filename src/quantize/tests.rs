@@ -60,22 +60,29 @@ fn no_rows_and_no_dimensions() {
     }
 }
 
+/// One would move the levels of all rows.
 #[test]
-fn not_a_number_is_on_the_lowest_level_and_spoils_only_its_dimension() {
-    let rows = [f32::NAN, 1.0, 2.0, 65.5, f32::INFINITY, 256.0];
-    let level = |values: &[f32], dim| match quantize(values, dim, Precision::Uint8, None, None).unwrap().values {
-        QuantizedValues::Uint8(levels) => levels,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(level(&rows, 2), [0, 0, 0, 64, 0, 255]);
-    let ranges = Some((&[0.0][..], &[2.0][..]));
-    let rows = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, -0.0, f32::MAX];
-    let quantized = quantize(&rows, 1, Precision::Int8, ranges, None).unwrap().values;
-    assert_eq!(quantized, QuantizedValues::Int8(vec![-128, -128, 127, -128, 127]));
-    assert_eq!(
-        bits(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45], 5, 0, nobody()).unwrap(),
-        [0b0101_0000]
-    );
+fn rows_that_are_not_finite_are_named() {
+    let rows = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut some = rows;
+        some[3] = bad;
+        for precision in [Precision::Int8, Precision::Uint8, Precision::Binary, Precision::Ubinary] {
+            let refused = |rows: &[f32], ranges, calibration| {
+                quantize(rows, 2, precision, ranges, calibration).unwrap_err().to_string()
+            };
+            assert_eq!(refused(&some, None, None), "embeddings: must be finite, row 1 is not");
+            assert_eq!(refused(&some, Some((&[0.0; 2], &[1.0; 2])), None), "embeddings: must be finite, row 1 is not");
+            if matches!(precision, Precision::Int8 | Precision::Uint8) {
+                let calibration = refused(&rows, None, Some(&some));
+                assert_eq!(calibration, "calibration_embeddings: must be finite, row 1 is not");
+                let range = refused(&rows, Some((&[0.0; 2], &[1.0, bad])), None);
+                assert_eq!(range, "ranges: must be finite, max has NaN or infinity");
+            }
+        }
+        let copied = quantize(&some, 2, Precision::Float32, None, None).unwrap().values;
+        assert!(matches!(copied, QuantizedValues::Float32(copied) if copied[3].to_bits() == bad.to_bits()));
+    }
 }
 
 #[test]
@@ -156,11 +163,14 @@ proptest! {
     }
 
     #[test]
-    fn any_bits_at_all_are_taken(bits in prop::collection::vec(any::<u32>(), 12), dim in 1usize..=12) {
+    fn any_bits_at_all_are_rows_or_refused(bits in prop::collection::vec(any::<u32>(), 12), dim in 1usize..=12) {
         let rows: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         let rows = &rows[..12 / dim * dim];
+        let finite = rows.iter().all(|x| x.is_finite());
         for precision in Precision::ALL {
-            prop_assert_eq!(quantize(rows, dim, precision, None, None).unwrap().rows, 12 / dim);
+            let quantized = quantize(rows, dim, precision, None, None);
+            prop_assert_eq!(quantized.is_ok(), finite || precision == Precision::Float32);
+            prop_assert!(quantized.is_err() || quantized.unwrap().rows == 12 / dim);
         }
     }
 }

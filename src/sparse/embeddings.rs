@@ -1,5 +1,6 @@
 //! What sparse embedding gives.
 
+use crate::alloc;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
 use crate::similarity::Matrix;
@@ -88,11 +89,10 @@ impl SparseEmbeddings {
     /// All of it, zeros included.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where it is larger than the memory can be.
+    /// [`Error::Memory`] where there isn't enough of it.
     pub fn to_dense(&self) -> Result<Matrix> {
-        let count = self.len().checked_mul(self.dim);
-        let count = count.ok_or_else(|| Error::argument("embeddings", "are too many to be dense"))?;
-        let mut data = vec![0.0; count];
+        let what = format!("{} x {} dense numbers", self.len(), self.dim);
+        let mut data = alloc::zeros(self.len().saturating_mul(self.dim), &what)?;
         for (row, (indices, values)) in data.chunks_mut(self.dim.max(1)).zip(self.rows()) {
             indices.iter().zip(values).for_each(|(column, value)| row[*column as usize] = *value);
         }

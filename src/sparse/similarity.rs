@@ -2,16 +2,20 @@
 
 use super::SparseEmbeddings;
 use crate::error::{Error, Result};
+use crate::kernels::nan::at_least;
 use crate::schedule;
 use crate::similarity::{Matrix, Run, Similarity};
 
 /// Rows of the right side that one piece of work compares with a row of the left side.
 const ROWS: usize = 4096;
 
+/// Columns of a row that is looked up with its zeros: no vocabulary has as many.
+const DENSE: usize = 1 << 20;
+
 /// The scores of every row of `a` with every row of `b`: `(a.len(), b.len())`. Sums are in float64.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ or the result is larger than the memory; [`Error::Interrupted`].
+/// [`Error::InvalidArgument`] where the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
 pub(crate) fn similarity(kind: Similarity, a: &SparseEmbeddings, b: &SparseEmbeddings, run: Run<'_>) -> Result<Matrix> {
     if a.dim() != b.dim() {
         return Err(Error::argument("b", format!("must be as wide as a, {}, got {}", a.dim(), b.dim())));
@@ -46,14 +50,14 @@ struct Left<'a> {
     kind: Similarity,
     row: Row<'a>,
     norm: f64,
-    /// The row with its zeros, for products.
+    /// The row with its zeros, for products; empty for rows wider than [`DENSE`].
     dense: Vec<f32>,
 }
 
 impl<'a> Left<'a> {
     fn new(kind: Similarity, row: Row<'a>, dim: usize) -> Self {
         let mut dense = Vec::new();
-        if matches!(kind, Similarity::Cosine | Similarity::Dot) {
+        if dim <= DENSE && matches!(kind, Similarity::Cosine | Similarity::Dot) {
             dense.resize(dim, 0.0);
             row.0.iter().zip(row.1).for_each(|(column, value)| dense[*column as usize] = *value);
         }
@@ -63,7 +67,7 @@ impl<'a> Left<'a> {
     fn score(&self, right: Row<'_>, norm: f64) -> f32 {
         let score = match self.kind {
             Similarity::Dot => self.product(right),
-            Similarity::Cosine => self.product(right) / (self.norm.max(1e-12) * norm.max(1e-12)),
+            Similarity::Cosine => self.product(right) / (at_least(self.norm, 1e-12) * at_least(norm, 1e-12)),
             // Subtracted, not negated: no difference is 0, not -0.
             Similarity::Euclidean => 0.0 - self.differences(right, |x| x * x).sqrt(),
             Similarity::Manhattan => 0.0 - self.differences(right, f64::abs),
@@ -73,7 +77,16 @@ impl<'a> Left<'a> {
 
     fn product(&self, (indices, values): Row<'_>) -> f64 {
         let terms = indices.iter().zip(values);
-        terms.map(|(column, value)| f64::from(self.dense[*column as usize]) * f64::from(*value)).sum()
+        terms.map(|(column, value)| f64::from(self.number(*column)) * f64::from(*value)).sum()
+    }
+
+    /// The number in a column.
+    fn number(&self, column: i32) -> f32 {
+        if let Some(number) = self.dense.get(column as usize) {
+            return *number;
+        }
+        let (columns, values) = self.row;
+        columns.binary_search(&column).map_or(0.0, |place| values[place])
     }
 
     /// The sum of a function of the differences of both rows' numbers.

@@ -45,12 +45,18 @@ pub(super) enum Extra {
     Sentinels,
 }
 
+/// T5's models have 100.
+const MOST_SENTINELS: u32 = 1 << 16;
+
 impl Extra {
     pub(super) fn contents(&self, config: &Settings) -> Result<Vec<String>> {
         match self {
             Self::Listed(tokens) => Ok(tokens.iter().map(|&token| token.to_owned()).collect()),
             Self::Sentinels => {
                 let count = config.count("extra_ids", 100)?;
+                if count > MOST_SENTINELS {
+                    return Err(config.error("extra_ids", format!("must be at most {MOST_SENTINELS}, got {count}")));
+                }
                 Ok((0..count).map(|index| format!("<extra_id_{index}>")).collect())
             }
         }

@@ -162,6 +162,7 @@ impl TokenizerFile {
             return Err(file.error("version", format!("must be \"1.0\", not {version:?}")));
         }
         file.get("normalizer").map_or(Ok(()), |normalizer| check_charsmaps(&file, normalizer))?;
+        file.get("post_processor").map_or(Ok(()), |processor| check_lists(&file, processor))?;
         let model = match file.take("model") {
             Some(Value::Object(model)) => model,
             Some(other) => return Err(file.mismatch("model", "an object", &other)),
@@ -230,23 +231,49 @@ impl Alone {
     }
 }
 
-/// Refuses a SentencePiece charsmap whose header promises more than follows: its reader would reserve room for it first.
+/// Refuses a post-processor with a list that is longer than any known: templates behind each other multiply their lists.
+fn check_lists(file: &Settings, value: &Value) -> Result<()> {
+    /// Published ones have up to ten.
+    const MOST: usize = 256;
+    match value {
+        Value::Array(list) if list.len() > MOST => {
+            Err(file.error("post_processor", format!("must have no lists of more than {MOST}, got {}", list.len())))
+        }
+        Value::Array(list) => list.iter().try_for_each(|item| check_lists(file, item)),
+        Value::Object(map) => map.values().try_for_each(|item| check_lists(file, item)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a SentencePiece charsmap whose header promises more than follows, for which its reader would reserve room
+/// first, and one with a replacement that is longer than any known.
 fn check_charsmaps(file: &Settings, normalizer: &Value) -> Result<()> {
     let inner = normalizer.get("normalizers").and_then(Value::as_array);
     for part in inner.into_iter().flatten() {
         check_charsmaps(file, part)?;
     }
-    match normalizer.get("precompiled_charsmap") {
-        Some(Value::String(base64)) if leading_u32(base64).is_none_or(|size| size as usize > base64.len()) => {
-            let problem = "must be the base64 of a SentencePiece charsmap: its trie's size and the trie are no match";
-            Err(file.error("normalizer.precompiled_charsmap", problem))
-        }
-        _ => Ok(()),
+    /// Bytes that one character may become. The longest of Unicode's are 33.
+    const MOST: usize = 256;
+    let Some(Value::String(base64)) = normalizer.get("precompiled_charsmap") else { return Ok(()) };
+    let wrong = |problem: &str| Err(file.error("normalizer.precompiled_charsmap", problem));
+    let Some(replacements) = replacements(base64) else {
+        return wrong("must be the base64 of a SentencePiece charsmap: its trie's size and the trie are no match");
+    };
+    if replacements.split(|byte| *byte == 0).any(|replacement| replacement.len() > MOST) {
+        return wrong(&format!("must have no replacement of more than {MOST} bytes"));
     }
+    Ok(())
 }
 
-/// The little-endian number in the first four bytes of what `base64` holds.
-fn leading_u32(base64: &str) -> Option<u32> {
+/// What follows the trie in a SentencePiece charsmap: replacements, a 0 after each.
+fn replacements(base64: &str) -> Option<Vec<u8>> {
+    let bytes = decoded(base64)?;
+    let (size, rest) = bytes.split_first_chunk()?;
+    rest.get(u32::from_le_bytes(*size) as usize..).map(<[u8]>::to_vec)
+}
+
+/// What `base64` holds.
+fn decoded(base64: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
         b'a'..=b'z' => Some(byte - b'a' + 26),
@@ -255,10 +282,14 @@ fn leading_u32(base64: &str) -> Option<u32> {
         b'/' => Some(63),
         _ => None,
     };
-    let digits = base64.as_bytes().get(..6)?;
-    let bits = digits.iter().try_fold(0_u64, |bits, &byte| Some(bits << 6 | u64::from(digit(byte)?)))?;
-    // 36 bits: four bytes, first one first, and four bits of the fifth.
-    u32::try_from(bits >> 4).ok().map(u32::swap_bytes)
+    let mut bytes = Vec::with_capacity(base64.len() / 4 * 3);
+    for digits in base64.trim_end_matches('=').as_bytes().chunks(4) {
+        let bits = digits.iter().try_fold(0_u32, |bits, &byte| Some(bits << 6 | u32::from(digit(byte)?)))?;
+        // Three bytes; of fewer digits, as many as they hold whole.
+        let three = (bits << (6 * (4 - digits.len()))).to_be_bytes();
+        bytes.extend(&three[1..][..digits.len() * 6 / 8]);
+    }
+    Some(bytes)
 }
 
 /// What a JSON value is, for messages.
@@ -275,14 +306,24 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::leading_u32;
+    use super::{decoded, replacements};
 
     #[test]
-    fn the_header_of_a_charsmap_is_read() {
-        assert_eq!(leading_u32("AQIDBAUG"), Some(0x0403_0201)); // bytes 1 2 3 4 5 6
-        assert_eq!(leading_u32("/////w=="), Some(u32::MAX));
-        assert_eq!(leading_u32("ALQCAACE"), Some(177_152));
-        assert_eq!(leading_u32("AQID"), None);
-        assert_eq!(leading_u32("!!!!!!!!"), None);
+    fn base64_is_decoded() {
+        for (base64, bytes) in
+            [("", &b""[..]), ("YQ==", b"a"), ("YWI=", b"ab"), ("YWJj", b"abc"), ("+/+/", b"\xfb\xff\xbf")]
+        {
+            assert_eq!(decoded(base64).as_deref(), Some(bytes), "{base64}");
+        }
+        assert_eq!(decoded("!!!!"), None);
+    }
+
+    #[test]
+    fn a_charsmap_is_a_size_a_trie_and_replacements() {
+        // 4 0 0 0, the trie 1 2 3 4, "ab".
+        assert_eq!(replacements("BAAAAAECAwRhYg==").as_deref(), Some(&b"ab"[..]));
+        for too_short in ["", "BAAA", "BAAAAAEC", "/////wEC"] {
+            assert_eq!(replacements(too_short), None, "{too_short}");
+        }
     }
 }

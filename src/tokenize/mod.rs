@@ -31,6 +31,7 @@ use tokenizers::AddedToken;
 use self::guard::caught;
 use self::layout::{Layouts, longest_first};
 use self::steps::Steps;
+use crate::alloc;
 use crate::error::{Error, Result};
 
 pub(crate) use self::fill::Fill;
@@ -215,6 +216,7 @@ impl Tokenizer {
     /// # Errors
     /// As for [`encode`](Self::encode).
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
+        check_memory(text)?;
         let encoding = caught(|| self.inner.encode_fast(text, false)).map_err(Error::Tokenizer)?;
         Ok(encoding.get_ids().to_vec())
     }
@@ -223,6 +225,7 @@ impl Tokenizer {
     /// characters, which several may share.
     pub(crate) fn places(&self, input: Input<'_>) -> Result<Vec<Range<usize>>> {
         let (Input::Text(text) | Input::Pair(text, _)) = input;
+        check_memory(text)?;
         let encoding = caught(|| self.inner.encode(text, false)).map_err(Error::Tokenizer)?;
         let whole = |&(start, end): &(usize, usize)| {
             let start = (0..=start.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
@@ -290,6 +293,18 @@ impl Tokenizer {
     pub fn model_max_length(&self) -> Option<usize> {
         self.model_max_length
     }
+}
+
+/// Looks whether there is memory to tokenize a long text, for what does it aborts without.
+fn check_memory(text: &str) -> Result<()> {
+    /// Shorter ones take little.
+    const LONG: usize = 1 << 20;
+    /// What a byte may take: its places in the text and the normalized one, and a token.
+    const BYTES: usize = 128;
+    if text.len() < LONG {
+        return Ok(());
+    }
+    alloc::check::<u8>(text.len().saturating_mul(BYTES), &format!("the tokens of a text of {} bytes", text.len()))
 }
 
 /// Takes out the spaces that decoding leaves before punctuation and English endings.

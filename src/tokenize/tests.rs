@@ -347,7 +347,7 @@ fn bad_tokenizers() -> Vec<Bad> {
         ("bert", "normalizer", charsmap(""), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
         ("bert", "normalizer", charsmap("/////w=="), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
         ("bert", "normalizer", charsmap("AAAAAP//"), Some("normalizer"), Some("normalizer")),
-        ("bert", "normalizer", charsmap("AAAAAA!!"), Some("normalizer"), Some("normalizer")),
+        ("bert", "normalizer", charsmap("AAAAAA!!"), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
         ("bert", "pre_tokenizer", json!({"type": "Split", "pattern": {"Regex": "(["}, "behavior": "Isolated", "invert": false}), Some("pre_tokenizer"), Some("pre_tokenizer")),
         ("bert", "decoder", json!([]), Some("decoder"), Some("decoder")),
         ("bert", "padding", json!({"strategy": "Nonsense"}), Some("padding"), Some("padding")),

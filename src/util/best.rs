@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use super::Hit;
 
 /// Orders scores from the highest to the lowest: both zeros are equal, NaN comes last.
-pub(super) fn falling(a: f32, b: f32) -> Ordering {
+pub(crate) fn falling(a: f32, b: f32) -> Ordering {
     let key = |score: f32| if score.is_nan() { -f32::NAN } else { score + 0.0 };
     key(b).total_cmp(&key(a))
 }

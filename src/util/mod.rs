@@ -19,6 +19,7 @@ pub use corpus::Corpus;
 pub use mining::Pair;
 pub use search::Hit;
 
+pub(crate) use best::falling;
 pub(crate) use communities::communities;
 pub(crate) use mining::mine;
 pub(crate) use normalize::normalize;

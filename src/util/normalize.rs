@@ -1,5 +1,6 @@
 //! Rows of the norm 1.
 
+use crate::alloc;
 use crate::error::Result;
 use crate::kernels::unit;
 use crate::schedule;
@@ -11,7 +12,7 @@ const NUMBERS: usize = 1 << 18;
 pub(crate) fn normalize(rows: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
     let width = rows.columns().max(1);
     let piece = (NUMBERS / width).max(1);
-    let mut data = rows.as_slice().to_vec();
+    let mut data = alloc::copied(rows.as_slice(), "normalized embeddings")?;
     let threads = run.threads(rows.rows().div_ceil(piece), data.len());
     schedule::run(data.chunks_mut(piece * width), threads, run.observer(), &|| {}, |rows, _| {
         let mut scales = vec![0.0; rows.len() / width];

@@ -74,7 +74,8 @@ fn activated(x: Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Identity => x,
         Activation::Gelu => x.gelu_erf()?,
         Activation::GeluTanh => x.gelu()?,
-        Activation::Relu => x.relu()?,
+        // candle's makes a 0 of NaN.
+        Activation::Relu => (x.relu()? + (x * 0.0)?)?,
         Activation::Silu => x.silu()?,
         Activation::Tanh => x.tanh()?,
         Activation::Sigmoid => sigmoid(&x)?,

@@ -33,7 +33,8 @@ impl Portable {
                 let left_out = |place, kept: Range<usize>| forbidden(!kept.contains(&place));
                 let left_out = self.by_place(group, batch, left_out)?;
                 let x = group.filled(x)?.reshape((group.count(), group.length, ()))?;
-                Ok(x.broadcast_add(&left_out.unsqueeze(2)?)?.max(1)?)
+                // candle's largest number passes NaN over; what fills a text up repeats a token of its own.
+                Ok((x.broadcast_add(&left_out.unsqueeze(2)?)?.max(1)? + (x.sum(1)? * 0.0)?)?)
             }),
             PoolingMode::Mean => self.weighted(x, batch, |_, kept| 1.0 / kept.len() as f32),
             PoolingMode::MeanSqrtLen => self.weighted(x, batch, |_, kept| 1.0 / (kept.len() as f32).sqrt()),
