@@ -54,6 +54,18 @@ fn numbers_that_make_no_model_are_named_by_their_key() {
         (NOMIC, json!({ "head_dim": 0 }), "head_dim"),
         (NOMIC, json!({ "head_dim": 7 }), "even"),
         (NOMIC, json!({ "rope_parameters": { "rope_theta": -1.0 } }), "rope_parameters.rope_theta"),
+        (NOMIC, json!({ "rope_parameters": { "rope_theta": 1e-320 } }), "rope_parameters.rope_theta"),
+        (NOMIC, json!({ "rope_parameters": { "rope_type": "linear", "factor": 1e-320 } }), "rope_parameters.factor"),
+        (
+            NOMIC,
+            json!({ "rope_parameters": { "rope_type": "yarn", "factor": 4.0, "mscale": 1e308, "mscale_all_dim": 1.0 } }),
+            "rope_parameters.mscale",
+        ),
+        (
+            NOMIC,
+            json!({ "rope_parameters": { "rope_type": "yarn", "factor": 4.0, "attention_factor": 1e30 } }),
+            "rope_parameters.attention_factor",
+        ),
         (NOMIC, json!({ "rope_parameters": { "rope_type": "linear" } }), "rope_parameters.factor"),
         (NOMIC, json!({ "rope_parameters": { "rope_type": "linear", "factor": 0 } }), "rope_parameters.factor"),
         (NOMIC_HUB, json!({ "n_head": 5 }), "n_head"),

@@ -73,6 +73,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tables_are_limited() {
+        let file = JsonFile { path: "config.json".into(), value: serde_json::Value::Null };
+        let buckets = Buckets { count: 4, max_distance: MAX_DISTANCE };
+        let table = |heads| {
+            let by_bucket = Array::new(vec![4, heads], vec![0.0; 4 * heads]);
+            buckets.by_distance(&file, "max", &by_bucket, buckets.longest()).map(|table| table.shape)
+        };
+        assert_eq!(table(2).unwrap(), [2, 2 * MAX_DISTANCE + 1]);
+        let error = table(1000).unwrap_err().to_string();
+        assert_eq!(error, format!("config.json: max: must be at most 8388 with 1000 heads, got {MAX_DISTANCE}"));
+    }
+
+    #[test]
     fn distances_fall_into_the_papers_buckets() {
         let buckets = Buckets { count: 32, max_distance: 128 };
         let of = |distances: &[i64]| distances.iter().map(|d| buckets.bucket(*d)).collect::<Vec<_>>();

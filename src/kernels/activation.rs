@@ -167,6 +167,20 @@ mod tests {
         isa.run(Apply(activation, RowsMut::packed(x, width)));
     }
 
+    #[test]
+    fn nan_stays_nan() {
+        let all = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh];
+        for isa in Isa::available() {
+            for activation in all.into_iter().chain([Activation::Sigmoid, Activation::Identity]) {
+                for length in 1..40 {
+                    let mut x = vec![f32::NAN; length];
+                    activate(isa, activation, &mut x);
+                    assert!(x.iter().all(|x| x.is_nan()), "{} {activation:?} {length}: {x:?}", isa.name());
+                }
+            }
+        }
+    }
+
     fn truth(activation: Activation, x: f64) -> f64 {
         match activation {
             Activation::Identity => x,

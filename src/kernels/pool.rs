@@ -75,6 +75,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nan_stays_whatever_comes_after_it() {
+        for place in 0..3 {
+            let mut tokens = [1.0, 2.0, 3.0];
+            tokens[place] = f32::NAN;
+            for mode in [PoolingMode::Max, PoolingMode::Mean, PoolingMode::MeanSqrtLen, PoolingMode::WeightedMean] {
+                let mut out = [0.0];
+                pool(mode, Rows::packed(&tokens, 1), 0, &mut out);
+                assert!(out[0].is_nan(), "{mode:?} {place}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn every_mode_agrees_with_the_reference(

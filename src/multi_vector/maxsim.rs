@@ -166,6 +166,33 @@ mod tests {
     use crate::process;
     use crate::schedule::Nobody;
 
+    #[test]
+    fn tokens_with_nan_make_the_score_nan() {
+        let query = Matrix::new(2, 2, vec![1.0, 0.0, 0.0, 1.0]).unwrap();
+        for place in 0..4 {
+            let mut document = vec![1.0; 4];
+            document[place] = f32::NAN;
+            let document = Matrix::new(2, 2, document).unwrap();
+            let run = Run::watched_by(&Nobody).unwrap();
+            let scores = similarity(MultiVectorSimilarity::MaxSim, &[query.view()], &[document.view()], run).unwrap();
+            assert!(scores.as_slice()[0].is_nan(), "{place}");
+        }
+    }
+
+    /// Its products don't fit in one piece.
+    #[test]
+    fn a_long_query_has_the_sum_of_its_tokens() {
+        let (query, document) = (noise(3000 * 4, 1), noise(1000 * 4, 2));
+        let (query, document) = (Matrix::new(3000, 4, query).unwrap(), Matrix::new(1000, 4, document).unwrap());
+        let run = Run::watched_by(&Nobody).unwrap();
+        let score = |query: MatrixView<'_>| {
+            let scores = similarity(MultiVectorSimilarity::MaxSim, &[query], &[document.view()], run).unwrap();
+            f64::from(scores.as_slice()[0])
+        };
+        let each: f64 = (0..3000).map(|token| score(query.view().some_rows(token, 1))).sum();
+        assert!((score(query.view()) - each).abs() < 1e-6 * each, "{each}");
+    }
+
     fn run() -> Run<'static> {
         Run::watched_by(&Nobody).unwrap()
     }

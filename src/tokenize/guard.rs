@@ -52,3 +52,38 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked")
 }
+
+#[cfg(test)]
+#[expect(clippy::panic, reason = "they are what is caught")]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Run by the next one in a process of its own, for what it prints.
+    #[test]
+    #[ignore = "prints a panic"]
+    fn panics_here_and_elsewhere() {
+        let caught_within = || caught::<()>(|| panic!("caught within"));
+        let outer = caught::<()>(|| {
+            assert!(caught_within().is_err());
+            panic!("caught outside")
+        });
+        assert_eq!(outer.unwrap_err(), "the tokenizers crate can't use it: caught outside");
+        assert_eq!(caught::<()>(|| give_up("as it is".to_owned())).unwrap_err(), "as it is");
+        let elsewhere = std::thread::spawn(|| panic!("of another thread"));
+        assert!(elsewhere.join().is_err());
+        assert!(catch_unwind(|| panic!("of the same thread")).is_err());
+    }
+
+    #[test]
+    fn only_panics_that_are_caught_here_print_nothing() {
+        let test = "tokenize::guard::tests::panics_here_and_elsewhere";
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let done = command.args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap();
+        let printed = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{printed}");
+        assert!(printed.contains("of another thread") && printed.contains("of the same thread"), "{printed}");
+        assert!(!printed.contains("caught") && !printed.contains("as it is"), "{printed}");
+    }
+}

@@ -326,6 +326,7 @@ type Bad = (&'static str, &'static str, Value, Option<&'static str>, Option<&'st
 fn bad_tokenizers() -> Vec<Bad> {
     let charsmap = |text: &str| json!({"type": "Precompiled", "precompiled_charsmap": text});
     let template = json!({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[X]", "type_id": 0}}], "pair": [], "special_tokens": {}});
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
     let unigram = |vocab: Value, unk_id: u64| json!({"type": "Unigram", "vocab": vocab, "unk_id": unk_id});
     let bpe = |vocab: Value, merges: Value| json!({"type": "BPE", "vocab": vocab, "merges": merges});
     let in_model = Some("model");
@@ -348,6 +349,10 @@ fn bad_tokenizers() -> Vec<Bad> {
         ("bert", "normalizer", charsmap("/////w=="), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
         ("bert", "normalizer", charsmap("AAAAAP//"), Some("normalizer"), Some("normalizer")),
         ("bert", "normalizer", charsmap("AAAAAA!!"), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
+        // 4 0 0 0, a trie, 300 times "a".
+        ("bert", "normalizer", charsmap(&format!("BAAAAAECAwRh{}", "YWFh".repeat(100))), Some("normalizer.precompiled_charsmap"), Some("normalizer.precompiled_charsmap")),
+        ("bert", "pre_tokenizer", json!({"type": "Sequence", "pretokenizers": vec![bytes; 5]}), Some("pre_tokenizer"), None),
+        ("bert", "post_processor", json!({"type": "Sequence", "processors": vec![0; 257]}), post, post),
         ("bert", "pre_tokenizer", json!({"type": "Split", "pattern": {"Regex": "(["}, "behavior": "Isolated", "invert": false}), Some("pre_tokenizer"), Some("pre_tokenizer")),
         ("bert", "decoder", json!([]), Some("decoder"), Some("decoder")),
         ("bert", "padding", json!({"strategy": "Nonsense"}), Some("padding"), Some("padding")),
@@ -409,6 +414,40 @@ fn what_fails_only_on_a_text_is_an_error_and_no_panic() {
     tokenizer["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "BAAAAAH///8="});
     let loaded = load_bert(&tokenizer, &json!({"tokenizer_class": "TokenizersBackend"})).unwrap();
     assert!(matches!(loaded.encode_plain("a"), Err(Error::Tokenizer(_))));
+}
+
+/// The patterns of GPT-2 and of Qwen2: more blanks than the regex engine takes are a word but for the last one.
+#[test]
+fn words_after_many_blanks_have_their_tokens() {
+    let blanks = 1_200_000;
+    for class in ["RobertaTokenizer", "Qwen2Tokenizer", "TokenizersBackend"] {
+        let tokenizer = load_bert(&Value::Object(base("roberta")), &json!({"tokenizer_class": class})).unwrap();
+        let ids = |text: &str| tokenizer.encode_plain(text).unwrap();
+        let text = " ".repeat(blanks) + "the cat";
+        assert_eq!(ids(&text), [ids(&" ".repeat(blanks - 1)), ids(" the cat")].concat(), "{class}");
+    }
+}
+
+#[test]
+fn a_decoder_that_doubles_without_end_is_an_error() {
+    let mut tokenizer = Value::Object(base("bert"));
+    let twice = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"});
+    tokenizer["decoder"] = json!({"type": "Sequence", "decoders": vec![twice; 40]});
+    let tokenizer = load_bert(&tokenizer, &json!({"tokenizer_class": "TokenizersBackend"})).unwrap();
+    let ids = tokenizer.encode_plain("a").unwrap();
+    let error = tokenizer.decode(&ids, false).unwrap_err().to_string();
+    assert!(error.contains("makes more than"), "{error}");
+}
+
+#[test]
+fn extra_ids_are_limited() {
+    let load = |count: u64| {
+        let config = json!({"tokenizer_class": "T5Tokenizer", "extra_ids": count}).to_string();
+        let files = [("tokenizer.json", Value::Object(base("unigram")).to_string()), (CONFIG, config)];
+        Tokenizer::load(folder(files).path(), "t5", false)
+    };
+    assert!(load(1000).is_ok());
+    assert_eq!(place(load(10_000_000)), (CONFIG.to_owned(), "extra_ids".to_owned()));
 }
 
 #[test]
