@@ -130,7 +130,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     /// The largest tokenizer.json known has less than a third of it.
     const MOST: u64 = 1 << 27;
     /// What a byte of JSON may take when it is parsed, and aborts where there is none.
-    const PARSED: usize = 32;
+    const PARSED: usize = 16;
     let size = match plain_file_size(path) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
         size => size?,

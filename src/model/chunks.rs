@@ -52,7 +52,11 @@ impl Model {
             let problem = format!("must be less than the {room} tokens of a chunk, got {}", options.overlap);
             return Err(Error::argument("overlap", problem));
         }
-        let places = self.interruptible(Input::Text(text), &checkpoint, Tokenizer::places)?;
+        let places =
+            self.interruptible(Input::Text(text), &checkpoint, Tokenizer::places).map_err(|error| match error {
+                Error::Tokenizer(problem) => Error::argument("text", problem),
+                other => other,
+            })?;
         let parted = Parted { text, places, room };
         // Alone, and behind the prompt, a chunk may have other tokens than within its text, and more of them.
         let fits = |chunk: &Range<usize>| -> Result<bool> {
