@@ -223,11 +223,13 @@ impl MultiVectorModel {
         let lengths =
             call.forward(&few.inputs, &|i| few.place(i), Wanted::TokenEmbeddingsToo, |texts, batch, output| {
                 for ((i, _), text) in texts.iter().zip(batch.texts()) {
-                    let kept = text.filter(|token| !side.skipped.contains(&batch.input_ids[*token]));
-                    let rows =
-                        kept.flat_map(|token| &output.token_embeddings[token * width..(token + 1) * width]).copied();
-                    vectors.lock().unwrap_or_else(PoisonError::into_inner)[*i] = rows.collect();
+                    let mut rows = alloc::room(text.len() * width, "the embeddings")?;
+                    for token in text.filter(|token| !side.skipped.contains(&batch.input_ids[*token])) {
+                        rows.extend_from_slice(&output.token_embeddings[token * width..(token + 1) * width]);
+                    }
+                    vectors.lock().unwrap_or_else(PoisonError::into_inner)[*i] = rows;
                 }
+                Ok(())
             })?;
         let vectors = vectors.into_inner().unwrap_or_else(PoisonError::into_inner);
         let matrix = |i: &usize| {

@@ -200,14 +200,12 @@ impl SparseModel {
                 let kept = output.sparse.into_iter().map(|row| strongest(row, most)).collect::<Vec<_>>();
                 let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
                 texts.iter().zip(kept).for_each(|((i, _), row)| rows[*i] = row);
+                Ok(())
             })?;
         let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
         let rows = few.which.iter().map(|i| &*rows[*i]);
-        Ok(SparseEmbeddings::of_rows(
-            rows,
-            self.embedding_dimension(),
-            call.truncated(few.which.iter().map(|i| lengths[*i])),
-        ))
+        let truncated = call.truncated(few.which.iter().map(|i| lengths[*i]));
+        SparseEmbeddings::of_rows(rows, self.embedding_dimension(), truncated)
     }
 
     /// The tokens of an embedding with their weights, the largest first; of equal ones the smaller id first.

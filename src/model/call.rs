@@ -74,14 +74,15 @@ impl<'a> Call<'a> {
         store: S,
     ) -> Result<Vec<usize>>
     where
-        S: Fn(&[(usize, &Tokens)], &Batch, Output) + Sync,
+        S: Fn(&[(usize, &Tokens)], &Batch, Output) -> Result<()> + Sync,
     {
         let threads = process::num_threads()?;
         let done = AtomicUsize::new(0);
         let finished = || self.observer.progress(done.load(Ordering::Relaxed), inputs.len());
         let store = |texts: &[(usize, &Tokens)], batch: &Batch, output| {
-            store(texts, batch, output);
+            store(texts, batch, output)?;
             done.fetch_add(texts.len(), Ordering::Relaxed);
+            Ok(())
         };
         let mut lengths = alloc::room(inputs.len(), "the texts' lengths")?;
         let mut windows = inputs.chunks(WINDOW * threads);
@@ -115,7 +116,7 @@ impl<'a> Call<'a> {
         store: &S,
     ) -> Result<Vec<Tokenized>>
     where
-        S: Fn(&[(usize, &Tokens)], &Batch, Output) + Sync,
+        S: Fn(&[(usize, &Tokens)], &Batch, Output) -> Result<()> + Sync,
     {
         let size = self.model.parts.network.size();
         let batches = plan(window, process::num_threads()?, size);
@@ -147,7 +148,7 @@ impl<'a> Call<'a> {
                             not_finite.fetch_min(*place, Ordering::Relaxed);
                         }
                     }
-                    store(&texts, &batch, output);
+                    store(&texts, &batch, output)?;
                 }
                 Ok(())
             }

@@ -75,6 +75,7 @@ impl Model {
         let place = |i| few.place(i);
         let lengths = call.forward(&few.inputs, &place, Wanted::SentenceEmbeddings, |texts, _, output| {
             all.store(texts, &output.sentence_embeddings);
+            Ok(())
         })?;
         let truncated = call.truncated(few.which.iter().map(|i| lengths[*i]));
         all.finish(&few.which, columns, options.normalize_embeddings, truncated)
@@ -101,11 +102,15 @@ impl Model {
                     input_ids: text.ids.clone(),
                     token_type_ids: text.type_ids.clone(),
                     full_length: text.full_length,
-                    token_embeddings: output.token_embeddings[tokens.start * hidden..tokens.end * hidden].to_vec(),
+                    token_embeddings: alloc::copied(
+                        &output.token_embeddings[tokens.start * hidden..tokens.end * hidden],
+                        "the tokens' embeddings",
+                    )?,
                     sentence_embedding,
                 };
                 all.lock().unwrap_or_else(PoisonError::into_inner)[*i] = Some(encoding);
             }
+            Ok(())
         })?;
         Ok(all.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
     }

@@ -80,6 +80,7 @@ impl Model {
         let all = Rows::new(window.len(), self.parts.network.embedding_dimension())?;
         let tokenized = call.step(&window, 0, &few.inputs, Wanted::SentenceEmbeddings, &|| {}, &|texts, _, output| {
             all.store(texts, &output.sentence_embeddings);
+            Ok(())
         });
         let tokenized = tokenized.map_err(|error| error.placed(place))?;
         *ahead = Ahead { tokenized, which: few.which, first: first + which.len() };

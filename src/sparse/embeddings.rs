@@ -17,14 +17,22 @@ pub struct SparseEmbeddings {
 
 impl SparseEmbeddings {
     /// Rows of `(column, number)`, columns rising.
-    pub(crate) fn of_rows<'a>(rows: impl Iterator<Item = &'a [(u32, f32)]>, dim: usize, truncated: Truncated) -> Self {
-        let mut all = Self { indptr: vec![0], indices: Vec::new(), values: Vec::new(), dim, truncated };
+    pub(crate) fn of_rows<'a>(
+        rows: impl ExactSizeIterator<Item = &'a [(u32, f32)]> + Clone,
+        dim: usize,
+        truncated: Truncated,
+    ) -> Result<Self> {
+        const WHAT: &str = "the embeddings";
+        let count = rows.clone().map(<[_]>::len).sum();
+        let (indptr, indices) = (alloc::room(rows.len() + 1, WHAT)?, alloc::room(count, WHAT)?);
+        let mut all = Self { indptr, indices, values: alloc::room(count, WHAT)?, dim, truncated };
+        all.indptr.push(0);
         for row in rows {
             all.indices.extend(row.iter().map(|(column, _)| *column as i32));
             all.values.extend(row.iter().map(|(_, number)| *number));
             all.indptr.push(all.indices.len() as i64);
         }
-        all
+        Ok(all)
     }
 
     /// Embeddings of their parts: where each row begins in the other two, and at the end their length; columns, rising
@@ -122,7 +130,7 @@ mod tests {
     #[test]
     fn rows_are_what_they_were_made_of() {
         let rows: [&[(u32, f32)]; 3] = [&[(0, 1.0), (3, 2.0)], &[], &[(2, -1.0)]];
-        let all = SparseEmbeddings::of_rows(rows.into_iter(), 4, Truncated::default());
+        let all = SparseEmbeddings::of_rows(rows.into_iter(), 4, Truncated::default()).unwrap();
         assert_eq!(all.row(0), (&[0, 3][..], &[1.0, 2.0][..]));
         assert_eq!(all.row(1), (&[][..], &[][..]));
         assert_eq!(all.to_dense().unwrap().as_slice(), [1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
