@@ -122,7 +122,7 @@ mod tests {
         let numbers = noise(rows * dim, seed);
         let rows: Vec<Vec<(u32, f32)>> =
             numbers.chunks(dim).map(|row| (0..).zip(row.iter().copied()).filter(|(_, x)| *x > 0.3).collect()).collect();
-        SparseEmbeddings::of_rows(rows.iter().map(Vec::as_slice), dim, Truncated::default())
+        SparseEmbeddings::of_rows(rows.iter().map(Vec::as_slice), dim, Truncated::default()).unwrap()
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn nothing_is_compared_with_nothing() {
-        let none = SparseEmbeddings::of_rows([].into_iter(), 40, Truncated::default());
+        let none = SparseEmbeddings::of_rows([].into_iter(), 40, Truncated::default()).unwrap();
         let scores = similarity(Similarity::Dot, &none, &sparse(2, 40, 1), Run::watched_by(&Nobody).unwrap()).unwrap();
         assert_eq!((scores.rows(), scores.columns()), (0, 2));
     }
