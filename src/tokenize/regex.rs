@@ -47,7 +47,9 @@ fn without_look_ahead(pattern: &str) -> Option<Linear> {
     let is_alternative = (before.is_empty() || Linear::new(before.strip_suffix('|')?).is_ok())
         && (after.is_empty() || Linear::new(after.strip_prefix('|')?).is_ok());
     // The automaton's engine takes `a++` as `(a+)+`, and that may match where the possessive one doesn't.
-    let possessive = ["++", "*+", "?+", "}+"].iter().any(|repeated| pattern.contains(repeated));
+    let counted = |end: usize| pattern[..end].ends_with(|c: char| c.is_ascii_digit() || c == ',');
+    let possessive = ["++", "*+", "?+"].iter().any(|repeated| pattern.contains(repeated))
+        || pattern.match_indices("}+").any(|(end, _)| counted(end));
     let linear = || Linear::new(&format!(r"{before}\s+\z|(?<blanks>\s+)\s{after}"));
     (is_alternative && !possessive).then(linear)?.ok()
 }
