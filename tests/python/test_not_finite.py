@@ -19,20 +19,20 @@ GOOD = "the a"
 BERT = "tiny/bert-mean-normalize"
 
 
-def broken(case: str, tmp_path: Path, number: float) -> Path:
-    """A small model in which one token's vector has one number that isn't finite."""
-    source = DATA / case / "model"
+def broken(case: str, tmp_path: Path, number: float, *names: str, entry: int | None = None) -> Path:
+    """A small model in which a table's vector of BAD, or of another entry, has a number that isn't finite."""
     folder = tmp_path / "model"
-    shutil.copytree(source, folder)
+    shutil.copytree(DATA / case / "model", folder)
     (tokenizer,) = folder.rglob("tokenizer.json")
-    token = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["vocab"][BAD]
-    (weights,) = [path for path in folder.rglob("model.safetensors") if path.parent == tokenizer.parent]
+    if entry is None:
+        entry = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["vocab"][BAD]
+    weights = tokenizer.with_name("model.safetensors")
     data = bytearray(weights.read_bytes())
     (length,) = struct.unpack("<Q", data[:8])
     tensors = json.loads(data[8 : 8 + length])
-    names = ("word_embeddings.weight", "embedding.weight")
-    (table,) = [tensors[name] for name in tensors if name.endswith(names) and tensors[name]["shape"][0] > token]
-    row = 8 + length + table["data_offsets"][0] + 4 * token * table["shape"][1]
+    names = names or ("word_embeddings.weight", "embedding.weight")
+    (table,) = [tensors[name] for name in tensors if name.endswith(names)]
+    row = 8 + length + table["data_offsets"][0] + 4 * entry * table["shape"][1]
     data[row : row + 4] = struct.pack("<f", number)
     weights.write_bytes(data)
     return folder
@@ -50,7 +50,6 @@ def broken(case: str, tmp_path: Path, number: float) -> Path:
         (BERT, lambda folder, texts: Model(folder).encode(texts, device=["cpu"] * 2, chunk_size=2)),
         (BERT, lambda folder, texts: list(Model(folder).encode_iter(texts, chunk_size=2))),
         ("rerank/rerank-bert", lambda folder, texts: Reranker(folder).predict([("a", text) for text in texts])),
-        ("sparse/splade-bert-max", lambda folder, texts: SparseModel(folder).encode(texts)),
         ("multi_vector/multivector-native-bert", lambda folder, texts: MultiVectorModel(folder).encode_document(texts)),
     ],
 )
@@ -60,6 +59,16 @@ def test_the_input_is_named(case: str, encode, number: float, tmp_path: Path) ->
     with pytest.raises(InferenceError, match=r"inputs\[5\]: the result is not finite"):
         encode(folder, texts)
     encode(folder, texts[:5])
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("case", ["splade-bert-max", "splade-distilbert-sum"])
+def test_the_input_is_named_by_sparse_models(case: str, number: float, tmp_path: Path) -> None:
+    # Not the tokens' table: it is the output layer's, too, and so of all texts.
+    model = SparseModel(broken(f"sparse/{case}", tmp_path, number, "position_embeddings.weight", entry=6))
+    with pytest.raises(InferenceError, match=r"inputs\[2\]: the result is not finite"):
+        model.encode([GOOD, "a", "the " * 10, "a " * 10])
+    assert len(model.encode([GOOD, "a"])) == 2
 
 
 def test_a_row_with_nan_is_all_nan_when_it_is_normalized() -> None:
