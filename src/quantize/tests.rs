@@ -15,10 +15,6 @@ const LEVELS: [[u8; 10]; 3] = [
     [140, 0, 255, 172, 0, 127, 0, 0, 146, 0],
 ];
 
-fn nobody() -> Run<'static> {
-    Run::watched_by(&Nobody).unwrap()
-}
-
 fn values(precision: Precision) -> QuantizedValues {
     let quantized = quantize(ROWS.as_flattened(), 10, precision, None, None).unwrap();
     assert_eq!((quantized.rows, quantized.columns), (3, precision.columns(10)));
