@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
-use super::exp::{LOG2_E, exp2};
+use super::exp::{LOG2_E, at_least, at_most, exp2};
 use super::gelu::Gelu;
 use super::rows::RowsMut;
 use crate::config::Activation;
@@ -48,7 +48,7 @@ impl Elementwise for Relu {
     #[inline(always)]
     fn apply<S: Simd, const N: usize>(self, simd: S, x: &mut [S::f32s; N]) {
         for x in x {
-            *x = simd.max_f32s(simd.splat_f32s(0.0), *x);
+            *x = at_least(simd, 0.0, *x);
         }
     }
 }
@@ -83,7 +83,7 @@ impl Elementwise for Logistic {
             };
             // e^-x would overflow beyond; σ is 0 there to 1.2e-38.
             *inner = simd.mul_f32s(simd.splat_f32s(-LOG2_E), *inner);
-            *inner = simd.min_f32s(simd.splat_f32s(126.0), *inner);
+            *inner = at_most(simd, 126.0, *inner);
         }
         for (x, power) in x.iter_mut().zip(exp2(simd, inner)) {
             let sigmoid = simd.div_f32s(one, simd.add_f32s(one, power));

@@ -13,12 +13,33 @@ const COEFFICIENTS: [f32; 6] =
 /// Vectors of a row that are computed side by side: one vector's operations depend on each other.
 const ABREAST: usize = 4;
 
+/// `x`, or `least` where it is smaller; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn at_least<S: Simd>(simd: S, least: f32, x: S::f32s) -> S::f32s {
+    let least = simd.splat_f32s(least);
+    // A vector's maximum is its second operand where one is NaN; a single number's drops NaN.
+    match S::F32_LANES {
+        1 => simd.select_f32s(simd.less_than_f32s(x, least), least, x),
+        _ => simd.max_f32s(least, x),
+    }
+}
+
+/// `x`, or `most` where it is larger; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn at_most<S: Simd>(simd: S, most: f32, x: S::f32s) -> S::f32s {
+    let most = simd.splat_f32s(most);
+    match S::F32_LANES {
+        1 => simd.select_f32s(simd.less_than_f32s(most, x), most, x),
+        _ => simd.min_f32s(most, x),
+    }
+}
+
 /// 2^x of every number, for x <= 127: relative error at most 1.5e-7, and below -126 the value at -126 (1.2e-38).
 #[inline(always)]
 pub(crate) fn exp2<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let (mut shifted, mut r, mut power) = (x, x, x);
     for i in 0..N {
-        let x = simd.max_f32s(simd.splat_f32s(LEAST), x[i]);
+        let x = at_least(simd, LEAST, x[i]);
         shifted[i] = simd.add_f32s(x, simd.splat_f32s(ROUND));
         r[i] = simd.sub_f32s(x, simd.sub_f32s(shifted[i], simd.splat_f32s(ROUND)));
         power[i] = simd.splat_f32s(COEFFICIENTS[0]);
