@@ -33,7 +33,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
-    /// can't be embedded, [`Error::Interrupted`] where the observer stops it.
+    /// can't be embedded, [`Error::NotFinite`] where a text's result has NaN or infinity, [`Error::Memory`],
+    /// [`Error::Interrupted`] where the observer stops it.
     pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         self.encode_inputs(&Input::texts(inputs), options)
     }
