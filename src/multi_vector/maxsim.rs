@@ -145,8 +145,9 @@ fn maxsim(
     } else {
         let best = |products: &[f32]| products.iter().copied().fold(f32::NEG_INFINITY, larger);
         let mut sum = 0.0;
-        for first in (0..query.rows()).step_by((PRODUCTS / tokens).max(1)) {
-            let some = query.some_rows(first, (PRODUCTS / tokens).max(1));
+        let step = PRODUCTS.div_ceil(tokens);
+        for first in (0..query.rows()).step_by(step) {
+            let some = query.some_rows(first, step);
             scratch.resize(some.rows() * tokens);
             dot::dots(isa, some.as_slice(), document.as_slice(), query.columns(), scratch);
             sum = scratch.chunks_exact(tokens).fold(sum, |sum, products| sum + f64::from(best(products)));

@@ -54,7 +54,6 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
-#[expect(clippy::panic, reason = "they are what is caught")]
 mod tests {
     use std::process::Command;
 
