@@ -120,13 +120,27 @@ impl<'a> Call<'a> {
     {
         let size = self.model.parts.network.size();
         let batches = plan(window, process::num_threads()?, size);
+        let not_finite = AtomicUsize::new(usize::MAX);
+        let placed = |texts: &[usize]| -> Vec<_> { texts.iter().map(|i| (first + i, &window[*i])).collect() };
+        let keep = |texts: &[(usize, &Tokens)], batch: &Batch, output: Output| {
+            for (row, ((place, _), tokens)) in texts.iter().zip(batch.texts()).enumerate() {
+                if !output.is_finite(row, tokens, batch) {
+                    not_finite.fetch_min(*place, Ordering::Relaxed);
+                }
+            }
+            store(texts, batch, output)
+        };
+        let all_finite = || match not_finite.load(Ordering::Relaxed) {
+            usize::MAX => Ok(()),
+            index => Err(Error::NotFinite { index }),
+        };
         if let ([texts], [], true) = (&batches[..], next, size.at_once) {
-            let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
+            let texts = placed(texts);
             let tokens: Vec<_> = texts.iter().map(|(_, tokens)| *tokens).collect();
             let parts = &self.model.parts;
             let output = parts.waiting.compute(&*parts.network, &tokens, wanted, size.most, self.observer)?;
-            store(&texts, &Batch::new(tokens), output);
-            return Ok(Vec::new());
+            keep(&texts, &Batch::new(tokens), output)?;
+            return all_finite().map(|()| Vec::new());
         }
         let share = if size.at_once { 1 } else { batches.len().max(1) };
         let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
@@ -134,21 +148,14 @@ impl<'a> Call<'a> {
         let count = batches.len().div_ceil(share) + tokenized.len();
         let compute = batches.chunks(share).map(Task::Compute);
         let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
-        let not_finite = AtomicUsize::new(usize::MAX);
         let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
         schedule::run(tasks, count, self.observer, finished, |task, checkpoint| match task {
             Task::Compute(share) => {
                 for texts in share {
                     checkpoint()?;
-                    let texts: Vec<_> = texts.iter().map(|i| (first + i, &window[*i])).collect();
+                    let texts = placed(texts);
                     let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
-                    let output = self.compute(&batch, wanted, batches.len() == 1, checkpoint)?;
-                    for (row, ((place, _), tokens)) in texts.iter().zip(batch.texts()).enumerate() {
-                        if !output.is_finite(row, tokens, &batch) {
-                            not_finite.fetch_min(*place, Ordering::Relaxed);
-                        }
-                    }
-                    store(&texts, &batch, output)?;
+                    keep(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?)?;
                 }
                 Ok(())
             }
@@ -161,10 +168,7 @@ impl<'a> Call<'a> {
                 Ok(())
             }
         })?;
-        match not_finite.into_inner() {
-            usize::MAX => Ok(tokenized.into_iter().flatten().collect()),
-            index => Err(Error::NotFinite { index }),
-        }
+        all_finite().map(|()| tokenized.into_iter().flatten().collect())
     }
 
     /// A window of what was tokenized, from the place `first` on, if nothing is wrong with any of its inputs.
