@@ -148,10 +148,5 @@ pub(crate) fn load<O: Ops>(config: &JsonFile, weights: Weights, ops: &O) -> Resu
             "architectures of transformers itself, without auto_map",
         ));
     }
-    let adapter = config.path.with_file_name("adapter_config.json");
-    if adapter.exists() {
-        let what = format!("{}: an adapter", adapter.display());
-        return Err(Error::unsupported(what, "adapter_config.json", "models without adapters"));
-    }
     load(config, weights, ops)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JsonFile, Kind, PoolingConfig, inside};
+use super::{JsonFile, Kind, PoolingConfig, adapter, inside};
 use crate::error::{Error, Result};
 
 /// A kind of module that rushlight has.
@@ -32,6 +32,9 @@ pub(crate) enum ModuleKind {
 
 /// Where sentence-transformers keeps its modules.
 const ROOMS: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
+
+/// A class that changes nothing at inference: entries of it are left out when a folder is read.
+const DROPOUT: &str = "Dropout";
 
 impl ModuleKind {
     const ALL: [(&str, Self); 12] = [
@@ -64,26 +67,17 @@ impl ModuleKind {
         format!("sentence_transformers.{room}.{}", self.name())
     }
 
-    /// By a class's dotted name, in any of the spellings that sentence-transformers has had.
-    fn from_class(name: &str) -> Option<Self> {
-        let class = match name.split('.').collect::<Vec<_>>()[..] {
-            ["sentence_transformers", "models", class] => class,
-            ["sentence_transformers", "models", _, class] => class,
-            ["sentence_transformers", "sparse_encoder", "models", class] => class,
-            ["sentence_transformers", "sparse_encoder", "models", _, class] => class,
-            ["sentence_transformers", room, "modules", _, class] if ROOMS.contains(&room) => class,
-            ["pylate", "models", "Dense", "Dense"] => "Dense",
-            _ => return None,
-        };
-        Self::ALL.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind)
-    }
-
-    /// By a class's dotted name, which is the value of a file's key.
-    pub(super) fn read(class: &str, file: &JsonFile, key: &str) -> Result<Self> {
-        Self::from_class(class).ok_or_else(|| {
-            let supported: Vec<_> = Self::ALL.iter().map(|(name, _)| *name).collect();
-            Error::unsupported(format!("{}: {key}", file.path.display()), class, supported.join(", "))
-        })
+    /// The class in a dotted name, which has any of the spellings that sentence-transformers has had.
+    fn class_in(name: &str) -> Option<&str> {
+        match name.split('.').collect::<Vec<_>>()[..] {
+            ["sentence_transformers", "models", class] => Some(class),
+            ["sentence_transformers", "models", _, class] => Some(class),
+            ["sentence_transformers", "sparse_encoder", "models", class] => Some(class),
+            ["sentence_transformers", "sparse_encoder", "models", _, class] => Some(class),
+            ["sentence_transformers", room, "modules", _, class] if ROOMS.contains(&room) => Some(class),
+            ["pylate", "models", "Dense", "Dense"] => Some("Dense"),
+            _ => None,
+        }
     }
 }
 
@@ -100,6 +94,23 @@ impl ModuleEntry {
     pub(crate) fn new(kind: ModuleKind, folder: PathBuf) -> Self {
         Self { kind, folder, pooling: None }
     }
+
+    /// The module that a file lists: its class's dotted name under `key`, and its folder. `None` is a module that changes
+    /// nothing at inference.
+    pub(super) fn listed(class: &str, folder: PathBuf, file: &JsonFile, key: &str) -> Result<Option<Self>> {
+        let name = ModuleKind::class_in(class);
+        if name == Some(DROPOUT) {
+            return Ok(None);
+        }
+        let Some((_, kind)) = ModuleKind::ALL.into_iter().find(|(known, _)| Some(*known) == name) else {
+            let supported: Vec<_> = ModuleKind::ALL.into_iter().map(|(name, _)| name).chain([DROPOUT]).collect();
+            return Err(file.unsupported(key, class, &supported.join(", ")));
+        };
+        if matches!(kind, ModuleKind::Transformer | ModuleKind::MlmTransformer) {
+            adapter::refuse(&folder)?;
+        }
+        Ok(Some(Self::new(kind, folder)))
+    }
 }
 
 /// The modules in their order, by `modules.json`; where that is absent, a transformer with mean pooling is meant:
@@ -110,13 +121,16 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
         path: String,
         r#type: String,
     }
-    let Some(file) = JsonFile::read_if_there(folder.join("modules.json"))? else { return Ok(None) };
+    let Some(file) = JsonFile::read_if_there(folder.join("modules.json"))? else {
+        adapter::refuse(folder)?;
+        return Ok(None);
+    };
     let entries: Vec<Entry> = file.parse_list()?;
     let read = |(i, entry): (usize, Entry)| {
         let folder = inside(folder, &entry.path, &file.path, &format!("[{i}].path"))?;
-        Ok(ModuleEntry::new(ModuleKind::read(&entry.r#type, &file, &format!("[{i}].type"))?, folder))
+        ModuleEntry::listed(&entry.r#type, folder, &file, &format!("[{i}].type"))
     };
-    entries.into_iter().enumerate().map(read).collect::<Result<_>>().map(Some)
+    entries.into_iter().enumerate().filter_map(|entry| read(entry).transpose()).collect::<Result<_>>().map(Some)
 }
 
 /// `config_sentence_transformers.json`: what the model's author chose for `encode`.

@@ -1,6 +1,7 @@
 //! What the files of a model's folder say. Pure serde: no tensors, and no IO but reading the file.
 
 mod activation;
+mod adapter;
 mod depth;
 mod folder;
 mod kind;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JsonFile, ModuleEntry, ModuleKind, inside};
+use super::{JsonFile, ModuleEntry, inside};
 use crate::error::{Error, Result};
 
 /// The modules of both kinds of texts.
@@ -62,14 +62,15 @@ impl Routes {
             let class = raw.types.get(name).ok_or_else(|| {
                 file.error(format!("types.{name}"), format!("is missing: structure.{route} lists the module"))
             })?;
-            Ok(ModuleEntry::new(ModuleKind::read(class, &file, &format!("types.{name}"))?, folder))
+            ModuleEntry::listed(class, folder, &file, &format!("types.{name}"))
         };
         let route = |route: &str| -> Result<Vec<ModuleEntry>> {
-            let names = raw.structure.get(route).map_or(&[][..], Vec::as_slice);
-            if names.is_empty() {
+            let names = raw.structure.get(route).into_iter().flatten();
+            let modules: Vec<_> = names.filter_map(|name| module(route, name).transpose()).collect::<Result<_>>()?;
+            if modules.is_empty() {
                 return Err(file.error(format!("structure.{route}"), "must list a module, lists none"));
             }
-            names.iter().map(|name| module(route, name)).collect()
+            Ok(modules)
         };
         Ok(Self { query: route("query")?, document: route("document")?, query_by_default })
     }
