@@ -68,9 +68,17 @@ const SPELLINGS: [Spelling; 2] = [
     Spelling::of_transformers(Up::Gated { gate: "mlp.gate_proj", up: "mlp.up_proj" }, "mlp.down_proj"),
 ];
 
+/// What the code of its models on the hub may have otherwise, and transformers' class hasn't.
+fn check_variants(file: &JsonFile) -> Result<()> {
+    file.only("layer_norm_type", "layer_norm")?;
+    file.only("position_embedding_type", "rope")?;
+    file.only("logn_attention_scale", false)
+}
+
 /// `model_type` gte.
 pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
     let config: Config = file.parse()?;
+    check_variants(file)?;
     let shape = EncoderShape {
         layers: file.positive("num_hidden_layers", config.num_hidden_layers)?,
         heads: config.num_attention_heads,

@@ -22,9 +22,9 @@ mod qwen3;
 mod rope;
 mod t5;
 
-use crate::config::JsonFile;
-use crate::error::{Error, Result};
-use crate::ops::{DeviceBatch, Ops, Queries};
+use crate::config::{JsonFile, Kind, auto_map};
+use crate::error::Result;
+use crate::ops::{Cpu, DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 
 use embeddings::Embeddings;
@@ -118,9 +118,6 @@ fn families<O: Ops>() -> Vec<(&'static str, Load<O>)> {
     ]
 }
 
-/// Families whose models on the hub bring code of their own, which computes what transformers does.
-const SAME_BY_THEIR_OWN_CODE: [&str; 2] = ["eurobert", "nomic_bert"];
-
 /// The `model_type` of a `config.json`.
 pub(crate) fn model_type(config: &JsonFile) -> Result<&str> {
     match config.value.get("model_type") {
@@ -129,24 +126,22 @@ pub(crate) fn model_type(config: &JsonFile) -> Result<&str> {
     }
 }
 
+/// Checks that there is a backbone for a `config.json`, before anything that it needs is read.
+pub(crate) fn check(config: &JsonFile, kind: Kind) -> Result<()> {
+    family::<Cpu>(config)?;
+    auto_map::check(config, model_type(config)?, kind)
+}
+
 /// Loads the backbone that a `config.json` describes.
 pub(crate) fn load<O: Ops>(config: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    family(config)?(config, weights, ops)
+}
+
+fn family<O: Ops>(config: &JsonFile) -> Result<Load<O>> {
     let name = model_type(config)?;
     let families = families::<O>();
-    let Some((_, load)) = families.iter().find(|(family, _)| *family == name) else {
+    families.iter().find(|(family, _)| *family == name).map(|(_, load)| *load).ok_or_else(|| {
         let supported: Vec<_> = families.iter().map(|(name, _)| *name).collect();
-        let what = format!("{}: model_type", config.path.display());
-        return Err(Error::unsupported(what, name, supported.join(", ")));
-    };
-    // Such a model's code is not transformers' own, whatever its model_type says: JinaBERT calls itself bert.
-    let code = config.value.get("auto_map").filter(|code| !code.is_null());
-    if let Some(code) = code.filter(|_| !SAME_BY_THEIR_OWN_CODE.contains(&name)) {
-        let what = format!("{}: auto_map", config.path.display());
-        return Err(Error::unsupported(
-            what,
-            code.to_string(),
-            "architectures of transformers itself, without auto_map",
-        ));
-    }
-    load(config, weights, ops)
+        config.unsupported("model_type", name, &supported.join(", "))
+    })
 }

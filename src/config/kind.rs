@@ -58,6 +58,15 @@ impl Kind {
         }
     }
 
+    /// The class of transformers that its transformer is loaded by.
+    pub(super) fn auto_class(self) -> &'static str {
+        match self {
+            Self::Sentence | Self::MultiVector => "AutoModel",
+            Self::Reranker => "AutoModelForSequenceClassification",
+            Self::Sparse => "AutoModelForMaskedLM",
+        }
+    }
+
     /// What its task adds to `sentence_bert_config.json`: nothing for the kinds that versions know which refuse these keys.
     pub(crate) fn task_settings(self) -> Map<String, Value> {
         let Task { name, method_output, module_output } = match self {

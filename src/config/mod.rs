@@ -2,6 +2,7 @@
 
 mod activation;
 mod adapter;
+pub(crate) mod auto_map;
 mod depth;
 mod folder;
 mod kind;

@@ -146,11 +146,13 @@ impl Parts {
         }
         let origin = Origin::of(&folder, entries.as_deref());
         let transformer = transformer_folder(entries.as_deref(), &folder);
+        let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+        // First, as an architecture that isn't there may have files of other kinds, too.
+        backbones::check(&config, kind)?;
         let settings = match &entries {
             Some(_) => transformer_settings(transformer, kind)?,
             None => TransformerSettings::default(),
         };
-        let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         if let Some(layers) = layers {
             keep_layers(&mut config, layers)?;
         }
