@@ -275,7 +275,7 @@ fn what_is_not_supported_is_named_with_what_is() {
     assert_is!(old.fails(&["pooling_mode_cls_token"]), Error::InvalidConfig { .. });
 
     let dense = |key: &str, value: Value| Spoiled::of("bert-dense-tanh").set("2_Dense/config.json", key, value);
-    for activation in ["torch.nn.modules.activation.Hardtanh", "os.system", "my.Tanh"] {
+    for activation in ["torch.nn.modules.activation.Softmax", "torch.nn.GLU", "os.system", "my.Tanh"] {
         let error = dense("activation_function", json!(activation)).fails(&["activation_function", "Sigmoid"]);
         assert_is!(error, Error::Unsupported { .. });
     }
@@ -323,9 +323,6 @@ fn weights_that_are_wrong_are_named() {
     for at in [0, 1, 7, 8, 100, length / 2, length - 1] {
         assert_is!(cut(at).fails(&["model.safetensors"]), Error::InvalidWeights { .. } | Error::Io { .. });
     }
-    let pointer =
-        Spoiled::bert().write("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
-    assert_is!(pointer.fails(&["model.safetensors", "git lfs pull"]), Error::InvalidWeights { .. });
     let huge_header = Spoiled::bert().weights(|bytes| bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes()));
     assert_is!(huge_header.fails(&["model.safetensors"]), Error::InvalidWeights { .. });
     assert_is!(
@@ -361,16 +358,111 @@ fn weights_that_are_wrong_are_named() {
 
 #[test]
 fn shards_that_are_wrong_are_named() {
-    let sharded = |index: Value| {
-        let spoiled = Spoiled::bert();
-        fs::rename(spoiled.path().join("model.safetensors"), spoiled.path().join("one.safetensors")).unwrap();
-        spoiled.write("model.safetensors.index.json", index.to_string())
-    };
-    let map = |file: &str| json!({ "weight_map": { "embeddings.word_embeddings.weight": file } });
-    Model::from_dir(sharded(map("one.safetensors")).path()).unwrap();
-    assert_is!(sharded(map("two.safetensors")).fails(&["two.safetensors"]), Error::FileNotFound { .. });
-    assert_is!(sharded(map("../one.safetensors")).fails(&["weight_map", "within"]), Error::InvalidConfig { .. });
-    assert_is!(sharded(json!({})).fails(&["weight_map"]), Error::InvalidConfig { .. });
+    for (case, whole, shard) in [
+        ("bert-mean-normalize", "model.safetensors", "one.safetensors"),
+        ("legacy-bert-mean-normalize", "pytorch_model.bin", "one.bin"),
+    ] {
+        let sharded = |index: Value| {
+            let spoiled = Spoiled::of(case);
+            fs::rename(spoiled.path().join(whole), spoiled.path().join(shard)).unwrap();
+            spoiled.write(&format!("{whole}.index.json"), index.to_string())
+        };
+        let map = |file: &str| json!({ "weight_map": { "embeddings.word_embeddings.weight": file } });
+        Model::from_dir(sharded(map(shard)).path()).unwrap();
+        assert_is!(sharded(map("two.bin")).fails(&["two.bin", "index.json"]), Error::FileNotFound { .. });
+        let outside = sharded(map(&format!("../{shard}")));
+        assert_is!(outside.fails(&["weight_map", "within"]), Error::InvalidConfig { .. });
+        assert_is!(sharded(json!({})).fails(&["weight_map"]), Error::InvalidConfig { .. });
+        assert_is!(sharded(json!({ "weight_map": {} })).fails(&["index.json: no tensor"]), Error::MissingWeight { .. });
+        let broken = sharded(map(shard)).write(shard, "");
+        assert_is!(broken.fails(&[shard, "empty"]), Error::InvalidWeights { .. });
+    }
+}
+
+/// What git, a server or an interrupted download leaves in the place of a file: said by name, with what to do.
+#[test]
+fn what_lies_in_the_place_of_a_file_is_named() {
+    const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 90868376\n";
+    const PAGE: &[u8] = b"\n<!DOCTYPE html>\n<html><head><title>Log in</title></head></html>\n";
+    let whole = fs::read(tiny("bert-mean-normalize").model.join("model.safetensors")).unwrap();
+    let torch = fs::read(tiny("legacy-bert-mean-normalize").model.join("pytorch_model.bin")).unwrap();
+    let weights: [(&[u8], &str); 9] = [
+        (b"", "empty"),
+        (POINTER, "git lfs pull"),
+        (PAGE, "a web page"),
+        (b"<HTML><body>Bad gateway</body></HTML>", "a web page"),
+        (b"\x89HDF\r\n\x1a\n and more of it", "TensorFlow"),
+        (b"GGUF\x03\0\0\0\x01\0\0\0\0\0\0\0", "llama.cpp"),
+        (b"{\"error\": \"Entry not found\"}", "ended early"),
+        (&[0; 5000], "ended early"),
+        (&whole[..whole.len() / 2], "ended early"),
+    ];
+    for (content, what) in weights {
+        let error = Spoiled::bert().write("model.safetensors", content).fails(&["model.safetensors", what]);
+        assert_is!(error, Error::InvalidWeights { .. });
+        if content.len() < 5001 {
+            let spoiled = Spoiled::of("legacy-bert-mean-normalize").write("pytorch_model.bin", content);
+            assert_is!(spoiled.fails(&["pytorch_model.bin", what]), Error::InvalidWeights { .. });
+        }
+    }
+    let cut = Spoiled::of("legacy-bert-mean-normalize").write("pytorch_model.bin", &torch[..torch.len() - 30]);
+    assert_is!(cut.fails(&["pytorch_model.bin", "ended early"]), Error::InvalidWeights { .. });
+    let swapped = Spoiled::bert().write("model.safetensors", &torch);
+    assert_is!(swapped.fails(&["model.safetensors: a file of torch.save"]), Error::InvalidWeights { .. });
+    let swapped = Spoiled::of("legacy-bert-mean-normalize").write("pytorch_model.bin", &whole);
+    assert_is!(swapped.fails(&["pytorch_model.bin: a safetensors file"]), Error::InvalidWeights { .. });
+
+    // Each of the files that are read as a whole; a pointer is a vocabulary of three words to who doesn't look.
+    let cases = [
+        ("bert-mean-normalize", "config.json"),
+        ("bert-mean-normalize", "modules.json"),
+        ("bert-mean-normalize", "tokenizer.json"),
+        ("bert-mean-normalize", "1_Pooling/config.json"),
+        ("vocab-only-bert", "vocab.txt"),
+    ];
+    for (case, file) in cases {
+        for (content, what) in [(POINTER, "git lfs pull"), (PAGE, "a web page")] {
+            let error = Spoiled::of(case).write(file, content).fails(&[file, what]);
+            assert_is!(error, Error::InvalidConfig { .. });
+        }
+    }
+}
+
+#[test]
+fn weights_in_other_formats_are_named_where_none_are_found() {
+    let without = || Spoiled::bert().remove("model.safetensors");
+    let bare = without().fails(&["model.safetensors", "pytorch_model.bin, pytorch_model.bin.index.json"]).to_string();
+    assert!(!bare.contains("isn't read"), "{bare}");
+    for file in [
+        "tf_model.h5",
+        "flax_model.msgpack",
+        "onnx/model_O2.onnx",
+        "openvino/openvino_model.xml",
+        "model-q4.gguf",
+        "rust_model.ot",
+        "model.fp16.safetensors",
+        "pytorch_model-00001-of-00002.bin",
+        "adapter_model.safetensors",
+    ] {
+        let spoiled = without();
+        fs::create_dir_all(spoiled.path().join(file).parent().unwrap()).unwrap();
+        let spoiled = spoiled.write(file, "x").write("training_args.bin", "x");
+        let error = spoiled.fails(&[&format!("isn't read: {file};"), "save_pretrained"]);
+        assert_is!(error, Error::FileNotFound { .. });
+    }
+    let dense = Spoiled::of("bert-dense-tanh").remove("2_Dense/model.safetensors").write("2_Dense/x.onnx", "x");
+    assert_is!(dense.fails(&["2_Dense", "x.onnx"]), Error::FileNotFound { .. });
+}
+
+/// The architecture is looked at before the files that only a right one can be expected to have.
+#[test]
+fn an_architecture_that_is_not_there_is_named_before_files_that_are_not() {
+    for file in ["model.safetensors", "tokenizer.json", "1_Pooling/config.json"] {
+        let spoiled = Spoiled::bert().config("model_type", json!("mamba2")).remove(file);
+        assert_is!(spoiled.fails(&["model_type", "mamba2"]), Error::Unsupported { .. });
+        let spoiled = Spoiled::bert().config("auto_map", json!({ "AutoModel": "m.JinaBertModel" })).remove(file);
+        assert_is!(spoiled.fails(&["auto_map", "JinaBertModel"]), Error::Unsupported { .. });
+    }
 }
 
 #[test]

@@ -107,6 +107,46 @@ fn tensors_that_do_not_fit_are_refused() {
     assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
 }
 
+/// model2vec's own rule: numbers as they are, without a scale; tokens share rows, and have weights.
+#[test]
+fn rows_of_small_dtypes_are_computed_in_float32() {
+    const WIDTH: usize = 4;
+    let numbers: [i8; 3 * WIDTH] = [127, -127, 3, 0, -128, 64, 1, -1, 5, 6, 7, -8];
+    let mapping: Vec<u8> = (0..420_i64).flat_map(|id| (id % 3).to_le_bytes()).collect();
+    let weights: Vec<u8> = (0..420).flat_map(|id| (f64::from(id) / 7.0).to_le_bytes()).collect();
+    let embed = |dtype: Dtype, rows: Vec<u8>, folded: bool| {
+        let mut tensors = vec![("embeddings", dtype, &[3, WIDTH][..], rows)];
+        if folded {
+            tensors.push(("mapping", Dtype::I64, &[420], mapping.clone()));
+            tensors.push(("weights", Dtype::F64, &[420], weights.clone()));
+        }
+        let folder = with_tensors(&tensors);
+        Model::from_dir(folder.path()).map(|model| model.encode(&["some text here", "a", ""], &plain()))
+    };
+    let wide = |number: fn(f32) -> Vec<u8>| numbers.iter().flat_map(|x| number(f32::from(*x))).collect::<Vec<_>>();
+    let right = embed(Dtype::F32, wide(|x| x.to_le_bytes().to_vec()), true).unwrap().unwrap();
+    assert!(right.row(0).iter().any(|x| *x != 0.0) && right.row(2).iter().all(|x| *x == 0.0));
+    for (dtype, rows) in [
+        (Dtype::I8, numbers.iter().map(|x| x.cast_unsigned()).collect()),
+        (Dtype::F16, wide(|x| half::f16::from_f32(x).to_le_bytes().to_vec())),
+        (Dtype::BF16, wide(|x| half::bf16::from_f32(x).to_le_bytes().to_vec())),
+        (Dtype::F64, wide(|x| f64::from(x).to_le_bytes().to_vec())),
+    ] {
+        assert_eq!(embed(dtype, rows, true).unwrap().unwrap(), right, "{dtype:?}");
+    }
+    // Token ids are rows where there is no mapping, and most of them have none here.
+    assert!(embed(Dtype::I8, vec![0; 3 * WIDTH], false).unwrap().is_err());
+    let error = embed(Dtype::U8, vec![0; 3 * WIDTH], true).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    for shape in [&[12][..], &[3, 4, 1]] {
+        let folder = with_tensors(&[("embeddings", Dtype::I8, shape, vec![0; 12])]);
+        assert!(matches!(
+            Model::from_dir(folder.path()).unwrap_err(),
+            Error::WeightShape { .. } | Error::Unsupported { .. }
+        ));
+    }
+}
+
 #[test]
 fn modules_follow_or_are_refused_by_name() {
     let listed = |types: &[&str]| {

@@ -4,12 +4,14 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{copy, tiny};
 use half::{bf16, f16};
 use rushlight::{EncodeOptions, Model};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde_json::json;
 
 const TEXTS: [&str; 2] = ["some text", "and another one, which is longer"];
 
@@ -68,6 +70,60 @@ fn other_dtypes_are_computed_in_float32() {
     });
     assert!(double == rounded(|x| x));
     assert!(half != double && brain != double && half != brain);
+}
+
+/// transformers takes all tensors of all shards, wherever the index says that they are, and safetensors before torch's.
+#[test]
+fn torchs_files_may_be_shards() {
+    let embed =
+        |folder: &Path| Model::from_dir(folder).unwrap().encode(&TEXTS, &EncodeOptions::default()).unwrap().into_vec();
+    let legacy = tiny("legacy-bert-mean-normalize").model;
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    copy(&legacy, folder.path());
+    let right = embed(folder.path());
+    let [first, second] = [1, 2].map(|i| format!("pytorch_model-{i:05}-of-00002.bin"));
+    fs::rename(place("pytorch_model.bin"), place(&first)).unwrap();
+    fs::copy(common::data().join("torch/views.bin"), place(&second)).unwrap();
+    let index = |words: &str| {
+        let map = json!({ "embeddings.word_embeddings.weight": words, "of another": second, "and another": first });
+        let index = json!({ "metadata": { "total_size": 1 }, "weight_map": map });
+        fs::write(place("pytorch_model.bin.index.json"), index.to_string()).unwrap();
+    };
+    for words in [&first, &second] {
+        index(words);
+        assert!(embed(folder.path()) == right);
+    }
+    let saved = tempfile::tempdir().unwrap();
+    Model::from_dir(folder.path()).unwrap().save(saved.path()).unwrap();
+    assert!(embed(saved.path()) == right);
+    let names = fs::read_dir(saved.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let weights: Vec<_> = names.filter(|name| name.ends_with(".bin") || name.contains("safetensors")).collect();
+    assert_eq!(weights, ["model.safetensors"]);
+    Model::from_dir(folder.path()).unwrap().save(folder.path()).unwrap();
+    assert!(embed(folder.path()) == right && !place("pytorch_model.bin.index.json").exists());
+
+    // In transformers' order: each form that comes before takes the place of those after it.
+    fs::remove_file(place("model.safetensors")).unwrap();
+    index(&first);
+    let other = tempfile::tempdir().unwrap();
+    let file = fs::read(saved.path().join("model.safetensors")).unwrap();
+    let zeros = vec![0; file.len()];
+    let tensors = SafeTensors::deserialize(&file).unwrap().tensors();
+    let blank = tensors.into_iter().map(|(name, view)| {
+        let blank = TensorView::new(view.dtype(), view.shape().to_vec(), &zeros[..view.data().len()]).unwrap();
+        (name, blank)
+    });
+    fs::write(other.path().join("whole"), safetensors::serialize(blank, None).unwrap()).unwrap();
+    fs::copy(place(&first), place("pytorch_model.bin")).unwrap();
+    fs::write(place("pytorch_model.bin.index.json"), "never read").unwrap();
+    assert!(embed(folder.path()) == right, "one file before shards");
+    fs::copy(other.path().join("whole"), place("part.safetensors")).unwrap();
+    let map = json!({ "weight_map": { "embeddings.word_embeddings.weight": "part.safetensors" } });
+    fs::write(place("model.safetensors.index.json"), map.to_string()).unwrap();
+    assert!(embed(folder.path()) != right, "shards of safetensors before torch's file");
+    fs::copy(saved.path().join("model.safetensors"), place("model.safetensors")).unwrap();
+    assert!(embed(folder.path()) == right, "one file of safetensors before all");
 }
 
 #[test]

@@ -141,7 +141,25 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
         return Err(Error::config(path, "(whole file)", format!("must have at most {MOST} bytes, has {size}")));
     }
     alloc::check::<u8>(size as usize * PARSED, &path.display().to_string())?;
-    std::fs::read(path).map(Some).map_err(|error| Error::io(path, error))
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    match stand_in(&bytes) {
+        Some(problem) => Err(Error::config(path, "(whole file)", problem)),
+        None => Ok(Some(bytes)),
+    }
+}
+
+/// What a file is that something else put in the place of one of a model's, by its first bytes.
+pub(crate) fn stand_in(bytes: &[u8]) -> Option<&'static str> {
+    const GIT_LFS: &[u8] = b"version https://git-lfs";
+    const PAGES: [&[u8]; 2] = [b"<!doctype html", b"<html"];
+    let bytes = bytes.trim_ascii_start();
+    let begins = |start: &[u8]| bytes.get(..start.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(start));
+    if begins(GIT_LFS) {
+        return Some("a pointer of git-lfs, not the file itself; `git lfs pull` fetches it");
+    }
+    let page = "a web page, not the file itself: the server answered with it; fetch the file again, by a link to it and \
+                with the access that it needs";
+    PAGES.iter().any(|start| begins(start)).then_some(page)
 }
 
 /// The size in bytes of a plain file, or of one that a link leads to.

@@ -33,7 +33,7 @@ impl Vectors {
         if weights.has("embedding.weight") {
             return Ok(Self { rows: weights.any_matrix("embedding.weight")?, mapping: None, weights: None });
         }
-        let rows = weights.any_matrix("embeddings")?;
+        let rows = weights.any_matrix_or_int8("embeddings")?;
         let mapping = weights.has("mapping").then(|| weights.indices("mapping", rows.shape[0])).transpose()?;
         let tokens = mapping.as_ref().map_or(rows.shape[0], Vec::len);
         let scales = weights.has("weights").then(|| weights.array("weights", &[tokens])).transpose()?;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::weights::Weights;
+
 /// The files that tell which folders a model's modules are in.
 pub(super) const LAYOUT: [&str; 2] = ["modules.json", "router_config.json"];
 
@@ -45,8 +47,8 @@ fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> 
     named.chain([""]).map(|path| path.trim_end_matches('/').to_owned()).collect()
 }
 
-/// The files to fetch of those that there are: configs and tokenizers of the folders, and weights in one form, safetensors
-/// before torch's.
+/// The files to fetch of those that there are: configs and tokenizers of the folders, and weights in the first form that
+/// loading looks for.
 fn files(all: &[String], folders: &BTreeSet<String>) -> Vec<String> {
     let there: BTreeSet<_> = all.iter().map(String::as_str).collect();
     let mut wanted: Vec<&str> = Vec::new();
@@ -58,21 +60,26 @@ fn files(all: &[String], folders: &BTreeSet<String>) -> Vec<String> {
             None => folder.is_empty(),
         };
         let name = |file: &&str| file.rsplit('/').next().unwrap_or_default().to_owned();
-        let index = !has("model.safetensors") && has("model.safetensors.index.json");
-        let torch = !has("model.safetensors") && !index;
+        let weights = Weights::NAMES.into_iter().find(|name| has(name));
         wanted.extend(there.iter().filter(in_folder).copied().filter(|file| {
             let name = name(file);
-            let is_shard = name.starts_with("model-") && name.ends_with(".safetensors");
             let is_settings = name.starts_with("sentence_") && name.ends_with("_config.json");
             FILES.contains(&name.as_str())
                 || LAYOUT.contains(&name.as_str())
                 || is_settings
-                || name == "model.safetensors"
-                || (index && (is_shard || name == "model.safetensors.index.json"))
-                || (torch && name == "pytorch_model.bin")
+                || weights.is_some_and(|weights| name == weights || is_shard(&name, weights))
         }));
     }
     wanted.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether a file is one of the shards that an index lists, by its name: that of the whole with numbers in it.
+fn is_shard(name: &str, index: &str) -> bool {
+    let Some((stem, ending)) = index.strip_suffix(".index.json").and_then(|whole| whole.rsplit_once('.')) else {
+        return false;
+    };
+    let numbers = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending)?.strip_suffix('.'));
+    numbers.is_some_and(|numbers| numbers.starts_with('-'))
 }
 
 #[cfg(test)]
@@ -141,6 +148,14 @@ mod tests {
         assert_eq!(wanted(&[shards[0], shards[1], index, torch], None, None), [shards[0], shards[1], index]);
         assert_eq!(wanted(&[shards[0], "model.safetensors", index, torch], None, None), ["model.safetensors"]);
         assert_eq!(wanted(&[torch, "tf_model.h5"], None, None), [torch]);
+        let parts = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
+        let listed = "pytorch_model.bin.index.json";
+        assert_eq!(
+            wanted(&[parts[0], parts[1], listed, "training_args.bin"], None, None),
+            [parts[0], parts[1], listed]
+        );
+        assert_eq!(wanted(&[parts[0], torch, listed], None, None), [torch]);
+        assert_eq!(wanted(&[parts[0], listed, shards[0], index], None, None), [shards[0], index]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The weights of a module: named tensors, from safetensors, from shards of it, or from torch's `.bin`.
+//! The weights of a module: named tensors, from safetensors or torch's `.bin`, in one file or in shards.
 
+mod missing;
 mod pickle;
 mod torch_file;
 
@@ -14,7 +15,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::config::{JsonFile, inside, plain_file_size};
+use crate::config::{JsonFile, inside, plain_file_size, stand_in};
 use crate::error::{Error, Result};
 
 #[cfg(target_endian = "big")]
@@ -123,49 +124,37 @@ pub(crate) struct Weights {
     prefix: String,
 }
 
-/// Lists the shards of weights that are in several files.
-const INDEX: &str = "model.safetensors.index.json";
-
 impl Weights {
-    /// Opens the weights in a folder: `model.safetensors`, else its shards, else `pytorch_model.bin`.
+    /// Opens the weights in a folder: of the files called [`Weights::NAMES`] the first that is there, with its shards.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let single = folder.join(Self::SAFETENSORS);
-        let torch = folder.join(Self::TORCH);
+        let (file, shards) = found(folder)?;
         let mut entries = HashMap::new();
-        let file = if single.exists() {
-            read_safetensors(&single, &mut entries)?;
-            single
-        } else if let Some(index) = JsonFile::read_if_there(folder.join(INDEX))? {
-            read_shards(folder, &index, &mut entries)?;
-            index.path
-        } else if torch.exists() {
-            read_torch(&torch, &mut entries)?;
-            torch
-        } else {
-            return Err(none_in(folder));
-        };
-        Ok(Self { file: file.into(), entries, prefix: String::new() })
+        for name in &shards {
+            let path = folder.join(name);
+            match is_safetensors(name) {
+                true => read_safetensors(&path, &mut entries)?,
+                false => read_torch(&path, &mut entries)?,
+            }
+        }
+        Ok(Self { file: folder.join(file).into(), entries, prefix: String::new() })
     }
 
-    /// The files in which weights may be.
+    /// The file that safetensors are in where they aren't in shards.
     pub(crate) const SAFETENSORS: &str = "model.safetensors";
-    pub(crate) const TORCH: &str = "pytorch_model.bin";
-    /// The names that [`Weights::open`] looks for; shards have names of their own.
-    pub(crate) const NAMES: [&str; 3] = [Self::SAFETENSORS, INDEX, Self::TORCH];
+    /// The names that [`Weights::open`] looks for, in transformers' order; shards have names of their own.
+    pub(crate) const NAMES: [&str; 4] =
+        [Self::SAFETENSORS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
     /// Files of weights that are in a folder, by name: those that [`Weights::open`] reads.
     pub(crate) fn files(folder: &Path) -> Result<Vec<String>> {
-        if folder.join(Self::SAFETENSORS).exists() {
-            return Ok(vec![Self::SAFETENSORS.to_owned()]);
-        }
-        match JsonFile::read_if_there(folder.join(INDEX))? {
-            Some(index) => {
-                let shards = shard_names(&index)?;
-                Ok(std::iter::once(INDEX.to_owned()).chain(shards).collect())
-            }
-            None if folder.join(Self::TORCH).exists() => Ok(vec![Self::TORCH.to_owned()]),
-            None => Err(none_in(folder)),
-        }
+        let (file, shards) = found(folder)?;
+        let index = Some(file.to_owned()).filter(|_| file.ends_with(INDEX));
+        Ok(index.into_iter().chain(shards).collect())
+    }
+
+    /// Whether all of those files are safetensors, and lists of them.
+    pub(crate) fn are_safetensors(files: &[String]) -> bool {
+        files.iter().all(|name| is_safetensors(name) || name.ends_with(INDEX))
     }
 
     /// Writes some of the tensors, as they are, into a safetensors file.
@@ -219,6 +208,17 @@ impl Weights {
     pub(crate) fn any_matrix(&self, name: &str) -> Result<Array> {
         let columns = self.entries.get(name).and_then(|entry| entry.shape.get(1)).copied().unwrap_or_default();
         self.matrix(name, columns.max(1))
+    }
+
+    /// [`Weights::any_matrix`], whose numbers may be int8: such as they are, as model2vec takes them.
+    pub(crate) fn any_matrix_or_int8(&self, name: &str) -> Result<Array> {
+        match self.entries.get(name).filter(|entry| entry.dtype == Dtype::I8) {
+            Some(Entry { shape, data, .. }) if shape.len() == 2 && shape[1] > 0 => {
+                let numbers = each(data.as_slice(), |[x]| f32::from(x.cast_signed()));
+                Ok(Array { shape: shape.clone(), data: Data::Owned(numbers) })
+            }
+            _ => self.any_matrix(name),
+        }
     }
 
     /// Whole numbers below `count`, of whatever number of them.
@@ -319,18 +319,29 @@ fn map(path: &Path) -> Result<Arc<Mmap>> {
     Ok(Arc::new(map))
 }
 
-/// How a file begins that git puts in the place of one that it has not fetched.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
-const LFS_PROBLEM: &str = "a pointer of git-lfs, not the file itself; `git lfs pull` fetches it";
+/// What files of weights are, where they aren't whole.
+const ENDED_EARLY: &str = "a download or a copy that ended early leaves such a file: fetch it again";
+
+/// What a file is, by its first bytes, that isn't in the format which its name says.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [] => Some("empty: fetch it again"),
+        [b'P', b'K', 3, 4, ..] | [0x80, 2, ..] => Some("a file of torch.save, which must be called pytorch_model.bin"),
+        [0x89, b'H', b'D', b'F', ..] => Some("weights of TensorFlow, which aren't read: safetensors and torch's are"),
+        [b'G', b'G', b'U', b'F', ..] => Some("weights of llama.cpp, which aren't read: safetensors and torch's are"),
+        [_, _, _, _, _, _, _, _, b'{', b'"', ..] => Some("a safetensors file, which must be called model.safetensors"),
+        _ => stand_in(bytes),
+    }
+}
 
 fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<()> {
     let map = map(path)?;
-    if map.starts_with(LFS_POINTER) {
-        return Err(Error::weights(path, LFS_PROBLEM));
-    }
     let file: Arc<Path> = path.into();
-    let tensors = SafeTensors::deserialize(&map)
-        .map_err(|error| Error::weights(path, format!("not a whole safetensors file: {error}")))?;
+    let tensors = SafeTensors::deserialize(&map).map_err(|error| {
+        let problem = || format!("not a whole safetensors file: {error}; {ENDED_EARLY}");
+        let other = other_format(&map).filter(|_| map.get(8) != Some(&b'{'));
+        Error::weights(path, other.map_or_else(problem, str::to_owned))
+    })?;
     for (name, view) in tensors.tensors() {
         let start = view.data().as_ptr() as usize - map.as_ptr() as usize;
         let data = Bytes::Mapped(Arc::clone(&map), start..start + view.data().len());
@@ -340,13 +351,28 @@ fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result
     Ok(())
 }
 
-fn none_in(folder: &Path) -> Error {
-    let needed = format!("the module's weights; {INDEX} with its shards or {} would do too", Weights::TORCH);
-    Error::FileNotFound { path: folder.join(Weights::SAFETENSORS), needed }
+/// What the names of files end with that list the shards of weights which are in several files.
+const INDEX: &str = ".index.json";
+
+/// Whether a file of weights is safetensors, as transformers tells: by its name.
+fn is_safetensors(name: &str) -> bool {
+    name.ends_with(".safetensors")
 }
 
-/// The names of the shards that an index lists, each once.
-fn shard_names(index: &JsonFile) -> Result<Vec<String>> {
+/// The file by which a folder's weights are found, and the files that they are in, all by name.
+fn found(folder: &Path) -> Result<(&'static str, Vec<String>)> {
+    let Some(name) = Weights::NAMES.into_iter().find(|name| folder.join(name).exists()) else {
+        return Err(missing::error(folder));
+    };
+    let shards = match name.ends_with(INDEX) {
+        true => shards(folder, &JsonFile::read(folder.join(name), "it lists the shards")?)?,
+        false => vec![name.to_owned()],
+    };
+    Ok((name, shards))
+}
+
+/// The names of the shards that an index lists, each once; all of them are there.
+fn shards(folder: &Path, index: &JsonFile) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: HashMap<String, String>,
@@ -354,19 +380,14 @@ fn shard_names(index: &JsonFile) -> Result<Vec<String>> {
     let mut shards: Vec<String> = index.parse::<Index>()?.weight_map.into_values().collect();
     shards.sort_unstable();
     shards.dedup();
-    Ok(shards)
-}
-
-fn read_shards(folder: &Path, index: &JsonFile, entries: &mut HashMap<String, Entry>) -> Result<()> {
-    for shard in shard_names(index)? {
-        let path = inside(folder, &shard, &index.path, "weight_map")?;
+    for shard in &shards {
+        let path = inside(folder, shard, &index.path, "weight_map")?;
         if !path.exists() {
             let needed = format!("{} names it as a shard", index.path.display());
             return Err(Error::FileNotFound { path, needed });
         }
-        read_safetensors(&path, entries)?;
     }
-    Ok(())
+    Ok(shards)
 }
 
 fn read_torch(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<()> {

@@ -46,16 +46,16 @@ fn parse(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
         parse_zip(file)
     } else if file.starts_with(&[0x80]) {
         parse_pickles(file)
-    } else if file.starts_with(super::LFS_POINTER) {
-        Err(super::LFS_PROBLEM.to_owned())
     } else {
-        Err("not a file of torch.save: neither a zip nor a pickle".to_owned())
+        let problem = || format!("not a file of torch.save: neither a zip nor a pickle; {}", super::ENDED_EARLY);
+        Err(super::other_format(file).map_or_else(problem, str::to_owned))
     }
 }
 
 /// Reads a zip: under one folder, `data.pkl`, `data/<key>` for each storage, and `byteorder` if torch is 2.1 or later.
 fn parse_zip(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
-    let mut archive = ZipArchive::new(Cursor::new(file)).map_err(|error| format!("zip: {error}"))?;
+    let mut archive =
+        ZipArchive::new(Cursor::new(file)).map_err(|error| format!("zip: {error}; {}", super::ENDED_EARLY))?;
     let mut roots = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix("/data.pkl")?.to_owned()));
     let (Some(root), None) = (roots.next(), roots.next()) else {
         return Err("zip: no data.pkl, or several".to_owned());
@@ -116,11 +116,12 @@ fn parse_pickles(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
     for key in keys {
         let Value::Text(key) = key else { return Err("a storage's key that is not text".to_owned()) };
         let id = ids.get(key).ok_or_else(|| format!("storage {key:?}, which no tensor uses"))?;
-        let (count, after) = rest.split_first_chunk().ok_or_else(|| format!("ends before storage {key:?}"))?;
+        let ended = |place: &str| format!("ends {place} storage {key:?}; {}", super::ENDED_EARLY);
+        let (count, after) = rest.split_first_chunk().ok_or_else(|| ended("before"))?;
         if u64::from_le_bytes(*count) != id.count {
             return Err(format!("storage {key:?} has not the {} elements that its tensors say", id.count));
         }
-        let (bytes, after) = after.split_at_checked(id.size).ok_or_else(|| format!("ends within storage {key:?}"))?;
+        let (bytes, after) = after.split_at_checked(id.size).ok_or_else(|| ended("within"))?;
         storages.insert(key, bytes);
         rest = after;
     }

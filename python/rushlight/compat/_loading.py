@@ -37,7 +37,7 @@ _INSTEAD = {
     "max_length": "set max_seq_length instead",
     "model_max_length": "set max_seq_length instead",
     "num_labels": "a model has those that it was trained with",
-    "file_name": "rushlight loads model.safetensors, or else pytorch_model.bin",
+    "file_name": "rushlight loads model.safetensors, or else pytorch_model.bin, or their shards",
 }
 
 

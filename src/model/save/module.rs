@@ -190,10 +190,11 @@ fn write_files(from: &Path, anew: &[(&str, Value)], path: &Path, staged: &mut St
 
 /// Copies weights, those in torch's format as safetensors.
 fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
-    match &Weights::files(from)?[..] {
-        [torch] if torch == Weights::TORCH => save_weights(from, to, staged, |_| true),
-        files => files.iter().try_for_each(|name| staged.copy(&from.join(name), &to.join(name))),
+    let files = Weights::files(from)?;
+    if !Weights::are_safetensors(&files) {
+        return save_weights(from, to, staged, |_| true);
     }
+    files.iter().try_for_each(|name| staged.copy(&from.join(name), &to.join(name)))
 }
 
 /// Writes some of the weights.
