@@ -37,7 +37,7 @@ pub use model::{Assembly, ChunkOptions, EncodeIter, Model};
 pub use multi_vector::{MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity};
 pub use options::{EncodeOptions, Kernels, LoadOptions, Token, Truncation};
 pub use quantize::{Bits, Levels, Precision, Quantized, QuantizedValues, quantize};
-pub use reranker::{PredictOptions, Ranked, Reranker, ScoreActivation};
+pub use reranker::{Elementwise, PredictOptions, Ranked, Reranker, ScoreActivation};
 pub use schedule::Observer;
 pub use shard::Pool;
 pub use similarity::{Matrix, MatrixView, Similarity};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::device::{Device, Dtype};
+use crate::reranker::ScoreActivation;
 use crate::schedule::Observer;
 use crate::similarity::Similarity;
 
@@ -64,6 +65,8 @@ pub struct LoadOptions {
     pub similarity: Option<Similarity>,
     /// Columns to keep of every embedding, at least 1.
     pub truncate_dim: Option<usize>,
+    /// What a [`Reranker`](crate::Reranker) makes of the logits.
+    pub activation: Option<ScoreActivation>,
     /// Tokens to keep of every text, special tokens included: 1 to the model's real limit.
     pub max_seq_length: Option<usize>,
     /// The Hugging Face cache in which a name is looked for, in place of the one that the environment names.

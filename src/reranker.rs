@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use activation::ScoreActivation;
+pub use activation::{Elementwise, ScoreActivation};
 use serde_json::{Value, json};
 
-use crate::config::{JsonFile, Kind, Settings, object};
+use crate::config::{JsonFile, Kind, object};
 use crate::device::Device;
 use crate::embeddings::Truncated;
 use crate::error::{Error, Result};
@@ -70,7 +70,8 @@ impl Reranker {
         Self::load_with(name, &LoadOptions::default())
     }
 
-    /// [`Reranker::load`], with options: `max_seq_length` is how many tokens of a pair are kept.
+    /// [`Reranker::load`], with options: `max_seq_length` is how many tokens of a pair are kept, and `activation` what is made
+    /// of the logits.
     ///
     /// # Errors
     /// As [`Reranker::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
@@ -97,39 +98,42 @@ impl Reranker {
             return Err(Error::argument(argument, "is for embeddings: a reranker gives scores"));
         }
         whole(folder, |folder| {
-            let (model, settings) = Model::of_kind(Kind::Reranker, folder, options)?;
-            let default = if labels(&model) == 1 { ScoreActivation::Sigmoid } else { ScoreActivation::Identity };
-            let activation = configured(&model, &settings)?.unwrap_or(default);
-            Ok(Self { model, activation })
+            let (model, _) = Model::of_kind(Kind::Reranker, folder, options)?;
+            let mut reranker = Self { model, activation: ScoreActivation::Identity };
+            // Where the caller gives one, the folder's may be any.
+            reranker.activation = options.activation.map_or_else(|| reranker.default_activation(), Ok)?;
+            Ok(reranker)
         })
     }
-}
 
-fn labels(model: &Model) -> usize {
-    model.embedding_dimension()
-}
-
-/// The activation that the folder names: in `config_sentence_transformers.json`, or as older ones do in `config.json`.
-fn configured(model: &Model, settings: &Settings) -> Result<Option<ScoreActivation>> {
-    if let Some(name) = &settings.activation_fn {
-        let file = model.folder().join("config_sentence_transformers.json");
-        return ScoreActivation::from_torch(name, &file, "activation_fn").map(Some);
-    }
-    let config = JsonFile::read(model.transformer().join("config.json"), "it describes the transformer")?;
-    let places = [
-        ("sentence_transformers.activation_fn", "/sentence_transformers/activation_fn"),
-        ("sbert_ce_default_activation_function", "/sbert_ce_default_activation_function"),
-    ];
-    for (key, pointer) in places {
-        match config.value.pointer(pointer).filter(|name| !name.is_null()) {
-            Some(Value::String(name)) => {
-                return ScoreActivation::from_torch(name, &config.path, key).map(Some);
+    /// What the folder says is made of the logits; where it says nothing, a sigmoid of one, and several as they are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for an activation that rushlight doesn't have.
+    pub fn default_activation(&self) -> Result<ScoreActivation> {
+        let config = JsonFile::read(self.model.transformer().join("config.json"), "it describes the transformer")?;
+        // A folder of transformers alone has no say in how its model is used.
+        let settings = match self.model.has_modules() {
+            true => JsonFile::read_if_there(self.folder().join("config_sentence_transformers.json"))?,
+            false => None,
+        };
+        let places = [
+            (settings.as_ref(), "activation_fn"),
+            // As older versions say it.
+            (Some(&config), "sentence_transformers.activation_fn"),
+            (Some(&config), "sbert_ce_default_activation_function"),
+        ];
+        for (file, key) in places.into_iter().filter_map(|(file, key)| Some((file?, key))) {
+            match file.value.pointer(&format!("/{}", key.replace('.', "/"))) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(name)) => return ScoreActivation::from_torch(name, &file.path, key),
+                Some(other) => {
+                    return Err(file.error(key, format!("must be the name of a class of torch, got {other}")));
+                }
             }
-            Some(other) => return Err(config.error(key, format!("must be the name of a class of torch, got {other}"))),
-            None => {}
         }
+        Ok(if self.num_labels() == 1 { ScoreActivation::Sigmoid } else { ScoreActivation::Identity })
     }
-    Ok(None)
 }
 
 /// Scoring.
@@ -200,7 +204,7 @@ impl Reranker {
 
     /// How many scores a pair gets.
     pub fn num_labels(&self) -> usize {
-        labels(&self.model)
+        self.model.embedding_dimension()
     }
 
     /// What is made of the logits where a call doesn't say.

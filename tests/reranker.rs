@@ -170,6 +170,80 @@ fn the_files_of_sentence_transformers_come_before_those_of_transformers() {
     assert_eq!(Reranker::from_dir(folder.path()).unwrap().activation(), ScoreActivation::Sigmoid);
 }
 
+/// A folder that says `activation` in one of the three places.
+fn saying(place: &str, activation: &Value) -> tempfile::TempDir {
+    match place {
+        "config_sentence_transformers.json" => {
+            changed("rerank-bert", place, |settings| settings["activation_fn"] = activation.clone())
+        }
+        key => {
+            let folder = changed("rerank-bert", "config.json", |config| match key {
+                "sentence_transformers" => config[key] = json!({ "activation_fn": activation }),
+                _ => config[key] = activation.clone(),
+            });
+            fs::remove_file(folder.path().join("config_sentence_transformers.json")).unwrap();
+            folder
+        }
+    }
+}
+
+const PLACES: [&str; 3] =
+    ["config_sentence_transformers.json", "sentence_transformers", "sbert_ce_default_activation_function"];
+
+#[test]
+fn the_callers_activation_counts_and_the_folders_is_not_read() {
+    let pairs = [("a lamp", "a light"), ("x", "y z")];
+    let logits = |model: &Reranker| {
+        let identity = PredictOptions { activation: Some(ScoreActivation::Identity), ..plain() };
+        model.predict(&pairs, &identity).unwrap()
+    };
+    let right = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
+    for place in PLACES {
+        for wrong in [json!("my.Own"), json!("torch.nn.modules.activation.GLU"), json!(3), json!(["torch.nn.Tanh"])] {
+            let folder = saying(place, &wrong);
+            let error = Reranker::from_dir(folder.path()).unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. } | Error::InvalidConfig { .. }), "{place}: {error:?}");
+            for activation in [ScoreActivation::Identity, "tanh".parse().unwrap()] {
+                let options = LoadOptions { activation: Some(activation), ..LoadOptions::default() };
+                let model = Reranker::from_dir_with(folder.path(), &options).unwrap();
+                assert_eq!(model.activation(), activation);
+                assert!(model.default_activation().is_err());
+                assert_eq!(logits(&model), logits(&right));
+                let saved = tempfile::tempdir().unwrap();
+                model.save(saved.path()).unwrap();
+                assert_eq!(Reranker::from_dir(saved.path()).unwrap().activation(), activation);
+            }
+        }
+    }
+    let options = LoadOptions { activation: Some(ScoreActivation::Identity), ..LoadOptions::default() };
+    let error = Model::from_dir_with(tiny("bert-mean-normalize").model, &options).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { argument: "activation", .. }), "{error}");
+}
+
+#[test]
+fn the_folder_may_name_any_activation_of_torchs_that_takes_each_number() {
+    let pairs = [("a lamp", "a light"), ("x", "y z"), ("", "one more text")];
+    let scores = |model: &Reranker| model.predict(&pairs, &plain()).unwrap().into_vec();
+    let identity = LoadOptions { activation: Some(ScoreActivation::Identity), ..LoadOptions::default() };
+    let logits = scores(&Reranker::from_dir_with(rerank("rerank-bert").join("model"), &identity).unwrap());
+    type Formula = fn(f64) -> f64;
+    let formulas: [(&str, Formula); 6] = [
+        ("Tanh", f64::tanh),
+        ("LogSigmoid", |x| (1.0 / (1.0 + (-x).exp())).ln()),
+        ("LeakyReLU", |x| x.max(0.0) + 0.01 * x.min(0.0)),
+        ("Hardsigmoid", |x| (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+        ("Softplus", |x| (1.0 + x.exp()).ln()),
+        ("SiLU", |x| x / (1.0 + (-x).exp())),
+    ];
+    for (place, (class, formula)) in PLACES.into_iter().flat_map(|place| formulas.map(|formula| (place, formula))) {
+        let folder = saying(place, &json!(format!("torch.nn.modules.activation.{class}")));
+        let model = Reranker::from_dir(folder.path()).unwrap();
+        assert_eq!(model.activation().name(), class.to_lowercase());
+        let wanted: Vec<f64> = logits.iter().map(|x| formula(f64::from(*x))).collect();
+        assert!(largest_difference(&scores(&model), &wanted) < 1e-7, "{place}: {class}");
+    }
+}
+
 #[test]
 fn prompts_go_before_the_first_text() {
     let folder = changed("rerank-bert", "config_sentence_transformers.json", |settings| {
@@ -233,9 +307,9 @@ fn folders_of_another_kind_are_refused_by_name() {
     let folder = changed("rerank-bert", "config.json", |config| config["id2label"] = json!({}));
     assert!(message(folder.path()).contains("id2label"));
     let folder = changed("rerank-bert", "config_sentence_transformers.json", |settings| {
-        settings["activation_fn"] = json!("torch.nn.modules.activation.ELU");
+        settings["activation_fn"] = json!("torch.nn.modules.activation.GLU");
     });
-    assert!(message(folder.path()).contains("ELU"));
+    assert!(message(folder.path()).contains("GLU"));
     let folder = changed("rerank-bert", "modules.json", |modules| {
         let logits = json!({ "idx": 1, "name": "1", "path": "1_LogitScore",
             "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore" });

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ACTIVATIONS",
     "INSTRUCTORS",
     "Model",
     "MultiVectorModel",
@@ -32,6 +33,7 @@ __all__ = [
     "sparse_similarity",
 ]
 
+ACTIVATIONS: Final[list[str]]
 INSTRUCTORS: Final[list[str]]
 __version__: Final[str]
 
@@ -161,6 +163,7 @@ class Reranker:
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
+        activation_fn: str | None = None,
     ) -> Reranker: ...
     def copy(self) -> Reranker: ...
     def predict(
@@ -186,6 +189,7 @@ class Reranker:
     def num_labels(self) -> int: ...
     @property
     def activation_fn(self) -> str: ...
+    def default_activation_fn(self) -> str: ...
     @property
     def max_seq_length(self) -> int | None: ...
     @max_seq_length.setter

@@ -76,10 +76,14 @@ class Loaded(Generic[Core]):
             token=token,
         )
         self._place = (device, dtype)
-        self._take(self._kind(folder, self._place, max_length, checked, default_prompt_name))
+        self._take(self._kind(folder, self._place, max_length, checked, default_prompt_name, *self._chosen()))
         if device is None:
             logger.info("device: %s", self._engine.device)
         return folder
+
+    def _chosen(self) -> tuple[Any, ...]:
+        """Return the settings of this kind that count in place of the folder's when it is loaded."""
+        return ()
 
     def _take(self, core: Core) -> None:
         """Compute by `core`, and have its prompts."""
@@ -242,7 +246,7 @@ class Loaded(Generic[Core]):
     def _origin(self) -> tuple[Any, ...]:
         """Return what the class that computes is made of."""
         engine = self._engine
-        return engine.folder.absolute(), self._place, engine.max_seq_length, {}, None
+        return engine.folder.absolute(), self._place, engine.max_seq_length, {}, None, *self._chosen()
 
     def __copy__(self) -> Self:
         """Return a model with settings of its own that shares the weights."""

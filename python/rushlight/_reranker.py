@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     _Activation: TypeAlias = str | Callable[[NDArray[np.float32]], Any]
 
-ACTIVATIONS = ("sigmoid", "identity", "softmax")
-
 
 class Reranker(Loaded[_core.Reranker]):
     """A cross-encoder: it reads two texts as one and gives the pair a score, or several.
@@ -34,9 +32,10 @@ class Reranker(Loaded[_core.Reranker]):
         How many tokens of a pair to keep, special tokens included: 1 to the model's real limit. The longer text is cut
         first.
     activation_fn
-        What to make of the model's logits: "sigmoid", "identity", "softmax", or a callable that takes and returns an
-        array `(n, num_labels)`. None is what the model's folder says, and else "sigmoid" for one label and "identity"
-        for several.
+        What to make of the model's logits: "sigmoid", "identity", "softmax", the name in lower case of another class of
+        `torch.nn` that acts on each number, such as "tanh", or a callable that takes and returns an array
+        `(n, num_labels)`. None is what the model's folder says, and else "sigmoid" for one label and "identity" for
+        several; where one is given, the folder's is not read.
     device
         Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
         is the best that this build and machine have.
@@ -78,6 +77,8 @@ class Reranker(Loaded[_core.Reranker]):
     """
 
     _kind = _core.Reranker
+    # What was given or set; None is as the folder says.
+    _activation_fn: _Activation | None
     _organization = "cross-encoder"
 
     def __init__(
@@ -97,8 +98,7 @@ class Reranker(Loaded[_core.Reranker]):
     ) -> None:
         if max_length is not None:
             max_length = _arguments.positive("max_length", max_length)
-        if activation_fn is not None:
-            _check_activation(activation_fn)
+        self._activation_fn = None if activation_fn is None else _check_activation(activation_fn)
         self._load(
             model_name_or_path,
             device=device,
@@ -111,7 +111,6 @@ class Reranker(Loaded[_core.Reranker]):
             local_files_only=local_files_only,
             token=token,
         )
-        self._activation_fn: _Activation = self._engine.activation_fn if activation_fn is None else activation_fn
 
     def predict(
         self,
@@ -176,7 +175,7 @@ class Reranker(Loaded[_core.Reranker]):
         check_truncation(truncation)
         self._check_device(device)
         torch = _arguments.torch() if convert_to_tensor else None
-        activation = self._activation_fn if activation_fn is None else _check_activation(activation_fn)
+        activation = self.activation_fn if activation_fn is None else _check_activation(activation_fn)
         pairs, single = _pairs(inputs)
         with progress(show_progress_bar, len(pairs)) as told:
             request: _core._PredictRequest = {
@@ -270,17 +269,20 @@ class Reranker(Loaded[_core.Reranker]):
     @property
     def activation_fn(self) -> _Activation:
         """What is made of the logits where a call doesn't say: a name, or a callable on arrays."""
-        return self._activation_fn
+        return self._engine.activation_fn if self._activation_fn is None else self._activation_fn
 
     @activation_fn.setter
     def activation_fn(self, activation: _Activation) -> None:
         self._activation_fn = _check_activation(activation)
 
+    def _chosen(self) -> tuple[Any, ...]:
+        return ("identity" if callable(self._activation_fn) else self._activation_fn,)
+
     def _saved(self) -> tuple[Any, ...]:
-        if callable(self._activation_fn):
-            known = ", ".join(map(repr, ACTIVATIONS))
+        if callable(self.activation_fn):
+            known = ", ".join(map(repr, _core.ACTIVATIONS))
             raise InvalidArgumentError(f"activation_fn: a callable cannot be saved; set one of {known} first")
-        return (self._activation_fn,)
+        return (self.activation_fn,)
 
     def _said(self) -> str:
         return f"num_labels={self.num_labels}, max_length={self.max_length}"
@@ -288,7 +290,7 @@ class Reranker(Loaded[_core.Reranker]):
 
 def _check_activation(activation: _Activation) -> _Activation:
     if not callable(activation):
-        _arguments.one_of("activation_fn", activation, ACTIVATIONS)
+        _arguments.one_of("activation_fn", activation, tuple(_core.ACTIVATIONS))
     return activation
 
 

@@ -147,9 +147,6 @@ pub(crate) struct Settings {
     pub(crate) truncate_dim: Option<usize>,
     #[serde(default)]
     pub(crate) model_type: Option<String>,
-    /// Of rerankers: torch's name of what is applied to the logits.
-    #[serde(default)]
-    pub(crate) activation_fn: Option<String>,
     /// Of sparse models: how many weights of an embedding are kept.
     #[serde(default)]
     pub(crate) max_active_dims: Option<usize>,

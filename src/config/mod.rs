@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-pub(crate) use activation::Activation;
+pub(crate) use activation::{Activation, torch_class};
 pub(crate) use depth::{is_behind, keep_layers};
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
 pub(crate) use kind::Kind;

@@ -145,6 +145,9 @@ impl Model {
 
     /// A model of these parts, with the settings that `file` holds.
     fn of_parts(kind: Kind, parts: Parts, settings: &Settings, file: &Path, options: &LoadOptions) -> Result<Self> {
+        if options.activation.is_some() && kind != Kind::Reranker {
+            return Err(Error::argument("activation", "is for rerankers: it is what is made of their logits"));
+        }
         // Those of late interaction are not among ours.
         let named = settings.similarity_fn_name.as_deref().filter(|_| kind != Kind::MultiVector);
         let similarity = match named.map(str::parse::<Similarity>).transpose() {
@@ -194,7 +197,6 @@ impl Model {
     }
 
     /// Whether its folder says which modules it has; else mean pooling is meant.
-    #[cfg(feature = "python")]
     pub(crate) fn has_modules(&self) -> bool {
         self.parts.entries.is_some()
     }

@@ -52,6 +52,7 @@ mod _core {
         // The first use of numpy looks for its interface, by Python code in which Ctrl-C would be a panic: not in a call
         // that someone waits for.
         numpy::dtype::<f32>(module.py());
+        module.add("ACTIVATIONS", crate::ScoreActivation::names().collect::<Vec<_>>())?;
         module.add("INSTRUCTORS", crate::model::INSTRUCTORS)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -14,7 +14,7 @@ use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::options::{LoadOptions, Truncation};
-use crate::reranker::PredictOptions;
+use crate::reranker::{PredictOptions, ScoreActivation};
 
 /// A reranker, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -44,6 +44,7 @@ struct Request {
 impl Reranker {
     /// Loads the reranker in a folder.
     #[new]
+    #[pyo3(signature = (folder, place, max_seq_length, prompts, default_prompt_name, activation_fn=None))]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
@@ -51,9 +52,11 @@ impl Reranker {
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
+        activation_fn: Option<&str>,
     ) -> PyResult<Self> {
         let (device, dtype) = place.typed().into_python(py)?;
-        let options = LoadOptions { device, dtype, prompts, default_prompt_name, ..LoadOptions::default() };
+        let activation = activation_fn.map(str::parse).transpose().into_python(py)?;
+        let options = LoadOptions { device, dtype, prompts, default_prompt_name, activation, ..LoadOptions::default() };
         let model = compute(py, None, |_| {
             let mut model = crate::Reranker::from_dir_with(folder, &options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_max_length(tokens))?;
@@ -140,8 +143,13 @@ impl Reranker {
     }
 
     #[getter]
-    fn activation_fn(&self) -> &'static str {
+    fn activation_fn(&self) -> String {
         self.get().activation().name()
+    }
+
+    /// The activation that the folder names, which isn't read where the caller gives one.
+    fn default_activation_fn(&self, py: Python<'_>) -> PyResult<String> {
+        self.get().default_activation().map(ScoreActivation::name).into_python(py)
     }
 
     #[getter]

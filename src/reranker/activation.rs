@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::config::{Activation, torch_class};
 use crate::error::{Error, Result};
 
 /// What is made of a pair's logits.
@@ -16,48 +17,73 @@ pub enum ScoreActivation {
     Sigmoid,
     /// `"softmax"`: e^x over the sum of them, all of a pair together.
     Softmax,
+    /// Another function of each logit by itself, by its name, as in `"tanh".parse()`.
+    Elementwise(Elementwise),
 }
 
+/// A class of `torch.nn` that makes a number of each number, with the parameters that it has by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elementwise(Activation);
+
+/// The only one of torch's classes here that isn't element by element.
+const SOFTMAX: &str = "Softmax";
+
 impl ScoreActivation {
-    const ALL: [Self; 3] = [Self::Identity, Self::Sigmoid, Self::Softmax];
+    /// The names of all: those of torch's classes in lower case.
+    pub(crate) fn names() -> impl Iterator<Item = String> {
+        Activation::classes().chain([SOFTMAX]).map(str::to_lowercase)
+    }
 
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> String {
+        self.class().to_lowercase()
+    }
+
+    /// The name of torch's class.
+    fn class(self) -> &'static str {
         match self {
-            Self::Identity => "identity",
-            Self::Sigmoid => "sigmoid",
-            Self::Softmax => "softmax",
+            Self::Softmax => SOFTMAX,
+            Self::Identity => Activation::Identity.class(),
+            Self::Sigmoid => Activation::Sigmoid.class(),
+            Self::Elementwise(Elementwise(activation)) => activation.class(),
         }
+    }
+
+    /// By the name of torch's class.
+    fn of_class(class: &str) -> Option<Self> {
+        if class == SOFTMAX {
+            return Some(Self::Softmax);
+        }
+        Activation::of_class(class).map(|activation| match activation {
+            Activation::Identity => Self::Identity,
+            Activation::Sigmoid => Self::Sigmoid,
+            other => Self::Elementwise(Elementwise(other)),
+        })
     }
 
     /// By the dotted name of torch's class, such as `torch.nn.modules.activation.Sigmoid`.
     pub(super) fn from_torch(name: &str, file: &Path, key: &str) -> Result<Self> {
-        let class = name.strip_prefix("torch.nn.").and_then(|rest| rest.rsplit('.').next());
-        match class {
-            Some("Identity") => Ok(Self::Identity),
-            Some("Sigmoid") => Ok(Self::Sigmoid),
-            Some("Softmax") => Ok(Self::Softmax),
-            _ => {
-                let what = format!("{}: {key}", file.display());
-                Err(Error::unsupported(what, name, "torch.nn's Identity, Sigmoid, Softmax"))
-            }
-        }
+        torch_class(name).and_then(Self::of_class).ok_or_else(|| {
+            let known: Vec<_> = Activation::classes().chain([SOFTMAX]).collect();
+            Error::unsupported(format!("{}: {key}", file.display()), name, format!("torch.nn's {}", known.join(", ")))
+        })
     }
 
     /// The dotted name of torch's class.
-    pub(super) fn to_torch(self) -> &'static str {
-        match self {
-            Self::Identity => "torch.nn.modules.linear.Identity",
-            Self::Sigmoid => "torch.nn.modules.activation.Sigmoid",
-            Self::Softmax => "torch.nn.modules.activation.Softmax",
-        }
+    pub(super) fn to_torch(self) -> String {
+        let module = if self == Self::Identity { "linear" } else { "activation" };
+        format!("torch.nn.modules.{module}.{}", self.class())
     }
 
     /// Makes scores of the logits of one pair.
     pub(super) fn apply(self, logits: &mut [f32]) {
+        let each = |logits: &mut [f32], activation: Activation| {
+            logits.iter_mut().for_each(|x| *x = activation.of(f64::from(*x)) as f32);
+        };
         match self {
             Self::Identity => {}
-            Self::Sigmoid => logits.iter_mut().for_each(|x| *x = (1.0 / (1.0 + (-f64::from(*x)).exp())) as f32),
+            Self::Sigmoid => each(logits, Activation::Sigmoid),
+            Self::Elementwise(Elementwise(activation)) => each(logits, activation),
             Self::Softmax => {
                 let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let power = |x: f32| f64::from(x - largest).exp();
@@ -70,7 +96,7 @@ impl ScoreActivation {
 
 impl fmt::Display for ScoreActivation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(&self.name())
     }
 }
 
@@ -80,9 +106,10 @@ impl FromStr for ScoreActivation {
     /// # Errors
     /// [`Error::InvalidArgument`] for an unknown name, with the known ones.
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|activation| activation.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::argument("activation_fn", format!("must be one of {known}, got {name:?}"))
+        let class = Activation::classes().chain([SOFTMAX]).find(|class| class.to_lowercase() == name);
+        class.and_then(Self::of_class).ok_or_else(|| {
+            let known: Vec<_> = Self::names().collect();
+            Error::argument("activation_fn", format!("must be one of {}, got {name:?}", known.join(", ")))
         })
     }
 }
@@ -91,13 +118,14 @@ impl FromStr for ScoreActivation {
 mod tests {
     use super::*;
 
+    fn apply(activation: ScoreActivation, x: &[f32]) -> Vec<f32> {
+        let mut x = x.to_vec();
+        activation.apply(&mut x);
+        x
+    }
+
     #[test]
     fn activations_are_what_they_say_at_any_size() {
-        let apply = |activation: ScoreActivation, x: &[f32]| {
-            let mut x = x.to_vec();
-            activation.apply(&mut x);
-            x
-        };
         assert_eq!(apply(ScoreActivation::Identity, &[1.5, -2.0]), [1.5, -2.0]);
         assert_eq!(apply(ScoreActivation::Sigmoid, &[0.0, 200.0, -200.0]), [0.5, 1.0, 0.0]);
         assert_eq!(apply(ScoreActivation::Softmax, &[3.0, 3.0, -500.0]), [0.5, 0.5, 0.0]);
@@ -105,5 +133,21 @@ mod tests {
         let e = std::f32::consts::E;
         let [a, b] = apply(ScoreActivation::Softmax, &[0.0, 1.0])[..] else { panic!("two") };
         assert!((a - 1.0 / (1.0 + e)).abs() < 1e-7 && (b - e / (1.0 + e)).abs() < 1e-7);
+        let softplus: ScoreActivation = "softplus".parse().unwrap();
+        assert_eq!(apply(softplus, &[0.0, 200.0, -200.0]), [2f32.ln(), 200.0, 0.0]);
+    }
+
+    #[test]
+    fn every_activation_has_a_name_and_a_class_of_torchs() {
+        let file = Path::new("config.json");
+        let all: Vec<ScoreActivation> = ScoreActivation::names().map(|name| name.parse().unwrap()).collect();
+        assert_eq!(all.len(), 22);
+        for (activation, name) in all.iter().zip(ScoreActivation::names()) {
+            assert_eq!((activation.name(), activation.to_string()), (name.clone(), name));
+            let torch = activation.to_torch();
+            assert_eq!(ScoreActivation::from_torch(&torch, file, "key").unwrap(), *activation, "{torch}");
+        }
+        assert_eq!("identity".parse::<ScoreActivation>().unwrap(), ScoreActivation::Identity);
+        assert!("Tanh".parse::<ScoreActivation>().is_err() && "glu".parse::<ScoreActivation>().is_err());
     }
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import sys
 
 import numpy as np
@@ -24,6 +26,7 @@ from rushlight.exceptions import (
     InvalidArgumentError,
     InvalidInputError,
     MissingDependencyError,
+    UnsupportedModelError,
 )
 
 TEXTS = ["one text", "another, longer text", "one text"]
@@ -244,6 +247,23 @@ def test_cross_encoders(caplog):
             model.predict(PAIRS, **options)
     with pytest.raises(InvalidInputError, match="must be a pair of str"):
         model.predict("a text")
+
+
+def test_a_callable_counts_in_place_of_the_folders_activation(tmp_path):
+    place = tmp_path / "model"
+    shutil.copytree(FOLDERS[CrossEncoder], place, copy_function=shutil.copyfile)
+    settings = place / "config_sentence_transformers.json"
+    said = json.loads(settings.read_text(encoding="utf-8"))
+    settings.write_text(json.dumps({**said, "activation_fn": "mypackage.Own"}), encoding="utf-8")
+    with pytest.raises(UnsupportedModelError, match=r"mypackage\.Own"):
+        CrossEncoder(place)
+    model = CrossEncoder(place, activation_fn=lambda x: -x)
+    assert np.array_equal(model.predict(PAIRS), -model.predict(PAIRS, activation_fn="identity"))
+    with pytest.raises(UnsupportedModelError, match=r"mypackage\.Own"):
+        model.get_default_activation_fn()
+    model.activation_fn = "tanh"
+    logits = model.predict(PAIRS, activation_fn="identity")
+    np.testing.assert_allclose(model.predict(PAIRS), np.tanh(logits), atol=1e-7)
 
 
 def test_rows_of_a_table_are_pairs():

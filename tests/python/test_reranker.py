@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from rushlight.exceptions import (
     InferenceError,
     InvalidArgumentError,
     InvalidInputError,
+    ModelFormatError,
     UnsupportedModelError,
 )
 
@@ -101,7 +103,7 @@ def test_activations(reranker: Reranker, three: Reranker) -> None:
     assert np.array_equal(three.predict(PAIRS, activation_fn="softmax"), softmax)
     np.testing.assert_allclose(three.predict(PAIRS, activation_fn=lambda x: x, apply_softmax=True), softmax, atol=1e-7)
     assert np.array_equal(reranker.predict(PAIRS, apply_softmax=True), reranker.predict(PAIRS))
-    for wrong in ("relu", 3):
+    for wrong in ("glu", "ReLU", 3):
         with pytest.raises(InvalidArgumentError, match="activation_fn"):
             reranker.predict(PAIRS, activation_fn=wrong)
     with pytest.raises(InvalidArgumentError, match=r"activation_fn.*shape"):
@@ -152,6 +154,43 @@ def test_copies_have_the_same_settings(duplicate) -> None:
     other.max_length = 30
     other.prompts["c"] = "d"
     assert (reranker.max_length, reranker.prompts) == (20, {"a": "b"})
+
+
+def saying(path: Path, activation: object) -> Path:
+    """A folder whose activation is another."""
+    shutil.copytree(folder("rerank-bert"), path, copy_function=shutil.copyfile)
+    settings = path / "config_sentence_transformers.json"
+    said = json.loads(settings.read_text(encoding="utf-8"))
+    settings.write_text(json.dumps({**said, "activation_fn": activation}), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("named", ["mypackage.Own", "torch.nn.modules.activation.GLU", 3])
+def test_the_callers_activation_counts_and_the_folders_is_not_read(reranker: Reranker, tmp_path: Path, named) -> None:
+    place = saying(tmp_path / "model", named)
+    with pytest.raises((UnsupportedModelError, ModelFormatError), match="activation_fn"):
+        Reranker(place)
+    logits = reranker.predict(PAIRS, activation_fn="identity")
+    for given, scores in {"identity": logits, "tanh": np.tanh(logits), (lambda x: 2 * x): 2 * logits}.items():
+        own = Reranker(place, activation_fn=given)
+        assert own.activation_fn is given
+        np.testing.assert_allclose(own.predict(PAIRS), scores, atol=1e-7)
+        np.testing.assert_allclose(copy.copy(own).predict(PAIRS), scores, atol=1e-7)
+        own.activation_fn = "softsign"
+        again = pickle.loads(pickle.dumps(own))
+        assert again.activation_fn == "softsign"
+        np.testing.assert_allclose(again.predict(PAIRS), logits / (1 + np.abs(logits)), atol=1e-7)
+        own.save(tmp_path / "saved")
+        assert Reranker(tmp_path / "saved").activation_fn == "softsign"
+
+
+def test_the_folder_names_an_activation_of_torchs(reranker: Reranker, tmp_path: Path) -> None:
+    logits = reranker.predict(PAIRS, activation_fn="identity").astype(np.float64)
+    formulas = {"Tanh": np.tanh(logits), "LogSigmoid": -np.log1p(np.exp(-logits)), "ReLU": np.maximum(logits, 0)}
+    for name, scores in formulas.items():
+        own = Reranker(saying(tmp_path / name, f"torch.nn.modules.activation.{name}"))
+        assert own.activation_fn == name.lower()
+        np.testing.assert_allclose(own.predict(PAIRS), scores, atol=1e-7)
 
 
 def test_settings_are_checked(reranker: Reranker) -> None:

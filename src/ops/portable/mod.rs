@@ -79,6 +79,11 @@ fn activated(x: Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Silu => x.silu()?,
         Activation::Tanh => x.tanh()?,
         Activation::Sigmoid => sigmoid(&x)?,
+        rare => {
+            let numbers = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            let numbers: Vec<_> = numbers.into_iter().map(|x| rare.of(f64::from(x)) as f32).collect();
+            Tensor::from_vec(numbers, x.shape(), x.device())?.to_dtype(x.dtype())?
+        }
     })
 }
 

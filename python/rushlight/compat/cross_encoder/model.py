@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import Reranker, _arguments, _core
-from rushlight._reranker import ACTIVATIONS
 from rushlight.compat._calls import check_names, renamed
 from rushlight.compat._loading import loading
 from rushlight.compat._refused import refusing
@@ -224,7 +223,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
 
     def get_default_activation_fn(self) -> str:
         """Return the name of the activation that the model's folder names."""
-        return self._engine.activation_fn
+        return self._engine.default_activation_fn()
 
     def _saved(self) -> tuple[Any, ...]:
         name = _name_of(self.activation_fn)
@@ -243,7 +242,10 @@ def _on_tensors(activation: str | Callable[[Any], Any]) -> str | Callable[[Any],
 
 def _name_of(activation: str | Callable[[Any], Any]) -> str | None:
     """Return the name of one of torch's modules that rushlight has, too, and None for what is none."""
-    kind, name = type(activation), type(activation).__name__.lower()
-    known = kind.__module__.startswith("torch.nn.") and name in ACTIVATIONS
-    over_labels = getattr(activation, "dim", None) in (None, 1, -1)
-    return name if known and over_labels else None
+    kind: Any = type(activation)
+    name = kind.__name__.lower()
+    if not kind.__module__.startswith("torch.nn.") or name not in _core.ACTIVATIONS:
+        return None
+    over_labels = name == "softmax" and getattr(activation, "dim", None) in (None, 1, -1)
+    # rushlight has them with the parameters that they have by default.
+    return name if over_labels or repr(activation) == repr(kind()) else None
