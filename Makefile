@@ -55,7 +55,7 @@ demo: $(PACKAGE) ## Embed real sentences with the real all-MiniLM-L6-v2
 	@$(PY) examples/demo.py
 
 .PHONY: test
-test: lint docs test-rust test-python ## Everything that must pass: lint, the documentation, Rust tests, Python tests
+test: lint docs test-rust test-python test-stubs ## Everything that must pass: lint, the documentation, Rust tests, Python tests, stubs
 	@$(PY) scripts/fetch_models.py --check all-MiniLM-L6-v2 all-mpnet-base-v2
 
 .PHONY: test-rust
@@ -68,6 +68,10 @@ test-rust: models-for-tests ## Rust tests, doctests, and the Rust examples on th
 test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed release wheel
 	$(PY) -m pytest
 
+.PHONY: test-stubs
+test-stubs: $(PACKAGE) ## Hold the type stubs against the built module
+	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml rushlight._core
+
 .PHONY: soak
 soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for MINUTES=10; on Linux
 	$(PY) tests/soak.py tests/data/tiny/bert-mean-normalize/model --minutes $(or $(MINUTES),10)
@@ -77,7 +81,7 @@ families: ## Write the documentation's table of families from what the tests mea
 	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --test table
 
 .PHONY: lint
-lint: lint-rust lint-python lint-stubs lint-workflows check-version ## All checks that run no tests
+lint: lint-rust lint-python lint-workflows check-version ## All checks that need neither tests nor the built package
 
 .PHONY: lint-rust
 lint-rust: $(TOOLS) ## rustfmt, clippy and rustdoc
@@ -93,10 +97,6 @@ lint-python: $(TOOLS) ## ruff and mypy
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-
-.PHONY: lint-stubs
-lint-stubs: $(PACKAGE) ## Hold the type stubs against the built module
-	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml rushlight._core
 
 .PHONY: lint-workflows
 lint-workflows: $(TOOLS) ## Hold the workflow files against their schema
