@@ -93,10 +93,13 @@ lint-rust: $(TOOLS) ## rustfmt, clippy and rustdoc
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 .PHONY: lint-python
-lint-python: $(TOOLS) ## ruff and mypy
+lint-python: lint-ruff ## ruff and mypy
+	$(PY) -m mypy
+
+.PHONY: lint-ruff
+lint-ruff: $(TOOLS) ## ruff, as a commit runs it
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	$(PY) -m mypy
 
 .PHONY: lint-workflows
 lint-workflows: $(TOOLS) ## Hold the workflow files against their schema
