@@ -169,6 +169,15 @@ check-dist: $(RELEASING) models-for-tests
 package: ## Build the crate as cargo will publish it
 	cargo package --locked
 
+# The oldest Rust that Cargo.toml allows. rustup's cargo takes it as its first argument.
+MSRV = $(shell sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
+
+.PHONY: check-msrv
+check-msrv: $(TOOLS) ## Check the crate with the oldest Rust that Cargo.toml allows
+	rustup toolchain install $(MSRV) --profile minimal --no-self-update
+	cargo +$(MSRV) check --locked --lib
+	cargo +$(MSRV) check --locked --lib --features python
+
 .PHONY: cuda-check
 cuda-check: $(CUDA) ## Build CUDA's kernels and check the crate with the feature cuda; needs no GPU
 	home="$$(echo "$(CURDIR)"/.venv-cuda/lib/python3*/site-packages/nvidia/cu13)"; \

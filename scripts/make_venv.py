@@ -22,7 +22,7 @@ def main() -> None:
     if sys.version_info < (3, 10):  # noqa: UP036 - this script is how an older Python gets to know
         sys.exit(f"rushlight needs Python 3.10 or newer; {sys.executable} is {sys.version.split()[0]}")
     if shutil.which("cargo") is None:
-        sys.exit("cargo is not on the PATH: rushlight needs Rust 1.89 or newer, see https://rustup.rs")
+        sys.exit("cargo is not on the PATH: install a current stable Rust from https://rustup.rs")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if runs(python, "-m", "pip", "--version"):
         return
