@@ -195,9 +195,9 @@ test-device: models-for-tests ## The tests of all models on DEVICE alone: cpu, c
 		--test oracle -- --nocapture small_models real_models both_ops references agree
 
 .PHONY: deny
-deny: ## Hold the licences and sources of all dependencies against deny.toml
+deny: ## Hold the advisories, licences and sources of all dependencies against deny.toml
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
-	cargo deny --locked check licenses bans sources
+	cargo deny --locked check advisories licenses bans sources
 
 .PHONY: check-version
 check-version: $(TOOLS) ## Hold the places that name the version against each other, and TAG where it is given
