@@ -233,7 +233,7 @@ impl Executor {
         if lend == Lend::Now {
             helped.dismiss();
         }
-        let here = lock(&call.workers).active;
+        let here = lock(&call.workers).sent;
         let result = lead(&helped, here);
         drop(helped);
         let panic = lock(&call.workers).panic.take();
@@ -270,7 +270,7 @@ impl State {
         }
         let (call, workers) = self.calls.pop_front()?;
         self.running += 1;
-        lock(&call.workers).active += 1;
+        call.send();
         if workers > 1 {
             self.calls.push_back((Arc::clone(&call), workers - 1));
         }
@@ -280,7 +280,7 @@ impl State {
     /// Takes back from a worker what it was to help with.
     fn take_back(&mut self, call: &Call) {
         self.running -= 1;
-        lock(&call.workers).active -= 1;
+        call.take_back();
     }
 
     /// Has no more workers come to a call, those that are on their way neither.

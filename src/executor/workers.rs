@@ -44,7 +44,10 @@ pub(super) struct Call {
 /// The workers of a call.
 #[derive(Default)]
 pub(super) struct Workers {
+    /// How many help, or are on their way.
     pub(super) active: usize,
+    /// How many came in all, those that left among them.
+    pub(super) sent: usize,
     pub(super) panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -56,6 +59,20 @@ pub(super) struct Worker {
 }
 
 impl Call {
+    /// A worker is on its way.
+    pub(super) fn send(&self) {
+        let mut workers = lock(&self.workers);
+        workers.active += 1;
+        workers.sent += 1;
+    }
+
+    /// A worker that was on its way is not any more.
+    pub(super) fn take_back(&self) {
+        let mut workers = lock(&self.workers);
+        workers.active -= 1;
+        workers.sent -= 1;
+    }
+
     /// A worker that helped has left, perhaps by a panic.
     pub(super) fn leave(&self, panic: Option<Box<dyn Any + Send>>) {
         let mut workers = lock(&self.workers);
