@@ -263,16 +263,9 @@ fn what_is_not_supported_is_named_with_what_is() {
         pooling("pooling_mode", json!(vec!["mean"; 7])).fails(&["pooling_mode", "at most 6", "got 7"]),
         Error::InvalidConfig { .. }
     );
-    assert_is!(
-        pooling("embedding_dimension", json!(33)).fails(&["embedding_dimension", "32"]),
-        Error::InvalidConfig { .. }
-    );
     let old =
         Spoiled::of("legacy-bert-mean-normalize").set("1_Pooling/config.json", "pooling_mode_median", json!(true));
     assert_is!(old.fails(&["pooling_mode_median"]), Error::Unsupported { .. });
-    let old =
-        Spoiled::of("legacy-bert-mean-normalize").set("1_Pooling/config.json", "pooling_mode_cls_token", json!(1));
-    assert_is!(old.fails(&["pooling_mode_cls_token"]), Error::InvalidConfig { .. });
 
     let dense = |key: &str, value: Value| Spoiled::of("bert-dense-tanh").set("2_Dense/config.json", key, value);
     for activation in ["torch.nn.modules.activation.Softmax", "torch.nn.GLU", "os.system", "my.Tanh"] {

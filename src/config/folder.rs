@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JsonFile, Kind, PoolingConfig, adapter, inside};
+use super::{JsonFile, Kind, PoolingConfig, adapter, inside, truth, whole};
 use crate::error::{Error, Result};
 
 /// A kind of module that rushlight has.
@@ -136,8 +136,8 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
 /// `config_sentence_transformers.json`: what the model's author chose for `encode`.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Settings {
-    #[serde(default)]
     /// A prompt that is null counts as empty.
+    #[serde(default)]
     pub(crate) prompts: Option<BTreeMap<String, Option<String>>>,
     #[serde(default)]
     pub(crate) default_prompt_name: Option<String>,
@@ -157,6 +157,7 @@ impl Settings {
     pub(crate) fn read(folder: &Path, kind: Kind) -> Result<(Self, PathBuf)> {
         let path = folder.join("config_sentence_transformers.json");
         let Some(file) = JsonFile::read_if_there(path.clone())? else { return Ok((Self::default(), path)) };
+        let file = file.or_default(&["prompts", "similarity_fn_name"]);
         let settings: Self = file.parse()?;
         if let Some(other) = settings.model_type.as_deref().filter(|name| Kind::named(name) != Some(kind)) {
             let what = format!("{}: for {}, model_type", path.display(), kind.class());
@@ -175,9 +176,9 @@ impl Settings {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TransformerSettings {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub(crate) max_seq_length: Option<usize>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth")]
     pub(crate) do_lower_case: bool,
     #[serde(default)]
     transformer_task: Option<String>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::folder::transformer_file;
-use super::{JsonFile, Kind, ModuleEntry, ModuleKind, Settings, object};
+use super::{JsonFile, Kind, ModuleEntry, ModuleKind, NormalizeConfig, Settings, is_true, object, truth};
 use crate::error::{Error, Result};
 
 /// What a folder says beside its modules' weights.
@@ -93,11 +93,18 @@ impl Named {
     }
 }
 
-/// A folder's modules, by those that it lists: older folders imply some.
+/// A folder's modules, by those that it lists: older folders imply some. A listed Normalize that doesn't name tokens does
+/// nothing: there is no sentence's embedding.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where nothing says that the folder is a late-interaction model's: its projection would be random.
-pub(crate) fn with_implied(folder: &Path, mut listed: Vec<ModuleEntry>) -> Result<Vec<ModuleEntry>> {
+pub(crate) fn with_implied(folder: &Path, modules: Vec<ModuleEntry>) -> Result<Vec<ModuleEntry>> {
+    let mut listed = Vec::with_capacity(modules.len());
+    for entry in modules {
+        if entry.kind != ModuleKind::Normalize || !NormalizeConfig::is_of_sentences(&entry.folder)? {
+            listed.push(entry);
+        }
+    }
     let named = Named::read(folder)?;
     let lists = |kind| listed.iter().any(|entry| entry.kind == kind);
     if named == Named::Nothing && (lists(ModuleKind::Pooling) || !lists(ModuleKind::Dense)) {
@@ -140,7 +147,9 @@ impl LateInteraction {
             doc_token_id: String,
             query_maxlen: Option<usize>,
             doc_maxlen: Option<usize>,
+            #[serde(deserialize_with = "truth")]
             attend_to_mask_tokens: bool,
+            #[serde(deserialize_with = "truth")]
             mask_punctuation: bool,
         }
         impl Default for Raw {
@@ -156,7 +165,8 @@ impl LateInteraction {
             }
         }
         let path = folder.join("artifact.metadata");
-        let raw = JsonFile::read_if_there(path.clone())?.map_or_else(|| Ok(Raw::default()), |file| file.parse())?;
+        let parse = |file: JsonFile| file.or_default(&["query_token_id", "doc_token_id", "query_maxlen"]).parse();
+        let raw = JsonFile::read_if_there(path.clone())?.map_or_else(|| Ok(Raw::default()), parse)?;
         Self {
             expansion: Some(Expansion {
                 strategy: Strategy::Fixed,
@@ -189,26 +199,25 @@ impl LateInteraction {
             #[serde(default)]
             query_expansion: Option<Expansion>,
             #[serde(default)]
-            attend_to_expansion_tokens: Option<bool>,
-            #[serde(default)]
-            attend_to_mask_tokens: Option<bool>,
-            #[serde(default)]
             skiplist_words: Option<Vec<String>>,
-            #[serde(default)]
-            do_query_expansion: Option<bool>,
         }
         let says = |file: &Option<JsonFile>, key: &str| file.as_ref().is_some_and(|file| file.value.get(key).is_some());
         let pylate = |file: &Option<JsonFile>| PYLATE_KEYS.iter().any(|key| says(file, key));
         let file = JsonFile::read_if_there(folder.join("config_sentence_transformers.json"))?;
         let own = transformer_file(transformer)?;
-        let raw = file.as_ref().map_or_else(|| Ok(Raw::default()), JsonFile::parse::<Raw>)?;
+        let or_default =
+            |file: &JsonFile| file.clone().or_default(&["query_prefix", "document_prefix", "query_length"]);
+        let raw = file.as_ref().map_or_else(|| Ok(Raw::default()), |file| or_default(file).parse::<Raw>())?;
+        let value = |key: &str| file.as_ref().and_then(|file| file.value.get(key));
         if !says(&own, "query_expansion") {
-            let expands = pylate(&file) && raw.do_query_expansion != Some(false);
+            // Nothing but false turns it off: null and 0 don't.
+            let expands = pylate(&file) && value("do_query_expansion") != Some(&Value::Bool(false));
+            let attend = ["attend_to_expansion_tokens", "attend_to_mask_tokens"].into_iter().find_map(value);
             self.expansion = match says(&file, "query_expansion") {
                 true => raw.query_expansion,
                 false => expands.then(|| Expansion {
                     strategy: Strategy::Fixed,
-                    attend: raw.attend_to_expansion_tokens.or(raw.attend_to_mask_tokens).unwrap_or(false),
+                    attend: attend.is_some_and(is_true),
                     token: None,
                     length: raw.query_length.unwrap_or(QUERY_LENGTH),
                 }),
@@ -281,6 +290,7 @@ impl LateInteraction {
         }
         let file = JsonFile::read(folder.join("config.json"), "a MultiVectorMask module needs it")?;
         let raw: Raw = file.parse()?;
+        file.knows(&["skiplist_words", "skiplist_tasks", "keep_only_token_ids"])?;
         if let Some(ids) = raw.keep_only_token_ids.filter(|ids| !ids.is_empty()) {
             let what = format!("{}: keep_only_token_ids", file.path.display());
             return Err(Error::unsupported(what, format!("{ids:?}"), "null"));

@@ -7,6 +7,7 @@ mod depth;
 mod folder;
 mod kind;
 mod late_interaction;
+mod lenient;
 mod modules;
 mod router;
 mod splade;
@@ -22,6 +23,7 @@ pub(crate) use depth::{is_behind, keep_layers};
 pub(crate) use folder::{ModuleEntry, ModuleKind, Settings, TransformerSettings, modules, transformer_settings};
 pub(crate) use kind::Kind;
 pub(crate) use late_interaction::{Expansion, LateInteraction, Strategy, with_implied};
+pub(crate) use lenient::{as_whole, is_true, token_id, truth, whole};
 pub use modules::PoolingMode;
 pub(crate) use modules::{DenseConfig, LayerNormConfig, LayerPoolingConfig, NormalizeConfig, On, PoolingConfig};
 pub(crate) use router::Routes;
@@ -36,6 +38,7 @@ pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String,
 }
 
 /// A JSON file, read and not yet interpreted.
+#[derive(Clone)]
 pub(crate) struct JsonFile {
     pub(crate) path: PathBuf,
     pub(crate) value: Value,
@@ -110,16 +113,40 @@ impl JsonFile {
         }
     }
 
+    /// Drops what Python's `value or default` passes over under these keys: null, 0, and what is empty.
+    pub(crate) fn or_default(mut self, keys: &[&str]) -> Self {
+        if let Some(entries) = self.value.as_object_mut() {
+            entries.retain(|key, value| !keys.contains(&key.as_str()) || is_true(value));
+        }
+        self
+    }
+
+    /// Refuses keys that are none of these.
+    pub(crate) fn knows(&self, keys: &[&str]) -> Result<()> {
+        let entries = self.value.as_object().into_iter().flatten();
+        match entries.into_iter().find(|(key, _)| !keys.contains(&key.as_str())) {
+            Some((key, value)) => {
+                Err(self.unsupported(key, value.to_string(), &format!("the keys {}", keys.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Checks a size that must be at least 1.
     pub(crate) fn positive(&self, key: &str, value: usize) -> Result<usize> {
         if value == 0 { Err(self.error(key, "must be at least 1, got 0")) } else { Ok(value) }
     }
 
-    /// Checks the eps of a norm.
+    /// Checks the eps of a norm. An integer is none, as for transformers: 0 would be a mistake.
     pub(crate) fn eps(&self, key: &str, value: f64) -> Result<f32> {
         let eps = value as f32;
-        let right = eps.is_finite() && eps >= 0.0;
-        if right { Ok(eps) } else { Err(self.error(key, format!("must be a number from 0 up, got {value}"))) }
+        let is_integer = self.value.get(key).is_some_and(|filed| filed.is_i64() || filed.is_u64());
+        let right = eps.is_finite() && eps >= 0.0 && !is_integer;
+        if right {
+            Ok(eps)
+        } else {
+            Err(self.error(key, format!("must be a float from 0.0 up, got {}", self.value[key])))
+        }
     }
 }
 

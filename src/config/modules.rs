@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Activation, JsonFile, object};
+use super::{Activation, JsonFile, is_true, object, truth};
 use crate::error::{Error, Result};
 
 /// A way to make one vector of a text's token embeddings.
@@ -91,7 +91,7 @@ pub(crate) struct PoolingConfig {
 
 impl PoolingConfig {
     /// Reads `config.json` in the module's folder, in its new or its old form.
-    pub(crate) fn read(folder: &Path, hidden_size: usize) -> Result<Self> {
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Modes {
@@ -100,21 +100,17 @@ impl PoolingConfig {
         }
         #[derive(Deserialize)]
         struct Raw {
-            #[serde(alias = "word_embedding_dimension")]
-            embedding_dimension: usize,
-            #[serde(default)]
-            pooling_mode: Option<Value>,
-            #[serde(default = "yes")]
+            #[serde(default = "yes", deserialize_with = "truth")]
             include_prompt: bool,
         }
         let file = JsonFile::read(folder.join("config.json"), "a Pooling module needs it")?;
         let raw: Raw = file.parse()?;
-        if raw.embedding_dimension != hidden_size {
-            let problem =
-                format!("must be the transformer's hidden size, {hidden_size}, got {}", raw.embedding_dimension);
-            return Err(file.error("embedding_dimension", problem));
+        let keys = ["include_prompt", "pooling_mode"].into_iter().chain(DIMENSION).chain(FLAGS.map(|(flag, _)| flag));
+        file.knows(&keys.collect::<Vec<_>>())?;
+        if dimension(&file)?.is_null() {
+            return Err(file.error("embedding_dimension", "must be the transformer's hidden size, got null"));
         }
-        let modes = match &raw.pooling_mode {
+        let modes = match file.value.get("pooling_mode") {
             Some(modes) => match serde_json::from_value(modes.clone()) {
                 Ok(Modes::One(mode)) => vec![mode],
                 Ok(Modes::Several(modes)) if modes.len() > FLAGS.len() => {
@@ -128,7 +124,7 @@ impl PoolingConfig {
                     return Err(Error::unsupported(what, modes.to_string(), supported));
                 }
             },
-            None => Self::by_flags(&file)?,
+            None => Self::by_flags(&file),
         };
         Ok(Self { modes, include_prompt: raw.include_prompt })
     }
@@ -150,31 +146,24 @@ impl PoolingConfig {
         settings.into()
     }
 
-    fn by_flags(file: &JsonFile) -> Result<Vec<PoolingMode>> {
-        for key in file.value.as_object().into_iter().flat_map(|object| object.keys()) {
-            if key.starts_with("pooling_mode_") && FLAGS.iter().all(|(flag, _)| flag != key) {
-                let supported: Vec<_> = FLAGS.iter().map(|(flag, _)| *flag).collect();
-                let what = format!("{}: pooling mode", file.path.display());
-                return Err(Error::unsupported(what, key, supported.join(", ")));
-            }
-        }
-        let mut modes = Vec::new();
-        for (flag, mode) in FLAGS {
-            match file.value.get(flag) {
-                None => {}
-                Some(value) => match value.as_bool() {
-                    Some(true) => modes.push(mode),
-                    Some(false) => {}
-                    None => return Err(file.error(flag, format!("must be true or false, got {value}"))),
-                },
-            }
-        }
-        Ok(if modes.is_empty() { vec![PoolingMode::Mean] } else { modes })
+    fn by_flags(file: &JsonFile) -> Vec<PoolingMode> {
+        let is_set = |flag: &str| file.value.get(flag).is_some_and(is_true);
+        let modes: Vec<_> = FLAGS.iter().filter(|(flag, _)| is_set(flag)).map(|(_, mode)| *mode).collect();
+        if modes.is_empty() { vec![PoolingMode::Mean] } else { modes }
     }
 }
 
 fn yes() -> bool {
     true
+}
+
+/// The newer and the older name of the width of what a module is given.
+pub(super) const DIMENSION: [&str; 2] = ["embedding_dimension", "word_embedding_dimension"];
+
+/// Returns that width, which must be there. Only users are told of it: nothing is computed by it.
+fn dimension(file: &JsonFile) -> Result<&Value> {
+    let value = DIMENSION.iter().find_map(|key| file.value.get(key));
+    value.ok_or_else(|| file.error(DIMENSION[0], "is missing: it must be the transformer's hidden size"))
 }
 
 /// A weighted mean of several layers' token embeddings, in place of the last layer's.
@@ -187,11 +176,9 @@ pub(crate) struct LayerPoolingConfig {
 
 impl LayerPoolingConfig {
     /// Reads `config.json` in the module's folder, for a transformer of so many layers.
-    pub(crate) fn read(folder: &Path, hidden_size: usize, layers: usize) -> Result<Self> {
+    pub(crate) fn read(folder: &Path, layers: usize) -> Result<Self> {
         #[derive(Deserialize)]
         struct Raw {
-            #[serde(alias = "word_embedding_dimension")]
-            embedding_dimension: usize,
             #[serde(default = "twelve")]
             num_hidden_layers: usize,
             #[serde(default = "four")]
@@ -205,13 +192,12 @@ impl LayerPoolingConfig {
         }
         let file = JsonFile::read(folder.join("config.json"), "a WeightedLayerPooling module needs it")?;
         let raw: Raw = file.parse()?;
-        for (key, got, right) in [
-            ("embedding_dimension", raw.embedding_dimension, hidden_size),
-            ("num_hidden_layers", raw.num_hidden_layers, layers),
-        ] {
-            if got != right {
-                return Err(file.error(key, format!("must be the transformer's, {right}, got {got}")));
-            }
+        let keys = ["num_hidden_layers", "layer_start"].into_iter().chain(DIMENSION);
+        file.knows(&keys.collect::<Vec<_>>())?;
+        dimension(&file)?;
+        if raw.num_hidden_layers != layers {
+            let problem = format!("must be the transformer's, {layers}, got {}", raw.num_hidden_layers);
+            return Err(file.error("num_hidden_layers", problem));
         }
         if raw.layer_start > layers {
             return Err(file.error("layer_start", format!("must be at most {layers}, got {}", raw.layer_start)));
@@ -272,16 +258,19 @@ impl DenseConfig {
         struct Raw {
             in_features: usize,
             out_features: usize,
-            #[serde(default = "yes")]
+            #[serde(default = "yes", deserialize_with = "truth")]
             bias: bool,
-            #[serde(default)]
-            activation_function: Option<String>,
-            #[serde(default)]
+            #[serde(default = "tanh")]
+            activation_function: String,
+            #[serde(default, deserialize_with = "truth")]
             use_residual: bool,
             #[serde(default)]
             module_input_name: Option<String>,
             #[serde(default)]
             module_output_name: Option<String>,
+        }
+        fn tanh() -> String {
+            "torch.nn.modules.activation.Tanh".to_owned()
         }
         let file = JsonFile::read(folder.join("config.json"), "a Dense module needs it")?;
         let raw: Raw = file.parse()?;
@@ -290,12 +279,11 @@ impl DenseConfig {
             let problem = format!("must be the width of the module's input, {width}, got {}", raw.in_features);
             return Err(file.error("in_features", problem));
         }
-        let name = raw.activation_function.as_deref().unwrap_or("torch.nn.modules.activation.Tanh");
         Ok(Self {
             in_features: raw.in_features,
             out_features: file.positive("out_features", raw.out_features)?,
             bias: raw.bias,
-            activation: Activation::from_torch(name, &file.path, "activation_function")?,
+            activation: Activation::from_torch(&raw.activation_function, &file.path, "activation_function")?,
             residual: raw.use_residual,
         })
     }
@@ -308,14 +296,16 @@ impl LayerNormConfig {
     /// torch's default, which the module always uses.
     pub(crate) const EPS: f32 = 1e-5;
 
-    /// Checks `config.json` in the module's folder; `width` is that of the module's input.
-    pub(crate) fn check(folder: &Path, width: usize) -> Result<()> {
+    /// Checks `config.json` in the module's folder; `width` is that of the module's input, which are sentences.
+    pub(crate) fn check(folder: &Path, on: On, width: usize) -> Result<()> {
         #[derive(Deserialize)]
         struct Raw {
             dimension: usize,
         }
         let file = JsonFile::read(folder.join("config.json"), "a LayerNorm module needs it")?;
         let raw: Raw = file.parse()?;
+        file.knows(&["dimension"])?;
+        on.check(&file, Some(On::Sentences.name()), None)?;
         if raw.dimension == width {
             return Ok(());
         }
@@ -327,17 +317,35 @@ impl LayerNormConfig {
 pub(crate) struct NormalizeConfig;
 
 impl NormalizeConfig {
+    /// Returns whether the module normalizes the sentence's embedding, as it does unless its file says otherwise.
+    pub(super) fn is_of_sentences(folder: &Path) -> Result<bool> {
+        let read = Self::read(folder)?;
+        Ok(read.is_none_or(|(_, raw)| raw.module_input_name == On::Sentences.name()))
+    }
+
     /// Checks `config.json` in the module's folder, which is often absent.
     pub(crate) fn check(folder: &Path, on: On) -> Result<()> {
-        #[derive(Deserialize)]
-        struct Raw {
-            #[serde(default)]
-            module_input_name: Option<String>,
-            #[serde(default)]
-            module_output_name: Option<String>,
+        match Self::read(folder)? {
+            Some((file, raw)) => on.check(&file, Some(&raw.module_input_name), raw.module_output_name.as_deref()),
+            None => Ok(()),
         }
-        let Some(file) = JsonFile::read_if_there(folder.join("config.json"))? else { return Ok(()) };
-        let raw: Raw = file.parse()?;
-        on.check(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())
     }
+
+    fn read(folder: &Path) -> Result<Option<(JsonFile, RawNormalize)>> {
+        let Some(file) = JsonFile::read_if_there(folder.join("config.json"))? else { return Ok(None) };
+        let raw = file.parse()?;
+        Ok(Some((file, raw)))
+    }
+}
+
+#[derive(Deserialize)]
+struct RawNormalize {
+    #[serde(default = "of_sentences")]
+    module_input_name: String,
+    #[serde(default)]
+    module_output_name: Option<String>,
+}
+
+fn of_sentences() -> String {
+    On::Sentences.name().to_owned()
 }

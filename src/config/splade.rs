@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::JsonFile;
+use super::modules::DIMENSION;
 use crate::error::{Error, Result};
 
 /// How the weights of a vocabulary's token, one for each token of a text, become one.
@@ -29,25 +30,33 @@ impl SpladeConfig {
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Raw {
-            #[serde(default)]
-            pooling_strategy: Option<String>,
-            #[serde(default)]
-            activation_function: Option<String>,
+            #[serde(default = "max")]
+            pooling_strategy: String,
+            #[serde(default = "relu")]
+            activation_function: String,
+        }
+        fn max() -> String {
+            "max".to_owned()
+        }
+        fn relu() -> String {
+            "relu".to_owned()
         }
         let file = JsonFile::read(folder.join("config.json"), "a SpladePooling module needs it")?;
         let raw: Raw = file.parse()?;
+        let keys = ["pooling_strategy", "activation_function", "chunk_size"].into_iter().chain(DIMENSION);
+        file.knows(&keys.collect::<Vec<_>>())?;
         let refuse = |key: &str, got: &str, supported: &str| {
             Err(Error::unsupported(format!("{}: {key}", file.path.display()), got, supported))
         };
-        let pooling = match raw.pooling_strategy.as_deref() {
-            None | Some("max") => SpladePooling::Max,
-            Some("sum") => SpladePooling::Sum,
-            Some(other) => return refuse("pooling_strategy", other, "max, sum"),
+        let pooling = match raw.pooling_strategy.as_str() {
+            "max" => SpladePooling::Max,
+            "sum" => SpladePooling::Sum,
+            other => return refuse("pooling_strategy", other, "max, sum"),
         };
-        let twice = match raw.activation_function.as_deref() {
-            None | Some("relu") => false,
-            Some("log1p_relu") => true,
-            Some(other) => return refuse("activation_function", other, "relu, log1p_relu"),
+        let twice = match raw.activation_function.as_str() {
+            "relu" => false,
+            "log1p_relu" => true,
+            other => return refuse("activation_function", other, "relu, log1p_relu"),
         };
         Ok(Self { pooling, twice })
     }

@@ -9,7 +9,7 @@ use super::transform::{NormNames, Transform, TransformNames};
 use super::{Asked, Files, Head, Output, Wanted};
 use crate::backbones::{Parameters, model_type};
 use crate::batch::Batch;
-use crate::config::{Activation, JsonFile, PoolingMode};
+use crate::config::{Activation, JsonFile, PoolingMode, token_id};
 use crate::error::{Error, Result};
 use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
@@ -40,6 +40,7 @@ struct Config {
     architectures: Option<Vec<String>>,
     id2label: Option<BTreeMap<String, Value>>,
     num_labels: Option<usize>,
+    #[serde(deserialize_with = "token_id")]
     pad_token_id: Option<u32>,
     /// DeBERTa's
     pooler_hidden_act: String,

@@ -19,10 +19,10 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
     let mut after = files.entries.map(|entries| entries.get(1..).unwrap_or_default());
     let of_layers = |entry: &ModuleEntry| entry.kind == ModuleKind::WeightedLayerPooling;
     if let Some([layers, rest @ ..]) = after.filter(|after| after.first().is_some_and(of_layers)) {
-        backbone.mix(modules::layer_weights(layers, hidden_size, backbone.layers())?, files.config)?;
+        backbone.mix(modules::layer_weights(layers, backbone.layers())?, files.config)?;
         after = Some(rest);
     }
-    let pooling = modules::pooling(after, files.folder, files.config, hidden_size)?;
+    let pooling = modules::pooling(after, files.folder, files.config)?;
     let mut width = pooling.modes.len() * hidden_size;
     let mut modules = Vec::new();
     for entry in after.unwrap_or_default().iter().skip(1) {

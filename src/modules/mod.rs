@@ -46,7 +46,7 @@ impl<O: Ops> Module<O> {
                 Ok((Self::Dense(Dense::load(&entry.folder, &config, ops)?), config.out_features))
             }
             ModuleKind::LayerNorm => {
-                LayerNormConfig::check(&entry.folder, width)?;
+                LayerNormConfig::check(&entry.folder, on, width)?;
                 let weights = Weights::open(&entry.folder)?;
                 Ok((
                     Self::LayerNorm(Parameters::new(&weights, ops).layer_norm("norm", width, LayerNormConfig::EPS)?),
@@ -106,8 +106,8 @@ impl<O: Ops> Dense<O> {
 }
 
 /// The weights of a transformer's layers in the mean of them that a module takes, the embeddings' first.
-pub(crate) fn layer_weights(entry: &ModuleEntry, hidden_size: usize, layers: usize) -> Result<Vec<f32>> {
-    let config = LayerPoolingConfig::read(&entry.folder, hidden_size, layers)?;
+pub(crate) fn layer_weights(entry: &ModuleEntry, layers: usize) -> Result<Vec<f32>> {
+    let config = LayerPoolingConfig::read(&entry.folder, layers)?;
     let weights = Weights::open(&entry.folder)?;
     let own = weights.array("layer_weights", &[config.layers + 1 - config.first])?;
     let sum: f32 = own.as_slice().iter().sum();
@@ -120,16 +120,11 @@ pub(crate) fn layer_weights(entry: &ModuleEntry, hidden_size: usize, layers: usi
 
 /// How pooling, the first module after those of the tokens, must be. Where there is no `modules.json`, mean pooling is
 /// meant, or that of the last token for causal models, as sentence-transformers has it.
-pub(crate) fn pooling(
-    entries: Option<&[ModuleEntry]>,
-    folder: &Path,
-    config: &JsonFile,
-    hidden_size: usize,
-) -> Result<PoolingConfig> {
+pub(crate) fn pooling(entries: Option<&[ModuleEntry]>, folder: &Path, config: &JsonFile) -> Result<PoolingConfig> {
     match entries {
         Some([module, ..]) if module.kind == ModuleKind::Pooling => match &module.pooling {
             Some(asked) => Ok(asked.clone()),
-            None => PoolingConfig::read(&module.folder, hidden_size),
+            None => PoolingConfig::read(&module.folder),
         },
         Some(_) => {
             let problem = "must list a Transformer first and a Pooling module after it";

@@ -6,7 +6,7 @@ use super::{Network, Output, Wanted};
 use crate::backbones::{Checkpoint, Limits};
 use crate::batch::Batch;
 use crate::config::JsonFile;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::weights::{Array, Weights};
 
 struct TokenWeights {
@@ -15,11 +15,11 @@ struct TokenWeights {
 
 /// Loads a SparseStaticEmbedding module.
 pub(crate) fn load(folder: &Path) -> Result<Box<dyn Network>> {
-    if let Some(config) = JsonFile::read_if_there(folder.join("config.json"))?
-        && let Some(path) = config.value.get("path").filter(|path| !path.is_null())
-    {
-        let what = format!("{}: path", config.path.display());
-        return Err(Error::unsupported(what, path.to_string(), "none: the weights in model.safetensors"));
+    if let Some(config) = JsonFile::read_if_there(folder.join("config.json"))? {
+        config.knows(&["frozen", "path"])?;
+        if let Some(path) = config.value.get("path").filter(|path| !path.is_null()) {
+            return Err(config.unsupported("path", path.to_string(), "none: the weights in model.safetensors"));
+        }
     }
     Ok(Box::new(TokenWeights { weights: Weights::open(folder)?.vector("weight")? }))
 }

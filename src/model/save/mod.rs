@@ -222,7 +222,7 @@ fn modules(model: &Model) -> Result<Vec<ModuleEntry>> {
     Ok(match kind {
         Kind::Sentence => {
             let config = JsonFile::read(parts.transformer().join("config.json"), "it describes the transformer")?;
-            let pooling = pooling(None, &parts.folder, &config, model.hidden_size())?;
+            let pooling = pooling(None, &parts.folder, &config)?;
             let pooling = ModuleEntry { pooling: Some(pooling), ..meant(ModuleKind::Pooling) };
             vec![meant(ModuleKind::Transformer), pooling]
         }

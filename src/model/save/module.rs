@@ -41,7 +41,7 @@ pub(super) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
         ModuleKind::Pooling => {
             let pooling = match &entry.pooling {
                 Some(asked) => asked.clone(),
-                None => PoolingConfig::read(&entry.folder, model.hidden_size())?,
+                None => PoolingConfig::read(&entry.folder)?,
             };
             let include_prompt = model.include_prompt.unwrap_or(pooling.include_prompt);
             staged.write_json(config, &PoolingConfig { include_prompt, ..pooling }.to_json(model.hidden_size()))
