@@ -162,7 +162,10 @@ impl Parts {
             _ => LateInteraction::default(),
         };
         let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
-        let tokenizer = || Tokenizer::load(transformer, model_type, settings.do_lower_case)?.with_prefixes(prefixes);
+        let tokenizer = || {
+            Tokenizer::load(transformer, model_type, settings.do_lower_case, settings.max_seq_length)?
+                .with_prefixes(prefixes)
+        };
         let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
         let network = || match place.ops()? {
             PlaceOps::Cpu(ops) => network::load(kind, &files, ops),
@@ -214,7 +217,7 @@ impl Parts {
         place.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
         // Its class is in tokenizer_config.json: there is no model whose type would say it.
-        let tokenizer = Tokenizer::load(module, "", false)?.bare();
+        let tokenizer = Tokenizer::load(module, "", false, None)?.bare();
         let network = token_weights::load(module)?;
         let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, place, origin);
         Ok(Self { entries, ..parts })

@@ -283,6 +283,11 @@ fn registered(model_type: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether transformers is known to register no class for a `model_type`, and so takes its general one; empty is none.
+fn has_no_class(model_type: &str) -> bool {
+    matches!(model_type, "" | "eurobert")
+}
+
 /// Whether transformers distrusts what folders of this `model_type` declare.
 fn declares_wrongly(model_type: &str) -> bool {
     matches!(model_type, "modernbert" | "modernbert-decoder" | "qwen2")
@@ -305,6 +310,7 @@ impl Class {
             }
             (Some(declared), _) => declared,
             (None, Some(registered)) => registered,
+            (None, None) if has_no_class(model_type) => GENERIC.name,
             (None, None) => return Err(no_class(folder, model_type)),
         };
         Self::named(folder, name)

@@ -9,7 +9,7 @@ use tokenizers::{PaddingParams, TruncationParams};
 
 use super::guard::caught;
 use super::special::{Numbered, Special};
-use crate::config::read_if_there;
+use crate::config::{is_true, read_if_there};
 use crate::error::{Error, Result};
 
 /// A file that holds one JSON object.
@@ -55,7 +55,12 @@ impl Settings {
         self.error(key, format!("must be {wanted}, not {}", kind(got)))
     }
 
-    /// A boolean, `default` where the key is absent.
+    /// Whether Python's `if` takes the value for true, `default` where the key is absent.
+    pub(super) fn truth(&self, key: &str, default: bool) -> bool {
+        self.get(key).map_or(default, is_true)
+    }
+
+    /// A boolean that nothing else stands for, `default` where the key is absent.
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.get(key) {
             None => Ok(default),

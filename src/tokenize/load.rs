@@ -14,12 +14,19 @@ use super::layout::Layouts;
 use super::special::SpecialTokens;
 use super::steps::{Normalizer, Steps};
 use super::{Tokenizer, rebuild};
+use crate::config::as_whole;
 use crate::error::{Error, Result};
 
 impl Tokenizer {
-    /// Loads the tokenizer of a transformer's folder. `model_type` is config.json's; `do_lower_case` is
-    /// sentence_bert_config.json's, and lowercases before all else.
-    pub(crate) fn load(folder: &Path, model_type: &str, do_lower_case: bool) -> Result<Self> {
+    /// Loads the tokenizer of a transformer's folder. `model_type` is config.json's. What sentence_bert_config.json says
+    /// comes first: `do_lower_case` lowercases before all else, and tokenizer_config.json's length counts only where there
+    /// is no `max_seq_length`.
+    pub(crate) fn load(
+        folder: &Path,
+        model_type: &str,
+        do_lower_case: bool,
+        max_seq_length: Option<usize>,
+    ) -> Result<Self> {
         let config = Settings::read(&folder.join("tokenizer_config.json"))?;
         refuse_unknown_ways(&config)?;
         let class = Class::of(folder, &config, model_type)?;
@@ -48,9 +55,12 @@ impl Tokenizer {
                 .and_then(|token| inner.token_to_id(token)),
             pad_left: config.left("padding_side")?.or(padded_left).unwrap_or(class.pad_left),
             cut_left: config.left("truncation_side")?.or(cut_left).unwrap_or(false),
-            model_max_length: model_max_length(&config)?,
+            model_max_length: match max_seq_length {
+                Some(length) => Some(length),
+                None => model_max_length(&config)?,
+            },
             limit: None,
-            cleans_up: config.flag("clean_up_tokenization_spaces", false)?
+            cleans_up: config.truth("clean_up_tokenization_spaces", false)
                 && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
             word_end: class.word_end,
             inner,
@@ -126,7 +136,7 @@ fn model_max_length(config: &Settings) -> Result<Option<usize>> {
     match config.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(number)) if number.as_f64().is_some_and(|number| number >= NO_LIMIT) => Ok(None),
-        Some(value) => match value.as_u64().filter(|&length| length > 0) {
+        Some(value) => match as_whole(value).filter(|&length| length > 0) {
             Some(length) => Ok(usize::try_from(length).ok()),
             None => Err(config.error(key, format!("must be a whole number of at least 1, not {value}"))),
         },

@@ -289,7 +289,7 @@ impl Tokenizer {
         self.token_type_ids
     }
 
-    /// The limit in tokenizer_config.json; `None` where there is none, or a number so large that it says "none".
+    /// The limit that the folder's files say; `None` where there is none, or a number so large that it says "none".
     pub fn model_max_length(&self) -> Option<usize> {
         self.model_max_length
     }

@@ -138,7 +138,7 @@ pub(super) fn gemma(mut source: Source<'_>) -> Result<Steps> {
 /// XLM-RoBERTa's: the unknown token is the fourth one.
 pub(super) fn xlm_roberta(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
-    let scheme = source.prefix(PrependScheme::Never)?;
+    let scheme = source.prefix(PrependScheme::Never);
     let normalizer = source.charsmap();
     source.words_of_pieces(pieces, 3, normalizer, scheme)
 }
@@ -148,7 +148,7 @@ pub(super) fn camembert(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
     let unk = source.special.get("unk_token");
     let unk_id = pieces.iter().position(|(piece, _)| Some(piece.as_str()) == unk).unwrap_or(0);
-    let scheme = source.prefix(PrependScheme::Never)?;
+    let scheme = source.prefix(PrependScheme::Never);
     let normalizer = source.charsmap();
     source.words_of_pieces(pieces, unk_id, normalizer, scheme)
 }
@@ -163,15 +163,15 @@ pub(super) fn t5(mut source: Source<'_>) -> Result<Steps> {
 /// ALBERT's: the unknown token is the second one; quotes, accents and case before the charsmap.
 pub(super) fn albert(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
-    let scheme = source.prefix(PrependScheme::Never)?;
+    let scheme = source.prefix(PrependScheme::Never);
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
     for quotes in ["``", "''"] {
         steps.push(part(|| Replace::new(quotes, "\""))?.into());
     }
-    if !source.config.flag("keep_accents", false)? {
+    if !source.config.truth("keep_accents", false) {
         steps.extend([NFKD.into(), StripAccents.into()]);
     }
-    if source.config.flag("do_lower_case", true)? {
+    if source.config.truth("do_lower_case", true) {
         steps.push(Lowercase.into());
     }
     steps.extend(source.charsmap());
@@ -185,15 +185,15 @@ pub(super) fn deberta_v2(mut source: Source<'_>) -> Result<Steps> {
     let unk = source.special.get("unk_token");
     let named = pieces.iter().position(|(piece, score)| Some(piece.as_str()) == unk && *score == 0.0);
     let unk_id = named.map_or_else(|| source.config.count("unk_id", 1).map(|id| id as usize), Ok)?;
-    let metaspace = Metaspace::new(BOUNDARY, source.prefix(PrependScheme::First)?, true);
+    let metaspace = Metaspace::new(BOUNDARY, source.prefix(PrependScheme::First), true);
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
-    if source.config.flag("do_lower_case", false)? {
+    if source.config.truth("do_lower_case", false) {
         steps.push(Lowercase.into());
     }
     let spaces = ReplacePattern::Regex(r"\s{2,}|[\n\r\t]".to_owned());
     steps.extend([part(|| Replace::new(spaces, " "))?.into(), NFC.into(), Strip::new(false, true).into()]);
     let mut parts: Vec<PreTokenizerWrapper> = Vec::new();
-    if source.config.flag("split_by_punct", false)? {
+    if source.config.truth("split_by_punct", false) {
         parts.push(Punctuation::new(SplitDelimiterBehavior::Isolated).into());
     }
     parts.push(metaspace.clone().into());
@@ -239,12 +239,8 @@ impl Source<'_> {
     }
 
     /// Where the word boundary goes: before each word, or as `otherwise` says.
-    fn prefix(&self, otherwise: PrependScheme) -> Result<PrependScheme> {
-        let always = match self.config.get("add_prefix_space") {
-            Some(Value::Null) => false,
-            _ => self.config.flag("add_prefix_space", true)?,
-        };
-        Ok(if always { PrependScheme::Always } else { otherwise })
+    fn prefix(&self, otherwise: PrependScheme) -> PrependScheme {
+        if self.config.truth("add_prefix_space", true) { PrependScheme::Always } else { otherwise }
     }
 
     /// The first SentencePiece charsmap of the normalizer.

@@ -71,7 +71,7 @@ fn load(case: &Case) -> Tokenizer {
     tokenizer.extend(case.replaced.clone());
     let tokenizer = ("tokenizer.json", Value::Object(tokenizer).to_string());
     let folder = folder(case.files.iter().map(|(name, file)| (name.as_str(), file.to_string())).chain([tokenizer]));
-    Tokenizer::load(folder.path(), &case.model_type, case.do_lower_case).unwrap()
+    Tokenizer::load(folder.path(), &case.model_type, case.do_lower_case, None).unwrap()
 }
 
 fn check(name: &str, case: &Case, Texts { texts, pairs }: &Texts) {
@@ -145,7 +145,7 @@ fn load_bert(tokenizer: &Value, config: &Value) -> Result<Tokenizer> {
 
 fn load_texts(tokenizer: &str, config: &str) -> Result<Tokenizer> {
     let folder = folder([("tokenizer.json", tokenizer.to_owned()), (CONFIG, config.to_owned())]);
-    Tokenizer::load(folder.path(), "bert", false)
+    Tokenizer::load(folder.path(), "bert", false, None)
 }
 
 /// The file's name and the key that an error names.
@@ -165,7 +165,7 @@ fn a_folder_without_tokenizer_json_says_so() {
         ("xlm-roberta", vec![("vocab.txt", "<s>".to_owned())], "no other file"),
     ] {
         let folder = folder(files);
-        let error = Tokenizer::load(folder.path(), model_type, false).err().unwrap();
+        let error = Tokenizer::load(folder.path(), model_type, false, None).err().unwrap();
         assert!(matches!(&error, Error::FileNotFound { path, .. } if path.ends_with("tokenizer.json")), "{error}");
         assert!(error.to_string().contains(instead), "{error}");
     }
@@ -209,7 +209,7 @@ fn a_vocabulary_alone_is_enough_for_some_classes() {
             folder([config.clone(), ("vocab.txt", tokens.join("\n") + "\n")])
         };
         let filed = folder([config, ("tokenizer.json", Value::Object(whole.clone()).to_string())]);
-        let [alone, filed] = [&alone, &filed].map(|folder| Tokenizer::load(folder.path(), case, false).unwrap());
+        let [alone, filed] = [&alone, &filed].map(|folder| Tokenizer::load(folder.path(), case, false, None).unwrap());
         for text in texts {
             let ids = |tokenizer: &Tokenizer| tokenizer.encode(Input::Text(text), "", usize::MAX).unwrap();
             assert_eq!(ids(&alone), ids(&filed), "{class}: {text:?}");
@@ -222,11 +222,11 @@ fn classes_that_are_missing_are_refused_by_name() {
     for (model_type, config) in [("bert", json!({"tokenizer_class": "BertJapaneseTokenizer"})), ("deberta", json!({}))]
     {
         let folder = folder([("tokenizer.json", "{}".to_owned()), (CONFIG, config.to_string())]);
-        let error = Tokenizer::load(folder.path(), model_type, false).err().unwrap();
+        let error = Tokenizer::load(folder.path(), model_type, false, None).err().unwrap();
         assert!(matches!(&error, Error::Unsupported { got, .. } if got.ends_with("Tokenizer")), "{error}");
     }
     let folder = folder([("tokenizer.json", "{}".to_owned())]);
-    let result = Tokenizer::load(folder.path(), "new", false);
+    let result = Tokenizer::load(folder.path(), "new", false, None);
     assert_eq!(place(result), (CONFIG.to_owned(), "tokenizer_class".to_owned()));
 }
 
@@ -277,8 +277,6 @@ fn bad_settings_are_refused_by_key() {
         assert_eq!(place(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), key.to_owned()), "{value}");
     }
     for (class, key, value) in [
-        ("AlbertTokenizer", "keep_accents", json!(1)),
-        ("DebertaV2Tokenizer", "split_by_punct", json!("yes")),
         ("DebertaV2Tokenizer", "unk_id", json!(-1)),
         ("T5Tokenizer", "extra_ids", json!(1.5)),
         ("T5Tokenizer", "eos_token", json!(null)),
@@ -444,7 +442,7 @@ fn extra_ids_are_limited() {
     let load = |count: u64| {
         let config = json!({"tokenizer_class": "T5Tokenizer", "extra_ids": count}).to_string();
         let files = [("tokenizer.json", Value::Object(base("unigram")).to_string()), (CONFIG, config)];
-        Tokenizer::load(folder(files).path(), "t5", false)
+        Tokenizer::load(folder(files).path(), "t5", false, None)
     };
     assert!(load(1000).is_ok());
     assert_eq!(place(load(10_000_000)), (CONFIG.to_owned(), "extra_ids".to_owned()));
