@@ -7,7 +7,7 @@ use super::embeddings::{Embeddings, PositionRule};
 use super::encoder::Encoder;
 use super::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
 use super::{Backbone, Limits, Parameters};
-use crate::config::{Activation, JsonFile};
+use crate::config::{Activation, JsonFile, token_id};
 use crate::error::Result;
 use crate::ops::{Attention, Ops};
 use crate::weights::Weights;
@@ -25,6 +25,7 @@ struct Config {
     max_position_embeddings: usize,
     type_vocab_size: usize,
     layer_norm_eps: f64,
+    #[serde(deserialize_with = "token_id")]
     pad_token_id: Option<u32>,
     position_embedding_type: Option<String>,
     is_decoder: bool,
@@ -42,7 +43,8 @@ impl Default for Config {
             max_position_embeddings: 512,
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
-            pad_token_id: None,
+            // RoBERTa's; nothing but its positions depends on it.
+            pad_token_id: Some(1),
             position_embedding_type: None,
             is_decoder: false,
         }
@@ -57,7 +59,10 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
 /// `model_type` roberta, xlm-roberta and camembert.
 pub(super) fn load_roberta<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
     let config: Config = file.parse()?;
-    let rule = PositionRule::AfterPadding { pad: config.pad_token_id.unwrap_or(1) };
+    let Some(pad) = config.pad_token_id else {
+        return Err(file.error("pad_token_id", "must be a token's id: positions are counted from it on"));
+    };
+    let rule = PositionRule::AfterPadding { pad };
     load_with(file, config, weights.behind("roberta", WORDS), ops, rule)
 }
 

@@ -10,7 +10,7 @@ use super::embeddings::{Embeddings, PositionRule};
 use super::encoder::Encoder;
 use super::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
 use super::{Backbone, Limits, Parameters};
-use crate::config::{Activation, JsonFile};
+use crate::config::{Activation, JsonFile, truth};
 use crate::error::Result;
 use crate::ops::{Attention, Lookup, Ops, PositionColumns, Relative};
 use crate::weights::Weights;
@@ -33,6 +33,7 @@ struct Config {
     position_buckets: i64,
     position_biased_input: bool,
     pos_att_type: Option<PositionTypes>,
+    #[serde(deserialize_with = "truth")]
     share_att_key: bool,
     norm_rel_ebd: String,
 }

@@ -115,6 +115,15 @@ pub(super) enum LayerType {
 }
 
 impl LayerType {
+    /// Returns after how many layers full attention comes again. It is not looked at where `layer_types` lists all layers.
+    pub(super) fn period(file: &JsonFile, key: &str, period: Option<usize>, listed: Option<&[Self]>) -> Result<usize> {
+        match (listed, period) {
+            (Some(_), _) => Ok(1),
+            (None, Some(period)) => file.positive(key, period),
+            (None, None) => Err(file.error(key, "must be a whole number where layer_types is absent, got null")),
+        }
+    }
+
     /// That of each layer as listed; else by a rule.
     pub(super) fn of_layers<'a>(
         file: &JsonFile,

@@ -10,7 +10,7 @@ use super::embeddings::Embeddings;
 use super::encoder::{Encoder, Layer};
 use super::rope::{Rope, RopeByLayerType, RopeParameters};
 use super::{Backbone, Limits, Parameters};
-use crate::config::{Activation, JsonFile};
+use crate::config::{Activation, JsonFile, whole};
 use crate::error::Result;
 use crate::ops::{Attention, Join, Ops, Reach, Relative};
 use crate::weights::Weights;
@@ -33,7 +33,8 @@ struct Config {
     query_pre_attn_scalar: f64,
     sliding_window: Option<usize>,
     layer_types: Option<Vec<LayerType>>,
-    sliding_window_pattern: usize,
+    #[serde(deserialize_with = "whole")]
+    sliding_window_pattern: Option<usize>,
     use_bidirectional_attention: Option<bool>,
     rope_parameters: Option<RopeByLayerType>,
     rope_scaling: Option<RopeParameters>,
@@ -58,7 +59,7 @@ impl Default for Config {
             query_pre_attn_scalar: 256.0,
             sliding_window: Some(4096),
             layer_types: None,
-            sliding_window_pattern: 6,
+            sliding_window_pattern: Some(6),
             use_bidirectional_attention: None,
             rope_parameters: None,
             rope_scaling: None,
@@ -94,12 +95,13 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
         return Err(file.error("query_pre_attn_scalar", problem));
     }
     let both_ways = config.use_bidirectional_attention.unwrap_or(false);
-    let period = file.positive("sliding_window_pattern", config.sliding_window_pattern)?;
+    let (listed, period) = (config.layer_types.as_deref(), config.sliding_window_pattern);
+    let period = LayerType::period(file, "sliding_window_pattern", period, listed)?;
     let by_place = |i: usize| match i % period {
         last if last + 1 == period => LayerType::FullAttention,
         _ => LayerType::SlidingAttention,
     };
-    let layer_type = LayerType::of_layers(file, config.layer_types.as_deref(), shape.layers, by_place)?;
+    let layer_type = LayerType::of_layers(file, listed, shape.layers, by_place)?;
     let window = || match config.sliding_window {
         Some(window) => file.positive("sliding_window", window),
         None => Err(file.error("sliding_window", "is missing; a layer of layer_types is sliding_attention")),

@@ -10,7 +10,7 @@ use super::embeddings::Embeddings;
 use super::encoder::{Encoder, Layer};
 use super::rope::{Rope, RopeByLayerType};
 use super::{Backbone, Limits, Parameters};
-use crate::config::{Activation, JsonFile};
+use crate::config::{Activation, JsonFile, whole};
 use crate::error::Result;
 use crate::ops::{Attention, FeedForward, Join, Ops, Reach, Relative};
 use crate::weights::Weights;
@@ -32,7 +32,8 @@ struct Config {
     mlp_bias: bool,
     local_attention: usize,
     layer_types: Option<Vec<LayerType>>,
-    global_attn_every_n_layers: usize,
+    #[serde(deserialize_with = "whole")]
+    global_attn_every_n_layers: Option<usize>,
     rope_parameters: Option<RopeByLayerType>,
     global_rope_theta: f64,
     local_rope_theta: f64,
@@ -54,7 +55,7 @@ impl Default for Config {
             mlp_bias: false,
             local_attention: 128,
             layer_types: None,
-            global_attn_every_n_layers: 3,
+            global_attn_every_n_layers: Some(3),
             rope_parameters: None,
             global_rope_theta: 160_000.0,
             local_rope_theta: 10_000.0,
@@ -72,7 +73,8 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let vocab_size = file.positive("vocab_size", config.vocab_size)?;
     let max_position_embeddings = file.positive("max_position_embeddings", config.max_position_embeddings)?;
     let window = file.positive("local_attention", config.local_attention)? / 2;
-    let period = file.positive("global_attn_every_n_layers", config.global_attn_every_n_layers)?;
+    let (listed, period) = (config.layer_types.as_deref(), config.global_attn_every_n_layers);
+    let period = LayerType::period(file, "global_attn_every_n_layers", period, listed)?;
     let activation = Activation::from_transformers(&config.hidden_activation, &file.path, "hidden_activation")?;
     let eps = file.eps("norm_eps", config.norm_eps)?;
     let heads = file.positive("num_attention_heads", config.num_attention_heads)?;
@@ -83,7 +85,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let head_width = hidden / heads;
     let by_place =
         |i: usize| if i.is_multiple_of(period) { LayerType::FullAttention } else { LayerType::SlidingAttention };
-    let layer_type = LayerType::of_layers(file, config.layer_types.as_deref(), layers, by_place)?;
+    let layer_type = LayerType::of_layers(file, listed, layers, by_place)?;
     let rotary = |key, parameters, theta| {
         let rope = Rope { key, theta, ..Rope::new(file, None, parameters, head_width, max_position_embeddings) };
         rope.rotary().map(Arc::new)
