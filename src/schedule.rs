@@ -204,7 +204,8 @@ mod tests {
                 scope.spawn(|| {
                     let observer = Nesting { depth: AtomicUsize::new(0), computed: AtomicUsize::new(0) };
                     run(0..5, 2, &observer, &|| observer.progress(0, 0), |_, checkpoint| checkpoint()).unwrap();
-                    assert!(observer.computed.load(Ordering::SeqCst) > 10);
+                    // Before the first piece, if workers took all the others.
+                    assert!(observer.computed.load(Ordering::SeqCst) > 0);
                 });
             }
         });

@@ -175,7 +175,7 @@ class Model(Assembling):
             Put before every text, as it is; "" suppresses the default prompt.
         batch_size
             Taken for sentence-transformers' sake and at least 1. How many texts are computed together is decided by
-            their tokens: it changes neither a result nor the memory that a call holds, of which README says how much.
+            their tokens: it changes neither a result nor the memory that a call holds (see the guide "Memory").
         show_progress_bar
             Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
         output_value

@@ -263,6 +263,7 @@ def test_every_error_has_two_bases() -> None:
         "DownloadError": OSError,
         "DeviceError": RuntimeError,
         "MissingDependencyError": ImportError,
+        "OutOfMemoryError": MemoryError,
         "InferenceError": RuntimeError,
     }
     assert set(exceptions.__all__) == {*bases, "RushlightError"}
