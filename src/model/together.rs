@@ -104,7 +104,10 @@ impl Waiting {
             let taken = self.take(&entry, budget);
             if !taken.is_empty() {
                 executor.release(&taken[1..].iter().map(|entry| &entry.caller).collect::<Vec<_>>());
-                return self.lead(network, &taken, wanted, threads, &checkpoint);
+                // The observer may take as long as it likes, and isn't to keep the others waiting.
+                let alone = taken.len() == 1;
+                let checkpoint = || if alone { checkpoint() } else { Ok(()) };
+                return Self::lead(network, &taken, threads, &checkpoint);
             }
             // Somebody computes it already.
             caller.give_back();
@@ -142,16 +145,14 @@ impl Waiting {
 
     /// Computes entries together; the first is the caller's own, whose part is the result.
     fn lead(
-        &self,
         network: &dyn Network,
         taken: &[Arc<Entry>],
-        wanted: Wanted,
         threads: usize,
         checkpoint: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
-        let (_, others) = taken.split_first().unwrap_or((&taken[0], &[]));
+        let others = &taken[1..];
         let batch = Batch::new(taken.iter().flat_map(|entry| &entry.texts));
-        let forward = || network.forward(&batch, wanted, threads, checkpoint);
+        let forward = || network.forward(&batch, taken[0].wanted, threads, checkpoint);
         match catch_unwind(AssertUnwindSafe(forward)) {
             Ok(Ok(output)) => {
                 let counts: Vec<_> = taken.iter().map(|entry| entry.texts.len()).collect();
