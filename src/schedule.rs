@@ -59,7 +59,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// The first error of any piece; [`Error::Interrupted`] where the observer asks to stop.
-pub(crate) fn run<T, W>(
+pub(crate) fn run<T: Send, W>(
     pieces: impl Iterator<Item = T> + Send,
     threads: usize,
     observer: &dyn Observer,
@@ -71,8 +71,9 @@ where
 {
     let executor = Executor::get();
     let threads = threads.min(executor.limit()?);
-    let pieces = Mutex::new(pieces);
+    let pieces = Mutex::new(pieces.peekable());
     let next = || lock(&pieces).next();
+    let some_left = || lock(&pieces).peek().is_some();
     let stop = AtomicBool::new(false);
     let failure = Mutex::new(None);
     let fail = |error| {
@@ -99,11 +100,11 @@ where
         let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { stopped() };
         let checkpoint = || caller.lending(ask, &ask);
         let lead = || {
-            loop {
+            while some_left() {
                 checkpoint()?;
                 caller.next_turn(&ask)?;
                 // A piece is taken by who may compute it, so that none waits while others could.
-                let Some(piece) = next() else { return Ok(()) };
+                let Some(piece) = next() else { break };
                 work(piece, &checkpoint)?;
                 let tell = || {
                     finished();
@@ -111,6 +112,7 @@ where
                 };
                 caller.lending(tell, &ask)?;
             }
+            Ok(())
         };
         lead().unwrap_or_else(fail);
         caller.give_back();

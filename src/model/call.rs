@@ -30,6 +30,16 @@ pub(super) fn named(tokens: Vec<Tokenized>, first: usize, place: &dyn Fn(usize) 
     tokens.into_iter().enumerate().map(named).collect()
 }
 
+/// Whether inputs are tokenized in less time than it takes to wait for a processor.
+fn is_small(inputs: &[Input<'_>]) -> bool {
+    const BYTES: usize = 4096;
+    let bytes = inputs.iter().map(|input| match input {
+        Input::Text(text) => text.len(),
+        Input::Pair(first, second) => first.len() + second.len(),
+    });
+    inputs.len() <= TEXTS_A_PIECE && bytes.sum::<usize>() <= BYTES
+}
+
 /// A call to embed.
 pub(crate) struct Call<'a> {
     model: &'a Model,
@@ -118,6 +128,9 @@ impl<'a> Call<'a> {
     where
         S: Fn(&[(usize, &Tokens)], &Batch, Output) -> Result<()> + Sync,
     {
+        if window.is_empty() && is_small(next) {
+            return next.iter().map(|input| self.ask().and_then(|()| self.read(*input, &|| self.ask()))).collect();
+        }
         let size = self.model.parts.network.size();
         let batches = plan(window, process::num_threads()?, size);
         let not_finite = AtomicUsize::new(usize::MAX);
@@ -162,13 +175,22 @@ impl<'a> Call<'a> {
             Task::Tokenize(inputs, tokens) => {
                 for input in inputs {
                     checkpoint()?;
-                    let read = self.model.tokens_of(*input, self.prompt, self.max_length, checkpoint)?;
-                    tokens.push(read.map(|tokens| Tokens { excluded: self.prompt_length, ..tokens }));
+                    tokens.push(self.read(*input, checkpoint)?);
                 }
                 Ok(())
             }
         })?;
         all_finite().map(|()| tokenized.into_iter().flatten().collect())
+    }
+
+    /// An input's tokens.
+    fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Tokenized> {
+        let read = self.model.tokens_of(input, self.prompt, self.max_length, checkpoint)?;
+        Ok(read.map(|tokens| Tokens { excluded: self.prompt_length, ..tokens }))
+    }
+
+    fn ask(&self) -> Result<()> {
+        if self.observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// A window of what was tokenized, from the place `first` on, if nothing is wrong with any of its inputs.
