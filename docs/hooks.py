@@ -26,7 +26,16 @@ CLASS = re.compile(r"^::: rushlight\.(?P<path>\S+)\n    options:\n", re.MULTILIN
 # The members of classes that come first; all others follow in alphabetical order.
 FIRST = (
     *("encode", "encode_query", "encode_document", "predict", "rank", "decode", "similarity", "similarity_pairwise"),
-    *("encode_iter", "encode_async", "encode_chunks", "chunk", "count_tokens", "tokenize"),
+    *(
+        "encode_iter",
+        "encode_async",
+        "encode_query_async",
+        "encode_document_async",
+        "encode_chunks",
+        "chunk",
+        "count_tokens",
+        "tokenize",
+    ),
 )
 
 

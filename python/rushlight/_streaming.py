@@ -28,6 +28,8 @@ class Streaming(Comparing):
 
     if TYPE_CHECKING:
         encode: Callable[..., Any]
+        encode_query: Callable[..., Any]
+        encode_document: Callable[..., Any]
 
     def encode_iter(
         self,
@@ -105,21 +107,15 @@ class Streaming(Comparing):
 
         Cancelling it stops the computation, within a tenth of a second or so.
         """
-        import asyncio  # which is no light import
+        return await _on_a_thread(partial(self.encode, inputs, **options))
 
-        over = threading.Event()
+    async def encode_query_async(self, inputs: str | Iterable[str | tuple[str, str]], **options: Any) -> Any:
+        """Embed queries as `encode_query`, whose arguments it takes, on another thread; see `encode_async`."""
+        return await _on_a_thread(partial(self.encode_query, inputs, **options))
 
-        def stop() -> None:
-            if over.is_set():
-                raise asyncio.CancelledError
-
-        context = copy_context()
-        context.run(poll.set, stop)
-        work = partial(context.run, partial(self.encode, inputs, **options))
-        try:
-            return await asyncio.get_running_loop().run_in_executor(None, work)
-        finally:
-            over.set()
+    async def encode_document_async(self, inputs: str | Iterable[str | tuple[str, str]], **options: Any) -> Any:
+        """Embed documents as `encode_document`, whose arguments it takes, on another thread; see `encode_async`."""
+        return await _on_a_thread(partial(self.encode_document, inputs, **options))
 
     # Pools
 
@@ -257,3 +253,21 @@ def _chunks(
             yield embedded
     if error is not None:
         raise error
+
+
+async def _on_a_thread(work: Callable[[], Any]) -> Any:
+    """Await `work`, done on another thread in this context; it is stopped where the task is cancelled."""
+    import asyncio  # which is no light import
+
+    over = threading.Event()
+
+    def stop() -> None:
+        if over.is_set():
+            raise asyncio.CancelledError
+
+    context = copy_context()
+    context.run(poll.set, stop)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, partial(context.run, work))
+    finally:
+        over.set()

@@ -213,6 +213,15 @@ def test_asyncio_goes_on_meanwhile(model: Model) -> None:
         asyncio.run(model.encode_async(["a", None]))
 
 
+def test_roles_keep_their_prompts_without_waiting() -> None:
+    model = Model(tiny("bert-cls-normalize-prompts").model, prompts={"query": "query: ", "document": "passage: "})
+    query = asyncio.run(model.encode_query_async("a lamp"))
+    document = asyncio.run(model.encode_document_async(["a lamp", "a town"], normalize_embeddings=True))
+    assert np.array_equal(query, model.encode_query("a lamp"))
+    assert np.array_equal(document, model.encode_document(["a lamp", "a town"], normalize_embeddings=True))
+    assert not np.array_equal(query, model.encode("a lamp", prompt=""))
+
+
 def test_cancelling_stops_the_computation(model: Model) -> None:
     texts = [f"text {i} " + "word " * 100 for i in range(200_000)]
 
