@@ -36,7 +36,7 @@ pub(crate) struct Batch {
     offsets: Vec<usize>,
     /// How many of each text's last tokens are not attended to.
     unattended: Vec<usize>,
-    /// How many of each text's first tokens pooling leaves out, since they are the prompt's.
+    /// Number of each text's first tokens that pooling leaves out, since they are the prompt's.
     pub(crate) excluded: Vec<usize>,
 }
 

@@ -31,9 +31,9 @@ pub(crate) struct Executor {
     /// The number of forks before it was made.
     forks: usize,
     state: Mutex<State>,
-    /// Whether a caller waits for a permit.
+    /// True while a caller waits for a permit.
     callers_wait: AtomicBool,
-    /// Whether a call would take another worker.
+    /// True while a call would take another worker.
     calls_wait: AtomicBool,
     /// The limit that was set, or 0: for a fork's child, which must not wait for the lock.
     limit: AtomicUsize,
@@ -51,11 +51,11 @@ struct State {
     /// Calls that would take workers, and how many more each.
     calls: VecDeque<(Arc<Call>, usize)>,
     workers: Vec<Arc<Worker>>,
-    /// Those that have nothing to help with.
+    /// Workers that have nothing to help with.
     idle: Vec<Arc<Worker>>,
 }
 
-/// How many times this process, or those that it is a fork of, forked.
+/// Number of forks of this process and of those that it is a fork of.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts forks from here on, in the child.
@@ -78,7 +78,7 @@ fn count_forks() {
 }
 
 impl Executor {
-    /// That of this process. A fork's child has none of the threads that were running, one of which may have held the lock
+    /// Returns this process's executor. A fork's child has none of the threads that were running, one of which may have held the lock
     /// that nobody now gives back: so it begins anew, with its parent's limit.
     #[expect(unsafe_code, reason = "a lock that is left behind in a fork's child can't be a static")]
     pub(crate) fn get() -> &'static Self {
@@ -102,7 +102,7 @@ impl Executor {
         }
     }
 
-    /// Whether this process made it, and not the one that it is a fork of.
+    /// Returns true when this process made it, and not the one that it is a fork of.
     pub(crate) fn is_here(&self) -> bool {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
@@ -117,7 +117,7 @@ impl Executor {
         }
     }
 
-    /// How many permits there are.
+    /// Returns the number of permits.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where `RUSHLIGHT_NUM_THREADS` is wrong.
@@ -127,7 +127,7 @@ impl Executor {
 
     /// Sets how many permits there are; those that are held stay.
     pub(crate) fn set_limit(&'static self, limit: usize) {
-        // What the environment says is of no matter from here on, so it may be wrong.
+        // From here on the environment is not asked, so it may be wrong.
         self.limit.store(limit, Ordering::Relaxed);
         self.change(|state| state.limit = Some(limit));
     }
@@ -138,7 +138,7 @@ impl Executor {
         self.change(|state| state.callers.retain(|(_, thread)| waits(thread)));
     }
 
-    /// Whether anybody else would take a permit that is given back.
+    /// Returns true when anybody else would take a permit that is given back.
     pub(crate) fn contended(&self) -> bool {
         self.callers_wait.load(Ordering::Relaxed) || self.calls_wait.load(Ordering::Relaxed)
     }

@@ -48,7 +48,7 @@ struct Helpers {
     inside: AtomicUsize,
     panicked: AtomicBool,
     over: AtomicBool,
-    /// Whether a helper sleeps; who they are.
+    /// True while a helper sleeps; `sleepers` are they.
     asleep: AtomicBool,
     sleepers: Mutex<Vec<Thread>>,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Executor, State, lock};
 use crate::error::Result;
 
-/// How often a caller that waits for its turn asks its observer.
+/// Interval at which a caller that waits for its turn asks its observer.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// A caller's place among those that compute.
@@ -25,7 +25,7 @@ impl Caller {
     /// Gets a permit, behind those that wait already; one that is held is given up first where others wait.
     ///
     /// # Errors
-    /// What `ask` says; it is asked now and then while waiting.
+    /// The error of `ask`, which is called now and then while waiting.
     pub(crate) fn next_turn(&self, ask: &dyn Fn() -> Result<()>) -> Result<()> {
         if self.has_permit.get() {
             if !self.executor.get().callers_wait.load(Ordering::Relaxed) {
@@ -53,7 +53,7 @@ impl Caller {
     /// Waits for a permit behind those that wait already, or until somebody did what it was wanted for; whether it has one.
     ///
     /// # Errors
-    /// What `ask` says; it is asked now and then while waiting.
+    /// The error of `ask`, which is called now and then while waiting.
     pub(crate) fn turn_unless(&self, done: &dyn Fn() -> bool, ask: &dyn Fn() -> Result<()>) -> Result<bool> {
         self.ticket.set(0);
         self.wait_unless(done, ask)
@@ -62,7 +62,7 @@ impl Caller {
     /// Does what may run any code, others of the caller's calls too. Meanwhile other callers may have its permit.
     ///
     /// # Errors
-    /// Those of `work`, and what `ask` says; it is asked now and then while waiting to have the permit again.
+    /// The errors of `work`, and of `ask`, which is called now and then while waiting to have the permit again.
     pub(crate) fn lending(&self, work: impl FnOnce() -> Result<()>, ask: &dyn Fn() -> Result<()>) -> Result<()> {
         if !self.has_permit.take() {
             return work();

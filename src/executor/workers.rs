@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::{Executor, lock};
 use crate::error::{Error, Result};
 
-/// How long a call that waits for its workers sleeps at most.
+/// Longest sleep of a call that waits for its workers.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Whether a worker that comes back from a call could do more for it.
+/// State of a call when a worker comes back from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// There is more to do; it came back since others wait.
@@ -24,7 +24,7 @@ pub(crate) enum Progress {
 /// When workers come to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lend {
-    /// Those that are free now.
+    /// The workers that are free now.
     Now,
     /// Whenever one is free.
     Later,
@@ -32,7 +32,7 @@ pub(crate) enum Lend {
 
 pub(super) type Help<'a> = dyn Fn() -> Progress + Sync + 'a;
 
-/// What workers help with.
+/// A call that workers help with.
 pub(super) struct Call {
     pub(super) help: &'static Help<'static>,
     /// Set when no more workers may come; under the executor's lock.
@@ -44,9 +44,9 @@ pub(super) struct Call {
 /// The workers of a call.
 #[derive(Default)]
 pub(super) struct Workers {
-    /// How many help, or are on their way.
+    /// Number of workers that help, or are on their way.
     pub(super) active: usize,
-    /// How many came in all, those that left among them.
+    /// Number of workers that came in all, those that left among them.
     pub(super) sent: usize,
     pub(super) panic: Option<Box<dyn Any + Send>>,
 }

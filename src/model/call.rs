@@ -30,7 +30,7 @@ pub(super) fn named(tokens: Vec<Tokenized>, first: usize, place: &dyn Fn(usize) 
     tokens.into_iter().enumerate().map(named).collect()
 }
 
-/// Whether inputs are tokenized in less time than it takes to wait for a processor.
+/// Returns true for inputs that are tokenized in less time than it takes to wait for a processor.
 fn is_small(inputs: &[Input<'_>]) -> bool {
     const BYTES: usize = 4096;
     let bytes = inputs.iter().map(|input| match input {

@@ -16,7 +16,7 @@ use crate::network::{Network, Output, Wanted};
 use crate::schedule::Observer;
 use crate::tokenize::Tokens;
 
-/// How often a caller whose texts another one computes asks its observer.
+/// Interval at which a caller whose texts another one computes asks its observer.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The micro-batches of calls that wait for a processor, first come first served.
@@ -38,7 +38,7 @@ enum State {
     Queued,
     /// Somebody computes it.
     Taken,
-    /// What it has come to.
+    /// Its result.
     Done(Output),
     /// Who computed it didn't come to an end: its caller does it alone.
     Failed,
@@ -64,7 +64,7 @@ impl Waiting {
     /// one is, together with others that wait.
     ///
     /// # Errors
-    /// Those of the forward pass; [`Error::Interrupted`] where the observer asks to stop.
+    /// The errors of the forward pass; [`Error::Interrupted`] where the observer asks to stop.
     pub(crate) fn compute(
         &self,
         network: &dyn Network,

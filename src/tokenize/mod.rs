@@ -74,7 +74,7 @@ pub struct Tokens {
     pub full_length: usize,
     /// How many of the last ids only fill the text up, and are not attended to.
     pub(crate) unattended: usize,
-    /// How many of the first tokens pooling leaves out, since they are the prompt's.
+    /// Number of the first tokens that pooling leaves out, since they are the prompt's.
     pub(crate) excluded: usize,
 }
 
