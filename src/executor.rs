@@ -16,6 +16,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -26,6 +27,8 @@ use workers::{Call, Help, Worker};
 
 /// More than any machine has cores for.
 pub(crate) const MAX_THREADS: usize = 4096;
+/// Interval at which a caller that waits asks its observer.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
 /// The executor of this process.
 pub(crate) struct Executor {
     /// The number of forks before it was made.

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::executor::{Caller, Executor, Lend, Progress};
+use crate::executor::{Caller, Executor, Lend, PATIENCE, Progress};
 
 pub(crate) use crate::executor::lock;
 
@@ -26,6 +25,14 @@ pub trait Observer: Sync {
 pub(crate) struct Nobody;
 
 impl Observer for Nobody {}
+
+/// Asks an observer.
+///
+/// # Errors
+/// [`Error::Interrupted`] where the call shall stop.
+pub(crate) fn ask(observer: &dyn Observer) -> Result<()> {
+    if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+}
 
 /// Does both, at once where a worker is free; the first one's error before the second one's.
 pub(crate) fn both<A: Send, B>(
@@ -49,9 +56,6 @@ pub(crate) fn both<A: Send, B>(
     let first = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok((first.ok_or(Error::Forked)??, second?))
 }
-
-/// How often a caller that has no piece left asks its observer.
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Calls `work(piece, checkpoint)` for every piece, on at most `threads` threads and no more than the process allows, the
 /// caller's among them. `work` calls `checkpoint` now and then and passes on its error. `finished` is called on the
@@ -97,7 +101,7 @@ where
     executor.with_workers(threads.saturating_sub(1), Lend::Later, &help, |workers, _| {
         let _guard = StopOnPanic(&stop);
         let caller = Caller::new(executor);
-        let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { stopped() };
+        let ask = || ask(observer).and_then(|()| stopped());
         let checkpoint = || caller.lending(ask, &ask);
         let lead = || {
             while some_left() {

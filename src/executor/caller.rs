@@ -2,13 +2,10 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Executor, State, lock};
+use super::{Executor, PATIENCE, State, lock};
 use crate::error::Result;
-
-/// Interval at which a caller that waits for its turn asks its observer.
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// A caller's place among those that compute.
 pub(crate) struct Caller {

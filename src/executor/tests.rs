@@ -1,6 +1,6 @@
 //! Callers and workers of executors that the tests make.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::*;
 

@@ -6,11 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::{Executor, lock};
+use super::{Executor, PATIENCE, lock};
 use crate::error::{Error, Result};
-
-/// Longest sleep of a call that waits for its workers.
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// State of a call when a worker comes back from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -129,7 +129,8 @@ impl<'a> Call<'a> {
         S: Fn(&[(usize, &Tokens)], &Batch, Output) -> Result<()> + Sync,
     {
         if window.is_empty() && is_small(next) {
-            return next.iter().map(|input| self.ask().and_then(|()| self.read(*input, &|| self.ask()))).collect();
+            let ask = || schedule::ask(self.observer);
+            return next.iter().map(|input| ask().and_then(|()| self.read(*input, &ask))).collect();
         }
         let size = self.model.parts.network.size();
         let batches = plan(window, process::num_threads()?, size);
@@ -187,10 +188,6 @@ impl<'a> Call<'a> {
     fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Tokenized> {
         let read = self.model.tokens_of(input, self.prompt, self.max_length, checkpoint)?;
         Ok(read.map(|tokens| Tokens { excluded: self.prompt_length, ..tokens }))
-    }
-
-    fn ask(&self) -> Result<()> {
-        if self.observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// A window of what was tokenized, from the place `first` on, if nothing is wrong with any of its inputs.

@@ -7,17 +7,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
-use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::error::{Error, Result};
-use crate::executor::{Caller, Executor, lock};
+use crate::error::Result;
+use crate::executor::{Caller, Executor, PATIENCE, lock};
 use crate::network::{Network, Output, Wanted};
-use crate::schedule::Observer;
+use crate::schedule::{self, Observer};
 use crate::tokenize::Tokens;
-
-/// Interval at which a caller whose texts another one computes asks its observer.
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The micro-batches of calls that wait for a processor, first come first served.
 #[derive(Default)]
@@ -64,7 +60,7 @@ impl Waiting {
     /// one is, together with others that wait.
     ///
     /// # Errors
-    /// The errors of the forward pass; [`Error::Interrupted`] where the observer asks to stop.
+    /// The errors of the forward pass; [`Error::Interrupted`](crate::Error::Interrupted) where the observer asks to stop.
     pub(crate) fn compute(
         &self,
         network: &dyn Network,
@@ -75,7 +71,7 @@ impl Waiting {
     ) -> Result<Output> {
         let executor = Executor::get();
         let caller = Caller::new(executor);
-        let ask = || if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+        let ask = || schedule::ask(observer);
         let checkpoint = || caller.lending(ask, &ask);
         ask()?;
         let threads = executor.limit()?;
