@@ -152,9 +152,9 @@ pub enum Error {
     /// There is no memory for as much as a file or a caller asks for.
     #[error("no memory for {what}: {bytes} bytes")]
     Memory {
-        /// What it is for.
+        /// Purpose of the memory.
         what: String,
-        /// How much of it.
+        /// Number of bytes.
         bytes: usize,
     },
 

@@ -77,7 +77,7 @@ class Reranker(Loaded[_core.Reranker]):
     """
 
     _kind = _core.Reranker
-    # What was given or set; None is as the folder says.
+    # The activation that was given or set; None is the folder's.
     _activation_fn: _Activation | None
     _organization = "cross-encoder"
 

@@ -68,7 +68,7 @@ const SPELLINGS: [Spelling; 2] = [
     Spelling::of_transformers(Up::Gated { gate: "mlp.gate_proj", up: "mlp.up_proj" }, "mlp.down_proj"),
 ];
 
-/// What the code of its models on the hub may have otherwise, and transformers' class hasn't.
+/// Values that the code of its models on the hub takes and transformers' class doesn't.
 fn check_variants(file: &JsonFile) -> Result<()> {
     file.only("layer_norm_type", "layer_norm")?;
     file.only("position_embedding_type", "rope")?;

@@ -73,7 +73,7 @@ const PYLATE_KEYS: [&str; 9] = [
 /// The modules that older folders don't list: words are skipped and vectors normalized.
 const IMPLIED: [ModuleKind; 2] = [ModuleKind::MultiVectorMask, ModuleKind::Normalize];
 
-/// What a folder with `modules.json` calls its kind.
+/// The kind that a folder with `modules.json` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
     Native,

@@ -158,7 +158,7 @@ impl JsonFile {
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     /// The largest tokenizer.json known has less than a third of it.
     const MOST: u64 = 1 << 27;
-    /// What a byte of JSON may take when it is parsed, and aborts where there is none.
+    /// Bytes that a byte of JSON may take when it is parsed; without them the process aborts.
     const PARSED: usize = 16;
     let size = match plain_file_size(path) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
@@ -175,7 +175,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// What a file is that something else put in the place of one of a model's, by its first bytes.
+/// Names what lies in the place of a model's file, by its first bytes.
 pub(crate) fn stand_in(bytes: &[u8]) -> Option<&'static str> {
     const GIT_LFS: &[u8] = b"version https://git-lfs";
     const PAGES: [&[u8]; 2] = [b"<!doctype html", b"<html"];
