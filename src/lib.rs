@@ -1,48 +1,43 @@
 #![doc = include_str!("../README.md")]
 
 mod alloc;
-mod backbones;
 mod batch;
 mod config;
 mod device;
-mod embeddings;
+mod engine;
 mod error;
-mod executor;
+mod families;
 mod heads;
 mod kernels;
-mod model;
+mod layers;
+mod models;
 mod modules;
-mod multi_vector;
 mod network;
 mod ops;
 mod options;
 pub mod process;
-mod quantize;
-mod reranker;
-mod schedule;
-mod shard;
-mod similarity;
+mod save;
 mod source;
-mod sparse;
-mod team;
+mod threads;
 mod tokenize;
-pub mod util;
+pub mod vectors;
 mod weights;
 
 pub use config::PoolingMode;
 pub use device::{Device, Dtype};
-pub use embeddings::{Embeddings, Encoding, Truncated};
 pub use error::{Error, Result};
-pub use model::{Assembly, ChunkOptions, EncodeIter, Model};
-pub use multi_vector::{MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity};
+pub use models::{
+    Assembly, ChunkOptions, Elementwise, EncodeIter, Model, MultiVectorModel, MultiVectorOptions, Pool, PredictOptions,
+    Ranked, Reranker, ScoreActivation, SparseModel, SparseOptions,
+};
 pub use options::{EncodeOptions, Kernels, LoadOptions, Token, Truncation};
-pub use quantize::{Bits, Levels, Precision, Quantized, QuantizedValues, quantize};
-pub use reranker::{Elementwise, PredictOptions, Ranked, Reranker, ScoreActivation};
-pub use schedule::Observer;
-pub use shard::Pool;
-pub use similarity::{Matrix, MatrixView, Similarity};
-pub use sparse::{SparseEmbeddings, SparseModel, SparseOptions};
+pub use threads::schedule::Observer;
 pub use tokenize::{Input, Tokenizer, Tokens};
+pub use vectors::embeddings::{Embeddings, Encoding, Truncated};
+pub use vectors::maxsim::MultiVectorSimilarity;
+pub use vectors::quantize::{Bits, Levels, Precision, Quantized, QuantizedValues, quantize};
+pub use vectors::similarity::{Matrix, MatrixView, Similarity};
+pub use vectors::sparse::SparseEmbeddings;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]

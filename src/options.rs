@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::device::{Device, Dtype};
-use crate::reranker::ScoreActivation;
-use crate::schedule::Observer;
-use crate::similarity::Similarity;
+use crate::models::ScoreActivation;
+use crate::threads::schedule::Observer;
+use crate::vectors::similarity::Similarity;
 
 /// Which implementation of the transformer's operations computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

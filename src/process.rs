@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::executor::{Executor, MAX_THREADS};
 use crate::kernels::Isa;
+use crate::threads::executor::{Executor, MAX_THREADS};
 
 /// The instruction set of the kernels: the best that the machine has, or the one that `RUSHLIGHT_CPU` names.
 ///

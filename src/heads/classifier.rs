@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::transform::{NormNames, Transform, TransformNames};
 use super::{Asked, Files, Head, Output, Wanted};
-use crate::backbones::{Parameters, model_type};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, PoolingMode, token_id};
 use crate::error::{Error, Result};
+use crate::families::model_type;
+use crate::layers::Parameters;
 use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 

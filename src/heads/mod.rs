@@ -9,11 +9,11 @@ mod transform;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::backbones::{Backbone, Checkpoint};
 use crate::batch::Batch;
 use crate::config::{JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
 use crate::kernels::nan::all_finite;
+use crate::layers::{Backbone, Checkpoint};
 use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::Weights;
 

@@ -1,10 +1,10 @@
 //! Sentence embeddings: pooling, and the modules after it.
 
 use super::{Asked, Files, Head, Output, Wanted};
-use crate::backbones::Backbone;
 use crate::batch::Batch;
 use crate::config::{ModuleEntry, ModuleKind, On, PoolingConfig, PoolingMode};
 use crate::error::Result;
+use crate::layers::Backbone;
 use crate::modules::{self, Module};
 use crate::ops::{DeviceBatch, Ops, Queries};
 

@@ -7,10 +7,11 @@ use serde::Deserialize;
 
 use super::transform::{NormNames, Transform, TransformNames};
 use super::{Asked, Files, Head, Output, SparseRow, Wanted};
-use crate::backbones::{Limits, Parameters, model_type};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, ModuleKind, PoolingMode, SpladeConfig, SpladePooling};
 use crate::error::{Error, Result};
+use crate::families::model_type;
+use crate::layers::{Limits, Parameters};
 use crate::ops::{DeviceBatch, Ops, Queries};
 use crate::weights::{Array, Weights};
 

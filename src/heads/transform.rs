@@ -1,8 +1,8 @@
 //! A dense layer with its activation, and the norm that some families put after it.
 
-use crate::backbones::Parameters;
 use crate::config::Activation;
 use crate::error::Result;
+use crate::layers::Parameters;
 use crate::ops::Ops;
 
 /// A transform's layers by name, and what else a family says of them.

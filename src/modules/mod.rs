@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::backbones::Parameters;
 use crate::config::{
     Activation, DenseConfig, JsonFile, LayerNormConfig, LayerPoolingConfig, ModuleEntry, ModuleKind, NormalizeConfig,
     On, PoolingConfig, PoolingMode,
 };
 use crate::error::{Error, Result};
+use crate::layers::Parameters;
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};
 

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use super::{Network, Output, Wanted};
-use crate::backbones::{Checkpoint, Limits};
 use crate::batch::Batch;
 use crate::config::{ModuleEntry, On};
 use crate::error::{Error, Result};
 use crate::kernels::prefetch::{LINE, prefetch};
+use crate::layers::{Checkpoint, Limits};
 use crate::modules::Module;
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};

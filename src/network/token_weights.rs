@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Network, Output, Wanted};
-use crate::backbones::{Checkpoint, Limits};
 use crate::batch::Batch;
 use crate::config::JsonFile;
 use crate::error::Result;
+use crate::layers::{Checkpoint, Limits};
 use crate::weights::{Array, Weights};
 
 struct TokenWeights {

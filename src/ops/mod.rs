@@ -22,8 +22,8 @@ pub(crate) use crate::kernels::attention::{PositionColumns, Reach};
 use crate::batch::{Batch, Size};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
-use crate::executor::lock;
-use crate::team::Team;
+use crate::threads::executor::lock;
+use crate::threads::team::Team;
 use crate::weights::Array;
 
 /// A device that computes for one thread alone, until it is dropped.

@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 
 use super::errors::IntoPython;
 use super::observer::compute;
-use crate::quantize::{Precision, QuantizedValues, quantize_watched};
-use crate::similarity::{MatrixView, Run, Similarity};
+use crate::vectors::quantize::{Precision, QuantizedValues, quantize_watched};
+use crate::vectors::similarity::{MatrixView, Run, Similarity};
 
 /// Moves numbers into a numpy array `(rows, columns)`.
 pub(super) fn array<T: numpy::Element>(
@@ -34,7 +34,8 @@ pub(super) fn similarity<'py>(
     let kind: Similarity = name.parse().into_python(py)?;
     let (a, b) = (view(&a)?, view(&b)?);
     let (rows, columns) = (a.rows(), b.rows());
-    let matrix = compute(py, None, |observer| crate::similarity::similarity(kind, a, b, Run::watched_by(observer)?))?;
+    let matrix =
+        compute(py, None, |observer| crate::vectors::similarity::similarity(kind, a, b, Run::watched_by(observer)?))?;
     array(py, matrix.into_vec(), rows, columns)
 }
 
@@ -48,7 +49,8 @@ pub(super) fn similarity_pairwise<'py>(
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
     let kind: Similarity = name.parse().into_python(py)?;
     let (a, b) = (view(&a)?, view(&b)?);
-    let scores = compute(py, None, |observer| crate::similarity::pairwise(kind, a, b, Run::watched_by(observer)?))?;
+    let scores =
+        compute(py, None, |observer| crate::vectors::similarity::pairwise(kind, a, b, Run::watched_by(observer)?))?;
     Ok(PyArray1::from_vec(py, scores))
 }
 

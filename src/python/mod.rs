@@ -53,7 +53,7 @@ mod _core {
         // that someone waits for.
         numpy::dtype::<f32>(module.py());
         module.add("ACTIVATIONS", crate::ScoreActivation::names().collect::<Vec<_>>())?;
-        module.add("INSTRUCTORS", crate::model::INSTRUCTORS)?;
+        module.add("INSTRUCTORS", crate::models::sentence::INSTRUCTORS)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

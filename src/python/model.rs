@@ -17,9 +17,9 @@ use super::observer::{Watchers, compute, compute_watched};
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::device::Device;
-use crate::model::Ahead;
+use crate::models::streaming::Ahead;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
-use crate::schedule::lock;
+use crate::threads::schedule::lock;
 
 /// A model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]

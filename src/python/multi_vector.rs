@@ -14,9 +14,10 @@ use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
-use crate::multi_vector::{self, MultiVectorOptions, MultiVectorSimilarity};
+use crate::models::MultiVectorOptions;
 use crate::options::{LoadOptions, Truncation};
-use crate::similarity::Run;
+use crate::vectors::maxsim::{self as multi_vector, MultiVectorSimilarity};
+use crate::vectors::similarity::Run;
 
 /// A late-interaction model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]

@@ -14,9 +14,10 @@ use super::inputs::{Place, inputs, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
+use crate::models::SparseOptions;
 use crate::options::{LoadOptions, Truncation};
-use crate::similarity::{Run, Similarity};
-use crate::sparse::{SparseEmbeddings, SparseOptions};
+use crate::vectors::similarity::{Run, Similarity};
+use crate::vectors::sparse::SparseEmbeddings;
 
 /// A sparse model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -189,6 +190,7 @@ pub(super) fn sparse_similarity<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let kind: Similarity = name.parse().into_python(py)?;
     let (a, b) = (embeddings(py, a)?, embeddings(py, b)?);
-    let scores = compute(py, None, |observer| crate::sparse::similarity(kind, &a, &b, Run::watched_by(observer)?))?;
+    let scores =
+        compute(py, None, |observer| crate::vectors::sparse::similarity(kind, &a, &b, Run::watched_by(observer)?))?;
     array(py, scores.into_vec(), a.len(), b.len())
 }

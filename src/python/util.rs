@@ -6,9 +6,9 @@ use pyo3::prelude::*;
 use super::arrays::{array, view};
 use super::errors::IntoPython;
 use super::observer::compute;
-use crate::quantize::{Bits, Bytes, Levels, Precision};
-use crate::similarity::{Run, Similarity};
-use crate::util;
+use crate::vectors;
+use crate::vectors::quantize::{Bits, Bytes, Levels, Precision};
+use crate::vectors::similarity::{Run, Similarity};
 
 /// Embeddings that are searched. `ranges` are `(2, d)`, and there for int8 and uint8; the caller has seen to the shapes.
 #[derive(FromPyObject)]
@@ -47,7 +47,7 @@ impl<'py> Corpus<'py> {
 
 impl Rows<'_> {
     /// As the searches take them, of `dim` dimensions.
-    fn view(&self, dim: usize) -> PyResult<util::Corpus<'_>> {
+    fn view(&self, dim: usize) -> PyResult<vectors::Corpus<'_>> {
         let (bytes, rows, ranges): (Bytes<'_>, _, _) = match self {
             Self::Float32(rows) => return Ok(view(rows)?.into()),
             Self::Signed(rows, ranges) => (rows.as_slice()?.into(), rows.shape()[0], ranges),
@@ -82,10 +82,10 @@ pub(super) fn semantic_search<'py>(
     let (columns, ids, scores) = compute(py, None, |observer| {
         let run = Run::watched_by(observer)?;
         let hits = match candidates {
-            None => util::search(kind, queries, corpus, top_k, run)?,
+            None => vectors::search(kind, queries, corpus, top_k, run)?,
             Some((count, rows)) => {
-                let found = util::search(kind, queries, corpus, count, run)?;
-                util::rescored(kind, queries, &found, rows, top_k, run)?
+                let found = vectors::search(kind, queries, corpus, count, run)?;
+                vectors::rescored(kind, queries, &found, rows, top_k, run)?
             }
         };
         let (ids, scores): (Vec<_>, Vec<_>) =
@@ -106,7 +106,7 @@ pub(super) fn paraphrase_mining<'py>(
 ) -> PyResult<Vec<(f32, usize, usize)>> {
     let kind: Similarity = name.parse().into_python(py)?;
     let rows = view(&embeddings)?;
-    let pairs = compute(py, None, |observer| util::mine(kind, rows, max_pairs, top_k, Run::watched_by(observer)?))?;
+    let pairs = compute(py, None, |observer| vectors::mine(kind, rows, max_pairs, top_k, Run::watched_by(observer)?))?;
     Ok(pairs.into_iter().map(|pair| (pair.score, pair.i, pair.j)).collect())
 }
 
@@ -122,7 +122,7 @@ pub(super) fn community_detection<'py>(
 ) -> PyResult<Vec<Vec<usize>>> {
     let rows = view(&embeddings)?;
     compute(py, progress, |observer| {
-        util::communities(rows, threshold, min_community_size, batch_size, Run::watched_by(observer)?)
+        vectors::communities(rows, threshold, min_community_size, batch_size, Run::watched_by(observer)?)
     })
 }
 
@@ -133,6 +133,6 @@ pub(super) fn normalize_embeddings<'py>(
     embeddings: PyReadonlyArray2<'py, f32>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let rows = view(&embeddings)?;
-    let unit = compute(py, None, |observer| util::normalize(rows, Run::watched_by(observer)?))?;
+    let unit = compute(py, None, |observer| vectors::normalize(rows, Run::watched_by(observer)?))?;
     array(py, unit.into_vec(), rows.rows(), rows.columns())
 }

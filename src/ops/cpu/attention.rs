@@ -9,7 +9,7 @@ use crate::kernels;
 use crate::kernels::attention::{self, Heads, Span, attention};
 use crate::kernels::rotary::rotate;
 use crate::ops::{Attention, Queries, Relative};
-use crate::team::part;
+use crate::threads::team::part;
 
 impl Cpu {
     pub(super) fn attend(

@@ -18,7 +18,7 @@ use crate::kernels::packed::Packed;
 use crate::kernels::pool::pool;
 use crate::kernels::rows::{Rows, RowsMut};
 use crate::kernels::{self, Isa};
-use crate::team::{Team, part};
+use crate::threads::team::{Team, part};
 use crate::weights::Array;
 
 use activations::{Activations, LINE};

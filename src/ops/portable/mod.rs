@@ -15,8 +15,8 @@ use super::{Attention, DeviceBatch, FeedForward, Join, Lookup, Ops, PositionColu
 use crate::batch::{Batch, Size};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
-use crate::executor::lock;
 use crate::kernels::norm::Center;
+use crate::threads::executor::lock;
 use crate::weights::Array;
 
 use attention::Positions;

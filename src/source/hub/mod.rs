@@ -18,7 +18,7 @@ use super::cache::{Repository, is_plain, lacking};
 use super::{Wish, wanted};
 use crate::error::{Error, Result};
 use crate::options::Token;
-use crate::schedule::{Observer, lock};
+use crate::threads::schedule::{Observer, lock};
 use blob::{Progress, RemoteFile, failure, unwritable};
 use client::{ATTEMPTS, Client, Method};
 use stop::Stop;

@@ -1,0 +1,85 @@
+//! Where a model computes and by which ops.
+
+use crate::device::{Device, Dtype, first_line};
+use crate::error::{Error, Result};
+use crate::ops::{Cpu, Portable};
+use crate::options::{Kernels, LoadOptions};
+use crate::process;
+
+/// A device, and how it computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) device: Device,
+    pub(crate) dtype: Dtype,
+    kernels: Kernels,
+}
+
+/// The ops of a place.
+pub(crate) enum PlaceOps {
+    Cpu(Cpu),
+    Portable(Portable),
+}
+
+impl Place {
+    /// The place that a caller asked for, or the best one.
+    pub(crate) fn of(options: &LoadOptions) -> Self {
+        let device = options.device.unwrap_or_else(|| {
+            let best = Device::best();
+            log::info!("device: {best}");
+            best
+        });
+        Self { device, dtype: options.dtype, kernels: options.kernels }
+    }
+
+    /// The same on another device.
+    pub(crate) fn on(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// # Errors
+    /// [`Error::Device`] where this build or this machine lacks the device, or the device these numbers.
+    pub(crate) fn ops(self) -> Result<PlaceOps> {
+        let unable = |problem: String| Error::Device { device: self.device.to_string(), problem };
+        if self.device == Device::Cpu && self.kernels == Kernels::Native {
+            return match self.dtype {
+                Dtype::Float32 => Ok(PlaceOps::Cpu(Cpu::new(process::isa()?))),
+                other => Err(unable(format!("computes in dtype float32 only, got {other}"))),
+            };
+        }
+        let device = self.device.open()?;
+        let ops = Portable::new(device, self.dtype.candle());
+        let ops =
+            ops.map_err(|error| unable(format!("can't compute in dtype {}: {}", self.dtype, first_line(&error))))?;
+        Ok(PlaceOps::Portable(ops))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::Model;
+    use crate::options::EncodeOptions;
+
+    /// candle's ops on the processor stand for another device.
+    #[test]
+    fn a_twin_has_the_same_settings_and_numbers_and_is_loaded_once() {
+        let on_cpu = LoadOptions { device: Some(Device::Cpu), ..LoadOptions::default() };
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
+        let mut model = Model::from_dir_with(folder, &on_cpu).unwrap();
+        model.set_max_seq_length(9).unwrap();
+        let place = Place { kernels: Kernels::Portable, ..Place::of(&on_cpu) };
+        let twin = model.at(place).unwrap();
+        assert_eq!(twin.parts.place, place);
+        assert_eq!(twin.max_seq_length(), Some(9));
+        let texts = ["A lamp lights the room, and the street, and the whole of the town.", "It is small."];
+        for embed in [Model::encode_query::<&str>, Model::encode_document::<&str>] {
+            let [own, other] =
+                [&model, &twin].map(|model| embed(model, &texts, &EncodeOptions::default()).unwrap().into_vec());
+            assert!(own.iter().zip(&other).all(|(x, y)| (x - y).abs() < 1e-5));
+        }
+        assert!(std::ptr::eq(&*model.at(place).unwrap().parts, &*twin.parts));
+        assert!(std::ptr::eq(&*twin.at(place).unwrap().parts, &*twin.parts));
+        assert!(std::ptr::eq(&*twin.at(model.parts.place).unwrap().parts, &*model.parts));
+        assert!(std::ptr::eq(&*model.on(Device::Cpu).unwrap().parts, &*model.parts));
+    }
+}

@@ -1,0 +1,299 @@
+//! What clones of a model share, and how it is loaded from a folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use serde_json::Value;
+
+use super::compute::{Place, PlaceOps};
+use super::sharing::Waiting;
+use super::source_files::Origin;
+use crate::config::{
+    JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, keep_layers, modules,
+    transformer_settings,
+};
+use crate::error::{Error, Result};
+use crate::families;
+use crate::heads::Files;
+use crate::network::{self, Network, static_embedding, token_weights};
+use crate::threads::schedule;
+use crate::tokenize::Tokenizer;
+
+/// What clones share.
+pub(crate) struct Parts {
+    pub(crate) kind: Kind,
+    pub(crate) folder: PathBuf,
+    /// What `modules.json` lists, where there is one.
+    pub(crate) entries: Option<Vec<ModuleEntry>>,
+    /// How many of the transformer's layers are kept, where not all are.
+    pub(crate) layers: Option<usize>,
+    pub(crate) settings: TransformerSettings,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) network: Box<dyn Network>,
+    /// Small calls that wait for a processor.
+    pub(crate) waiting: Waiting,
+    pub(crate) place: Place,
+    pub(crate) late_interaction: Arc<LateInteraction>,
+    pub(crate) origin: Origin,
+    /// The same at other places, where it was needed there.
+    twins: Mutex<Vec<Arc<Parts>>>,
+    /// That whose twin it is, if it is one.
+    first: Weak<Parts>,
+}
+
+impl Parts {
+    pub(crate) fn transformer(&self) -> &Path {
+        transformer_folder(self.entries.as_deref(), &self.folder)
+    }
+
+    /// Whether a late-interaction model's projection is among its transformer's weights: of a folder that lists no modules.
+    pub(crate) fn has_projection(&self) -> bool {
+        self.kind == Kind::MultiVector && self.entries.is_none()
+    }
+
+    /// The kind of the first module.
+    pub(crate) fn first(&self) -> ModuleKind {
+        let listed = self.entries.as_deref().and_then(<[_]>::first);
+        listed.map_or(ModuleKind::Transformer, |entry| entry.kind)
+    }
+}
+
+pub(crate) fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) -> &'a Path {
+    entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
+}
+
+/// A folder that must be there, and what its `modules.json` lists, where there is one.
+pub(crate) fn opened(folder: PathBuf) -> Result<(PathBuf, Option<Vec<ModuleEntry>>)> {
+    if !folder.is_dir() {
+        let looked = vec![format!("{}: no such folder", folder.display())];
+        return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
+    }
+    let listed = listed_modules(&folder)?;
+    Ok((folder, listed))
+}
+
+/// What `modules.json` lists, where there is one; model2vec's folders mean what they would list.
+fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
+    if let Some(entries) = modules(folder)? {
+        return Ok(Some(entries));
+    }
+    let Some(config) = JsonFile::read_if_there(folder.join("config.json"))? else { return Ok(None) };
+    if config.value.get("model_type").is_none_or(|kind| kind != "model2vec") {
+        return Ok(None);
+    }
+    let mut entries = vec![ModuleEntry::new(ModuleKind::StaticEmbedding, folder.to_path_buf())];
+    match config.value.get("normalize") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => {
+            entries.push(ModuleEntry::new(ModuleKind::Normalize, folder.join("1_Normalize")));
+        }
+        Some(other) => return Err(config.error("normalize", format!("must be true or false, got {other}"))),
+    }
+    Ok(Some(entries))
+}
+
+/// How many tokens model2vec keeps of a text.
+fn model2vec_length(folder: &Path) -> Result<Option<usize>> {
+    const DEFAULT: usize = 512;
+    let config = JsonFile::read(folder.join("config.json"), "it describes the model")?;
+    match config.value.get("max_length") {
+        None => Ok(Some(DEFAULT)),
+        Some(Value::Null) => Ok(None),
+        Some(length) => match length.as_u64().filter(|length| *length > 0) {
+            Some(length) => Ok(Some(length as usize)),
+            None => Err(config.error("max_length", format!("must be a whole number of at least 1, got {length}"))),
+        },
+    }
+}
+
+impl Parts {
+    /// # Errors
+    /// What is wrong with the folder, or that its files have changed while they were read.
+    pub(crate) fn load(
+        kind: Kind,
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        layers: Option<usize>,
+        place: Place,
+    ) -> Result<Self> {
+        let parts = Self::read(kind, folder, entries, layers, place)?;
+        parts.origin.check()?;
+        Ok(parts)
+    }
+
+    fn read(
+        kind: Kind,
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        layers: Option<usize>,
+        place: Place,
+    ) -> Result<Self> {
+        let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
+        match first {
+            None | Some(Some(ModuleKind::Transformer)) => {}
+            Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
+            Some(Some(ModuleKind::StaticEmbedding)) if kind == Kind::Sentence => {
+                return Self::load_static(folder, entries, place);
+            }
+            Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
+                return Self::load_token_weights(folder, entries, place);
+            }
+            Some(other) => {
+                let what = format!("{}: first module", folder.join("modules.json").display());
+                let got = other.map_or("none", ModuleKind::name);
+                return Err(Error::unsupported(what, got, "Transformer"));
+            }
+        }
+        let origin = Origin::of(&folder, entries.as_deref());
+        let transformer = transformer_folder(entries.as_deref(), &folder);
+        let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+        // First, as an architecture that isn't there may have files of other kinds, too.
+        families::check(&config, kind)?;
+        let settings = match &entries {
+            Some(_) => transformer_settings(transformer, kind)?,
+            None => TransformerSettings::default(),
+        };
+        if let Some(layers) = layers {
+            keep_layers(&mut config, layers)?;
+        }
+        let model_type = families::model_type(&config)?;
+        let late_interaction = match kind {
+            Kind::MultiVector => LateInteraction::read(&folder, transformer, entries.as_deref())?,
+            _ => LateInteraction::default(),
+        };
+        let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
+        let tokenizer = || {
+            Tokenizer::load(transformer, model_type, settings.do_lower_case, settings.max_seq_length)?
+                .with_prefixes(prefixes)
+        };
+        let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
+        let network = || match place.ops()? {
+            PlaceOps::Cpu(ops) => network::load(kind, &files, ops),
+            PlaceOps::Portable(ops) => network::load(kind, &files, ops),
+        };
+        let (tokenizer, network) = schedule::both(tokenizer, network)?;
+        check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
+        Ok(Self {
+            kind,
+            folder,
+            entries,
+            layers,
+            settings,
+            tokenizer,
+            network,
+            place,
+            late_interaction: Arc::new(late_interaction),
+            origin,
+            waiting: Waiting::default(),
+            twins: Mutex::default(),
+            first: Weak::new(),
+        })
+    }
+
+    /// Loads vectors of tokens, which need no transformer.
+    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Place) -> Result<Self> {
+        let origin = Origin::of(&folder, entries.as_deref());
+        let listed = entries.as_deref().unwrap_or_default();
+        let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
+        if !folder.join("modules.json").exists() {
+            tokenizer = tokenizer.cut_to(model2vec_length(&folder)?);
+        }
+        let network = match place.ops()? {
+            PlaceOps::Cpu(ops) => static_embedding::load(listed, ops)?,
+            PlaceOps::Portable(ops) => static_embedding::load(listed, ops)?,
+        };
+        let parts = Self::without_transformer(Kind::Sentence, folder, tokenizer, network, place, origin);
+        Ok(Self { entries, ..parts })
+    }
+
+    /// Loads weights of tokens, which need no transformer.
+    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Place) -> Result<Self> {
+        if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
+            let problem = "must list no module after a SparseStaticEmbedding";
+            return Err(Error::config(folder, "modules", problem));
+        }
+        let origin = Origin::of(&folder, entries.as_deref());
+        // Weights are looked up on the processor, but a device that isn't there is an error all the same.
+        place.ops()?;
+        let module = transformer_folder(entries.as_deref(), &folder);
+        // Its class is in tokenizer_config.json: there is no model whose type would say it.
+        let tokenizer = Tokenizer::load(module, "", false, None)?.bare();
+        let network = token_weights::load(module)?;
+        let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, place, origin);
+        Ok(Self { entries, ..parts })
+    }
+
+    fn without_transformer(
+        kind: Kind,
+        folder: PathBuf,
+        tokenizer: Tokenizer,
+        network: Box<dyn Network>,
+        place: Place,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            kind,
+            folder,
+            entries: None,
+            layers: None,
+            settings: TransformerSettings::default(),
+            tokenizer,
+            network,
+            place,
+            late_interaction: Arc::default(),
+            origin,
+            waiting: Waiting::default(),
+            twins: Mutex::default(),
+            first: Weak::new(),
+        }
+    }
+
+    /// The same at another place: loaded once, and kept.
+    pub(crate) fn twin(self: &Arc<Self>, place: Place) -> Result<Arc<Self>> {
+        if place == self.place {
+            return Ok(Arc::clone(self));
+        }
+        if let Some(first) = self.first.upgrade() {
+            return first.twin(place);
+        }
+        let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(twin) = twins.iter().find(|twin| twin.place == place) {
+            return Ok(Arc::clone(twin));
+        }
+        self.origin.check()?;
+        let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, place)?;
+        self.origin.check()?;
+        twin.first = Arc::downgrade(self);
+        let twin = Arc::new(twin);
+        twins.push(Arc::clone(&twin));
+        Ok(twin)
+    }
+
+    /// The real limit: texts that are longer have tokens without a position.
+    pub(crate) fn max_tokens(&self) -> Option<usize> {
+        self.network.limits().max_tokens
+    }
+
+    /// What the folder says, within the real limit.
+    pub(crate) fn default_max_seq_length(&self) -> Option<usize> {
+        let configured = self.settings.max_seq_length;
+        let by_tokenizer = || {
+            [self.tokenizer.model_max_length(), self.network.limits().max_position_embeddings]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        [configured.or_else(by_tokenizer), self.max_tokens()].into_iter().flatten().min()
+    }
+}
+
+/// Special tokens are never cut, so the model must have positions for them.
+fn check_room(config: &JsonFile, special_tokens: usize, max_tokens: Option<usize>) -> Result<()> {
+    match max_tokens.filter(|room| *room < special_tokens) {
+        Some(room) => {
+            let problem = format!("must leave room for the {special_tokens} special tokens of a pair, leaves {room}");
+            Err(config.error("max_position_embeddings", problem))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,181 @@
+//! Small calls that wait for a processor are computed together: whoever gets one computes what the others wait for, too.
+//!
+//! A forward pass of a short text takes nearly as long as that of several, since most of its time goes into reading the
+//! weights. A text's numbers don't depend on its neighbours, so nobody can tell.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
+use std::thread::Thread;
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::network::{Network, Output, Wanted};
+use crate::threads::executor::{Caller, Executor, PATIENCE, lock};
+use crate::threads::schedule::{self, Observer};
+use crate::tokenize::Tokens;
+
+/// The micro-batches of calls that wait for a processor, first come first served.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    queue: Mutex<VecDeque<Arc<Entry>>>,
+}
+
+/// A micro-batch that waits.
+struct Entry {
+    texts: Vec<Tokens>,
+    wanted: Wanted,
+    caller: Thread,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// In the queue.
+    Queued,
+    /// Somebody computes it.
+    Taken,
+    /// Its result.
+    Done(Output),
+    /// Who computed it didn't come to an end: its caller does it alone.
+    Failed,
+}
+
+impl Entry {
+    fn tokens(&self) -> usize {
+        self.texts.iter().map(|tokens| tokens.ids.len()).sum()
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(*lock(&self.state), State::Done(_) | State::Failed)
+    }
+
+    fn end(&self, state: State) {
+        *lock(&self.state) = state;
+        self.caller.unpark();
+    }
+}
+
+impl Waiting {
+    /// The forward pass of a micro-batch of at most `budget` tokens: at once by all threads that are free, else as soon as
+    /// one is, together with others that wait.
+    ///
+    /// # Errors
+    /// The errors of the forward pass; [`Error::Interrupted`](crate::Error::Interrupted) where the observer asks to stop.
+    pub(crate) fn compute(
+        &self,
+        network: &dyn Network,
+        texts: &[&Tokens],
+        wanted: Wanted,
+        budget: usize,
+        observer: &dyn Observer,
+    ) -> Result<Output> {
+        let executor = Executor::get();
+        let caller = Caller::new(executor);
+        let ask = || schedule::ask(observer);
+        let checkpoint = || caller.lending(ask, &ask);
+        ask()?;
+        let threads = executor.limit()?;
+        let alone = || network.forward(&Batch::new(texts.iter().copied()), wanted, threads, &checkpoint);
+        if caller.take_free()? {
+            return alone();
+        }
+        let entry = Arc::new(Entry {
+            texts: texts.iter().map(|tokens| (*tokens).clone()).collect(),
+            wanted,
+            caller: std::thread::current(),
+            state: Mutex::new(State::Queued),
+        });
+        // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
+        let Ok(mut queue) = self.queue.try_lock() else {
+            caller.next_turn(&ask)?;
+            return alone();
+        };
+        queue.push_back(Arc::clone(&entry));
+        drop(queue);
+        let _leave = Leave { waiting: self, executor, entry: &entry };
+        if caller.turn_unless(&|| entry.is_over(), &ask)? {
+            if !executor.is_here() {
+                return alone();
+            }
+            let taken = self.take(&entry, budget);
+            if !taken.is_empty() {
+                executor.release(&taken[1..].iter().map(|entry| &entry.caller).collect::<Vec<_>>());
+                // The observer may take as long as it likes, and isn't to keep the others waiting.
+                let alone = taken.len() == 1;
+                let checkpoint = || if alone { checkpoint() } else { Ok(()) };
+                return Self::lead(network, &taken, threads, &checkpoint);
+            }
+            // Somebody computes it already.
+            caller.give_back();
+            while !entry.is_over() {
+                std::thread::park_timeout(PATIENCE);
+                ask()?;
+            }
+        }
+        match std::mem::replace(&mut *lock(&entry.state), State::Taken) {
+            State::Done(output) => Ok(output),
+            _ => {
+                caller.next_turn(&ask)?;
+                alone()
+            }
+        }
+    }
+
+    /// Takes an entry from the queue, and behind it others of its kind up to the budget; none where it was taken already.
+    fn take(&self, own: &Arc<Entry>, budget: usize) -> Vec<Arc<Entry>> {
+        let mut queue = lock(&self.queue);
+        let Some(place) = queue.iter().position(|entry| Arc::ptr_eq(entry, own)) else { return Vec::new() };
+        let mut taken: Vec<_> = queue.remove(place).into_iter().collect();
+        let mut tokens = own.tokens();
+        queue.retain(|entry| {
+            let fits = entry.wanted == own.wanted && tokens + entry.tokens() <= budget;
+            if fits {
+                tokens += entry.tokens();
+                taken.push(Arc::clone(entry));
+            }
+            !fits
+        });
+        taken.iter().for_each(|entry| *lock(&entry.state) = State::Taken);
+        taken
+    }
+
+    /// Computes entries together; the first is the caller's own, whose part is the result.
+    fn lead(
+        network: &dyn Network,
+        taken: &[Arc<Entry>],
+        threads: usize,
+        checkpoint: &dyn Fn() -> Result<()>,
+    ) -> Result<Output> {
+        let others = &taken[1..];
+        let batch = Batch::new(taken.iter().flat_map(|entry| &entry.texts));
+        let forward = || network.forward(&batch, taken[0].wanted, threads, checkpoint);
+        match catch_unwind(AssertUnwindSafe(forward)) {
+            Ok(Ok(output)) => {
+                let counts: Vec<_> = taken.iter().map(|entry| entry.texts.len()).collect();
+                let mut parts = output.split(&batch, &counts).into_iter();
+                let own = parts.next().unwrap_or_default();
+                others.iter().zip(parts).for_each(|(entry, part)| entry.end(State::Done(part)));
+                Ok(own)
+            }
+            failed => {
+                others.iter().for_each(|entry| entry.end(State::Failed));
+                failed.unwrap_or_else(|panic| resume_unwind(panic))
+            }
+        }
+    }
+}
+
+/// Takes an entry from the queue, whichever way its caller goes on.
+struct Leave<'a> {
+    waiting: &'a Waiting,
+    executor: &'static Executor,
+    entry: &'a Arc<Entry>,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if self.executor.is_here() {
+            lock(&self.waiting.queue).retain(|other| !Arc::ptr_eq(other, self.entry));
+        }
+    }
+}

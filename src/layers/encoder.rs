@@ -1,0 +1,109 @@
+//! The encoder that all families share: attention and feed-forward blocks, each with its residual, and norms before or
+//! after them (Vaswani et al., 2017).
+
+use std::sync::Arc;
+
+use super::Checkpoint;
+use crate::config::Activation;
+use crate::error::Result;
+use crate::ops::{Attention, DeviceBatch, FeedForward, Join, Ops, Queries};
+use crate::threads::team::by_free_threads;
+
+/// A layer: what it computes is said by its parts.
+pub(crate) struct Layer<O: Ops> {
+    /// Of what attention is given; without one, it is given the layer's input.
+    pub(crate) attention_norm: Option<O::Norm>,
+    pub(crate) query_key_value: O::Linear,
+    pub(crate) attention: Attention<O>,
+    pub(crate) attention_output: O::Linear,
+    pub(crate) attention_join: Join<O>,
+    /// Of what the feed-forward block is given.
+    pub(crate) feed_forward_norm: Option<O::Norm>,
+    pub(crate) feed_forward: FeedForward<O>,
+    pub(crate) feed_forward_join: Join<O>,
+}
+
+pub(crate) struct Encoder<O: Ops> {
+    layers: Vec<Arc<Layer<O>>>,
+    /// Of the last layer's output.
+    norm: Option<O::Norm>,
+    /// Weights of all layers' outputs, the embeddings' first, where a sum of them is wanted.
+    mix: Option<Vec<f32>>,
+}
+
+impl<O: Ops> Encoder<O> {
+    /// Loads layers by their numbers.
+    pub(crate) fn load(layers: usize, load: impl Fn(usize) -> Result<Layer<O>> + Sync) -> Result<Self> {
+        Ok(Self { layers: by_free_threads(layers, |i| Ok(Arc::new(load(i)?)))?, norm: None, mix: None })
+    }
+
+    /// With a norm of the last layer's output.
+    pub(crate) fn with_norm(self, norm: O::Norm) -> Self {
+        Self { norm: Some(norm), ..self }
+    }
+
+    /// Of layers that may be used more than once.
+    pub(crate) fn new(layers: Vec<Arc<Layer<O>>>) -> Self {
+        Self { layers, norm: None, mix: None }
+    }
+
+    pub(crate) fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Has it give a sum of all layers' outputs by these weights, the embeddings' first. False where it can't: with a norm
+    /// after the last layer, it is not said what that layer's output is.
+    pub(crate) fn mix(&mut self, weights: Vec<f32>) -> bool {
+        let can = self.norm.is_none() && weights.len() == self.layers.len() + 1;
+        self.mix = can.then_some(weights);
+        can
+    }
+
+    /// `(tokens, hidden_size)` to the same, of the tokens that are wanted: in the last layer the others are keys alone.
+    pub(crate) fn forward(
+        &self,
+        ops: &O,
+        mut x: O::Tensor,
+        batch: &DeviceBatch<'_, O>,
+        wanted: Queries,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<O::Tensor> {
+        let normed = |x: &O::Tensor, norm: &Option<O::Norm>| norm.as_ref().map(|norm| ops.norm(x, norm)).transpose();
+        let mut sum = self.mixed(ops, None, &x, 0)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            checkpoint()?;
+            let last = i + 1 == self.layers.len() && self.mix.is_none();
+            let queries = if last { wanted } else { Queries::All };
+            let input = normed(&x, &layer.attention_norm)?;
+            let input = input.as_ref().unwrap_or(&x);
+            let qkv = ops.linear(input, &layer.query_key_value, Activation::Identity)?;
+            let attended = ops.attention(qkv, batch, &layer.attention, queries)?;
+            if let Some(mode) = queries.pooling() {
+                x = ops.pool(&x, batch, &[mode])?;
+            }
+            x = ops.linear_join(&attended, &layer.attention_output, &x, &layer.attention_join)?;
+            let input = normed(&x, &layer.feed_forward_norm)?;
+            let input = input.as_ref().unwrap_or(&x);
+            x = ops.feed_forward(input, &layer.feed_forward, &x, &layer.feed_forward_join)?;
+            sum = self.mixed(ops, sum, &x, i + 1)?;
+        }
+        match (sum, wanted.pooling()) {
+            (Some(sum), Some(mode)) => ops.pool(&sum, batch, &[mode]),
+            (Some(sum), None) => Ok(sum),
+            (None, _) => Ok(normed(&x, &self.norm)?.unwrap_or(x)),
+        }
+    }
+
+    /// The weighted sum of layers' outputs with one more, where it is wanted.
+    fn mixed(&self, ops: &O, sum: Option<O::Tensor>, x: &O::Tensor, layer: usize) -> Result<Option<O::Tensor>> {
+        let weight = self.mix.as_ref().map_or(0.0, |weights| weights[layer]);
+        if weight == 0.0 {
+            return Ok(sum);
+        }
+        let x = ops.scale(x, weight)?;
+        Ok(Some(match sum {
+            Some(sum) => ops.add(&sum, &x)?,
+            None => x,
+        }))
+    }
+}

@@ -1,0 +1,78 @@
+//! The parts that families make transformers of, each written in the ops' words.
+
+pub(crate) mod decoder;
+pub(crate) mod distance;
+pub(crate) mod embeddings;
+pub(crate) mod encoder;
+mod parameters;
+pub(crate) mod post_norm;
+pub(crate) mod rope;
+
+use crate::config::JsonFile;
+use crate::error::Result;
+use crate::ops::{DeviceBatch, Ops, Queries};
+
+use embeddings::Embeddings;
+use encoder::Encoder;
+pub(crate) use parameters::Parameters;
+
+/// Called before each layer; an error stops the forward pass.
+pub(crate) type Checkpoint<'a> = dyn Fn() -> Result<()> + 'a;
+
+/// A transformer. Families differ in the parts that they make it of.
+pub(crate) struct Backbone<O: Ops> {
+    pub(crate) embeddings: Embeddings<O>,
+    pub(crate) encoder: Encoder<O>,
+    pub(crate) limits: Limits,
+}
+
+impl<O: Ops> Backbone<O> {
+    /// The embeddings of the tokens that are wanted, `(tokens, hidden_size)`.
+    pub(crate) fn forward(
+        &self,
+        ops: &O,
+        batch: &DeviceBatch<'_, O>,
+        wanted: Queries,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<O::Tensor> {
+        self.encoder.forward(ops, self.embeddings.forward(ops, batch)?, batch, wanted, checkpoint)
+    }
+
+    /// How many layers it has.
+    pub(crate) fn layers(&self) -> usize {
+        self.encoder.layers()
+    }
+
+    /// Has it give a mean of all layers' outputs by these weights, the embeddings' first.
+    pub(crate) fn mix(&mut self, weights: Vec<f32>, config: &JsonFile) -> Result<()> {
+        // Else sentence-transformers has no layers to mix, and takes the last.
+        if config.value.get("output_hidden_states") != Some(&true.into()) {
+            return Err(config.error("output_hidden_states", "must be true for a WeightedLayerPooling module"));
+        }
+        if !self.encoder.mix(weights) {
+            let supported = "with WeightedLayerPooling: families without a norm after the last layer";
+            return Err(config.unsupported("model_type", config.value["model_type"].to_string(), supported));
+        }
+        Ok(())
+    }
+
+    /// What a caller must know of it.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+/// What a backbone takes and gives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Columns of the token embeddings.
+    pub(crate) hidden_size: usize,
+    /// Rows of the embedding table: ids must be below.
+    pub(crate) vocab_size: usize,
+    /// Rows of the token type table, where there is one.
+    pub(crate) type_vocab_size: Option<usize>,
+    /// Tokens that a text may have at most, where that is limited.
+    pub(crate) max_tokens: Option<usize>,
+    /// As transformers' config says it, which may be more than `max_tokens`.
+    pub(crate) max_position_embeddings: Option<usize>,
+}

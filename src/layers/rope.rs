@@ -1,0 +1,192 @@
+//! What configs say of rotary positions (Su et al., 2021), and the angles that follow from it.
+
+use serde::Deserialize;
+
+use crate::config::JsonFile;
+use crate::error::Result;
+use crate::ops::Rotary;
+
+/// Columns of a head at most; none is known with a hundredth of it. The tensors would say so too, but later.
+const MOST_COLUMNS: usize = 1 << 16;
+
+/// `rope_parameters`, or `rope_scaling` as it was called before. What isn't listed here isn't supported.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RopeParameters {
+    rope_theta: Option<f64>,
+    rope_type: Option<RopeType>,
+    /// Its older name; some files have both.
+    r#type: Option<RopeType>,
+    factor: Option<f64>,
+    original_max_position_embeddings: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    attention_factor: Option<f64>,
+    beta_fast: Option<f64>,
+    beta_slow: Option<f64>,
+    mscale: Option<f64>,
+    mscale_all_dim: Option<f64>,
+    truncate: Option<bool>,
+}
+
+/// The same for each kind of layer.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RopeByLayerType {
+    pub(crate) full_attention: Option<RopeParameters>,
+    pub(crate) sliding_attention: Option<RopeParameters>,
+}
+
+/// How frequencies are changed for texts longer than those of the training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RopeType {
+    #[default]
+    Default,
+    Linear,
+    Llama3,
+    Yarn,
+}
+
+/// Where a family's config says it, and what holds where it doesn't.
+pub(crate) struct Rope<'a> {
+    pub(crate) file: &'a JsonFile,
+    /// The key of `parameters`.
+    pub(crate) key: &'a str,
+    pub(crate) parameters: Option<RopeParameters>,
+    /// The base, if not among the parameters.
+    pub(crate) theta: f64,
+    /// Columns of a head.
+    pub(crate) width: usize,
+    pub(crate) max_position_embeddings: usize,
+}
+
+impl<'a> Rope<'a> {
+    /// By whichever of the keys says something; the base is 10000 where none does.
+    pub(crate) fn new(
+        file: &'a JsonFile,
+        rope_scaling: Option<RopeParameters>,
+        rope_parameters: Option<RopeParameters>,
+        width: usize,
+        max_position_embeddings: usize,
+    ) -> Self {
+        let key = if rope_scaling.is_some() { "rope_scaling" } else { "rope_parameters" };
+        let parameters = rope_scaling.or(rope_parameters);
+        Self { file, key, parameters, theta: 10_000.0, width, max_position_embeddings }
+    }
+
+    pub(crate) fn rotary(&self) -> Result<Rotary> {
+        let parameters = self.parameters.clone().unwrap_or_default();
+        if !self.width.is_multiple_of(2) || self.width > MOST_COLUMNS {
+            let problem =
+                format!("needs heads of an even number of columns, at most {MOST_COLUMNS}, got {}", self.width);
+            return Err(self.file.error(self.key, problem));
+        }
+        let theta = parameters.rope_theta.unwrap_or(self.theta);
+        self.positive("rope_theta", theta)?;
+        // In float32 and in these steps, as the reference has them.
+        let power = |i: usize| theta.powf(f64::from((2 * i) as f32 / self.width as f32)) as f32;
+        let frequencies = (0..self.width / 2).map(|i| 1.0 / power(i));
+        self.finite("rope_theta", frequencies.clone())?;
+        let (frequencies, factor): (Vec<f32>, f32) =
+            match parameters.rope_type.or(parameters.r#type).unwrap_or_default() {
+                RopeType::Default => (frequencies.collect(), 1.0),
+                RopeType::Linear => {
+                    let factor = self.required("factor", parameters.factor)? as f32;
+                    (frequencies.map(|frequency| frequency / factor).collect(), 1.0)
+                }
+                RopeType::Llama3 => (self.llama3(&parameters, frequencies)?, 1.0),
+                RopeType::Yarn => {
+                    let frequencies = self.yarn(&parameters, theta, (0..self.width / 2).map(power))?;
+                    (frequencies, self.yarn_factor(&parameters)?)
+                }
+            };
+        self.finite("factor", frequencies.iter().copied())?;
+        Ok(Rotary::new(frequencies, factor))
+    }
+
+    /// Refuses a key whose number makes frequencies that are none.
+    fn finite(&self, key: &str, mut frequencies: impl Iterator<Item = f32>) -> Result<()> {
+        match frequencies.all(f32::is_finite) {
+            true => Ok(()),
+            false => Err(self.error(key, "makes positions turn by NaN or infinity".to_owned())),
+        }
+    }
+
+    /// Long waves are stretched, short ones aren't, those between in part (Llama 3.1).
+    fn llama3(&self, parameters: &RopeParameters, frequencies: impl Iterator<Item = f32>) -> Result<Vec<f32>> {
+        let factor = self.required("factor", parameters.factor)?;
+        let low = self.required("low_freq_factor", parameters.low_freq_factor)?;
+        let high = self.required("high_freq_factor", parameters.high_freq_factor)?;
+        let length = self.original_length(parameters)?;
+        if high <= low {
+            return Err(self.error("high_freq_factor", format!("must be more than low_freq_factor, {low}, got {high}")));
+        }
+        let stretched = |frequency: f32| {
+            let wave = 2.0 * std::f64::consts::PI / f64::from(frequency);
+            let frequency = f64::from(frequency);
+            let smooth = ((length / wave - low) / (high - low)).clamp(0.0, 1.0);
+            ((1.0 - smooth) * frequency / factor + smooth * frequency) as f32
+        };
+        Ok(frequencies.map(stretched).collect())
+    }
+
+    /// The same by the number of turns in a text (Peng et al., 2024). `powers` are the inverse frequencies.
+    fn yarn(&self, parameters: &RopeParameters, theta: f64, powers: impl Iterator<Item = f32>) -> Result<Vec<f32>> {
+        let factor = self.required("factor", parameters.factor)?;
+        let length = self.original_length(parameters)?;
+        let width = self.width as f64;
+        let pair = |turns: f64| width * (length / (turns * 2.0 * std::f64::consts::PI)).ln() / (2.0 * theta.ln());
+        let (mut low, mut high) =
+            (pair(parameters.beta_fast.unwrap_or(32.0)), pair(parameters.beta_slow.unwrap_or(1.0)));
+        if parameters.truncate.unwrap_or(true) {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        let (low, mut high) = (low.max(0.0), high.min(width - 1.0));
+        if low == high {
+            high += 0.001;
+        }
+        let stretched = |(i, power): (usize, f32)| {
+            let share = (((i as f64 - low) / (high - low)) as f32).clamp(0.0, 1.0);
+            share / (factor as f32 * power) + (1.0 - share) / power
+        };
+        Ok(powers.enumerate().map(stretched).collect())
+    }
+
+    /// What YaRN multiplies cosines and sines by.
+    fn yarn_factor(&self, parameters: &RopeParameters) -> Result<f32> {
+        let factor = self.required("factor", parameters.factor)?;
+        let grown = |by: f64| if factor <= 1.0 { 1.0 } else { 0.1 * by * factor.ln() + 1.0 };
+        let scales = [parameters.mscale, parameters.mscale_all_dim].map(|scale| scale.filter(|scale| *scale != 0.0));
+        let (key, factor) = match (parameters.attention_factor, scales) {
+            (Some(factor), _) => ("attention_factor", self.positive("attention_factor", factor)?),
+            (None, [Some(scale), Some(all)]) => ("mscale", grown(scale) / grown(all)),
+            _ => ("factor", grown(1.0)),
+        };
+        // Squared, since queries and keys are both multiplied by it.
+        match (factor * factor) as f32 {
+            square if square.is_finite() => Ok(factor as f32),
+            _ => Err(self.error(key, format!("makes attention scale by {factor}, which is too large"))),
+        }
+    }
+
+    fn original_length(&self, parameters: &RopeParameters) -> Result<f64> {
+        let length = parameters.original_max_position_embeddings;
+        self.positive("original_max_position_embeddings", length.unwrap_or(self.max_position_embeddings as f64))
+    }
+
+    fn required(&self, key: &str, value: Option<f64>) -> Result<f64> {
+        self.positive(key, value.ok_or_else(|| self.error(key, "is missing; this rope_type needs it".to_owned()))?)
+    }
+
+    fn positive(&self, key: &str, value: f64) -> Result<f64> {
+        if value.is_finite() && value > 0.0 {
+            return Ok(value);
+        }
+        Err(self.error(key, format!("must be a number above 0, got {value}")))
+    }
+
+    fn error(&self, key: &str, problem: String) -> crate::error::Error {
+        self.file.error(format!("{}.{key}", self.key), problem)
+    }
+}

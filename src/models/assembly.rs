@@ -1,0 +1,84 @@
+//! Models that are put together: a transformer of any folder, with other modules than that folder lists.
+
+use std::path::{Path, PathBuf};
+
+use super::sentence::{Model, find};
+use crate::config::{Kind, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode, Settings};
+use crate::engine::compute::Place;
+use crate::engine::loaded::{Parts, opened, transformer_folder};
+use crate::engine::whole::whole;
+use crate::error::{Error, Result};
+use crate::options::LoadOptions;
+use crate::source;
+
+/// What a model is made of beside its transformer; see [`Model::from_backbone`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assembly {
+    /// How token embeddings become one vector; those of several modes lie one after the other.
+    pub pooling: Vec<PoolingMode>,
+    /// Folders of Dense modules, as sentence-transformers saves them: `config.json` with the weights beside.
+    pub dense: Vec<PathBuf>,
+    /// Whether embeddings are divided by their L2 norm.
+    pub normalize: bool,
+    /// How many layers are kept, the first ones; `None` is all.
+    pub num_hidden_layers: Option<usize>,
+}
+
+impl Default for Assembly {
+    /// Mean pooling on all layers, and nothing after it.
+    fn default() -> Self {
+        Self { pooling: vec![PoolingMode::Mean], dense: Vec::new(), normalize: false, num_hidden_layers: None }
+    }
+}
+
+impl Assembly {
+    /// The modules, on the transformer in `folder`, which lists some.
+    fn modules(&self, folder: &Path, listed: Option<&[ModuleEntry]>) -> Result<Vec<ModuleEntry>> {
+        if let Some(first) = listed.and_then(<[_]>::first).filter(|m| m.kind != ModuleKind::Transformer) {
+            let what = format!("{}: for a model that is put together, first module", folder.display());
+            return Err(Error::unsupported(what, first.kind.name(), ModuleKind::Transformer.name()));
+        }
+        if self.pooling.is_empty() || self.pooling.len() > PoolingMode::ALL.len() {
+            let problem = format!("must be 1 to {} modes, got {}", PoolingMode::ALL.len(), self.pooling.len());
+            return Err(Error::argument("pooling", problem));
+        }
+        let transformer = transformer_folder(listed, folder).to_path_buf();
+        let pooling = PoolingConfig { modes: self.pooling.clone(), include_prompt: true };
+        let pooling =
+            ModuleEntry { pooling: Some(pooling), ..ModuleEntry::new(ModuleKind::Pooling, transformer.clone()) };
+        let mut modules = vec![ModuleEntry::new(ModuleKind::Transformer, transformer), pooling];
+        modules.extend(self.dense.iter().map(|folder| ModuleEntry::new(ModuleKind::Dense, folder.clone())));
+        if self.normalize {
+            modules.push(ModuleEntry::new(ModuleKind::Normalize, folder.join("Normalize")));
+        }
+        Ok(modules)
+    }
+}
+
+impl Model {
+    /// Puts a model together: the transformer of a folder or a name, as [`Model::load`] takes it, with pooling and the
+    /// modules after it as `assembly` says.
+    ///
+    /// What the folder says of pooling, prompts and similarity counts for nothing, so this is the way to ask for another
+    /// pooling than a model was trained with. [`Model::save`] makes a folder of it that sentence-transformers loads, too.
+    ///
+    /// # Errors
+    /// As [`Model::load_with`], and [`Error::InvalidArgument`] for an assembly that can't be.
+    pub fn from_backbone(name: &str, assembly: &Assembly, options: &LoadOptions) -> Result<Self> {
+        Self::from_backbone_dir(find(name, source::SENTENCE_TRANSFORMERS, options)?, assembly, options)
+    }
+
+    /// [`Model::from_backbone`], by the folder.
+    ///
+    /// # Errors
+    /// As [`Model::from_backbone`].
+    pub fn from_backbone_dir(folder: impl Into<PathBuf>, assembly: &Assembly, options: &LoadOptions) -> Result<Self> {
+        whole(folder, |folder| {
+            let (folder, listed) = opened(folder)?;
+            let entries = Some(assembly.modules(&folder, listed.as_deref())?);
+            let place = Place::of(options);
+            let parts = Parts::load(Kind::Sentence, folder.clone(), entries, assembly.num_hidden_layers, place)?;
+            Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)
+        })
+    }
+}

@@ -1,0 +1,331 @@
+//! [`Reranker`]: scores of pairs of texts, by a transformer that reads both as one and classifies.
+
+mod activation;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use activation::{Elementwise, ScoreActivation};
+use serde_json::{Value, json};
+
+use super::sentence::{Model, find};
+use crate::config::{JsonFile, Kind, object};
+use crate::device::Device;
+use crate::engine::whole::whole;
+use crate::error::{Error, Result};
+use crate::options::{EncodeOptions, LoadOptions, Truncation};
+use crate::save::{Own, Saved};
+use crate::source;
+use crate::threads::schedule::Observer;
+use crate::tokenize::{Input, Tokenizer};
+use crate::vectors::embeddings::Truncated;
+use crate::vectors::falling;
+use crate::vectors::similarity::Matrix;
+
+/// A cross-encoder: it gives a pair of texts a score, or several.
+///
+/// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
+/// `&self` and may be called from many threads at once.
+#[derive(Clone, Debug)]
+pub struct Reranker {
+    /// Its network ends in logits where a sentence embedding model's ends in embeddings.
+    model: Model,
+    activation: ScoreActivation,
+}
+
+/// How a call scores.
+#[derive(Clone, Copy, Default)]
+pub struct PredictOptions<'a> {
+    /// Name of a prompt of the model's; ignored where `prompt` is given.
+    pub prompt_name: Option<&'a str>,
+    /// Put before the first text of every pair, as it is; `Some("")` suppresses the default prompt.
+    pub prompt: Option<&'a str>,
+    /// What is made of the logits, in place of the model's own.
+    pub activation: Option<ScoreActivation>,
+    /// A softmax over the scores of a pair, after the activation; with one label it is left out.
+    pub apply_softmax: bool,
+    /// What to do with pairs that are too long.
+    pub truncation: Truncation,
+    /// Told of progress, and may stop the call.
+    pub observer: Option<&'a dyn Observer>,
+}
+
+/// A document among those that were ranked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranked {
+    /// Its place among the documents that were given.
+    pub index: usize,
+    /// Its score with the query.
+    pub score: f32,
+}
+
+/// Loading.
+impl Reranker {
+    /// Loads a reranker by its folder, or by its name from the Hugging Face cache.
+    ///
+    /// A name without a `/` is one of `cross-encoder`, as in `ms-marco-MiniLM-L6-v2`.
+    ///
+    /// # Errors
+    /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
+    pub fn load(name: &str) -> Result<Self> {
+        Self::load_with(name, &LoadOptions::default())
+    }
+
+    /// [`Reranker::load`], with options: `max_seq_length` is how many tokens of a pair are kept, and `activation` what is made
+    /// of the logits.
+    ///
+    /// # Errors
+    /// As [`Reranker::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
+        Self::from_dir_with(find(name, source::CROSS_ENCODERS, options)?, options)
+    }
+
+    /// Loads a reranker from its folder.
+    ///
+    /// # Errors
+    /// What is wrong with the folder: a file that is absent or malformed, a tensor that is absent or of another shape, an
+    /// architecture, module or activation that isn't supported.
+    pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
+        Self::from_dir_with(folder, &LoadOptions::default())
+    }
+
+    /// [`Reranker::from_dir`], with options.
+    ///
+    /// # Errors
+    /// As [`Reranker::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
+        if options.truncate_dim.is_some() || options.similarity.is_some() {
+            let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
+            return Err(Error::argument(argument, "is for embeddings: a reranker gives scores"));
+        }
+        whole(folder, |folder| {
+            let (model, _) = Model::of_kind(Kind::Reranker, folder, options)?;
+            let mut reranker = Self { model, activation: ScoreActivation::Identity };
+            // Where the caller gives one, the folder's may be any.
+            reranker.activation = options.activation.map_or_else(|| reranker.default_activation(), Ok)?;
+            Ok(reranker)
+        })
+    }
+
+    /// What the folder says is made of the logits; where it says nothing, a sigmoid of one, and several as they are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for an activation that rushlight doesn't have.
+    pub fn default_activation(&self) -> Result<ScoreActivation> {
+        let config = JsonFile::read(self.model.transformer().join("config.json"), "it describes the transformer")?;
+        // A folder of transformers alone has no say in how its model is used.
+        let settings = match self.model.has_modules() {
+            true => JsonFile::read_if_there(self.folder().join("config_sentence_transformers.json"))?,
+            false => None,
+        };
+        let places = [
+            (settings.as_ref(), "activation_fn"),
+            // As older versions say it.
+            (Some(&config), "sentence_transformers.activation_fn"),
+            (Some(&config), "sbert_ce_default_activation_function"),
+        ];
+        for (file, key) in places.into_iter().filter_map(|(file, key)| Some((file?, key))) {
+            match file.value.pointer(&format!("/{}", key.replace('.', "/"))) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(name)) => return ScoreActivation::from_torch(name, &file.path, key),
+                Some(other) => {
+                    return Err(file.error(key, format!("must be the name of a class of torch, got {other}")));
+                }
+            }
+        }
+        Ok(if self.num_labels() == 1 { ScoreActivation::Sigmoid } else { ScoreActivation::Identity })
+    }
+}
+
+/// Scoring.
+impl Reranker {
+    /// The scores of pairs of texts, `(pairs, num_labels)`.
+    ///
+    /// On a processor the same pair gives the same bits, whatever the other pairs, their order and the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a pair that can't be scored,
+    /// [`Error::Interrupted`] where the observer stops it.
+    pub fn predict<A: AsRef<str>, B: AsRef<str>>(
+        &self,
+        pairs: &[(A, B)],
+        options: &PredictOptions<'_>,
+    ) -> Result<Matrix> {
+        let inputs: Vec<_> = pairs.iter().map(|(a, b)| Input::Pair(a.as_ref(), b.as_ref())).collect();
+        self.predict_inputs(&inputs, options)
+    }
+
+    /// The scores of inputs, which may be single texts too, as some classifiers take them.
+    ///
+    /// # Errors
+    /// As [`Reranker::predict`].
+    pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<Matrix> {
+        Ok(self.predict_counted(inputs, options)?.0)
+    }
+
+    /// The scores of inputs, and how many were too long.
+    pub(crate) fn predict_counted(
+        &self,
+        inputs: &[Input<'_>],
+        options: &PredictOptions<'_>,
+    ) -> Result<(Matrix, Truncated)> {
+        let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, observer } = *options;
+        let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
+        let scores = self.model.encode_inputs(inputs, &options)?;
+        let truncated = scores.truncated();
+        let mut scores = scores.into_vec();
+        let labels = self.num_labels();
+        for scores in scores.chunks_exact_mut(labels) {
+            activation.unwrap_or(self.activation).apply(scores);
+            if apply_softmax && labels > 1 {
+                ScoreActivation::Softmax.apply(scores);
+            }
+        }
+        Ok((Matrix::new(inputs.len(), labels, scores)?, truncated))
+    }
+
+    /// The documents by their scores with the query, the best first; of equal ones the first given first.
+    ///
+    /// # Errors
+    /// As [`Reranker::predict`]; [`Error::InvalidArgument`] where the model gives more than one score.
+    pub fn rank<T: AsRef<str>>(
+        &self,
+        query: &str,
+        documents: &[T],
+        options: &PredictOptions<'_>,
+    ) -> Result<Vec<Ranked>> {
+        let labels = self.num_labels();
+        if labels != 1 {
+            let problem = format!("rank needs a model with one label, this one has {labels}; predict gives all scores");
+            return Err(Error::argument("num_labels", problem));
+        }
+        let pairs: Vec<_> = documents.iter().map(|document| (query, document.as_ref())).collect();
+        Ok(ranked(self.predict(&pairs, options)?.as_slice()))
+    }
+
+    /// How many scores a pair gets.
+    pub fn num_labels(&self) -> usize {
+        self.model.embedding_dimension()
+    }
+
+    /// What is made of the logits where a call doesn't say.
+    pub fn activation(&self) -> ScoreActivation {
+        self.activation
+    }
+
+    /// Sets what is made of the logits where a call doesn't say.
+    pub fn set_activation(&mut self, activation: ScoreActivation) {
+        self.activation = activation;
+    }
+
+    /// Tokens that are kept of a pair, special tokens included: the longer text is cut first. `None` is no limit.
+    pub fn max_length(&self) -> Option<usize> {
+        self.model.max_seq_length()
+    }
+
+    /// Sets how many tokens are kept of a pair. Special tokens are kept in any case.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    pub fn set_max_length(&mut self, tokens: usize) -> Result<()> {
+        self.model.set_max_seq_length(tokens).map_err(|error| error.of_argument("max_length"))
+    }
+
+    /// The prompts by name.
+    pub fn prompts(&self) -> &BTreeMap<String, String> {
+        self.model.prompts()
+    }
+
+    /// The prompts, to change them.
+    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
+        self.model.prompts_mut()
+    }
+
+    /// Name of the prompt that is used where a call names none.
+    pub fn default_prompt_name(&self) -> Option<&str> {
+        self.model.default_prompt_name()
+    }
+
+    /// Sets the prompt that is used where a call names none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
+        self.model.set_default_prompt_name(name)
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        self.model.tokenizer()
+    }
+
+    /// What reads its pairs.
+    #[cfg(feature = "python")]
+    pub(crate) fn reader(&self) -> Model {
+        self.model.clone()
+    }
+
+    /// The folder that it was loaded from.
+    pub fn folder(&self) -> &Path {
+        self.model.folder()
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.model.device()
+    }
+}
+
+/// Saving.
+impl Reranker {
+    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
+    ///
+    /// # Errors
+    /// As [`Model::save`], which says how the folder changes.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let activation = Value::from(self.activation.to_torch());
+        let own = Own {
+            settings: object([("activation_fn", activation.clone())]),
+            // Where older versions look, and the oldest.
+            config: object([
+                ("sentence_transformers", json!({ "activation_fn": activation })),
+                ("sbert_ce_default_activation_function", activation),
+            ]),
+            ..Own::default()
+        };
+        Saved::Model(&self.model).write(&own, path.as_ref())
+    }
+}
+
+/// The places of scores, the highest first; of equal ones the first first, and what is no number last.
+pub(crate) fn ranked(scores: &[f32]) -> Vec<Ranked> {
+    let mut ranked: Vec<_> = scores.iter().enumerate().map(|(index, score)| Ranked { index, score: *score }).collect();
+    ranked.sort_by(|a, b| falling(a.score, b.score));
+    ranked
+}
+
+impl fmt::Debug for PredictOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PredictOptions")
+            .field("prompt_name", &self.prompt_name)
+            .field("prompt", &self.prompt)
+            .field("activation", &self.activation)
+            .field("apply_softmax", &self.apply_softmax)
+            .field("truncation", &self.truncation)
+            .field("observer", &self.observer.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_comes_first_and_equals_keep_their_order() {
+        let order: Vec<_> =
+            ranked(&[0.5, 2.0, f32::NAN, 0.5, 0.0, -0.0, 0.0, f32::NEG_INFINITY]).iter().map(|r| r.index).collect();
+        assert_eq!(order, [1, 0, 3, 4, 5, 6, 7, 2]);
+    }
+}

@@ -1,0 +1,128 @@
+//! A stream: chunks of texts from an iterator, of which the next is tokenized while the present one is computed.
+
+use std::iter::{Fuse, FusedIterator};
+
+use super::encode::Rows;
+use super::sentence::{Model, check_truncate_dim};
+use crate::batch::{Distinct, first_place};
+use crate::engine::run::{Call, Tokenized};
+use crate::error::{Error, Result};
+use crate::network::Wanted;
+use crate::options::EncodeOptions;
+use crate::tokenize::Input;
+use crate::vectors::embeddings::Embeddings;
+
+/// The chunk that a stream has tokenized and computes next.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    /// Of distinct inputs; what is wrong with one is told when its turn comes, after the chunks before it.
+    tokenized: Vec<Tokenized>,
+    /// For each input of the chunk, which of the distinct ones it is.
+    which: Vec<usize>,
+    /// How many inputs came before the chunk.
+    first: usize,
+}
+
+impl Model {
+    /// Embeds texts as they come from an iterator, `chunk_size` at a time and in their order, while the next ones are
+    /// tokenized. So texts and results of two chunks are held at most, however many there are.
+    ///
+    /// On a processor an embedding has the same bits as by [`Model::encode`]. The observer may stop the stream; it isn't
+    /// told of progress, since nobody knows of how many.
+    ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
+    /// # let model = rushlight::Model::from_dir(folder)?;
+    /// let lines = (0..10).map(|i| format!("line {i}"));
+    /// let mut total = 0;
+    /// for embeddings in model.encode_iter(lines, 4, &Default::default())? {
+    ///     total += embeddings?.len();
+    /// }
+    /// assert_eq!(total, 10);
+    /// # Ok::<(), rushlight::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an option that is out of range or unknown, or a `chunk_size` of 0. The iterator's
+    /// items are errors as of [`Model::encode`], with an input's place in the whole stream; it ends with the first.
+    pub fn encode_iter<'a, I>(
+        &'a self,
+        inputs: I,
+        chunk_size: usize,
+        options: &EncodeOptions<'a>,
+    ) -> Result<EncodeIter<'a, I::IntoIter>>
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        if chunk_size == 0 {
+            return Err(Error::argument("chunk_size", "must be at least 1, got 0"));
+        }
+        check_truncate_dim(options.truncate_dim)?;
+        self.prompt(options)?;
+        let (inputs, options) = (inputs.into_iter().fuse(), *options);
+        Ok(EncodeIter { model: self, inputs, chunk_size, options, ahead: Ahead::default(), over: false })
+    }
+
+    /// Computes the chunk that is ahead, and tokenizes the next, which is ahead then. The first step gives no embeddings, and
+    /// the last, with nothing next, those of the last chunk. After an error nothing is ahead.
+    pub(crate) fn step(
+        &self,
+        ahead: &mut Ahead,
+        next: &[Input<'_>],
+        options: &EncodeOptions<'_>,
+    ) -> Result<Embeddings> {
+        let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
+        let call = Call::new(self, options)?;
+        let Ahead { tokenized, which, first } = std::mem::take(ahead);
+        let place = |i| first + first_place(&which, i);
+        let window = call.window(tokenized, 0, &place)?;
+        let few = Distinct::of(next)?;
+        let all = Rows::new(window.len(), self.parts.network.embedding_dimension())?;
+        let tokenized = call.step(&window, 0, &few.inputs, Wanted::SentenceEmbeddings, &|| {}, &|texts, _, output| {
+            all.store(texts, &output.sentence_embeddings);
+            Ok(())
+        });
+        let tokenized = tokenized.map_err(|error| error.placed(place))?;
+        *ahead = Ahead { tokenized, which: few.which, first: first + which.len() };
+        let truncated = call.truncated(which.iter().map(|i| window[*i].full_length));
+        all.finish(&which, columns, options.normalize_embeddings, truncated)
+    }
+}
+
+/// Embeddings of the texts of an iterator, a chunk at a time; see [`Model::encode_iter`].
+pub struct EncodeIter<'a, I> {
+    model: &'a Model,
+    inputs: Fuse<I>,
+    chunk_size: usize,
+    options: EncodeOptions<'a>,
+    ahead: Ahead,
+    over: bool,
+}
+
+impl<I> std::fmt::Debug for EncodeIter<'_, I> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncodeIter")
+            .field("model", self.model)
+            .field("chunk_size", &self.chunk_size)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I: Iterator<Item: AsRef<str>>> Iterator for EncodeIter<'_, I> {
+    type Item = Result<Embeddings>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.over {
+            let chunk: Vec<_> = self.inputs.by_ref().take(self.chunk_size).collect();
+            let embeddings = self.model.step(&mut self.ahead, &Input::texts(&chunk), &self.options);
+            self.over = chunk.is_empty() || embeddings.is_err();
+            if !embeddings.as_ref().is_ok_and(Embeddings::is_empty) {
+                return Some(embeddings);
+            }
+        }
+        None
+    }
+}
+
+impl<I: Iterator<Item: AsRef<str>>> FusedIterator for EncodeIter<'_, I> {}

@@ -1,0 +1,212 @@
+//! Writing one module.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::staged::Staged;
+use super::{Own, tokenizer};
+use crate::config::{
+    JsonFile, Kind, ModuleEntry, ModuleKind, On, PoolingConfig, SpladeConfig, is_behind, keep_layers, object,
+};
+use crate::engine::source_files::TRANSFORMER_FILES;
+use crate::error::{Error, Result};
+use crate::heads::PROJECTION;
+use crate::models::sentence::Model;
+use crate::weights::Weights;
+
+/// Writes a module of `model` into the folder `path`, with what was set since it was loaded.
+pub(crate) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    let parts = &model.parts;
+    // A part of the weights doesn't say the same.
+    if parts.layers.is_none() && !parts.has_projection() {
+        staged.renew(&entry.folder, path);
+    }
+    let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
+    let config = path.join("config.json");
+    let on = if parts.kind == Kind::MultiVector { On::Tokens } else { On::Sentences };
+    match entry.kind {
+        ModuleKind::Transformer | ModuleKind::MlmTransformer => {
+            write_transformer(model, &entry.folder, own, path, staged)
+        }
+        ModuleKind::StaticEmbedding => {
+            write_files(&entry.folder, &[tokenizer::cut(model, &entry.folder)?], path, staged)?;
+            copy_weights(&entry.folder, path, staged)
+        }
+        ModuleKind::SparseStaticEmbedding => {
+            write_files(&entry.folder, &tokenizer::changed(model, &entry.folder)?, path, staged)?;
+            copy_weights(&entry.folder, path, staged)
+        }
+        ModuleKind::Normalize => staged.write_json(config, &on.settings().into()),
+        ModuleKind::Pooling => {
+            let pooling = match &entry.pooling {
+                Some(asked) => asked.clone(),
+                None => PoolingConfig::read(&entry.folder)?,
+            };
+            let include_prompt = model.include_prompt.unwrap_or(pooling.include_prompt);
+            staged.write_json(config, &PoolingConfig { include_prompt, ..pooling }.to_json(model.hidden_size()))
+        }
+        ModuleKind::SpladePooling => {
+            let pooling = match parts.entries {
+                Some(_) => SpladeConfig::read(&entry.folder)?,
+                None => SpladeConfig::default(),
+            };
+            staged.write_json(config, &pooling.to_json(parts.network.embedding_dimension()))
+        }
+        ModuleKind::MultiVectorMask => staged.write_json(config, &parts.late_interaction.mask_settings()),
+        ModuleKind::Dense if parts.has_projection() => {
+            let mut settings = object([
+                ("in_features", model.hidden_size().into()),
+                ("out_features", parts.network.embedding_dimension().into()),
+                ("bias", false.into()),
+                ("activation_function", "torch.nn.modules.linear.Identity".into()),
+            ]);
+            settings.extend(on.settings());
+            staged.write_json(config, &settings.into())?;
+            save_weights(&entry.folder, path, staged, |name| name == PROJECTION)
+        }
+        ModuleKind::Dense => {
+            let known = ["in_features", "out_features", "bias", "activation_function", "use_residual"];
+            let file = read()?;
+            let keep = |(key, value): (&String, &Value)| known.contains(&&**key).then(|| (key.clone(), value.clone()));
+            let mut settings: Map<_, _> = file.value.as_object().into_iter().flatten().filter_map(keep).collect();
+            if settings.get("use_residual") == Some(&Value::Bool(false)) {
+                // Old versions don't know it.
+                settings.shift_remove("use_residual");
+            }
+            settings.extend(on.settings());
+            staged.write_json(config, &settings.into())?;
+            copy_weights(&entry.folder, path, staged)
+        }
+        ModuleKind::LayerNorm => {
+            staged.write_json(config, &read()?.value)?;
+            copy_weights(&entry.folder, path, staged)
+        }
+        ModuleKind::WeightedLayerPooling => {
+            let mut settings = read()?.value;
+            // By its older name, which new versions know, too.
+            if let Some(settings) = settings.as_object_mut()
+                && let Some(width) = settings.shift_remove("embedding_dimension")
+            {
+                settings.insert("word_embedding_dimension".to_owned(), width);
+            }
+            staged.write_json(config, &settings)?;
+            copy_weights(&entry.folder, path, staged)
+        }
+        // A Router's modules are written one by one, and there is none within another.
+        ModuleKind::Router => {
+            let what = format!("{}: to save, a module", entry.folder.display());
+            Err(Error::unsupported(what, ModuleKind::Router.name(), "others than it"))
+        }
+    }
+}
+
+fn write_transformer(model: &Model, from: &Path, own: &Own, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    let parts = &model.parts;
+    let projection = parts.has_projection();
+    let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
+    let filed = config.value.clone();
+    parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
+    if let Some(config) = config.value.as_object_mut() {
+        if projection {
+            // It names what has the projection.
+            config.shift_remove("architectures");
+        }
+        config.extend(own.config.clone());
+        name_angles_as_before(config);
+    }
+    let mut anew = tokenizer::changed(model, from)?;
+    if config.value != filed {
+        anew.push(("config.json", config.value));
+    }
+    write_files(from, &anew, path, staged)?;
+    copy_code(from, path, staged)?;
+
+    if parts.layers.is_none() && !projection {
+        copy_weights(from, path, staged)?;
+    } else {
+        let kept = |name: &str| {
+            let behind = parts.layers.is_some_and(|layers| is_behind(name, layers));
+            !(behind || projection && name == PROJECTION)
+        };
+        save_weights(from, path, staged, kept)?;
+    }
+
+    let mut settings = parts.kind.task_settings();
+    settings.extend(object([
+        ("max_seq_length", json!(model.max_seq_length())),
+        ("do_lower_case", parts.settings.do_lower_case.into()),
+    ]));
+    settings.extend(own.transformer.clone());
+    staged.write_json(path.join("sentence_bert_config.json"), &settings.into())
+}
+
+/// Says of rotary embeddings in the keys of transformers 4, too, what version 5 says in `rope_parameters`, which version 4
+/// passes over without a word.
+fn name_angles_as_before(config: &mut Map<String, Value>) {
+    let Some(Value::Object(parameters)) = config.get("rope_parameters").cloned() else { return };
+    let of_layers = |kind: &str| parameters.get(kind).and_then(Value::as_object);
+    let named = match (of_layers("full_attention"), of_layers("sliding_attention")) {
+        (None, None) => vec![("rope_theta", &parameters)],
+        (full, sliding) => {
+            let modernbert = config.get("model_type").is_some_and(|name| name == "modernbert");
+            let keys = if modernbert {
+                ["global_rope_theta", "local_rope_theta"]
+            } else {
+                ["rope_theta", "rope_local_base_freq"]
+            };
+            keys.into_iter().zip([full, sliding]).filter_map(|(key, of)| Some((key, of?))).collect()
+        }
+    };
+    for (key, parameters) in named {
+        if let Some(theta) = parameters.get("rope_theta") {
+            config.entry(key).or_insert_with(|| theta.clone());
+        }
+        if key == "rope_theta" && parameters.get("rope_type").is_some_and(|name| name != "default") {
+            config.entry("rope_scaling").or_insert_with(|| parameters.clone().into());
+        }
+    }
+}
+
+/// Copies the code that a config's `auto_map` may name, for those who run it.
+fn copy_code(from: &Path, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    let files = std::fs::read_dir(from).map_err(|error| Error::io(from, error))?;
+    for name in files.filter_map(|file| Some(file.ok()?.file_name())) {
+        if Path::new(&name).extension().is_some_and(|extension| extension == "py") {
+            staged.copy(&from.join(&name), &path.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the first module's files, but for those that are written anew.
+fn write_files(from: &Path, anew: &[(&str, Value)], path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    for (name, value) in anew {
+        staged.write_json(path.join(name), value)?;
+    }
+    let copied = |name: &&&str| anew.iter().all(|(other, _)| other != *name) && from.join(name).exists();
+    TRANSFORMER_FILES.iter().filter(copied).try_for_each(|name| staged.copy(&from.join(name), &path.join(name)))
+}
+
+/// Copies weights, those in torch's format as safetensors.
+fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    let files = Weights::files(from)?;
+    if !Weights::are_safetensors(&files) {
+        return save_weights(from, to, staged, |_| true);
+    }
+    files.iter().try_for_each(|name| staged.copy(&from.join(name), &to.join(name)))
+}
+
+/// Writes some of the weights.
+fn save_weights(from: &Path, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&str) -> bool) -> Result<()> {
+    let path = to.join(Weights::SAFETENSORS);
+    let place = staged.place(&path)?;
+    // Of a new file, as all others are: safetensors' own is for its owner alone.
+    let new = std::fs::File::create(&place).and_then(|file| file.metadata());
+    let permissions = new.map_err(|error| staged.failed(&path, error))?.permissions();
+    Weights::open(from)?.save(&place, kept).map_err(|error| match error {
+        Error::Io { source, .. } => staged.failed(&path, source),
+        other => other,
+    })?;
+    std::fs::set_permissions(&place, permissions).map_err(|error| staged.failed(&path, error))
+}

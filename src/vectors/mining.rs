@@ -1,0 +1,80 @@
+//! The most similar pairs of rows.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use super::best::falling;
+use super::search::search;
+use crate::error::{Error, Result};
+use crate::vectors::similarity::{MatrixView, Run, Similarity};
+
+/// Rows whose neighbours are in memory at once.
+const ROWS: usize = 4096;
+
+/// Two rows and how similar they are; the better pair is the less.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// Their score.
+    pub score: f32,
+    /// The row with the lower index.
+    pub i: usize,
+    /// The other row.
+    pub j: usize,
+}
+
+impl Ord for Pair {
+    fn cmp(&self, other: &Self) -> Ordering {
+        falling(self.score, other.score).then((self.i, self.j).cmp(&(other.i, other.j)))
+    }
+}
+
+impl PartialOrd for Pair {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Pair {}
+
+pub(super) fn check(max_pairs: usize, top_k: usize) -> Result<()> {
+    for (argument, count) in [("max_pairs", max_pairs), ("top_k", top_k)] {
+        if count == 0 {
+            return Err(Error::argument(argument, "must be at least 1, got 0"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn mine(
+    kind: Similarity,
+    rows: MatrixView<'_>,
+    max_pairs: usize,
+    top_k: usize,
+    run: Run<'_>,
+) -> Result<Vec<Pair>> {
+    check(max_pairs, top_k)?;
+    // A pair's score is the same from both sides, so the set takes it once.
+    let mut pairs = BTreeSet::new();
+    for first in (0..rows.rows()).step_by(ROWS) {
+        // One more: a row is among its own neighbours.
+        let hits = search(kind, rows.some_rows(first, ROWS), rows.into(), top_k.saturating_add(1), run)?;
+        for (i, hits) in (first..).zip(hits) {
+            if run.observer().interrupted() {
+                return Err(Error::Interrupted);
+            }
+            for hit in hits.iter().filter(|hit| hit.corpus_id != i).take(top_k) {
+                pairs.insert(Pair { score: hit.score, i: i.min(hit.corpus_id), j: i.max(hit.corpus_id) });
+                if pairs.len() > max_pairs {
+                    pairs.pop_last();
+                }
+            }
+        }
+    }
+    Ok(pairs.into_iter().collect())
+}

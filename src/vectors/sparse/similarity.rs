@@ -1,0 +1,150 @@
+//! How alike sparse embeddings are: every one with every other.
+
+use super::SparseEmbeddings;
+use crate::error::{Error, Result};
+use crate::kernels::nan::at_least;
+use crate::threads::schedule;
+use crate::vectors::similarity::{Matrix, Run, Similarity};
+
+/// Rows of the right side that one piece of work compares with a row of the left side.
+const ROWS: usize = 4096;
+
+/// Columns of a row that is looked up with its zeros: no vocabulary has as many.
+const DENSE: usize = 1 << 20;
+
+/// The scores of every row of `a` with every row of `b`: `(a.len(), b.len())`. Sums are in float64.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
+pub(crate) fn similarity(kind: Similarity, a: &SparseEmbeddings, b: &SparseEmbeddings, run: Run<'_>) -> Result<Matrix> {
+    if a.dim() != b.dim() {
+        return Err(Error::argument("b", format!("must be as wide as a, {}, got {}", a.dim(), b.dim())));
+    }
+    let mut data = crate::vectors::similarity::zeros(a.len(), b.len())?;
+    if !data.is_empty() {
+        let norms: Vec<f64> = b.rows().map(|(_, values)| norm(values)).collect();
+        let rows = data.chunks_mut(b.len()).enumerate();
+        let pieces =
+            rows.flat_map(|(i, row)| row.chunks_mut(ROWS).zip((0..).step_by(ROWS)).map(move |piece| (i, piece)));
+        let terms = a.len().saturating_mul(b.values_count()).saturating_add(a.values_count());
+        let threads = run.threads(a.len() * b.len().div_ceil(ROWS), terms);
+        schedule::run(pieces, threads, run.observer(), &|| {}, |(i, (scores, first)), _| {
+            let left = Left::new(kind, a.row(i), a.dim());
+            for (j, score) in (first..).zip(scores) {
+                *score = left.score(b.row(j), norms[j]);
+            }
+            Ok(())
+        })?;
+    }
+    Matrix::new(a.len(), b.len(), data)
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
+}
+
+type Row<'a> = (&'a [i32], &'a [f32]);
+
+/// A row that others are compared with.
+struct Left<'a> {
+    kind: Similarity,
+    row: Row<'a>,
+    norm: f64,
+    /// The row with its zeros, for products; empty for rows wider than [`DENSE`].
+    dense: Vec<f32>,
+}
+
+impl<'a> Left<'a> {
+    fn new(kind: Similarity, row: Row<'a>, dim: usize) -> Self {
+        let mut dense = Vec::new();
+        if dim <= DENSE && matches!(kind, Similarity::Cosine | Similarity::Dot) {
+            dense.resize(dim, 0.0);
+            row.0.iter().zip(row.1).for_each(|(column, value)| dense[*column as usize] = *value);
+        }
+        Self { kind, row, norm: norm(row.1), dense }
+    }
+
+    fn score(&self, right: Row<'_>, norm: f64) -> f32 {
+        let score = match self.kind {
+            Similarity::Dot => self.product(right),
+            Similarity::Cosine => self.product(right) / (at_least(self.norm, 1e-12) * at_least(norm, 1e-12)),
+            // Subtracted, not negated: no difference is 0, not -0.
+            Similarity::Euclidean => 0.0 - self.differences(right, |x| x * x).sqrt(),
+            Similarity::Manhattan => 0.0 - self.differences(right, f64::abs),
+        };
+        score as f32
+    }
+
+    fn product(&self, (indices, values): Row<'_>) -> f64 {
+        let terms = indices.iter().zip(values);
+        terms.map(|(column, value)| f64::from(self.number(*column)) * f64::from(*value)).sum()
+    }
+
+    /// The number in a column.
+    fn number(&self, column: i32) -> f32 {
+        if let Some(number) = self.dense.get(column as usize) {
+            return *number;
+        }
+        let (columns, values) = self.row;
+        columns.binary_search(&column).map_or(0.0, |place| values[place])
+    }
+
+    /// The sum of a function of the differences of both rows' numbers.
+    fn differences(&self, right: Row<'_>, term: impl Fn(f64) -> f64) -> f64 {
+        let ((columns, values), (others, more)) = (self.row, right);
+        let (mut sum, mut i, mut j) = (0.0, 0, 0);
+        while i < columns.len() || j < others.len() {
+            let (left, right) = (columns.get(i).copied(), others.get(j).copied());
+            let here = left.unwrap_or(i32::MAX).min(right.unwrap_or(i32::MAX));
+            let (mut x, mut y) = (0.0, 0.0);
+            if left == Some(here) {
+                x = f64::from(values[i]);
+                i += 1;
+            }
+            if right == Some(here) {
+                y = f64::from(more[j]);
+                j += 1;
+            }
+            sum += term(x - y);
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::noise;
+    use crate::threads::schedule::Nobody;
+    use crate::vectors::embeddings::Truncated;
+
+    fn sparse(rows: usize, dim: usize, seed: u64) -> SparseEmbeddings {
+        let numbers = noise(rows * dim, seed);
+        let rows: Vec<Vec<(u32, f32)>> =
+            numbers.chunks(dim).map(|row| (0..).zip(row.iter().copied()).filter(|(_, x)| *x > 0.3).collect()).collect();
+        SparseEmbeddings::of_rows(rows.iter().map(Vec::as_slice), dim, Truncated::default()).unwrap()
+    }
+
+    #[test]
+    fn scores_are_those_of_the_dense_rows() {
+        let (a, b) = (sparse(7, 40, 1), sparse(5000, 40, 2));
+        let (dense_a, dense_b) = (a.to_dense().unwrap(), b.to_dense().unwrap());
+        for kind in [Similarity::Cosine, Similarity::Dot, Similarity::Euclidean, Similarity::Manhattan] {
+            let run = || Run::watched_by(&Nobody).unwrap();
+            let got = similarity(kind, &a, &b, run()).unwrap();
+            let want = crate::vectors::similarity::similarity(kind, dense_a.view(), dense_b.view(), run()).unwrap();
+            let differ = got.as_slice().iter().zip(want.as_slice()).map(|(x, y)| (x - y).abs());
+            assert!(differ.fold(0.0, f32::max) < 2e-6, "{kind}");
+        }
+        assert!(similarity(Similarity::Dot, &a, &sparse(1, 41, 3), Run::watched_by(&Nobody).unwrap()).is_err());
+        let same = similarity(Similarity::Euclidean, &a, &a, Run::watched_by(&Nobody).unwrap()).unwrap();
+        assert!((0..7).all(|i| same.row(i)[i].to_bits() == 0));
+    }
+
+    #[test]
+    fn nothing_is_compared_with_nothing() {
+        let none = SparseEmbeddings::of_rows([].into_iter(), 40, Truncated::default()).unwrap();
+        let scores = similarity(Similarity::Dot, &none, &sparse(2, 40, 1), Run::watched_by(&Nobody).unwrap()).unwrap();
+        assert_eq!((scores.rows(), scores.columns()), (0, 2));
+    }
+}
