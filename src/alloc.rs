@@ -3,22 +3,22 @@
 use crate::error::{Error, Result};
 
 /// An empty `Vec` with room for `count`; `what` says of what, for the message.
-pub(crate) fn room<T>(count: usize, what: &str) -> Result<Vec<T>> {
+pub(crate) fn with_capacity<T>(count: usize, what: &str) -> Result<Vec<T>> {
     let mut vec = Vec::new();
-    vec.try_reserve_exact(count).map_err(|_| lacking::<T>(count, what))?;
+    vec.try_reserve_exact(count).map_err(|_| out_of_memory::<T>(count, what))?;
     Ok(vec)
 }
 
 /// `count` times `value`.
 pub(crate) fn filled<T: Clone>(value: T, count: usize, what: &str) -> Result<Vec<T>> {
-    let mut vec = room(count, what)?;
+    let mut vec = with_capacity(count, what)?;
     vec.resize(count, value);
     Ok(vec)
 }
 
 /// All of an iterator, which knows how many they are.
 pub(crate) fn collected<T>(items: impl ExactSizeIterator<Item = T>, what: &str) -> Result<Vec<T>> {
-    let mut vec = room(items.len(), what)?;
+    let mut vec = with_capacity(items.len(), what)?;
     vec.extend(items);
     Ok(vec)
 }
@@ -37,11 +37,11 @@ pub(crate) fn zeros(count: usize, what: &str) -> Result<Vec<f32>> {
 /// Tries whether there is memory for `count` things, where what takes it aborts without.
 pub(crate) fn check<T>(count: usize, what: &str) -> Result<()> {
     // Kept from the compiler, which may leave out an allocation that nobody uses.
-    room::<T>(count, what).map(|trial| drop(std::hint::black_box(trial)))
+    with_capacity::<T>(count, what).map(|trial| drop(std::hint::black_box(trial)))
 }
 
 /// The error for `count` things that there is no memory for.
-pub(crate) fn lacking<T>(count: usize, what: &str) -> Error {
+pub(crate) fn out_of_memory<T>(count: usize, what: &str) -> Error {
     Error::Memory { what: what.to_owned(), bytes: count.saturating_mul(size_of::<T>()) }
 }
 
@@ -53,7 +53,7 @@ mod tests {
     fn sizes_that_no_memory_has_are_errors() {
         for count in [usize::MAX, isize::MAX as usize, 1 << 46] {
             for error in [
-                room::<u64>(count, "numbers").unwrap_err(),
+                with_capacity::<u64>(count, "numbers").unwrap_err(),
                 filled(1_u64, count, "numbers").unwrap_err(),
                 check::<u64>(count, "numbers").unwrap_err(),
             ] {

@@ -9,21 +9,21 @@ use crate::tokenize::{Input, Tokens};
 
 /// How large micro-batches are, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size {
+pub(crate) struct TokenBudget {
     /// What one holds at most, unless a single text has more.
-    pub(crate) most: usize,
+    pub(crate) max: usize,
     /// Below it, one isn't made smaller to give another thread work.
-    least: usize,
+    min: usize,
     /// Whether threads compute one each at the same time; else one thread computes all, one after the other.
-    pub(crate) at_once: bool,
+    pub(crate) concurrent: bool,
 }
 
-impl Size {
+impl TokenBudget {
     /// Enough to keep a product busy, few enough that activations stay in a core's cache and that the last ones are soon
     /// done.
-    pub(crate) const OF_A_CACHE: Self = Self { most: 512, least: 64, at_once: true };
+    pub(crate) const FOR_CACHE: Self = Self { max: 512, min: 64, concurrent: true };
     /// Enough that a GPU computes longer than it takes to be told what; few enough that activations have room.
-    pub(crate) const OF_A_GPU: Self = Self { most: 16_384, least: 16_384, at_once: false };
+    pub(crate) const FOR_GPU: Self = Self { max: 16_384, min: 16_384, concurrent: false };
 }
 
 /// A micro-batch: the tokens of several texts, packed one after the other.
@@ -110,9 +110,9 @@ impl<'a> Distinct<'a> {
     pub(crate) fn of(all: &[Input<'a>]) -> Result<Self> {
         const WHAT: &str = "telling the texts apart";
         let (mut places, mut inputs) = (HashMap::new(), Vec::new());
-        let mut which = alloc::room(all.len(), WHAT)?;
+        let mut which = alloc::with_capacity(all.len(), WHAT)?;
         for input in all {
-            let lacking = |_| alloc::lacking::<(Input<'_>, usize)>(all.len(), WHAT);
+            let lacking = |_| alloc::out_of_memory::<(Input<'_>, usize)>(all.len(), WHAT);
             places.try_reserve(1).map_err(lacking)?;
             inputs.try_reserve(1).map_err(lacking)?;
             which.push(*places.entry(*input).or_insert_with(|| {
@@ -137,12 +137,12 @@ pub(crate) fn first_place(which: &[usize], i: usize) -> usize {
 /// Micro-batches of that size for `threads` threads, as places in `texts`: the longest texts first.
 ///
 /// They are as even as the texts allow, and as many for each thread: else all wait for the one that has one more to do.
-pub(crate) fn plan(texts: &[Tokens], threads: usize, size: Size) -> Vec<Vec<usize>> {
+pub(crate) fn plan(texts: &[Tokens], threads: usize, budget: TokenBudget) -> Vec<Vec<usize>> {
     let length = |i: usize| texts[i].ids.len();
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|i| std::cmp::Reverse(length(*i)));
     let total: usize = (0..texts.len()).map(length).sum();
-    let count = total.div_ceil(size.most).next_multiple_of(threads.max(1)).min(total / size.least).max(1);
+    let count = total.div_ceil(budget.max).next_multiple_of(threads.max(1)).min(total / budget.min).max(1);
 
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let (mut done, mut room) = (0, 0);
@@ -156,7 +156,7 @@ pub(crate) fn plan(texts: &[Tokens], threads: usize, size: Size) -> Vec<Vec<usiz
             }
             None => {
                 batches.push(vec![i]);
-                room = size.most.saturating_sub(length(i));
+                room = budget.max.saturating_sub(length(i));
             }
         }
         done += length(i);
@@ -178,16 +178,16 @@ mod tests {
         #[test]
         fn a_plan_holds_every_text_once_within_the_budget(
             lengths in prop::collection::vec(1usize..700, 0..80), threads in 1usize..9,
-            size in prop::sample::select(vec![Size::OF_A_CACHE, Size::OF_A_GPU]),
+            budget in prop::sample::select(vec![TokenBudget::FOR_CACHE, TokenBudget::FOR_GPU]),
         ) {
             let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
-            let batches = plan(&texts, threads, size);
+            let batches = plan(&texts, threads, budget);
             let mut seen: Vec<usize> = batches.concat();
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..texts.len()).collect::<Vec<_>>());
             for batch in &batches {
                 let total: usize = batch.iter().map(|i| lengths[*i]).sum();
-                prop_assert!(total <= size.most || batch.len() == 1);
+                prop_assert!(total <= budget.max || batch.len() == 1);
                 prop_assert!(batch.windows(2).all(|pair| lengths[pair[0]] >= lengths[pair[1]]));
             }
         }
@@ -197,9 +197,9 @@ mod tests {
             lengths in prop::collection::vec(1usize..100, 1..200), threads in 1usize..5,
         ) {
             let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
-            let batches = plan(&texts, threads, Size::OF_A_CACHE);
+            let batches = plan(&texts, threads, TokenBudget::FOR_CACHE);
             let total: usize = lengths.iter().sum();
-            if total < 2 * Size::OF_A_CACHE.least {
+            if total < 2 * TokenBudget::FOR_CACHE.min {
                 prop_assert_eq!(batches.len(), 1);
             }
             let sums: Vec<usize> = batches.iter().map(|batch| batch.iter().map(|i| lengths[*i]).sum()).collect();

@@ -25,7 +25,9 @@ pub(crate) use kind::Kind;
 pub(crate) use late_interaction::{Expansion, LateInteraction, Strategy, with_implied};
 pub(crate) use lenient::{as_whole, is_true, token_id, truth, whole};
 pub use modules::PoolingMode;
-pub(crate) use modules::{DenseConfig, LayerNormConfig, LayerPoolingConfig, NormalizeConfig, On, PoolingConfig};
+pub(crate) use modules::{
+    DenseConfig, LayerNormConfig, LayerPoolingConfig, ModuleInput, NormalizeConfig, PoolingConfig,
+};
 pub(crate) use router::Routes;
 pub(crate) use splade::{SpladeConfig, SpladePooling};
 

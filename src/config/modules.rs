@@ -208,12 +208,12 @@ impl LayerPoolingConfig {
 
 /// What a module's input and output are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum On {
+pub(crate) enum ModuleInput {
     Sentences,
     Tokens,
 }
 
-impl On {
+impl ModuleInput {
     fn name(self) -> &'static str {
         match self {
             Self::Sentences => "sentence_embedding",
@@ -253,7 +253,7 @@ pub(crate) struct DenseConfig {
 
 impl DenseConfig {
     /// Reads `config.json` in the module's folder; `width` is that of the module's input.
-    pub(crate) fn read(folder: &Path, on: On, width: usize) -> Result<Self> {
+    pub(crate) fn read(folder: &Path, on: ModuleInput, width: usize) -> Result<Self> {
         #[derive(Deserialize)]
         struct Raw {
             in_features: usize,
@@ -297,7 +297,7 @@ impl LayerNormConfig {
     pub(crate) const EPS: f32 = 1e-5;
 
     /// Checks `config.json` in the module's folder; `width` is that of the module's input, which are sentences.
-    pub(crate) fn check(folder: &Path, on: On, width: usize) -> Result<()> {
+    pub(crate) fn check(folder: &Path, on: ModuleInput, width: usize) -> Result<()> {
         #[derive(Deserialize)]
         struct Raw {
             dimension: usize,
@@ -305,7 +305,7 @@ impl LayerNormConfig {
         let file = JsonFile::read(folder.join("config.json"), "a LayerNorm module needs it")?;
         let raw: Raw = file.parse()?;
         file.knows(&["dimension"])?;
-        on.check(&file, Some(On::Sentences.name()), None)?;
+        on.check(&file, Some(ModuleInput::Sentences.name()), None)?;
         if raw.dimension == width {
             return Ok(());
         }
@@ -320,11 +320,11 @@ impl NormalizeConfig {
     /// Returns whether the module normalizes the sentence's embedding, as it does unless its file says otherwise.
     pub(super) fn is_of_sentences(folder: &Path) -> Result<bool> {
         let read = Self::read(folder)?;
-        Ok(read.is_none_or(|(_, raw)| raw.module_input_name == On::Sentences.name()))
+        Ok(read.is_none_or(|(_, raw)| raw.module_input_name == ModuleInput::Sentences.name()))
     }
 
     /// Checks `config.json` in the module's folder, which is often absent.
-    pub(crate) fn check(folder: &Path, on: On) -> Result<()> {
+    pub(crate) fn check(folder: &Path, on: ModuleInput) -> Result<()> {
         match Self::read(folder)? {
             Some((file, raw)) => on.check(&file, Some(&raw.module_input_name), raw.module_output_name.as_deref()),
             None => Ok(()),
@@ -347,5 +347,5 @@ struct RawNormalize {
 }
 
 fn of_sentences() -> String {
-    On::Sentences.name().to_owned()
+    ModuleInput::Sentences.name().to_owned()
 }

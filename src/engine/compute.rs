@@ -8,19 +8,19 @@ use crate::process;
 
 /// A device, and how it computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Compute {
     pub(crate) device: Device,
     pub(crate) dtype: Dtype,
     kernels: Kernels,
 }
 
 /// The ops of a place.
-pub(crate) enum PlaceOps {
+pub(crate) enum ComputeOps {
     Cpu(Cpu),
     Portable(Portable),
 }
 
-impl Place {
+impl Compute {
     /// The place that a caller asked for, or the best one.
     pub(crate) fn of(options: &LoadOptions) -> Self {
         let device = options.device.unwrap_or_else(|| {
@@ -38,11 +38,11 @@ impl Place {
 
     /// # Errors
     /// [`Error::Device`] where this build or this machine lacks the device, or the device these numbers.
-    pub(crate) fn ops(self) -> Result<PlaceOps> {
+    pub(crate) fn ops(self) -> Result<ComputeOps> {
         let unable = |problem: String| Error::Device { device: self.device.to_string(), problem };
         if self.device == Device::Cpu && self.kernels == Kernels::Native {
             return match self.dtype {
-                Dtype::Float32 => Ok(PlaceOps::Cpu(Cpu::new(process::isa()?))),
+                Dtype::Float32 => Ok(ComputeOps::Cpu(Cpu::new(process::isa()?))),
                 other => Err(unable(format!("computes in dtype float32 only, got {other}"))),
             };
         }
@@ -50,7 +50,7 @@ impl Place {
         let ops = Portable::new(device, self.dtype.candle());
         let ops =
             ops.map_err(|error| unable(format!("can't compute in dtype {}: {}", self.dtype, first_line(&error))))?;
-        Ok(PlaceOps::Portable(ops))
+        Ok(ComputeOps::Portable(ops))
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
         let mut model = Model::from_dir_with(folder, &on_cpu).unwrap();
         model.set_max_seq_length(9).unwrap();
-        let place = Place { kernels: Kernels::Portable, ..Place::of(&on_cpu) };
+        let place = Compute { kernels: Kernels::Portable, ..Compute::of(&on_cpu) };
         let twin = model.at(place).unwrap();
         assert_eq!(twin.parts.place, place);
         assert_eq!(twin.max_seq_length(), Some(9));

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 
-use super::compute::{Place, PlaceOps};
+use super::compute::{Compute, ComputeOps};
 use super::sharing::Waiting;
-use super::source_files::Origin;
+use super::source_files::SourceFiles;
 use crate::config::{
     JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, keep_layers, modules,
     transformer_settings,
@@ -20,7 +20,7 @@ use crate::threads::schedule;
 use crate::tokenize::Tokenizer;
 
 /// What clones share.
-pub(crate) struct Parts {
+pub(crate) struct Loaded {
     pub(crate) kind: Kind,
     pub(crate) folder: PathBuf,
     /// What `modules.json` lists, where there is one.
@@ -32,16 +32,16 @@ pub(crate) struct Parts {
     pub(crate) network: Box<dyn Network>,
     /// Small calls that wait for a processor.
     pub(crate) waiting: Waiting,
-    pub(crate) place: Place,
+    pub(crate) place: Compute,
     pub(crate) late_interaction: Arc<LateInteraction>,
-    pub(crate) origin: Origin,
+    pub(crate) origin: SourceFiles,
     /// The same at other places, where it was needed there.
-    twins: Mutex<Vec<Arc<Parts>>>,
+    twins: Mutex<Vec<Arc<Loaded>>>,
     /// That whose twin it is, if it is one.
-    first: Weak<Parts>,
+    first: Weak<Loaded>,
 }
 
-impl Parts {
+impl Loaded {
     pub(crate) fn transformer(&self) -> &Path {
         transformer_folder(self.entries.as_deref(), &self.folder)
     }
@@ -106,7 +106,7 @@ fn model2vec_length(folder: &Path) -> Result<Option<usize>> {
     }
 }
 
-impl Parts {
+impl Loaded {
     /// # Errors
     /// What is wrong with the folder, or that its files have changed while they were read.
     pub(crate) fn load(
@@ -114,7 +114,7 @@ impl Parts {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         layers: Option<usize>,
-        place: Place,
+        place: Compute,
     ) -> Result<Self> {
         let parts = Self::read(kind, folder, entries, layers, place)?;
         parts.origin.check()?;
@@ -126,7 +126,7 @@ impl Parts {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         layers: Option<usize>,
-        place: Place,
+        place: Compute,
     ) -> Result<Self> {
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
@@ -144,7 +144,7 @@ impl Parts {
                 return Err(Error::unsupported(what, got, "Transformer"));
             }
         }
-        let origin = Origin::of(&folder, entries.as_deref());
+        let origin = SourceFiles::of(&folder, entries.as_deref());
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         // First, as an architecture that isn't there may have files of other kinds, too.
@@ -168,8 +168,8 @@ impl Parts {
         };
         let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
         let network = || match place.ops()? {
-            PlaceOps::Cpu(ops) => network::load(kind, &files, ops),
-            PlaceOps::Portable(ops) => network::load(kind, &files, ops),
+            ComputeOps::Cpu(ops) => network::load(kind, &files, ops),
+            ComputeOps::Portable(ops) => network::load(kind, &files, ops),
         };
         let (tokenizer, network) = schedule::both(tokenizer, network)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
@@ -191,28 +191,28 @@ impl Parts {
     }
 
     /// Loads vectors of tokens, which need no transformer.
-    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Place) -> Result<Self> {
-        let origin = Origin::of(&folder, entries.as_deref());
+    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Compute) -> Result<Self> {
+        let origin = SourceFiles::of(&folder, entries.as_deref());
         let listed = entries.as_deref().unwrap_or_default();
         let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
         if !folder.join("modules.json").exists() {
             tokenizer = tokenizer.cut_to(model2vec_length(&folder)?);
         }
         let network = match place.ops()? {
-            PlaceOps::Cpu(ops) => static_embedding::load(listed, ops)?,
-            PlaceOps::Portable(ops) => static_embedding::load(listed, ops)?,
+            ComputeOps::Cpu(ops) => static_embedding::load(listed, ops)?,
+            ComputeOps::Portable(ops) => static_embedding::load(listed, ops)?,
         };
         let parts = Self::without_transformer(Kind::Sentence, folder, tokenizer, network, place, origin);
         Ok(Self { entries, ..parts })
     }
 
     /// Loads weights of tokens, which need no transformer.
-    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Place) -> Result<Self> {
+    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Compute) -> Result<Self> {
         if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
         }
-        let origin = Origin::of(&folder, entries.as_deref());
+        let origin = SourceFiles::of(&folder, entries.as_deref());
         // Weights are looked up on the processor, but a device that isn't there is an error all the same.
         place.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
@@ -228,8 +228,8 @@ impl Parts {
         folder: PathBuf,
         tokenizer: Tokenizer,
         network: Box<dyn Network>,
-        place: Place,
-        origin: Origin,
+        place: Compute,
+        origin: SourceFiles,
     ) -> Self {
         Self {
             kind,
@@ -249,7 +249,7 @@ impl Parts {
     }
 
     /// The same at another place: loaded once, and kept.
-    pub(crate) fn twin(self: &Arc<Self>, place: Place) -> Result<Arc<Self>> {
+    pub(crate) fn twin(self: &Arc<Self>, place: Compute) -> Result<Arc<Self>> {
         if place == self.place {
             return Ok(Arc::clone(self));
         }

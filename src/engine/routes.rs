@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::compute::Place;
-use super::loaded::{Parts, opened};
+use super::compute::Compute;
+use super::loaded::{Loaded, opened};
 use crate::config::{Kind, ModuleEntry, ModuleKind, Routes, Settings};
 use crate::error::{Error, Result};
 use crate::models::Model;
@@ -48,14 +48,14 @@ fn is_router(entry: &ModuleEntry) -> bool {
 /// What a model's other route needs of its own.
 #[derive(Clone)]
 pub(crate) struct Other {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) parts: Arc<Loaded>,
     max_seq_length: Option<usize>,
     pub(crate) of_queries: bool,
 }
 
 impl Other {
     /// The same at another place.
-    pub(crate) fn at(&self, place: Place) -> Result<Self> {
+    pub(crate) fn at(&self, place: Compute) -> Result<Self> {
         Ok(Self { parts: self.parts.twin(place)?, ..self.clone() })
     }
 }
@@ -67,7 +67,7 @@ impl Model {
         let Routed { default, other } = Routed::of(entries)?;
         let (mut model, settings) = Self::of_modules(Kind::Sentence, folder.clone(), default, options)?;
         if let Some(OtherRoute { entries, of_queries, folder: router }) = other {
-            let parts = Parts::load(Kind::Sentence, folder, Some(entries), None, model.parts.place)?;
+            let parts = Loaded::load(Kind::Sentence, folder, Some(entries), None, model.parts.place)?;
             let widths = [&parts, &model.parts].map(|parts| parts.network.embedding_dimension());
             if widths[0] != widths[1] {
                 let problem = format!("both routes must give embeddings of one width, give {widths:?}");

@@ -9,7 +9,7 @@ use crate::models::Model;
 use crate::network::{Output, Wanted};
 use crate::options::{EncodeOptions, Truncation};
 use crate::process;
-use crate::threads::schedule::{self, Nobody, Observer};
+use crate::threads::schedule::{self, NoObserver, Observer};
 use crate::tokenize::{Input, Tokens};
 use crate::vectors::embeddings::Truncated;
 
@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
             prompt if !model.pooling_includes_prompt() => model.parts.tokenizer.prompt_length(prompt, max_length)?,
             _ => 0,
         };
-        let observer = options.observer.unwrap_or(&Nobody);
+        let observer = options.observer.unwrap_or(&NoObserver);
         Ok(Self { model, prompt, prompt_length, max_length, truncation: options.truncation, observer })
     }
 
@@ -94,7 +94,7 @@ impl<'a> Call<'a> {
             done.fetch_add(texts.len(), Ordering::Relaxed);
             Ok(())
         };
-        let mut lengths = alloc::room(inputs.len(), "the texts' lengths")?;
+        let mut lengths = alloc::with_capacity(inputs.len(), "the texts' lengths")?;
         let mut windows = inputs.chunks(WINDOW * threads);
         let mut window: Vec<Tokens> = Vec::new();
         loop {
@@ -132,8 +132,8 @@ impl<'a> Call<'a> {
             let ask = || schedule::ask(self.observer);
             return next.iter().map(|input| ask().and_then(|()| self.read(*input, &ask))).collect();
         }
-        let size = self.model.parts.network.size();
-        let batches = plan(window, process::num_threads()?, size);
+        let budget = self.model.parts.network.token_budget();
+        let batches = plan(window, process::num_threads()?, budget);
         let not_finite = AtomicUsize::new(usize::MAX);
         let placed = |texts: &[usize]| -> Vec<_> { texts.iter().map(|i| (first + i, &window[*i])).collect() };
         let keep = |texts: &[(usize, &Tokens)], batch: &Batch, output: Output| {
@@ -148,15 +148,15 @@ impl<'a> Call<'a> {
             usize::MAX => Ok(()),
             index => Err(Error::NotFinite { index }),
         };
-        if let ([texts], [], true) = (&batches[..], next, size.at_once) {
+        if let ([texts], [], true) = (&batches[..], next, budget.concurrent) {
             let texts = placed(texts);
             let tokens: Vec<_> = texts.iter().map(|(_, tokens)| *tokens).collect();
             let parts = &self.model.parts;
-            let output = parts.waiting.compute(&*parts.network, &tokens, wanted, size.most, self.observer)?;
+            let output = parts.waiting.compute(&*parts.network, &tokens, wanted, budget.max, self.observer)?;
             keep(&texts, &Batch::new(tokens), output)?;
             return all_finite().map(|()| Vec::new());
         }
-        let share = if size.at_once { 1 } else { batches.len().max(1) };
+        let share = if budget.concurrent { 1 } else { batches.len().max(1) };
         let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
         tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
         let count = batches.len().div_ceil(share) + tokenized.len();

@@ -27,7 +27,7 @@ pub(crate) const TRANSFORMER_FILES: [&str; 10] = [
 ];
 
 /// The files that a model's modules were loaded from, as they were then.
-pub(crate) struct Origin {
+pub(crate) struct SourceFiles {
     files: Mutex<BTreeMap<PathBuf, Option<Stamp>>>,
 }
 
@@ -69,7 +69,7 @@ impl FileId {
     }
 }
 
-impl Origin {
+impl SourceFiles {
     /// Of the modules in a folder, or of a transformer that lists none.
     pub(crate) fn of(folder: &Path, entries: Option<&[ModuleEntry]>) -> Self {
         let modules: Vec<&Path> = match entries {

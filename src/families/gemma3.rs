@@ -12,7 +12,7 @@ use crate::layers::embeddings::Embeddings;
 use crate::layers::encoder::{Encoder, Layer};
 use crate::layers::rope::{Rope, RopeByLayerType, RopeParameters};
 use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, Join, Ops, Reach, Relative};
+use crate::ops::{Attention, Ops, Relative, Residual, Window};
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' class.
@@ -130,11 +130,11 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let encoder = Encoder::load(shape.layers, |i| {
         let layer = parameters.at("layers").at(&i.to_string());
         let (reach, rotary) = match (layer_type(i), both_ways) {
-            (LayerType::FullAttention, true) => (Reach::ALL, &global),
-            (LayerType::FullAttention, false) => (Reach::CAUSAL, &global),
+            (LayerType::FullAttention, true) => (Window::ALL, &global),
+            (LayerType::FullAttention, false) => (Window::CAUSAL, &global),
             // Half of the window lies on each side.
-            (LayerType::SlidingAttention, true) => (Reach { before: window()? / 2, after: window()? / 2 }, &local),
-            (LayerType::SlidingAttention, false) => (Reach { before: window()? - 1, after: 0 }, &local),
+            (LayerType::SlidingAttention, true) => (Window { before: window()? / 2, after: window()? / 2 }, &local),
+            (LayerType::SlidingAttention, false) => (Window { before: window()? - 1, after: 0 }, &local),
         };
         let attention = Attention {
             scale: scale as f32,
@@ -143,10 +143,10 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
             relative: Relative::Rotary(Arc::clone(rotary)),
             ..shape.attention()
         };
-        let after = |name| shape.norms.load(&layer, name, shape.hidden_size).map(Join::NormAdd);
+        let after = |name| shape.norms.load(&layer, name, shape.hidden_size).map(Residual::NormAdd);
         Ok(Layer {
-            attention_join: after("post_attention_layernorm")?,
-            feed_forward_join: after("post_feedforward_layernorm")?,
+            attention_residual: after("post_attention_layernorm")?,
+            feed_forward_residual: after("post_feedforward_layernorm")?,
             ..shape.layer(&layer, "pre_feedforward_layernorm", attention)?
         })
     })?;

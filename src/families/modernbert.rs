@@ -12,7 +12,7 @@ use crate::layers::embeddings::Embeddings;
 use crate::layers::encoder::{Encoder, Layer};
 use crate::layers::rope::{Rope, RopeByLayerType};
 use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, FeedForward, Join, Ops, Reach, Relative};
+use crate::ops::{Attention, FeedForward, Ops, Relative, Residual, Window};
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' class.
@@ -109,8 +109,8 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
         let layer = parameters.at("layers").at(&i.to_string());
         let (own, mlp) = (layer.at("attn"), layer.at("mlp"));
         let (reach, rotary) = match layer_type(i) {
-            LayerType::FullAttention => (Reach::ALL, &global),
-            LayerType::SlidingAttention => (Reach { before: window, after: window }, &local),
+            LayerType::FullAttention => (Window::ALL, &global),
+            LayerType::SlidingAttention => (Window { before: window, after: window }, &local),
         };
         let relative = Relative::Rotary(Arc::clone(rotary));
         Ok(Layer {
@@ -123,7 +123,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
             )?,
             attention: Attention { reach, relative, ..Attention::full(heads, head_width) },
             attention_output: own.stacked_linear(&[("Wo", hidden)], hidden, config.attention_bias)?,
-            attention_join: Join::Add,
+            attention_residual: Residual::Add,
             feed_forward_norm: Some(norm(&layer, "mlp_norm")?),
             feed_forward: FeedForward {
                 up: mlp.stacked_linear(&[("Wi", middle.saturating_mul(2))], hidden, config.mlp_bias)?,
@@ -131,7 +131,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
                 activation,
                 down: mlp.stacked_linear(&[("Wo", hidden)], middle, config.mlp_bias)?,
             },
-            feed_forward_join: Join::Add,
+            feed_forward_residual: Residual::Add,
         })
     })?;
     let limits = Limits {

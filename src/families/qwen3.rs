@@ -11,7 +11,7 @@ use crate::layers::embeddings::Embeddings;
 use crate::layers::encoder::Encoder;
 use crate::layers::rope::{Rope, RopeParameters};
 use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, Ops, Reach, Relative};
+use crate::ops::{Attention, Ops, Relative, Window};
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' class.
@@ -89,10 +89,10 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     };
     let layer_type = LayerType::of_layers(file, config.layer_types.as_deref(), shape.layers, by_place)?;
     let reach = |i| match (layer_type(i), window) {
-        (LayerType::FullAttention, _) => Ok(Reach::CAUSAL),
+        (LayerType::FullAttention, _) => Ok(Window::CAUSAL),
         // The query's own place is one of the window's.
         (LayerType::SlidingAttention, Some(window)) => {
-            Ok(Reach { before: file.positive("sliding_window", window)? - 1, after: 0 })
+            Ok(Window { before: file.positive("sliding_window", window)? - 1, after: 0 })
         }
         (LayerType::SlidingAttention, None) => {
             Err(file.error("layer_types", "lists sliding_attention, but there is no sliding_window in use"))

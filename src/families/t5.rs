@@ -11,7 +11,7 @@ use crate::layers::distance::Buckets;
 use crate::layers::embeddings::Embeddings;
 use crate::layers::encoder::{Encoder, Layer};
 use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, FeedForward, Join, Ops, Relative};
+use crate::ops::{Attention, FeedForward, Ops, Relative, Residual};
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' class.
@@ -104,7 +104,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
             )?,
             attention,
             attention_output: projections.linear_without_bias("o", queries, hidden)?,
-            attention_join: Join::Add,
+            attention_residual: Residual::Add,
             feed_forward_norm: Some(layer.rms_norm("1.layer_norm", hidden, eps)?),
             feed_forward: FeedForward {
                 up: mlp.stacked_linear(&up, hidden, false)?,
@@ -112,7 +112,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
                 activation,
                 down: mlp.linear_without_bias("wo", middle, hidden)?,
             },
-            feed_forward_join: Join::Add,
+            feed_forward_residual: Residual::Add,
         })
     })?;
     let limits = Limits {

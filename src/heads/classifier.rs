@@ -12,7 +12,7 @@ use crate::config::{Activation, JsonFile, PoolingMode, token_id};
 use crate::error::{Error, Result};
 use crate::families::model_type;
 use crate::layers::Parameters;
-use crate::ops::{DeviceBatch, Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
 /// How a family classifies, with the names of its layers.
@@ -173,10 +173,10 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
 }
 
 impl<O: Ops> Head<O> for Classifier<O> {
-    fn queries(&self, _: &Batch, _: Wanted) -> Queries {
+    fn queries(&self, _: &Batch, _: Wanted) -> TokenSelection {
         match self.reads {
-            Reads::First => Queries::First,
-            Reads::Mean | Reads::Last { .. } => Queries::All,
+            Reads::First => TokenSelection::First,
+            Reads::Mean | Reads::Last { .. } => TokenSelection::All,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::config::{JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
 use crate::kernels::nan::all_finite;
 use crate::layers::{Backbone, Checkpoint};
-use crate::ops::{DeviceBatch, Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
 pub(crate) use self::multi_vector::PROJECTION;
@@ -22,7 +22,7 @@ pub(crate) use self::multi_vector::PROJECTION;
 /// What follows a backbone.
 pub(crate) trait Head<O: Ops>: Send + Sync {
     /// The tokens whose vectors it needs.
-    fn queries(&self, batch: &Batch, wanted: Wanted) -> Queries;
+    fn queries(&self, batch: &Batch, wanted: Wanted) -> TokenSelection;
 
     /// From the vectors of the tokens that [`Head::queries`] asks for, `(tokens, hidden_size)`.
     fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output>;

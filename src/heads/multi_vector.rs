@@ -2,10 +2,10 @@
 
 use super::{Asked, Files, Head, Output, Wanted};
 use crate::batch::Batch;
-use crate::config::{ModuleKind, On};
+use crate::config::{ModuleInput, ModuleKind};
 use crate::error::{Error, Result};
 use crate::modules::Module;
-use crate::ops::{DeviceBatch, Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
 /// The projection's name among the weights of Stanford's folders, and in a Dense module.
@@ -31,7 +31,7 @@ pub(super) fn load<O: Ops>(
     // What is left out of the result is decided by token ids, which are not here.
     let listed = entries.iter().skip(1).filter(|entry| entry.kind != ModuleKind::MultiVectorMask);
     for entry in listed {
-        let (module, output) = Module::load(entry, On::Tokens, width, ops)?;
+        let (module, output) = Module::load(entry, ModuleInput::Tokens, width, ops)?;
         modules.push(module);
         width = output;
     }
@@ -51,8 +51,8 @@ fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, op
 }
 
 impl<O: Ops> Head<O> for MultiVector<O> {
-    fn queries(&self, _: &Batch, _: Wanted) -> Queries {
-        Queries::All
+    fn queries(&self, _: &Batch, _: Wanted) -> TokenSelection {
+        TokenSelection::All
     }
 
     fn forward(&self, ops: &O, tokens: O::Tensor, _: &DeviceBatch<'_, O>, _: &Asked<'_>) -> Result<Output> {

@@ -2,11 +2,11 @@
 
 use super::{Asked, Files, Head, Output, Wanted};
 use crate::batch::Batch;
-use crate::config::{ModuleEntry, ModuleKind, On, PoolingConfig, PoolingMode};
+use crate::config::{ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, PoolingMode};
 use crate::error::Result;
 use crate::layers::Backbone;
 use crate::modules::{self, Module};
-use crate::ops::{DeviceBatch, Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, TokenSelection};
 
 struct Sentence<O: Ops> {
     pooling: PoolingConfig,
@@ -26,7 +26,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
     let mut width = pooling.modes.len() * hidden_size;
     let mut modules = Vec::new();
     for entry in after.unwrap_or_default().iter().skip(1) {
-        let (module, output) = Module::load(entry, On::Sentences, width, ops)?;
+        let (module, output) = Module::load(entry, ModuleInput::Sentences, width, ops)?;
         modules.push(module);
         width = output;
     }
@@ -35,12 +35,14 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
 
 impl<O: Ops> Head<O> for Sentence<O> {
     /// Pooling that takes a single token of a text needs none of the others of the last layer.
-    fn queries(&self, batch: &Batch, wanted: Wanted) -> Queries {
+    fn queries(&self, batch: &Batch, wanted: Wanted) -> TokenSelection {
         match self.pooling.modes[..] {
-            _ if wanted == Wanted::TokenEmbeddingsToo || batch.excluded.iter().any(|count| *count > 0) => Queries::All,
-            [PoolingMode::Cls] => Queries::First,
-            [PoolingMode::LastToken] => Queries::Last,
-            _ => Queries::All,
+            _ if wanted == Wanted::TokenEmbeddingsToo || batch.excluded.iter().any(|count| *count > 0) => {
+                TokenSelection::All
+            }
+            [PoolingMode::Cls] => TokenSelection::First,
+            [PoolingMode::LastToken] => TokenSelection::Last,
+            _ => TokenSelection::All,
         }
     }
 
@@ -50,8 +52,8 @@ impl<O: Ops> Head<O> for Sentence<O> {
             Wanted::SentenceEmbeddings => Vec::new(),
         };
         let mut x = match self.queries(batch, asked.wanted) {
-            Queries::All => ops.pool(&tokens, batch, &self.pooling.modes)?,
-            Queries::First | Queries::Last => tokens,
+            TokenSelection::All => ops.pool(&tokens, batch, &self.pooling.modes)?,
+            TokenSelection::First | TokenSelection::Last => tokens,
         };
         for module in &self.modules {
             x = module.forward(ops, &x)?;

@@ -12,7 +12,7 @@ use crate::config::{Activation, JsonFile, ModuleKind, PoolingMode, SpladeConfig,
 use crate::error::{Error, Result};
 use crate::families::model_type;
 use crate::layers::{Limits, Parameters};
-use crate::ops::{DeviceBatch, Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::{Array, Weights};
 
 /// Tokens of the vocabulary whose logits are held at once, for a micro-batch's tokens.
@@ -212,8 +212,8 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
 }
 
 impl<O: Ops> Head<O> for Splade<O> {
-    fn queries(&self, _: &Batch, _: Wanted) -> Queries {
-        Queries::All
+    fn queries(&self, _: &Batch, _: Wanted) -> TokenSelection {
+        TokenSelection::All
     }
 
     fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output> {

@@ -19,7 +19,7 @@ use pulp::x86::V4;
 use pulp::{NullaryFnOnce, f32x16};
 
 use super::activation;
-use super::matmul::{Epilogue, Product, Start, add, load, store};
+use super::matmul::{Accumulate, Epilogue, Product, add, load, store};
 use super::rows::RowsMut;
 use pieces::{Left, PIECES, Part, Right, STEP, split_left};
 use registers::{Registers, SIDE, Tile};
@@ -151,8 +151,8 @@ impl ByTiles<'_> {
                 let chosen = steps_of(part);
                 let right = &here[..chosen.len()];
                 // So many that all of the next part is split while this one is multiplied.
-                let at_once = (at_hand * SIDE).div_ceil(pairs * right.len() * PRODUCTS);
-                let mut meanwhile = Meanwhile { simd, part: &mut next, to: there, at_once };
+                let concurrent = (at_hand * SIDE).div_ceil(pairs * right.len() * PRODUCTS);
+                let mut meanwhile = Meanwhile { simd, part: &mut next, to: there, concurrent };
                 // The only sums stay in the registers.
                 let start = if part == 0 {
                     Load::Zero
@@ -183,7 +183,7 @@ impl ByTiles<'_> {
             let first = b.columns_of(panels.clone()).start;
             let mut out = out.range(rows.clone());
             let mut out = out.columns(columns.start - first..columns.end - first);
-            let start = if inner.start == 0 { Start::Zero } else { Start::Output };
+            let start = if inner.start == 0 { Accumulate::Zero } else { Accumulate::Output };
             put(simd, sums, start, epilogue, out.reborrow());
             if inner.end == a.width() {
                 activation::apply(simd, epilogue.activation, out);
@@ -194,15 +194,15 @@ impl ByTiles<'_> {
 
 /// Puts sums into the output, or adds them to it; the bias and the residual with the first.
 #[inline(always)]
-fn put(simd: V4, sums: &[Sums], start: Start, epilogue: Epilogue<'_>, mut out: RowsMut<'_>) {
+fn put(simd: V4, sums: &[Sums], start: Accumulate, epilogue: Epilogue<'_>, mut out: RowsMut<'_>) {
     let bias = load::<V4, VECTORS>(simd, epilogue.bias);
     for i in 0..out.count() {
         let [first, second] = &sums[i / SIDE];
         let mut row: [f32x16; VECTORS] = [cast(first.0[i % SIDE]), cast(second.0[i % SIDE])];
         match (start, epilogue.residual) {
-            (Start::Output, _) => add(simd, &mut row, &load(simd, out.row(i))),
-            (Start::Zero, None) => add(simd, &mut row, &bias),
-            (Start::Zero, Some(residual)) => {
+            (Accumulate::Output, _) => add(simd, &mut row, &load(simd, out.row(i))),
+            (Accumulate::Zero, None) => add(simd, &mut row, &bias),
+            (Accumulate::Zero, Some(residual)) => {
                 add(simd, &mut row, &bias);
                 add(simd, &mut row, &load(simd, residual.row(i)));
             }
@@ -216,13 +216,13 @@ struct Meanwhile<'a, 'b> {
     simd: V4,
     part: &'a mut Part<'b>,
     to: &'a mut [Right],
-    at_once: usize,
+    concurrent: usize,
 }
 
 impl Meanwhile<'_, '_> {
     #[inline(always)]
     fn split(&mut self) {
-        self.part.split(self.simd, self.to, self.at_once);
+        self.part.split(self.simd, self.to, self.concurrent);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Isa;
 use super::activation::Apply;
-use super::attention::{self, Heads, Reach, Relative, Span};
+use super::attention::{self, Heads, Relative, Span, Window};
 use super::matmul::{self, Epilogue};
 use super::norm::{self, Center, Norm};
 use super::packed::Packed;
@@ -98,7 +98,7 @@ fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> 
         let qkv = Rows::new(&qkv, rows, 3 * hidden, 3 * hidden + GAP);
         let parts = [0, 1, 2].map(|part| qkv.columns(part * hidden..(part + 1) * hidden));
         let scale = 1.0 / (width as f32).sqrt();
-        let shape = Heads { width, sharing: 1, scale, reach: Reach::ALL, relative: Relative::None };
+        let shape = Heads { width, sharing: 1, scale, reach: Window::ALL, relative: Relative::None };
         attention::attention(isa, parts, &spans, shape, 0..heads, &mut scratch, RowsMut::packed(out, hidden));
     };
     Case {

@@ -42,7 +42,7 @@ impl Epilogue<'_> {
 
 /// Whether a product is added to what the output holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum Accumulate {
     /// What the output holds is written over.
     Zero,
     /// The product is added to it.
@@ -66,7 +66,7 @@ pub(crate) fn matmul(
     scratch: &mut Scratch,
     out: RowsMut<'_>,
 ) {
-    let product = Product { a, b, panels, start: Start::Zero, epilogue, out };
+    let product = Product { a, b, panels, start: Accumulate::Zero, epilogue, out };
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Amx(amx) => amx::matmul(amx, product, &mut scratch.amx),
@@ -79,7 +79,7 @@ pub(super) struct Product<'a> {
     pub(super) a: Rows<'a>,
     pub(super) b: &'a Packed,
     pub(super) panels: Range<usize>,
-    pub(super) start: Start,
+    pub(super) start: Accumulate,
     pub(super) epilogue: Epilogue<'a>,
     pub(super) out: RowsMut<'a>,
 }
@@ -121,7 +121,7 @@ pub(crate) fn multiply<S: Simd>(
     a: Rows<'_>,
     b: &Packed,
     panels: Range<usize>,
-    start: Start,
+    start: Accumulate,
     out: RowsMut<'_>,
 ) {
     simd.vectorize(Product { a, b, panels, start, epilogue: Epilogue::default(), out });
@@ -140,7 +140,7 @@ const fn tile_rows<S: Simd>(vectors: usize) -> usize {
 struct Strip<'a, S: Simd, const VECTORS: usize> {
     a: Rows<'a>,
     panel: &'a [[S::f32s; VECTORS]],
-    start: Start,
+    start: Accumulate,
     bias: [S::f32s; VECTORS],
     epilogue: Epilogue<'a>,
     out: RowsMut<'a>,
@@ -148,7 +148,14 @@ struct Strip<'a, S: Simd, const VECTORS: usize> {
 
 impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
     #[inline(always)]
-    fn new(simd: S, a: Rows<'a>, panel: &'a [f32], start: Start, epilogue: Epilogue<'a>, out: RowsMut<'a>) -> Self {
+    fn new(
+        simd: S,
+        a: Rows<'a>,
+        panel: &'a [f32],
+        start: Accumulate,
+        epilogue: Epilogue<'a>,
+        out: RowsMut<'a>,
+    ) -> Self {
         let panel = S::as_simd_f32s(panel).0.as_chunks::<VECTORS>().0;
         assert!(panel.len() == a.width());
         Self { a, panel, start, bias: load(simd, epilogue.bias), epilogue, out }
@@ -185,7 +192,7 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
     fn tile<const ROWS: usize>(&mut self, simd: S, first: usize) {
         for (row, mut sums) in (first..).zip(self.sums::<ROWS>(simd, first)) {
             add(simd, &mut sums, &self.bias);
-            if self.start == Start::Output {
+            if self.start == Accumulate::Output {
                 add(simd, &mut sums, &load(simd, self.out.row(row)));
             }
             if let Some(residual) = self.epilogue.residual {
@@ -398,7 +405,7 @@ mod tests {
                     let mut done = 0;
                     for (step, b) in self.1.iter().enumerate() {
                         let a = self.0.columns(done..done + b.depth());
-                        let start = if step == 0 { Start::Zero } else { Start::Output };
+                        let start = if step == 0 { Accumulate::Zero } else { Accumulate::Output };
                         let out = RowsMut::packed(self.2, b.columns());
                         multiply(simd, a, b, 0..b.panels(), start, out);
                         done += b.depth();

@@ -7,7 +7,7 @@ use super::Parameters;
 use super::encoder::Layer;
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::ops::{Attention, FeedForward, Join, Ops};
+use crate::ops::{Attention, FeedForward, Ops, Residual};
 
 /// The sizes of a decoder's layers, and what they have.
 pub(crate) struct DecoderShape {
@@ -83,7 +83,7 @@ impl DecoderShape {
             query_key_value: own.stacked_linear(&projections, hidden, self.attention_bias)?,
             attention,
             attention_output: own.stacked_linear(&[("o_proj", hidden)], queries, self.attention_bias)?,
-            attention_join: Join::Add,
+            attention_residual: Residual::Add,
             feed_forward_norm: Some(self.norms.load(parameters, feed_forward_norm, hidden)?),
             feed_forward: FeedForward {
                 up: mlp.stacked_linear(
@@ -95,7 +95,7 @@ impl DecoderShape {
                 activation: self.activation,
                 down: mlp.stacked_linear(&[("down_proj", hidden)], middle, self.feed_forward_bias)?,
             },
-            feed_forward_join: Join::Add,
+            feed_forward_residual: Residual::Add,
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Checkpoint;
 use crate::config::Activation;
 use crate::error::Result;
-use crate::ops::{Attention, DeviceBatch, FeedForward, Join, Ops, Queries};
+use crate::ops::{Attention, DeviceBatch, FeedForward, Ops, Residual, TokenSelection};
 use crate::threads::team::by_free_threads;
 
 /// A layer: what it computes is said by its parts.
@@ -16,11 +16,11 @@ pub(crate) struct Layer<O: Ops> {
     pub(crate) query_key_value: O::Linear,
     pub(crate) attention: Attention<O>,
     pub(crate) attention_output: O::Linear,
-    pub(crate) attention_join: Join<O>,
+    pub(crate) attention_residual: Residual<O>,
     /// Of what the feed-forward block is given.
     pub(crate) feed_forward_norm: Option<O::Norm>,
     pub(crate) feed_forward: FeedForward<O>,
-    pub(crate) feed_forward_join: Join<O>,
+    pub(crate) feed_forward_residual: Residual<O>,
 }
 
 pub(crate) struct Encoder<O: Ops> {
@@ -65,7 +65,7 @@ impl<O: Ops> Encoder<O> {
         ops: &O,
         mut x: O::Tensor,
         batch: &DeviceBatch<'_, O>,
-        wanted: Queries,
+        wanted: TokenSelection,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<O::Tensor> {
         let normed = |x: &O::Tensor, norm: &Option<O::Norm>| norm.as_ref().map(|norm| ops.norm(x, norm)).transpose();
@@ -73,7 +73,7 @@ impl<O: Ops> Encoder<O> {
         for (i, layer) in self.layers.iter().enumerate() {
             checkpoint()?;
             let last = i + 1 == self.layers.len() && self.mix.is_none();
-            let queries = if last { wanted } else { Queries::All };
+            let queries = if last { wanted } else { TokenSelection::All };
             let input = normed(&x, &layer.attention_norm)?;
             let input = input.as_ref().unwrap_or(&x);
             let qkv = ops.linear(input, &layer.query_key_value, Activation::Identity)?;
@@ -81,10 +81,10 @@ impl<O: Ops> Encoder<O> {
             if let Some(mode) = queries.pooling() {
                 x = ops.pool(&x, batch, &[mode])?;
             }
-            x = ops.linear_join(&attended, &layer.attention_output, &x, &layer.attention_join)?;
+            x = ops.linear_residual(&attended, &layer.attention_output, &x, &layer.attention_residual)?;
             let input = normed(&x, &layer.feed_forward_norm)?;
             let input = input.as_ref().unwrap_or(&x);
-            x = ops.feed_forward(input, &layer.feed_forward, &x, &layer.feed_forward_join)?;
+            x = ops.feed_forward(input, &layer.feed_forward, &x, &layer.feed_forward_residual)?;
             sum = self.mixed(ops, sum, &x, i + 1)?;
         }
         match (sum, wanted.pooling()) {

@@ -10,7 +10,7 @@ pub(crate) mod rope;
 
 use crate::config::JsonFile;
 use crate::error::Result;
-use crate::ops::{DeviceBatch, Ops, Queries};
+use crate::ops::{DeviceBatch, Ops, TokenSelection};
 
 use embeddings::Embeddings;
 use encoder::Encoder;
@@ -32,7 +32,7 @@ impl<O: Ops> Backbone<O> {
         &self,
         ops: &O,
         batch: &DeviceBatch<'_, O>,
-        wanted: Queries,
+        wanted: TokenSelection,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<O::Tensor> {
         self.encoder.forward(ops, self.embeddings.forward(ops, batch)?, batch, wanted, checkpoint)

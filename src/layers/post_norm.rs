@@ -4,7 +4,7 @@ use super::Parameters;
 use super::encoder::Layer;
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::ops::{Attention, FeedForward, Join, Ops};
+use crate::ops::{Attention, FeedForward, Ops, Residual};
 use crate::weights::Weights;
 
 /// The sizes of an encoder.
@@ -124,7 +124,7 @@ pub(crate) fn layer<O: Ops>(
         query_key_value: parameters.stacked_linear(&query_key_value, hidden, biases.attention)?,
         attention,
         attention_output: parameters.stacked_linear(&[(names.attention_output, hidden)], queries, biases.attention)?,
-        attention_join: Join::AddNorm(parameters.layer_norm(names.attention_norm, hidden, shape.eps)?),
+        attention_residual: Residual::AddNorm(parameters.layer_norm(names.attention_norm, hidden, shape.eps)?),
         feed_forward_norm: None,
         feed_forward: FeedForward {
             up,
@@ -132,6 +132,6 @@ pub(crate) fn layer<O: Ops>(
             activation: shape.activation,
             down: parameters.stacked_linear(&[(names.down, hidden)], middle, biases.down)?,
         },
-        feed_forward_join: Join::AddNorm(parameters.layer_norm(names.output_norm, hidden, shape.eps)?),
+        feed_forward_residual: Residual::AddNorm(parameters.layer_norm(names.output_norm, hidden, shape.eps)?),
     })
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::sentence::{Model, find};
 use crate::config::{Kind, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode, Settings};
-use crate::engine::compute::Place;
-use crate::engine::loaded::{Parts, opened, transformer_folder};
+use crate::engine::compute::Compute;
+use crate::engine::loaded::{Loaded, opened, transformer_folder};
 use crate::engine::whole::whole;
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
@@ -76,8 +76,8 @@ impl Model {
         whole(folder, |folder| {
             let (folder, listed) = opened(folder)?;
             let entries = Some(assembly.modules(&folder, listed.as_deref())?);
-            let place = Place::of(options);
-            let parts = Parts::load(Kind::Sentence, folder.clone(), entries, assembly.num_hidden_layers, place)?;
+            let place = Compute::of(options);
+            let parts = Loaded::load(Kind::Sentence, folder.clone(), entries, assembly.num_hidden_layers, place)?;
             Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)
         })
     }

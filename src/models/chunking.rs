@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::sentence::Model;
 use crate::error::{Error, Result};
-use crate::threads::schedule::{Nobody, Observer};
+use crate::threads::schedule::{NoObserver, Observer};
 use crate::tokenize::{Input, Tokenizer};
 
 /// How a text is parted; see [`Model::chunk`].
@@ -32,7 +32,7 @@ impl Model {
     /// [`Error::InvalidArgument`] where `max_tokens` leaves no room beside the special tokens, or `overlap` none for new
     /// tokens; as [`Model::encode`] for the text.
     pub fn chunk(&self, text: &str, options: &ChunkOptions<'_>) -> Result<Vec<Range<usize>>> {
-        self.chunk_watched(text, options, &Nobody)
+        self.chunk_watched(text, options, &NoObserver)
     }
 
     pub(crate) fn chunk_watched(

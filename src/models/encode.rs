@@ -13,7 +13,7 @@ use crate::kernels::norm::normalize;
 use crate::kernels::rows::RowsMut;
 use crate::network::Wanted;
 use crate::options::EncodeOptions;
-use crate::threads::schedule::{self, Nobody, Observer};
+use crate::threads::schedule::{self, NoObserver, Observer};
 use crate::tokenize::{Input, Tokenizer, Tokens};
 use crate::vectors::embeddings::{Embeddings, Encoding, Truncated};
 
@@ -182,7 +182,7 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`].
     pub fn tokenize(&self, inputs: &[Input<'_>]) -> Result<Vec<Tokens>> {
-        self.tokenize_watched(inputs, &Nobody)
+        self.tokenize_watched(inputs, &NoObserver)
     }
 
     pub(crate) fn tokenize_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
@@ -205,7 +205,7 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`].
     pub fn count_tokens(&self, inputs: &[Input<'_>]) -> Result<Vec<usize>> {
-        self.count_tokens_watched(inputs, &Nobody)
+        self.count_tokens_watched(inputs, &NoObserver)
     }
 
     pub(crate) fn count_tokens_watched(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<usize>> {
@@ -288,7 +288,7 @@ impl Rows {
         let mut data = if all.len() == which.len() * columns && columns == self.width {
             all
         } else {
-            let mut data = alloc::room(which.len().saturating_mul(columns), EMBEDDINGS)?;
+            let mut data = alloc::with_capacity(which.len().saturating_mul(columns), EMBEDDINGS)?;
             which.iter().for_each(|i| data.extend_from_slice(&all[i * self.width..][..columns]));
             data
         };

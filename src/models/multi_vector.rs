@@ -17,9 +17,9 @@ use crate::engine::whole::whole;
 use crate::error::{Error, Result};
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
-use crate::save::{Own, Saved};
+use crate::save::{KindSettings, SaveTarget};
 use crate::source;
-use crate::threads::schedule::{Nobody, Observer};
+use crate::threads::schedule::{NoObserver, Observer};
 use crate::tokenize::{Fill, Input, Tokenizer};
 use crate::vectors::embeddings::Truncated;
 use crate::vectors::maxsim::{MultiVectorSimilarity, pairwise, similarity};
@@ -223,7 +223,7 @@ impl MultiVectorModel {
         let lengths =
             call.forward(&few.inputs, &|i| few.place(i), Wanted::TokenEmbeddingsToo, |texts, batch, output| {
                 for ((i, _), text) in texts.iter().zip(batch.texts()) {
-                    let mut rows = alloc::room(text.len() * width, "the embeddings")?;
+                    let mut rows = alloc::with_capacity(text.len() * width, "the embeddings")?;
                     for token in text.filter(|token| !side.skipped.contains(&batch.input_ids[*token])) {
                         rows.extend_from_slice(&output.token_embeddings[token * width..(token + 1) * width]);
                     }
@@ -246,7 +246,7 @@ impl MultiVectorModel {
     /// [`Error::InvalidArgument`] where the widths differ.
     pub fn similarity(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Matrix> {
         let (queries, documents) = (views(queries), views(documents));
-        similarity(self.similarity, &queries, &documents, Run::watched_by(&Nobody)?)
+        similarity(self.similarity, &queries, &documents, Run::watched_by(&NoObserver)?)
     }
 
     /// The score of each query with the document at its place.
@@ -254,7 +254,7 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ, or there are more of the ones than of the others.
     pub fn similarity_pairwise(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Vec<f32>> {
-        pairwise(self.similarity, &views(queries), &views(documents), Run::watched_by(&Nobody)?)
+        pairwise(self.similarity, &views(queries), &views(documents), Run::watched_by(&NoObserver)?)
     }
 
     /// The documents by their scores with the query, the best first; of equal ones the first given first.
@@ -291,8 +291,8 @@ impl MultiVectorModel {
         let mut transformer = late.transformer_settings(query_length, self.documents.max_length);
         transformer.insert("max_seq_length".to_owned(), self.model.default_max_seq_length().into());
         let settings = object([("similarity_fn_name", self.similarity.name().into())]);
-        let own = Own { settings, transformer, ..Own::default() };
-        Saved::Model(&self.model).write(&own, path.as_ref())
+        let own = KindSettings { settings, transformer, ..KindSettings::default() };
+        SaveTarget::Model(&self.model).write(&own, path.as_ref())
     }
 }
 

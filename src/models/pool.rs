@@ -10,7 +10,7 @@ use crate::alloc;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::EncodeOptions;
-use crate::threads::schedule::{Nobody, Observer, lock};
+use crate::threads::schedule::{NoObserver, Observer, lock};
 use crate::tokenize::Input;
 use crate::vectors::embeddings::{Embeddings, Truncated};
 
@@ -60,7 +60,7 @@ impl Pool {
             Some(size) => size,
             None => inputs.len().div_ceil(self.workers.len() * CHUNKS).clamp(1, MOST),
         };
-        let observer = options.observer.unwrap_or(&Nobody);
+        let observer = options.observer.unwrap_or(&NoObserver);
         let embed = |worker: &Model, chunk: &[Input<'_>], observer: &dyn Observer| {
             worker.encode_inputs(chunk, &EncodeOptions { observer: Some(observer), ..*options })
         };
@@ -80,7 +80,7 @@ fn joined(parts: Vec<Embeddings>, rows: usize) -> Result<Embeddings> {
         count: all.count + part.count,
         longest: all.longest.max(part.longest),
     });
-    let mut data = alloc::room(rows.saturating_mul(columns), "the embeddings")?;
+    let mut data = alloc::with_capacity(rows.saturating_mul(columns), "the embeddings")?;
     parts.into_iter().for_each(|part| data.extend(part.into_vec()));
     Ok(Embeddings::new(data, rows, columns, truncated))
 }
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn the_order_is_kept_and_a_slow_device_does_less() {
         let devices = [Device::new(0, well), Device::new(30, well), Device::new(2, well)];
-        assert_eq!(run(&devices, 301, 3, &Nobody).unwrap(), (0..301).collect::<Vec<_>>());
+        assert_eq!(run(&devices, 301, 3, &NoObserver).unwrap(), (0..301).collect::<Vec<_>>());
         let [fast, slow, _] = devices.each_ref().map(|device| device.chunks.load(Ordering::Relaxed));
         assert!(slow < fast / 2, "{slow} {fast}");
     }
@@ -279,7 +279,7 @@ mod tests {
             Device::new(0, |first| if first >= 24 { Behaviour::Fails } else { Behaviour::Well }),
         ];
         for _ in 0..3 {
-            let error = run(&devices, 3000, 3, &Nobody).unwrap_err();
+            let error = run(&devices, 3000, 3, &NoObserver).unwrap_err();
             assert!(matches!(error, Error::InvalidInput { index: 13 | 25.., .. }), "{error}");
             assert!(devices.iter().all(|device| device.chunks.load(Ordering::Relaxed) < 900));
         }
@@ -293,10 +293,10 @@ mod tests {
             false => Behaviour::Well,
         };
         let devices = [Device::new(1, breaks), Device::new(0, breaks)];
-        let panic = catch_unwind(AssertUnwindSafe(|| run(&devices, 100, 2, &Nobody))).unwrap_err();
+        let panic = catch_unwind(AssertUnwindSafe(|| run(&devices, 100, 2, &NoObserver))).unwrap_err();
         assert!(panic.downcast_ref::<String>().unwrap().starts_with("at "));
         BROKEN.store(false, Ordering::Relaxed);
-        assert_eq!(run(&devices, 100, 2, &Nobody).unwrap().len(), 100);
+        assert_eq!(run(&devices, 100, 2, &NoObserver).unwrap().len(), 100);
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
             Device::new(5, |first| if first == 0 { Behaviour::Fails } else { Behaviour::Hangs }),
             Device::new(5, |first| if first == 0 { Behaviour::Fails } else { Behaviour::Hangs }),
         ];
-        let error = run(&devices, 100, 2, &Nobody).unwrap_err();
+        let error = run(&devices, 100, 2, &NoObserver).unwrap_err();
         assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
     }
 }

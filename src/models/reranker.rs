@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::engine::whole::whole;
 use crate::error::{Error, Result};
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
-use crate::save::{Own, Saved};
+use crate::save::{KindSettings, SaveTarget};
 use crate::source;
 use crate::threads::schedule::Observer;
 use crate::tokenize::{Input, Tokenizer};
@@ -285,16 +285,16 @@ impl Reranker {
     /// As [`Model::save`], which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let activation = Value::from(self.activation.to_torch());
-        let own = Own {
+        let own = KindSettings {
             settings: object([("activation_fn", activation.clone())]),
             // Where older versions look, and the oldest.
             config: object([
                 ("sentence_transformers", json!({ "activation_fn": activation })),
                 ("sbert_ce_default_activation_function", activation),
             ]),
-            ..Own::default()
+            ..KindSettings::default()
         };
-        Saved::Model(&self.model).write(&own, path.as_ref())
+        SaveTarget::Model(&self.model).write(&own, path.as_ref())
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::config::{Kind, LateInteraction, ModuleEntry, Settings};
 use crate::device::{Device, Dtype};
-use crate::engine::compute::Place;
-use crate::engine::loaded::{Parts, opened};
+use crate::engine::compute::Compute;
+use crate::engine::loaded::{Loaded, opened};
 use crate::engine::routes;
 use crate::engine::whole::whole;
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::source;
-use crate::threads::schedule::Nobody;
+use crate::threads::schedule::NoObserver;
 use crate::tokenize::Fill;
 use crate::vectors::embeddings::Embeddings;
 use crate::vectors::similarity::{self, Matrix, Run, Similarity};
@@ -28,7 +28,7 @@ pub(crate) const INSTRUCTORS: [&str; 3] = ["hkunlp/instructor-base", "hkunlp/ins
 /// `&self` and may be called from many threads at once.
 #[derive(Clone)]
 pub struct Model {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) parts: Arc<Loaded>,
     pub(crate) prompts: BTreeMap<String, String>,
     pub(crate) default_prompt_name: Option<String>,
     pub(crate) similarity: Similarity,
@@ -116,7 +116,7 @@ impl Model {
             Some(_) => Settings::read(&folder, kind)?,
             None => Default::default(),
         };
-        let parts = Parts::load(kind, folder, entries, None, Place::of(options))?;
+        let parts = Loaded::load(kind, folder, entries, None, Compute::of(options))?;
         let model = Self::of_parts(kind, parts, &settings, &file, options)?;
         Ok((model, settings))
     }
@@ -124,7 +124,7 @@ impl Model {
     /// A model of these parts, with the settings that `file` holds.
     pub(crate) fn of_parts(
         kind: Kind,
-        parts: Parts,
+        parts: Loaded,
         settings: &Settings,
         file: &Path,
         options: &LoadOptions,
@@ -213,7 +213,7 @@ impl Model {
 
 /// The folder that a name means; one without a `/` is of that organization.
 pub(crate) fn find(name: &str, organization: &str, options: &LoadOptions) -> Result<PathBuf> {
-    source::find(Path::new(name), organization, options, Vec::new(), &Nobody)
+    source::find(Path::new(name), organization, options, Vec::new(), &NoObserver)
 }
 
 /// Settings.
@@ -242,7 +242,7 @@ impl Model {
         self.at(self.parts.place.on(device))
     }
 
-    pub(crate) fn at(&self, place: Place) -> Result<Self> {
+    pub(crate) fn at(&self, place: Compute) -> Result<Self> {
         let other = self.other.as_ref().map(|other| other.at(place)).transpose()?;
         Ok(Self { parts: self.parts.twin(place)?, other, ..self.clone() })
     }
@@ -361,7 +361,7 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ.
     pub fn similarity(&self, a: &Embeddings, b: &Embeddings) -> Result<Matrix> {
-        similarity::similarity(self.similarity, a.into(), b.into(), Run::watched_by(&Nobody)?)
+        similarity::similarity(self.similarity, a.into(), b.into(), Run::watched_by(&NoObserver)?)
     }
 
     /// The similarity of each row of `a` with the same row of `b`.
@@ -369,6 +369,6 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
     pub fn similarity_pairwise(&self, a: &Embeddings, b: &Embeddings) -> Result<Vec<f32>> {
-        similarity::pairwise(self.similarity, a.into(), b.into(), Run::watched_by(&Nobody)?)
+        similarity::pairwise(self.similarity, a.into(), b.into(), Run::watched_by(&NoObserver)?)
     }
 }

@@ -18,9 +18,9 @@ use crate::error::{Error, Result};
 use crate::heads::SparseRow;
 use crate::network::Wanted;
 use crate::options::{EncodeOptions, LoadOptions, Truncation};
-use crate::save::{Own, Saved};
+use crate::save::{KindSettings, SaveTarget};
 use crate::source;
-use crate::threads::schedule::{Nobody, Observer};
+use crate::threads::schedule::{NoObserver, Observer};
 use crate::tokenize::{Input, Tokenizer};
 use crate::vectors::falling;
 use crate::vectors::similarity::{Matrix, Run, Similarity};
@@ -231,7 +231,7 @@ impl SparseModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ.
     pub fn similarity(&self, a: &SparseEmbeddings, b: &SparseEmbeddings) -> Result<Matrix> {
-        similarity(self.similarity, a, b, Run::watched_by(&Nobody)?)
+        similarity(self.similarity, a, b, Run::watched_by(&NoObserver)?)
     }
 }
 
@@ -342,11 +342,11 @@ impl SparseModel {
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("max_active_dims", self.max_active_dims.into()),
         ]);
-        let own = Own { settings, ..Own::default() };
+        let own = KindSettings { settings, ..KindSettings::default() };
         let saved = match &self.queries {
-            None => Saved::Model(&self.documents),
+            None => SaveTarget::Model(&self.documents),
             Some(queries) => {
-                Saved::Router { queries, documents: &self.documents, query_by_default: self.query_by_default }
+                SaveTarget::Router { queries, documents: &self.documents, query_by_default: self.query_by_default }
             }
         };
         saved.write(&own, path.as_ref())

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::config::{
-    Activation, DenseConfig, JsonFile, LayerNormConfig, LayerPoolingConfig, ModuleEntry, ModuleKind, NormalizeConfig,
-    On, PoolingConfig, PoolingMode,
+    Activation, DenseConfig, JsonFile, LayerNormConfig, LayerPoolingConfig, ModuleEntry, ModuleInput, ModuleKind,
+    NormalizeConfig, PoolingConfig, PoolingMode,
 };
 use crate::error::{Error, Result};
 use crate::layers::Parameters;
@@ -39,7 +39,7 @@ impl<O: Ops> Module<O> {
     }
 
     /// Loads a module whose input is `width` wide; gives the width of its output too.
-    pub(crate) fn load(entry: &ModuleEntry, on: On, width: usize, ops: &O) -> Result<(Self, usize)> {
+    pub(crate) fn load(entry: &ModuleEntry, on: ModuleInput, width: usize, ops: &O) -> Result<(Self, usize)> {
         match entry.kind {
             ModuleKind::Dense => {
                 let config = DenseConfig::read(&entry.folder, on, width)?;

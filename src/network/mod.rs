@@ -5,7 +5,7 @@ pub(crate) mod token_weights;
 
 use std::sync::Mutex;
 
-use crate::batch::{Batch, Size};
+use crate::batch::{Batch, TokenBudget};
 use crate::config::Kind;
 use crate::error::Result;
 use crate::heads::{self, Asked, Files, Head};
@@ -26,8 +26,8 @@ pub(crate) trait Network: Send + Sync {
     fn limits(&self) -> Limits;
 
     /// How large its micro-batches are.
-    fn size(&self) -> Size {
-        Size::OF_A_CACHE
+    fn token_budget(&self) -> TokenBudget {
+        TokenBudget::FOR_CACHE
     }
 
     /// Columns of the sentence embeddings.
@@ -43,7 +43,7 @@ pub(crate) trait Network: Send + Sync {
 }
 
 /// A network in one device's ops.
-struct On<O: Ops> {
+struct OnDevice<O: Ops> {
     ops: O,
     /// Workers whose scratch memory waits for the next call.
     idle: Mutex<Vec<O>>,
@@ -56,10 +56,10 @@ pub(crate) fn load<O: Ops>(kind: Kind, files: &Files<'_>, ops: O) -> Result<Box<
     let weights = Weights::open(files.transformer)?;
     let mut backbone = crate::families::load(files.config, weights.clone(), &ops)?;
     let head = heads::load(kind, files, &weights, &mut backbone, &ops)?;
-    Ok(Box::new(On { ops, idle: Mutex::default(), backbone, head }))
+    Ok(Box::new(OnDevice { ops, idle: Mutex::default(), backbone, head }))
 }
 
-impl<O: Ops> Network for On<O> {
+impl<O: Ops> Network for OnDevice<O> {
     fn forward(&self, batch: &Batch, wanted: Wanted, threads: usize, checkpoint: &Checkpoint<'_>) -> Result<Output> {
         let _turn = self.ops.turn(checkpoint)?;
         // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
@@ -83,8 +83,8 @@ impl<O: Ops> Network for On<O> {
         self.backbone.limits()
     }
 
-    fn size(&self) -> Size {
-        self.ops.size()
+    fn token_budget(&self) -> TokenBudget {
+        self.ops.token_budget()
     }
 
     fn embedding_dimension(&self) -> usize {

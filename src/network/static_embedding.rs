@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Network, Output, Wanted};
 use crate::batch::Batch;
-use crate::config::{ModuleEntry, On};
+use crate::config::{ModuleEntry, ModuleInput};
 use crate::error::{Error, Result};
 use crate::kernels::prefetch::{LINE, prefetch};
 use crate::layers::{Checkpoint, Limits};
@@ -72,7 +72,7 @@ pub(crate) fn load<O: Ops>(entries: &[ModuleEntry], ops: O) -> Result<Box<dyn Ne
     let vectors = Vectors::load(&first.folder)?;
     let (mut modules, mut width) = (Vec::new(), vectors.width());
     for entry in rest {
-        let (module, output) = Module::load(entry, On::Sentences, width, &ops)?;
+        let (module, output) = Module::load(entry, ModuleInput::Sentences, width, &ops)?;
         modules.push(module);
         width = output;
     }

@@ -17,9 +17,9 @@ pub(crate) use cpu::Cpu;
 pub(crate) use portable::Portable;
 pub(crate) use rotary::Rotary;
 
-pub(crate) use crate::kernels::attention::{PositionColumns, Reach};
+pub(crate) use crate::kernels::attention::{PositionColumns, Window};
 
-use crate::batch::{Batch, Size};
+use crate::batch::{Batch, TokenBudget};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::threads::executor::lock;
@@ -56,8 +56,8 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     fn worker(&self) -> Self;
 
     /// How large micro-batches are.
-    fn size(&self) -> Size {
-        Size::OF_A_CACHE
+    fn token_budget(&self) -> TokenBudget {
+        TokenBudget::FOR_CACHE
     }
 
     /// The device for this thread alone, as long as it is held, where one thread at a time computes on it. It is waited for,
@@ -111,16 +111,16 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         qkv: Self::Tensor,
         batch: &DeviceBatch<'_, Self>,
         attention: &Attention<Self>,
-        queries: Queries,
+        queries: TokenSelection,
     ) -> Result<Self::Tensor>;
 
     /// `x · weightᵀ + bias`, joined with the residual.
-    fn linear_join(
+    fn linear_residual(
         &self,
         x: &Self::Tensor,
         layer: &Self::Linear,
         residual: &Self::Tensor,
-        join: &Join<Self>,
+        join: &Residual<Self>,
     ) -> Result<Self::Tensor>;
 
     /// `down(activation(up(x)))`, joined with the residual.
@@ -129,7 +129,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         x: &Self::Tensor,
         layer: &FeedForward<Self>,
         residual: &Self::Tensor,
-        join: &Join<Self>,
+        join: &Residual<Self>,
     ) -> Result<Self::Tensor>;
 
     /// One row a text: the modes' vectors side by side, without the tokens that the batch excludes.
@@ -182,13 +182,13 @@ pub(crate) struct Lookup<'a, O: Ops> {
 
 /// The tokens of each text whose vectors are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Queries {
+pub(crate) enum TokenSelection {
     All,
     First,
     Last,
 }
 
-impl Queries {
+impl TokenSelection {
     /// Pooling that takes those tokens alone.
     pub(crate) fn pooling(self) -> Option<PoolingMode> {
         match self {
@@ -209,7 +209,7 @@ pub(crate) struct Attention<O: Ops> {
     /// Factor of the scores before a bias.
     pub(crate) scale: f32,
     /// The keys that a query sees.
-    pub(crate) reach: Reach,
+    pub(crate) reach: Window,
     /// Norms of every head's queries and keys.
     pub(crate) query_key_norms: Option<[O::Norm; 2]>,
     pub(crate) relative: Relative<O>,
@@ -223,7 +223,7 @@ impl<O: Ops> Attention<O> {
             key_value_heads: heads,
             head_width,
             scale: 1.0 / (head_width as f32).sqrt(),
-            reach: Reach::ALL,
+            reach: Window::ALL,
             query_key_norms: None,
             relative: Relative::None,
         }
@@ -257,7 +257,7 @@ pub(crate) struct FeedForward<O: Ops> {
 }
 
 /// How what a block computes and its residual become one.
-pub(crate) enum Join<O: Ops> {
+pub(crate) enum Residual<O: Ops> {
     /// `residual + x`
     Add,
     /// `norm(residual + x)`

@@ -33,7 +33,7 @@ pub(super) fn inputs(texts: &[Text]) -> Result<Vec<Input<'_>>> {
 /// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name and its place,
 /// which for the list's first item is `first`.
 pub(super) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
-    let mut texts = alloc::room(inputs.len(), "the texts").into_python(inputs.py())?;
+    let mut texts = alloc::with_capacity(inputs.len(), "the texts").into_python(inputs.py())?;
     for (i, item) in inputs.iter().enumerate() {
         texts.push(text(|| format!("{argument}[{}]", first + i), &item)?);
     }
@@ -69,9 +69,9 @@ fn utf8(place: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<Py
 
 /// Where a model is to compute: a device, or the best one, and the numbers to compute in.
 #[derive(FromPyObject)]
-pub(super) struct Place(Option<String>, Option<String>);
+pub(super) struct Compute(Option<String>, Option<String>);
 
-impl Place {
+impl Compute {
     pub(super) fn typed(self) -> Result<(Option<Device>, Dtype)> {
         let Self(device, dtype) = self;
         let dtype = dtype.map(|name| name.parse()).transpose()?;

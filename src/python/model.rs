@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{Place, inputs, texts};
+use super::inputs::{Compute, inputs, texts};
 use super::observer::{Watchers, compute, compute_watched};
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
@@ -126,7 +126,7 @@ impl Model {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        place: Place,
+        place: Compute,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,

@@ -9,7 +9,7 @@ use pyo3::types::PyList;
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{Place, inputs, texts};
+use super::inputs::{Compute, inputs, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
@@ -48,7 +48,7 @@ impl Reranker {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        place: Place,
+        place: Compute,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,

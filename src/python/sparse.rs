@@ -10,7 +10,7 @@ use pyo3::types::PyList;
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{Place, inputs, texts};
+use super::inputs::{Compute, inputs, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
@@ -44,7 +44,7 @@ struct Request {
 }
 
 /// Where rows begin, columns, numbers.
-type Parts<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
+type Loaded<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
 
 #[pymethods]
 impl SparseModel {
@@ -53,7 +53,7 @@ impl SparseModel {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        place: Place,
+        place: Compute,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
@@ -77,7 +77,7 @@ impl SparseModel {
         py: Python<'py>,
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
-    ) -> PyResult<(Parts<'py>, usize, usize)> {
+    ) -> PyResult<(Loaded<'py>, usize, usize)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute(py, request.progress, |observer| {
             let (prompt, max_active_dims) = (Some(&*request.prompt), request.max_active_dims);

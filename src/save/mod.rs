@@ -52,17 +52,17 @@ impl Model {
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("truncate_dim", self.truncate_dim.into()),
         ]);
-        let own = Own { settings, ..Own::default() };
-        let Some(other) = &self.other else { return Saved::Model(self).write(&own, path.as_ref()) };
+        let own = KindSettings { settings, ..KindSettings::default() };
+        let Some(other) = &self.other else { return SaveTarget::Model(self).write(&own, path.as_ref()) };
         let (queries, documents) = (&*self.by_route(true), &*self.by_route(false));
         let query_by_default = !other.of_queries;
-        Saved::Router { queries, documents, query_by_default }.write(&own, path.as_ref())
+        SaveTarget::Router { queries, documents, query_by_default }.write(&own, path.as_ref())
     }
 }
 
 /// What a kind of models says in the files of a folder that all kinds have.
 #[derive(Default)]
-pub(crate) struct Own {
+pub(crate) struct KindSettings {
     /// In `config_sentence_transformers.json`.
     pub(crate) settings: Map<String, Value>,
     /// In the transformer's `sentence_bert_config.json`.
@@ -72,7 +72,7 @@ pub(crate) struct Own {
 }
 
 /// Of which modules a folder is to consist.
-pub(crate) enum Saved<'a> {
+pub(crate) enum SaveTarget<'a> {
     Model(&'a Model),
     /// A Router, and the modules of both ways.
     Router {
@@ -82,9 +82,9 @@ pub(crate) enum Saved<'a> {
     },
 }
 
-impl Saved<'_> {
+impl SaveTarget<'_> {
     /// Writes the folder, which is made where it is absent, and is exchanged as a whole where that is possible.
-    pub(crate) fn write(&self, own: &Own, path: &Path) -> Result<()> {
+    pub(crate) fn write(&self, own: &KindSettings, path: &Path) -> Result<()> {
         let target = Target::resolve(path)?;
         // Held to the end, so that nobody exchanges a folder whose files are being moved.
         let beside = target.enter_beside()?;
@@ -105,7 +105,7 @@ impl Saved<'_> {
     }
 
     /// Writes all files beside their places.
-    fn stage<'a>(&self, own: &Own, target: &'a Target, work: &Work) -> Result<Staged<'a>> {
+    fn stage<'a>(&self, own: &KindSettings, target: &'a Target, work: &Work) -> Result<Staged<'a>> {
         let written = self.write_staged(own, target, work);
         if written.is_err() {
             // The first error counts, and the next save tries it again.
@@ -114,7 +114,7 @@ impl Saved<'_> {
         written
     }
 
-    fn write_staged<'a>(&self, own: &Own, target: &'a Target, work: &Work) -> Result<Staged<'a>> {
+    fn write_staged<'a>(&self, own: &KindSettings, target: &'a Target, work: &Work) -> Result<Staged<'a>> {
         let check = || self.models().try_for_each(|model| model.parts.origin.check());
         check()?;
         let mut staged = Staged::new(&target.folder, work.staging())?;
@@ -149,7 +149,7 @@ impl Saved<'_> {
 }
 
 /// Writes a model's modules, and gives what lists them.
-fn write_listed(model: &Model, own: &Own, staged: &mut Staged<'_>) -> Result<Vec<Value>> {
+fn write_listed(model: &Model, own: &KindSettings, staged: &mut Staged<'_>) -> Result<Vec<Value>> {
     let write = |(i, entry): (usize, &ModuleEntry)| {
         let path = match entry.kind {
             // In the folder itself, where transformers looks for it.
@@ -171,7 +171,7 @@ fn write_routes(
     queries: &Model,
     documents: &Model,
     query_by_default: bool,
-    own: &Own,
+    own: &KindSettings,
     staged: &mut Staged<'_>,
 ) -> Result<()> {
     let (mut types, mut structure) = (Map::new(), Map::new());
@@ -236,7 +236,7 @@ fn modules(model: &Model) -> Result<Vec<ModuleEntry>> {
     })
 }
 
-fn settings(model: &Model, own: &Own) -> Map<String, Value> {
+fn settings(model: &Model, own: &KindSettings) -> Map<String, Value> {
     let mut settings = object([
         ("__version__", json!({ "rushlight": env!("CARGO_PKG_VERSION") })),
         ("model_type", model.parts.kind.model_type().into()),

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::staged::Staged;
-use super::{Own, tokenizer};
+use super::{KindSettings, tokenizer};
 use crate::config::{
-    JsonFile, Kind, ModuleEntry, ModuleKind, On, PoolingConfig, SpladeConfig, is_behind, keep_layers, object,
+    JsonFile, Kind, ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, SpladeConfig, is_behind, keep_layers, object,
 };
 use crate::engine::source_files::TRANSFORMER_FILES;
 use crate::error::{Error, Result};
@@ -16,7 +16,13 @@ use crate::models::sentence::Model;
 use crate::weights::Weights;
 
 /// Writes a module of `model` into the folder `path`, with what was set since it was loaded.
-pub(crate) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+pub(crate) fn write(
+    model: &Model,
+    entry: &ModuleEntry,
+    own: &KindSettings,
+    path: &Path,
+    staged: &mut Staged<'_>,
+) -> Result<()> {
     let parts = &model.parts;
     // A part of the weights doesn't say the same.
     if parts.layers.is_none() && !parts.has_projection() {
@@ -24,7 +30,7 @@ pub(crate) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
     }
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
     let config = path.join("config.json");
-    let on = if parts.kind == Kind::MultiVector { On::Tokens } else { On::Sentences };
+    let on = if parts.kind == Kind::MultiVector { ModuleInput::Tokens } else { ModuleInput::Sentences };
     match entry.kind {
         ModuleKind::Transformer | ModuleKind::MlmTransformer => {
             write_transformer(model, &entry.folder, own, path, staged)
@@ -101,7 +107,13 @@ pub(crate) fn write(model: &Model, entry: &ModuleEntry, own: &Own, path: &Path, 
     }
 }
 
-fn write_transformer(model: &Model, from: &Path, own: &Own, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+fn write_transformer(
+    model: &Model,
+    from: &Path,
+    own: &KindSettings,
+    path: &Path,
+    staged: &mut Staged<'_>,
+) -> Result<()> {
     let parts = &model.parts;
     let projection = parts.has_projection();
     let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;

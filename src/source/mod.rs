@@ -134,7 +134,7 @@ fn local_folder(path: &Path) -> Result<Option<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::threads::schedule::Nobody;
+    use crate::threads::schedule::NoObserver;
 
     #[test]
     fn what_is_nowhere_is_told_with_every_place() {
@@ -143,7 +143,7 @@ mod tests {
             local_files_only: true,
             ..LoadOptions::default()
         };
-        let find = |name: &str, looked| find(Path::new(name), SENTENCE_TRANSFORMERS, &options, looked, &Nobody);
+        let find = |name: &str, looked| find(Path::new(name), SENTENCE_TRANSFORMERS, &options, looked, &NoObserver);
         let text = find("no-such-model", vec!["a wheel".to_owned()]).unwrap_err().to_string();
         for word in [
             "no such folder",

@@ -22,9 +22,9 @@ pub trait Observer: Sync {
 }
 
 /// Nobody watching.
-pub(crate) struct Nobody;
+pub(crate) struct NoObserver;
 
-impl Observer for Nobody {}
+impl Observer for NoObserver {}
 
 /// Asks an observer.
 ///
@@ -153,7 +153,7 @@ mod tests {
     fn every_piece_is_done_once() {
         for pieces in [0, 1, 2, 100] {
             let done: Vec<AtomicUsize> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
-            run(0..pieces, 3, &Nobody, &|| {}, |piece, _| {
+            run(0..pieces, 3, &NoObserver, &|| {}, |piece, _| {
                 done[piece].fetch_add(1, Ordering::Relaxed);
                 Ok(())
             })
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_first_error_reaches_the_caller_and_the_rest_is_left() {
         let done = AtomicUsize::new(0);
-        let result = run(0..10_000, 3, &Nobody, &|| {}, |piece, _| {
+        let result = run(0..10_000, 3, &NoObserver, &|| {}, |piece, _| {
             done.fetch_add(1, Ordering::Relaxed);
             if piece == 5 { Err(Error::Tokenizer("no".to_owned())) } else { Ok(()) }
         });
@@ -224,13 +224,13 @@ mod tests {
     fn a_panic_in_a_piece_reaches_the_caller_and_frees_the_threads() {
         for _ in 0..20 {
             let result = std::panic::catch_unwind(|| {
-                run(0..100, 3, &Nobody, &|| {}, |piece, _| {
+                run(0..100, 3, &NoObserver, &|| {}, |piece, _| {
                     assert!(piece != 50, "on purpose");
                     Ok(())
                 })
             });
             assert!(result.is_err());
         }
-        run(0..100, 3, &Nobody, &|| {}, |_, _| Ok(())).unwrap();
+        run(0..100, 3, &NoObserver, &|| {}, |_, _| Ok(())).unwrap();
     }
 }

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::kernels::testing::noise;
     use crate::process;
-    use crate::threads::schedule::Nobody;
+    use crate::threads::schedule::NoObserver;
 
     #[test]
     fn tokens_with_nan_make_the_score_nan() {
@@ -174,7 +174,7 @@ mod tests {
             let mut document = vec![1.0; 4];
             document[place] = f32::NAN;
             let document = Matrix::new(2, 2, document).unwrap();
-            let run = Run::watched_by(&Nobody).unwrap();
+            let run = Run::watched_by(&NoObserver).unwrap();
             let scores = similarity(MultiVectorSimilarity::MaxSim, &[query.view()], &[document.view()], run).unwrap();
             assert!(scores.as_slice()[0].is_nan(), "{place}");
         }
@@ -185,7 +185,7 @@ mod tests {
     fn a_long_query_has_the_sum_of_its_tokens() {
         let (query, document) = (noise(3000 * 4, 1), noise(1000 * 4, 2));
         let (query, document) = (Matrix::new(3000, 4, query).unwrap(), Matrix::new(1000, 4, document).unwrap());
-        let run = Run::watched_by(&Nobody).unwrap();
+        let run = Run::watched_by(&NoObserver).unwrap();
         let score = |query: MatrixView<'_>| {
             let scores = similarity(MultiVectorSimilarity::MaxSim, &[query], &[document.view()], run).unwrap();
             f64::from(scores.as_slice()[0])
@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn run() -> Run<'static> {
-        Run::watched_by(&Nobody).unwrap()
+        Run::watched_by(&NoObserver).unwrap()
     }
 
     fn truth(query: &Matrix, document: &Matrix) -> f64 {

@@ -34,7 +34,7 @@ pub(crate) use search::search;
 use crate::error::{Error, Result};
 use crate::models::Model;
 use crate::options::EncodeOptions;
-use crate::threads::schedule::Nobody;
+use crate::threads::schedule::NoObserver;
 use similarity::{Matrix, MatrixView, Run, Similarity};
 
 /// The scores of every row of `a`, `(n, width)`, with every row of `b`, `(m, width)`: `(n, m)`.
@@ -44,7 +44,7 @@ use similarity::{Matrix, MatrixView, Run, Similarity};
 /// memory.
 #[doc(alias("cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"))]
 pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Matrix> {
-    similarity::similarity(kind, a, b, Run::watched_by(&Nobody)?)
+    similarity::similarity(kind, a, b, Run::watched_by(&NoObserver)?)
 }
 
 /// The score of each row of `a` with the same row of `b`: `n` of them.
@@ -53,7 +53,7 @@ pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Res
 /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
 #[doc(alias("pairwise_cos_sim", "pairwise_dot_score", "pairwise_euclidean_sim", "pairwise_manhattan_sim"))]
 pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Vec<f32>> {
-    similarity::pairwise(kind, a, b, Run::watched_by(&Nobody)?)
+    similarity::pairwise(kind, a, b, Run::watched_by(&NoObserver)?)
 }
 
 /// The `top_k` rows of `corpus` that are most similar to each query, the best first; fewer where it has fewer.
@@ -83,7 +83,7 @@ pub fn semantic_search(
     top_k: usize,
     kind: Similarity,
 ) -> Result<Vec<Vec<Hit>>> {
-    search(kind, queries, corpus, top_k, Run::watched_by(&Nobody)?)
+    search(kind, queries, corpus, top_k, Run::watched_by(&NoObserver)?)
 }
 
 /// The `top_k` best of each query's `hits`, by their scores with the rows of `corpus`: of the one that was searched, or of
@@ -116,7 +116,7 @@ pub fn rescore(
     top_k: usize,
     kind: Similarity,
 ) -> Result<Vec<Vec<Hit>>> {
-    rescored(kind, queries, hits, corpus, top_k, Run::watched_by(&Nobody)?)
+    rescored(kind, queries, hits, corpus, top_k, Run::watched_by(&NoObserver)?)
 }
 
 /// Embeds `sentences` and finds the most similar pairs of them: [`paraphrase_mining_embeddings`] of their embeddings.
@@ -159,7 +159,7 @@ pub fn paraphrase_mining_embeddings(
     top_k: usize,
     kind: Similarity,
 ) -> Result<Vec<Pair>> {
-    mine(kind, embeddings, max_pairs, top_k, Run::watched_by(&Nobody)?)
+    mine(kind, embeddings, max_pairs, top_k, Run::watched_by(&NoObserver)?)
 }
 
 /// Groups of rows whose cosine with one of them, the centre, is at least `threshold`: the largest group first, of each the
@@ -176,7 +176,7 @@ pub fn community_detection(
     threshold: f32,
     min_community_size: usize,
 ) -> Result<Vec<Vec<usize>>> {
-    communities(embeddings, threshold, min_community_size, communities::BATCH, Run::watched_by(&Nobody)?)
+    communities(embeddings, threshold, min_community_size, communities::BATCH, Run::watched_by(&NoObserver)?)
 }
 
 /// Each row over its L2 norm; a norm under 1e-12 counts as that, so a row of zeros stays one.
@@ -194,7 +194,7 @@ pub fn community_detection(
 /// # Ok::<(), rushlight::Error>(())
 /// ```
 pub fn normalize_embeddings(embeddings: MatrixView<'_>) -> Result<Matrix> {
-    normalize(embeddings, Run::watched_by(&Nobody)?)
+    normalize(embeddings, Run::watched_by(&NoObserver)?)
 }
 
 /// The first `truncate_dim` columns, or all where there are no more. The rows of what was normalized before are not any

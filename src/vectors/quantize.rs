@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::alloc;
 use crate::error::{Error, Result};
 use crate::kernels::nan::all_finite;
-use crate::threads::schedule::{self, Nobody, lock};
+use crate::threads::schedule::{self, NoObserver, lock};
 use crate::vectors::similarity::Run;
 
 mod coded;
@@ -118,7 +118,7 @@ pub fn quantize(
     ranges: Option<(&[f32], &[f32])>,
     calibration: Option<&[f32]>,
 ) -> Result<Quantized> {
-    quantize_watched(embeddings, dim, precision, ranges, calibration, Run::watched_by(&Nobody)?)
+    quantize_watched(embeddings, dim, precision, ranges, calibration, Run::watched_by(&NoObserver)?)
 }
 
 /// [`quantize`], which can be stopped: [`Error::Interrupted`].

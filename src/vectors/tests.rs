@@ -74,7 +74,7 @@ proptest! {
         }
         truth.sort_by_key(|community| std::cmp::Reverse(community.len()));
         prop_assert_eq!(community_detection(rows.view(), threshold, least).unwrap(), &truth[..]);
-        let run = Run::watched_by(&Nobody).unwrap();
+        let run = Run::watched_by(&NoObserver).unwrap();
         prop_assert_eq!(communities(rows.view(), threshold, least, 7, run).unwrap(), truth);
     }
 
@@ -180,7 +180,7 @@ fn what_makes_no_sense_is_refused() {
     said(paraphrase_mining_embeddings(one.view(), 1, 0, dot).unwrap_err(), "top_k");
     said(community_detection(one.view(), f32::NAN, 1).unwrap_err(), "threshold");
     said(community_detection(one.view(), 0.5, 0).unwrap_err(), "min_community_size");
-    let run = Run::watched_by(&Nobody).unwrap();
+    let run = Run::watched_by(&NoObserver).unwrap();
     said(communities(one.view(), 0.5, 1, 0, run).unwrap_err(), "batch_size");
     said(truncate_embeddings(one.view(), 0).unwrap_err(), "truncate_dim");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");

@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use super::super::Isa;
 use super::super::buffer::Buffer;
-use super::super::matmul::{Start, multiply};
+use super::super::matmul::{Accumulate, multiply};
 use super::super::packed::Packed;
 use super::super::rows::{Rows, RowsMut};
 
@@ -139,7 +139,7 @@ impl Disentangled {
         out.resize(rows.count() * stride);
         let width = positions.columns_of(panels.clone()).len();
         let products = RowsMut::new(out, rows.count(), width, stride);
-        multiply(simd, rows, positions, panels, Start::Zero, products);
+        multiply(simd, rows, positions, panels, Accumulate::Zero, products);
         (first, stride)
     }
 }

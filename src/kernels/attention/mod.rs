@@ -14,7 +14,7 @@ use pulp::{Simd, WithSimd};
 use super::Isa;
 use super::buffer::Buffer;
 use super::exp::{LOG2_E, exp2, largest, powers};
-use super::matmul::{Start, multiply};
+use super::matmul::{Accumulate, multiply};
 use super::packed::Packed;
 use super::rows::{Rows, RowsMut};
 
@@ -30,12 +30,12 @@ const NEAR_KEYS: usize = 64;
 
 /// The keys that a query sees, by how many places they lie before and after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Reach {
+pub(crate) struct Window {
     pub(crate) before: usize,
     pub(crate) after: usize,
 }
 
-impl Reach {
+impl Window {
     pub(crate) const ALL: Self = Self { before: usize::MAX, after: usize::MAX };
     /// The query's own place and those before it.
     pub(crate) const CAUSAL: Self = Self { before: usize::MAX, after: 0 };
@@ -67,7 +67,7 @@ pub(crate) struct Heads<'a> {
     pub(crate) sharing: usize,
     /// Factor of the scores.
     pub(crate) scale: f32,
-    pub(crate) reach: Reach,
+    pub(crate) reach: Window,
     pub(crate) relative: Relative<'a>,
 }
 
@@ -181,7 +181,7 @@ impl Group<'_> {
         self.scratch.largest.resize(self.group.len() * queries, f32::NEG_INFINITY);
         self.scratch.sums.clear();
         self.scratch.sums.resize(self.group.len() * queries, 0.0);
-        let step = if self.heads.reach == Reach::ALL { KEYS } else { NEAR_KEYS };
+        let step = if self.heads.reach == Window::ALL { KEYS } else { NEAR_KEYS };
         for first in (0..keys).step_by(step) {
             let block = first..keys.min(first + step);
             self.scratch.keys.pack_block_transposed(simd, self.keys.range(block.clone()));
@@ -225,7 +225,7 @@ impl Group<'_> {
         let stride = keys.len().next_multiple_of(S::F32_LANES);
         scores.resize(queries.len() * stride);
         let block = RowsMut::new(scores, queries.len(), keys.len(), stride);
-        multiply(simd, asking, key_panels, 0..key_panels.panels(), Start::Zero, block);
+        multiply(simd, asking, key_panels, 0..key_panels.panels(), Accumulate::Zero, block);
         if let Relative::Disentangled(table) = heads.relative {
             let block = RowsMut::new(scores, queries.len(), keys.len(), stride);
             table.add(
@@ -269,7 +269,7 @@ impl Group<'_> {
             all_largest[query] = now;
         }
 
-        let start = if keys.start <= begin { Start::Zero } else { Start::Output };
+        let start = if keys.start <= begin { Accumulate::Zero } else { Accumulate::Output };
         let weights = Rows::new(scores, queries.len(), keys.len(), stride);
         multiply(simd, weights, value_panels, 0..value_panels.panels(), start, out.reborrow());
         if keys.end >= end {

@@ -85,7 +85,7 @@ fn whole(text: &Range<usize>) -> Span {
 
 /// Attention of heads of their own, which sees all.
 fn plain<'a>(width: usize, scale: f32) -> Heads<'a> {
-    Heads { width, sharing: 1, scale, reach: Reach::ALL, relative: Relative::None }
+    Heads { width, sharing: 1, scale, reach: Window::ALL, relative: Relative::None }
 }
 
 fn texts(lengths: &[usize]) -> Vec<Range<usize>> {
@@ -145,16 +145,16 @@ fn attention_agrees_with_float64_whatever_the_lengths_and_biases() {
 #[test]
 fn queries_attend_to_what_they_see_and_heads_may_share_their_keys() {
     let reaches = [
-        Reach::CAUSAL,
-        Reach { before: 0, after: 0 },
-        Reach { before: 8, after: 8 },
-        Reach { before: 20, after: 0 },
-        Reach { before: 64, after: 64 },
-        Reach { before: 3, after: usize::MAX },
+        Window::CAUSAL,
+        Window { before: 0, after: 0 },
+        Window { before: 8, after: 8 },
+        Window { before: 20, after: 0 },
+        Window { before: 64, after: 64 },
+        Window { before: 3, after: usize::MAX },
     ];
     for isa in Isa::available() {
         for (count, sharing) in [(2, 1), (4, 2), (3, 3), (6, 2)] {
-            for reach in reaches.into_iter().chain([Reach::ALL]) {
+            for reach in reaches.into_iter().chain([Window::ALL]) {
                 let heads = Heads { sharing, reach, ..plain(12, 0.3) };
                 check(isa, &[1, 5, 31, 65, 200], count, heads, &Extra::None);
             }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::kernels;
 use crate::kernels::attention::{self, Heads, Span, attention};
 use crate::kernels::rotary::rotate;
-use crate::ops::{Attention, Queries, Relative};
+use crate::ops::{Attention, Relative, TokenSelection};
 use crate::threads::team::part;
 
 impl Cpu {
@@ -17,7 +17,7 @@ impl Cpu {
         mut qkv: Activations,
         batch: &Batch,
         shape: &Attention<Self>,
-        queries: Queries,
+        queries: TokenSelection,
     ) -> Result<Activations> {
         self.place(&mut qkv, batch, shape);
         let chosen = queries.pooling().map(|mode| self.pooled(&qkv, batch, &[mode], &vec![0; batch.len()]));
@@ -85,10 +85,10 @@ impl Cpu {
 }
 
 /// The rows of the `i`-th text in the queries, and in the keys.
-fn span(i: usize, text: Range<usize>, keys: Range<usize>, queries: Queries) -> Span {
+fn span(i: usize, text: Range<usize>, keys: Range<usize>, queries: TokenSelection) -> Span {
     match queries {
-        Queries::All => Span { queries: text, keys, place: 0 },
-        Queries::First => Span { queries: i..i + 1, keys, place: 0 },
-        Queries::Last => Span { queries: i..i + 1, keys, place: text.len() - 1 },
+        TokenSelection::All => Span { queries: text, keys, place: 0 },
+        TokenSelection::First => Span { queries: i..i + 1, keys, place: 0 },
+        TokenSelection::Last => Span { queries: i..i + 1, keys, place: text.len() - 1 },
     }
 }

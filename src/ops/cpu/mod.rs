@@ -5,7 +5,7 @@ mod attention;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Attention, DeviceBatch, FeedForward, Join, Lookup, Ops, PositionColumns, Queries};
+use super::{Attention, DeviceBatch, FeedForward, Lookup, Ops, PositionColumns, Residual, TokenSelection};
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
@@ -84,11 +84,11 @@ impl Cpu {
     }
 
     /// What a block computed, with the residual already added where the join has it so.
-    fn joined(&self, x: Activations, residual: &Activations, join: &Join<Self>) -> Activations {
+    fn joined(&self, x: Activations, residual: &Activations, join: &Residual<Self>) -> Activations {
         match join {
-            Join::Add => x,
-            Join::AddNorm(norm) => self.normed(x, norm),
-            Join::NormAdd(norm) => added(self.normed(x, norm), residual),
+            Residual::Add => x,
+            Residual::AddNorm(norm) => self.normed(x, norm),
+            Residual::NormAdd(norm) => added(self.normed(x, norm), residual),
         }
     }
 
@@ -155,10 +155,10 @@ impl Norm {
 }
 
 /// The residual that a product adds itself: before a norm, it is part of what is normalized.
-fn before_norm<'a>(residual: Rows<'a>, join: &Join<Cpu>) -> Option<Rows<'a>> {
+fn before_norm<'a>(residual: Rows<'a>, join: &Residual<Cpu>) -> Option<Rows<'a>> {
     match join {
-        Join::Add | Join::AddNorm(_) => Some(residual),
-        Join::NormAdd(_) => None,
+        Residual::Add | Residual::AddNorm(_) => Some(residual),
+        Residual::NormAdd(_) => None,
     }
 }
 
@@ -257,17 +257,17 @@ impl Ops for Cpu {
         qkv: Activations,
         batch: &DeviceBatch<'_, Self>,
         shape: &Attention<Self>,
-        queries: Queries,
+        queries: TokenSelection,
     ) -> Result<Activations> {
         self.attend(qkv, batch, shape, queries)
     }
 
-    fn linear_join(
+    fn linear_residual(
         &self,
         x: &Activations,
         layer: &Linear,
         residual: &Activations,
-        join: &Join<Self>,
+        join: &Residual<Self>,
     ) -> Result<Activations> {
         let mut out = self.room(x.rows, layer.weight.columns());
         let epilogue = Epilogue { residual: before_norm(residual.as_rows(), join), ..Epilogue::default() };
@@ -280,7 +280,7 @@ impl Ops for Cpu {
         x: &Activations,
         layer: &FeedForward<Self>,
         residual: &Activations,
-        join: &Join<Self>,
+        join: &Residual<Self>,
     ) -> Result<Activations> {
         let mut wide = self.room(FEED_FORWARD_ROWS.min(x.rows), layer.up.weight.columns());
         let mut out = self.room(x.rows, layer.down.weight.columns());

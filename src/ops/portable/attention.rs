@@ -11,7 +11,7 @@ use super::Portable;
 use super::layout::{Group, Made, forbidden};
 use crate::error::Result;
 use crate::kernels::rows::Rows;
-use crate::ops::{Attention, DeviceBatch, PositionColumns, Queries, Reach, Relative, Rotary};
+use crate::ops::{Attention, DeviceBatch, PositionColumns, Relative, Rotary, TokenSelection, Window};
 
 /// Scores that a GPU holds at once: a gigabyte of float32, and few enough for kernels that count in 32 bits.
 const SCORES_OF_A_GPU: usize = 1 << 28;
@@ -31,14 +31,20 @@ impl Portable {
         qkv: &Tensor,
         batch: &DeviceBatch<'_, Self>,
         shape: &Attention<Self>,
-        asking: Queries,
+        asking: TokenSelection,
     ) -> Result<Tensor> {
         let parts = batch.layout.groups.iter().map(|group| self.attend_in(group, qkv, shape, asking));
         Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
     /// The texts of a group.
-    fn attend_in(&self, group: &Group, qkv: &Tensor, shape: &Attention<Self>, asking: Queries) -> Result<Tensor> {
+    fn attend_in(
+        &self,
+        group: &Group,
+        qkv: &Tensor,
+        shape: &Attention<Self>,
+        asking: TokenSelection,
+    ) -> Result<Tensor> {
         let Attention { heads, key_value_heads, head_width, .. } = shape;
         let (count, length) = (group.count(), group.length);
         let qkv = group.filled(qkv)?.reshape((count, length, (), *head_width))?;
@@ -54,7 +60,7 @@ impl Portable {
             (queries, keys) = (self.turned(group, &queries, rotary)?, self.turned(group, &keys, rotary)?);
         }
         // Last tokens are at different places, so all ask.
-        let places = if asking == Queries::First { 1 } else { length };
+        let places = if asking == TokenSelection::First { 1 } else { length };
         let keys = self.shared(&keys, *heads)?;
         let scores = if self.device.is_cpu() { SCORES_OF_A_CACHE } else { SCORES_OF_A_GPU };
         let block = (scores / (count * heads * length).max(1)).clamp(1, places);
@@ -66,9 +72,9 @@ impl Portable {
         let attended = Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 2)?;
         let attended = attended.transpose(1, 2)?.reshape((count, places, heads * head_width))?;
         match asking {
-            Queries::All => group.unfilled(&attended),
-            Queries::First => Ok(attended.squeeze(1)?),
-            Queries::Last => group.last(&attended),
+            TokenSelection::All => group.unfilled(&attended),
+            TokenSelection::First => Ok(attended.squeeze(1)?),
+            TokenSelection::Last => group.last(&attended),
         }
     }
 
@@ -88,7 +94,7 @@ impl Portable {
         if let Relative::Bias(table) = &shape.relative {
             scores = scores.broadcast_add(&self.biases(group, table, places.clone())?)?;
         }
-        if shape.reach != Reach::ALL {
+        if shape.reach != Window::ALL {
             scores = scores.broadcast_add(&self.unseen(group, shape.reach, places)?)?;
         }
         if let Some(unattended) = &group.unattended {
@@ -138,7 +144,7 @@ impl Portable {
     }
 
     /// `-infinity` for the keys that a query doesn't see, else 0: `(queries, keys)`.
-    fn unseen(&self, group: &Group, reach: Reach, queries: Range<usize>) -> Result<Tensor> {
+    fn unseen(&self, group: &Group, reach: Window, queries: Range<usize>) -> Result<Tensor> {
         group.make(Made::Unseen(reach, queries.start, queries.end), || {
             let (count, keys) = (queries.len(), group.length);
             let row = |query| (0..keys).map(move |key| forbidden(!reach.seen(query, keys).contains(&key)));

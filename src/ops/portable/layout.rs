@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor, TensorId};
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::ops::Reach;
+use crate::ops::Window;
 
 pub(crate) struct Layout {
     pub(super) groups: Vec<Group>,
@@ -43,7 +43,7 @@ pub(super) enum Made {
     /// Of position columns, by where they are in memory, for such queries.
     Columns(usize, usize, usize),
     /// Keys that such queries don't see.
-    Unseen(Reach, usize, usize),
+    Unseen(Window, usize, usize),
     /// The last row of each text.
     Last,
 }

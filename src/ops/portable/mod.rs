@@ -11,8 +11,8 @@ use std::time::Duration;
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
 
-use super::{Attention, DeviceBatch, FeedForward, Join, Lookup, Ops, PositionColumns, Queries, Turn};
-use crate::batch::{Batch, Size};
+use super::{Attention, DeviceBatch, FeedForward, Lookup, Ops, PositionColumns, Residual, TokenSelection, Turn};
+use crate::batch::{Batch, TokenBudget};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::norm::Center;
@@ -118,8 +118,8 @@ impl Ops for Portable {
         self.clone()
     }
 
-    fn size(&self) -> Size {
-        if self.device.is_cpu() { Size::OF_A_CACHE } else { Size::OF_A_GPU }
+    fn token_budget(&self) -> TokenBudget {
+        if self.device.is_cpu() { TokenBudget::FOR_CACHE } else { TokenBudget::FOR_GPU }
     }
 
     fn turn(&self, checkpoint: &dyn Fn() -> Result<()>) -> Result<Option<Turn<'_>>> {
@@ -205,17 +205,17 @@ impl Ops for Portable {
         qkv: Tensor,
         batch: &DeviceBatch<'_, Self>,
         shape: &Attention<Self>,
-        queries: Queries,
+        queries: TokenSelection,
     ) -> Result<Tensor> {
         self.attend(&qkv, batch, shape, queries)
     }
 
-    fn linear_join(&self, x: &Tensor, layer: &Linear, residual: &Tensor, join: &Join<Self>) -> Result<Tensor> {
+    fn linear_residual(&self, x: &Tensor, layer: &Linear, residual: &Tensor, join: &Residual<Self>) -> Result<Tensor> {
         let y = self.linear(x, layer, Activation::Identity)?;
         match join {
-            Join::Add => Ok((y + residual)?),
-            Join::AddNorm(norm) => norm.of(&(y + residual)?),
-            Join::NormAdd(norm) => Ok((norm.of(&y)? + residual)?),
+            Residual::Add => Ok((y + residual)?),
+            Residual::AddNorm(norm) => norm.of(&(y + residual)?),
+            Residual::NormAdd(norm) => Ok((norm.of(&y)? + residual)?),
         }
     }
 
@@ -224,7 +224,7 @@ impl Ops for Portable {
         x: &Tensor,
         layer: &FeedForward<Self>,
         residual: &Tensor,
-        join: &Join<Self>,
+        join: &Residual<Self>,
     ) -> Result<Tensor> {
         let up = self.linear(x, &layer.up, Activation::Identity)?;
         let middle = if layer.gated {
@@ -233,7 +233,7 @@ impl Ops for Portable {
         } else {
             activated(up, layer.activation)?
         };
-        self.linear_join(&middle, &layer.down, residual, join)
+        self.linear_residual(&middle, &layer.down, residual, join)
     }
 
     fn pool(&self, x: &Tensor, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode]) -> Result<Tensor> {

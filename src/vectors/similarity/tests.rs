@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernels::testing::noise;
 use crate::kernels::unit;
-use crate::threads::schedule::Nobody;
+use crate::threads::schedule::NoObserver;
 
 fn run(isa: Isa, threads: usize) -> Run<'static> {
-    Run { isa, threads, observer: &Nobody }
+    Run { isa, threads, observer: &NoObserver }
 }
 
 fn best() -> Isa {

@@ -28,8 +28,8 @@ impl SparseEmbeddings {
     ) -> Result<Self> {
         const WHAT: &str = "the embeddings";
         let count = rows.clone().map(<[_]>::len).sum();
-        let (indptr, indices) = (alloc::room(rows.len() + 1, WHAT)?, alloc::room(count, WHAT)?);
-        let mut all = Self { indptr, indices, values: alloc::room(count, WHAT)?, dim, truncated };
+        let (indptr, indices) = (alloc::with_capacity(rows.len() + 1, WHAT)?, alloc::with_capacity(count, WHAT)?);
+        let mut all = Self { indptr, indices, values: alloc::with_capacity(count, WHAT)?, dim, truncated };
         all.indptr.push(0);
         for row in rows {
             all.indices.extend(row.iter().map(|(column, _)| *column as i32));

@@ -115,7 +115,7 @@ impl<'a> Left<'a> {
 mod tests {
     use super::*;
     use crate::kernels::testing::noise;
-    use crate::threads::schedule::Nobody;
+    use crate::threads::schedule::NoObserver;
     use crate::vectors::embeddings::Truncated;
 
     fn sparse(rows: usize, dim: usize, seed: u64) -> SparseEmbeddings {
@@ -130,21 +130,22 @@ mod tests {
         let (a, b) = (sparse(7, 40, 1), sparse(5000, 40, 2));
         let (dense_a, dense_b) = (a.to_dense().unwrap(), b.to_dense().unwrap());
         for kind in [Similarity::Cosine, Similarity::Dot, Similarity::Euclidean, Similarity::Manhattan] {
-            let run = || Run::watched_by(&Nobody).unwrap();
+            let run = || Run::watched_by(&NoObserver).unwrap();
             let got = similarity(kind, &a, &b, run()).unwrap();
             let want = crate::vectors::similarity::similarity(kind, dense_a.view(), dense_b.view(), run()).unwrap();
             let differ = got.as_slice().iter().zip(want.as_slice()).map(|(x, y)| (x - y).abs());
             assert!(differ.fold(0.0, f32::max) < 2e-6, "{kind}");
         }
-        assert!(similarity(Similarity::Dot, &a, &sparse(1, 41, 3), Run::watched_by(&Nobody).unwrap()).is_err());
-        let same = similarity(Similarity::Euclidean, &a, &a, Run::watched_by(&Nobody).unwrap()).unwrap();
+        assert!(similarity(Similarity::Dot, &a, &sparse(1, 41, 3), Run::watched_by(&NoObserver).unwrap()).is_err());
+        let same = similarity(Similarity::Euclidean, &a, &a, Run::watched_by(&NoObserver).unwrap()).unwrap();
         assert!((0..7).all(|i| same.row(i)[i].to_bits() == 0));
     }
 
     #[test]
     fn nothing_is_compared_with_nothing() {
         let none = SparseEmbeddings::of_rows([].into_iter(), 40, Truncated::default()).unwrap();
-        let scores = similarity(Similarity::Dot, &none, &sparse(2, 40, 1), Run::watched_by(&Nobody).unwrap()).unwrap();
+        let scores =
+            similarity(Similarity::Dot, &none, &sparse(2, 40, 1), Run::watched_by(&NoObserver).unwrap()).unwrap();
         assert_eq!((scores.rows(), scores.columns()), (0, 2));
     }
 }
