@@ -13,6 +13,7 @@ mod layers;
 mod models;
 mod modules;
 mod network;
+mod observer;
 mod ops;
 mod options;
 pub mod process;
@@ -30,8 +31,9 @@ pub use models::{
     Assembly, ChunkOptions, Elementwise, EncodeIter, Model, MultiVectorModel, MultiVectorOptions, Pool, PredictOptions,
     Ranked, Reranker, ScoreActivation, SparseModel, SparseOptions,
 };
+pub use observer::Observer;
 pub use options::{EncodeOptions, Kernels, LoadOptions, Token, Truncation};
-pub use threads::schedule::Observer;
+
 pub use tokenize::{Input, Tokenizer, Tokens};
 pub use vectors::embeddings::{Embeddings, Encoding, Truncated};
 pub use vectors::maxsim::MultiVectorSimilarity;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::device::{Device, Dtype};
 use crate::models::ScoreActivation;
-use crate::threads::schedule::Observer;
+use crate::observer::Observer;
 use crate::vectors::similarity::Similarity;
 
 /// Which implementation of the transformer's operations computes.

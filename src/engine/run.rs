@@ -7,9 +7,10 @@ use crate::batch::{Batch, plan};
 use crate::error::{Error, Result};
 use crate::models::Model;
 use crate::network::{Output, Wanted};
+use crate::observer::{self, NoObserver, Observer};
 use crate::options::{EncodeOptions, Truncation};
 use crate::process;
-use crate::threads::schedule::{self, NoObserver, Observer};
+use crate::threads::schedule;
 use crate::tokenize::{Input, Tokens};
 use crate::vectors::embeddings::Truncated;
 
@@ -129,7 +130,7 @@ impl<'a> Call<'a> {
         S: Fn(&[(usize, &Tokens)], &Batch, Output) -> Result<()> + Sync,
     {
         if window.is_empty() && is_small(next) {
-            let ask = || schedule::ask(self.observer);
+            let ask = || observer::ask(self.observer);
             return next.iter().map(|input| ask().and_then(|()| self.read(*input, &ask))).collect();
         }
         let budget = self.model.parts.network.token_budget();

@@ -11,8 +11,8 @@ use std::thread::Thread;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::network::{Network, Output, Wanted};
+use crate::observer::{self, Observer};
 use crate::threads::executor::{Caller, Executor, PATIENCE, lock};
-use crate::threads::schedule::{self, Observer};
 use crate::tokenize::Tokens;
 
 /// The micro-batches of calls that wait for a processor, first come first served.
@@ -71,7 +71,7 @@ impl Waiting {
     ) -> Result<Output> {
         let executor = Executor::get();
         let caller = Caller::new(executor);
-        let ask = || schedule::ask(observer);
+        let ask = || observer::ask(observer);
         let checkpoint = || caller.lending(ask, &ask);
         ask()?;
         let threads = executor.limit()?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::sentence::Model;
 use crate::error::{Error, Result};
-use crate::threads::schedule::{NoObserver, Observer};
+use crate::observer::{NoObserver, Observer};
 use crate::tokenize::{Input, Tokenizer};
 
 /// How a text is parted; see [`Model::chunk`].

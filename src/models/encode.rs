@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 use crate::kernels::norm::normalize;
 use crate::kernels::rows::RowsMut;
 use crate::network::Wanted;
+use crate::observer::{NoObserver, Observer};
 use crate::options::EncodeOptions;
-use crate::threads::schedule::{self, NoObserver, Observer};
+use crate::threads::schedule;
 use crate::tokenize::{Input, Tokenizer, Tokens};
 use crate::vectors::embeddings::{Embeddings, Encoding, Truncated};
 

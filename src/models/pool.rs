@@ -9,8 +9,9 @@ use super::sentence::Model;
 use crate::alloc;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::observer::{NoObserver, Observer};
 use crate::options::EncodeOptions;
-use crate::threads::schedule::{NoObserver, Observer, lock};
+use crate::threads::schedule::lock;
 use crate::tokenize::Input;
 use crate::vectors::embeddings::{Embeddings, Truncated};
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::errors::{IntoPython, exception};
 use crate::error::{Error, Result};
-use crate::threads::schedule::Observer;
+use crate::observer::Observer;
 
 /// How often signals are looked for.
 const PERIOD: Duration = Duration::from_millis(50);

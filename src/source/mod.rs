@@ -13,8 +13,8 @@ mod wanted;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::observer::Observer;
 use crate::options::{LoadOptions, Token};
-use crate::threads::schedule::Observer;
 
 pub(crate) use cache::CacheLocation;
 use cache::{Repository, State, Unlisted};
@@ -134,7 +134,7 @@ fn local_folder(path: &Path) -> Result<Option<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::threads::schedule::NoObserver;
+    use crate::observer::NoObserver;
 
     #[test]
     fn what_is_nowhere_is_told_with_every_place() {

@@ -4,35 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::observer::{Observer, ask};
 use crate::threads::executor::{Caller, Executor, Lend, PATIENCE, Progress};
 
 pub(crate) use crate::threads::executor::lock;
-
-/// Watches a call that computes, and may stop it. Both methods are called on the caller's own thread.
-pub trait Observer: Sync {
-    /// `done` of `total` texts are computed; of embeddings, where communities are looked for.
-    fn progress(&self, done: usize, total: usize) {
-        let _ = (done, total);
-    }
-
-    /// Whether the call shall stop, with [`Error::Interrupted`]. Asked several times a second.
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
-
-/// Nobody watching.
-pub(crate) struct NoObserver;
-
-impl Observer for NoObserver {}
-
-/// Asks an observer.
-///
-/// # Errors
-/// [`Error::Interrupted`] where the call shall stop.
-pub(crate) fn ask(observer: &dyn Observer) -> Result<()> {
-    if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
-}
 
 /// Does both, at once where a worker is free; the first one's error before the second one's.
 pub(crate) fn both<A: Send, B>(
@@ -148,6 +123,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
+    use crate::observer::NoObserver;
 
     #[test]
     fn every_piece_is_done_once() {

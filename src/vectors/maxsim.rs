@@ -164,8 +164,8 @@ fn maxsim(
 mod tests {
     use super::*;
     use crate::kernels::testing::noise;
+    use crate::observer::NoObserver;
     use crate::process;
-    use crate::threads::schedule::NoObserver;
 
     #[test]
     fn tokens_with_nan_make_the_score_nan() {

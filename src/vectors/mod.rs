@@ -33,8 +33,8 @@ pub(crate) use search::search;
 
 use crate::error::{Error, Result};
 use crate::models::Model;
+use crate::observer::NoObserver;
 use crate::options::EncodeOptions;
-use crate::threads::schedule::NoObserver;
 use similarity::{Matrix, MatrixView, Run, Similarity};
 
 /// The scores of every row of `a`, `(n, width)`, with every row of `b`, `(m, width)`: `(n, m)`.

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::alloc;
 use crate::error::{Error, Result};
 use crate::kernels::nan::all_finite;
-use crate::threads::schedule::{self, NoObserver, lock};
+use crate::observer::NoObserver;
+use crate::threads::schedule::{self, lock};
 use crate::vectors::similarity::Run;
 
 mod coded;

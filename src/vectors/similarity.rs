@@ -7,8 +7,9 @@ use crate::alloc;
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 use crate::kernels::buffer::Buffer;
+use crate::observer::Observer;
 use crate::process;
-use crate::threads::schedule::{self, Observer};
+use crate::threads::schedule;
 
 mod matrix;
 mod scratch;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernels::testing::noise;
 use crate::kernels::unit;
-use crate::threads::schedule::NoObserver;
+use crate::observer::NoObserver;
 
 fn run(isa: Isa, threads: usize) -> Run<'static> {
     Run { isa, threads, observer: &NoObserver }

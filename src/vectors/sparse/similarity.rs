@@ -115,7 +115,7 @@ impl<'a> Left<'a> {
 mod tests {
     use super::*;
     use crate::kernels::testing::noise;
-    use crate::threads::schedule::NoObserver;
+    use crate::observer::NoObserver;
     use crate::vectors::embeddings::Truncated;
 
     fn sparse(rows: usize, dim: usize, seed: u64) -> SparseEmbeddings {

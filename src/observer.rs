@@ -1,0 +1,108 @@
+//! Watching a call that computes, and stopping it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Watches a call that computes, and may stop it. Both methods are called on the caller's own thread.
+///
+/// An [`AtomicBool`] stops the call when it becomes true. A closure `Fn(usize, usize)` is told of progress. A pair of
+/// observers is both.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// use rushlight::Observer;
+///
+/// let stop = Arc::new(AtomicBool::new(false));
+/// let watched = (Arc::clone(&stop), |done: usize, total: usize| println!("{done} of {total}"));
+/// watched.progress(1, 2);
+/// assert!(!watched.interrupted());
+///
+/// // From another thread, or a signal handler.
+/// stop.store(true, Ordering::Relaxed);
+/// assert!(watched.interrupted());
+/// ```
+pub trait Observer: Sync {
+    /// Tells that `done` of `total` inputs are computed.
+    fn progress(&self, done: usize, total: usize) {
+        let _ = (done, total);
+    }
+
+    /// Returns true when the call shall stop, with [`Error::Interrupted`]. Asked several times a second.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Stops the call when it becomes true.
+impl Observer for AtomicBool {
+    fn interrupted(&self) -> bool {
+        self.load(Ordering::Relaxed)
+    }
+}
+
+/// Is told of progress.
+impl<F: Fn(usize, usize) + Sync> Observer for F {
+    fn progress(&self, done: usize, total: usize) {
+        self(done, total);
+    }
+}
+
+impl<T: Observer + Send + ?Sized> Observer for Arc<T> {
+    fn progress(&self, done: usize, total: usize) {
+        (**self).progress(done, total);
+    }
+
+    fn interrupted(&self) -> bool {
+        (**self).interrupted()
+    }
+}
+
+/// Tells both of progress, and stops the call when one of them says so.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn progress(&self, done: usize, total: usize) {
+        self.0.progress(done, total);
+        self.1.progress(done, total);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted() || self.1.interrupted()
+    }
+}
+
+/// Watches nothing and never stops a call.
+pub(crate) struct NoObserver;
+
+impl Observer for NoObserver {}
+
+/// Asks an observer.
+///
+/// # Errors
+/// [`Error::Interrupted`] when the call shall stop.
+pub(crate) fn ask(observer: &dyn Observer) -> Result<()> {
+    if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_pair_tells_both_and_stops_when_one_does() {
+        let told = Mutex::new(Vec::new());
+        let stop = Arc::new(AtomicBool::new(false));
+        let pair = (|done: usize, total: usize| told.lock().unwrap().push((done, total)), Arc::clone(&stop));
+        pair.progress(1, 3);
+        assert_eq!(*told.lock().unwrap(), [(1, 3)]);
+        assert!(ask(&pair).is_ok());
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(ask(&pair), Err(Error::Interrupted)));
+        assert!(matches!(ask(&(pair.1, NoObserver)), Err(Error::Interrupted)));
+    }
+}
