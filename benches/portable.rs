@@ -35,7 +35,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let Some(folder) = std::env::args().skip(1).find(|argument| argument != "--bench") else {
         return Err("needs a model's folder".into());
     };
-    let options = LoadOptions { kernels: Kernels::Portable, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_kernels(Kernels::Portable);
     let model = Model::from_dir_with(folder, &options)?;
     println!("{}", json!({"versions": {"rushlight": env!("CARGO_PKG_VERSION")}}));
     for line in stdin().lock().lines() {

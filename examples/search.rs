@@ -14,7 +14,7 @@ fn main() -> rushlight::Result<()> {
         "Tomato plants need six hours of sun a day.",
         "The night train to Vienna leaves at half past nine.",
     ];
-    let options = EncodeOptions { normalize_embeddings: true, ..EncodeOptions::default() };
+    let options = EncodeOptions::default().with_normalize_embeddings(true);
     let corpus = model.encode_document(&documents, &options)?;
     let queries = model.encode_query(&["Why does a loaf get bigger?", "When does the train leave?"], &options)?;
 

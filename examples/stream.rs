@@ -8,7 +8,7 @@ use rushlight::{EncodeOptions, Error, Model, Truncation};
 fn main() -> rushlight::Result<()> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "all-MiniLM-L6-v2".to_owned());
     let model = Model::load(&name)?;
-    let options = EncodeOptions { truncation: Truncation::Error, ..EncodeOptions::default() };
+    let options = EncodeOptions::default().with_truncation(Truncation::Error);
 
     // Any iterator of texts will do: a file's lines, a channel, a database's cursor.
     let texts = (0..250).map(|i| format!("This is text number {i}."));

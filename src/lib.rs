@@ -28,14 +28,18 @@ pub use config::PoolingMode;
 pub use device::{Device, Dtype};
 pub use error::{Error, Result};
 pub use models::{
-    Assembly, ChunkOptions, Elementwise, EncodeIter, Model, MultiVectorModel, MultiVectorOptions, Pool, PredictOptions,
-    Ranked, Reranker, ScoreActivation, SparseModel, SparseOptions,
+    DevicePool, Elementwise, EncodeIter, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation, SparseModel,
 };
 pub use observer::Observer;
-pub use options::{EncodeOptions, Kernels, LoadOptions, Token, Truncation};
+#[doc(hidden)] // Tests and benches compare both.
+pub use options::Kernels;
+pub use options::{
+    BackboneOptions, CallOptions, ChunkOptions, CommunityOptions, EncodeOptions, HubToken, LoadOptions, MiningOptions,
+    MultiVectorOptions, PredictOptions, QuantizeOptions, SearchOptions, SparseOptions, Truncation,
+};
 
 pub use tokenize::{Input, Tokenizer, Tokens};
-pub use vectors::embeddings::{Embeddings, Encoding, Truncated};
+pub use vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
 pub use vectors::maxsim::MultiVectorSimilarity;
 pub use vectors::quantize::{Bits, Levels, Precision, Quantized, QuantizedValues, quantize};
 pub use vectors::similarity::{Matrix, MatrixView, Similarity};

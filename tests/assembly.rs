@@ -7,14 +7,14 @@ use std::fs;
 use std::path::Path;
 
 use common::{copy, data};
-use rushlight::{Assembly, EncodeOptions, Error, Input, LoadOptions, Model, PoolingMode};
+use rushlight::{BackboneOptions, EncodeOptions, Error, Input, LoadOptions, Model, PoolingMode};
 use serde_json::{Value, json};
 
 fn folder(case: &str) -> std::path::PathBuf {
     data().join("tiny").join(case).join("model")
 }
 
-fn assembled(case: &str, assembly: &Assembly) -> rushlight::Result<Model> {
+fn assembled(case: &str, assembly: &BackboneOptions) -> rushlight::Result<Model> {
     Model::from_backbone_dir(folder(case), assembly, &LoadOptions::default())
 }
 
@@ -27,12 +27,12 @@ fn embed(model: &Model) -> Vec<f32> {
 /// A folder that lists these very modules gives the same bits.
 #[test]
 fn the_modules_of_a_folder_make_the_folders_model() {
-    let mean = Assembly { normalize: true, ..Assembly::default() };
-    let cls = Assembly { pooling: vec![PoolingMode::Cls], ..mean.clone() };
+    let mean = BackboneOptions::default().with_normalize(true);
+    let cls = mean.clone().with_pooling(vec![PoolingMode::Cls]);
     let dense = folder("bert-cls-dense-normalize").join("2_Dense");
     for (case, assembly) in [
         ("bert-mean-normalize", mean.clone()),
-        ("bert-cls-dense-normalize", Assembly { dense: vec![dense], ..cls.clone() }),
+        ("bert-cls-dense-normalize", cls.clone().with_dense(vec![dense])),
         ("modernbert-cls-normalize", cls),
         ("roberta-mean-normalize", mean),
     ] {
@@ -47,12 +47,12 @@ fn any_pooling_can_be_asked_for() {
     let tokens = Model::from_dir(folder("bert-mean-normalize")).unwrap();
     let tokens = tokens.encode_tokens(&TEXTS.map(Input::from), &EncodeOptions::default()).unwrap();
     let modes = PoolingMode::ALL.to_vec();
-    let together = assembled("bert-mean-normalize", &Assembly { pooling: modes, ..Assembly::default() }).unwrap();
+    let together = assembled("bert-mean-normalize", &BackboneOptions::default().with_pooling(modes)).unwrap();
     let width = together.hidden_size();
     assert_eq!(together.embedding_dimension(), 6 * width);
     let together = embed(&together);
     for (i, mode) in PoolingMode::ALL.into_iter().enumerate() {
-        let alone = assembled("bert-mean-normalize", &Assembly { pooling: vec![mode], ..Assembly::default() }).unwrap();
+        let alone = assembled("bert-mean-normalize", &BackboneOptions::default().with_pooling(vec![mode])).unwrap();
         let alone = embed(&alone);
         for (text, encoding) in tokens.iter().enumerate() {
             let rows: Vec<_> = encoding.token_embeddings.chunks(width).collect();
@@ -102,11 +102,11 @@ fn the_first_layers_are_a_model_of_their_own() {
         }
         fs::write(&file, config.to_string()).unwrap();
 
-        let whole = Assembly { pooling: modes, ..Assembly::default() };
+        let whole = BackboneOptions::default().with_pooling(modes);
         let expected = Model::from_backbone_dir(cut.path(), &whole, &LoadOptions::default()).unwrap();
         let expected = embed(&expected);
         assert_ne!(expected, embed(&assembled(case, &whole).unwrap()), "{case}");
-        let model = assembled(case, &Assembly { num_hidden_layers: Some(1), ..whole }).unwrap();
+        let model = assembled(case, &whole.with_num_hidden_layers(1)).unwrap();
         assert_eq!(embed(&model), expected, "{case}");
 
         let saved = tempfile::tempdir().unwrap();
@@ -124,9 +124,9 @@ fn what_is_saved_has_the_modules_asked_for() {
     let dense = folder("bert-cls-dense-normalize").join("2_Dense");
     let pooling = vec![PoolingMode::LastToken, PoolingMode::Cls];
     let plain =
-        Assembly { pooling: vec![PoolingMode::Max], dense: vec![dense], normalize: true, ..Assembly::default() };
-    for assembly in [plain, Assembly { pooling, ..Assembly::default() }] {
-        let options = LoadOptions { max_seq_length: Some(7), ..LoadOptions::default() };
+        BackboneOptions::default().with_pooling(vec![PoolingMode::Max]).with_dense(vec![dense]).with_normalize(true);
+    for assembly in [plain, BackboneOptions::default().with_pooling(pooling)] {
+        let options = LoadOptions::default().with_max_seq_length(7);
         let model = Model::from_backbone_dir(folder("bert-mean-normalize"), &assembly, &options).unwrap();
         let saved = tempfile::tempdir().unwrap();
         model.save(saved.path()).unwrap();
@@ -137,27 +137,24 @@ fn what_is_saved_has_the_modules_asked_for() {
 
 #[test]
 fn what_cant_be_put_together_is_refused() {
-    let refused = |case: &str, assembly: Assembly| assembled(case, &assembly).map(drop).unwrap_err();
+    let refused = |case: &str, assembly: BackboneOptions| assembled(case, &assembly).map(drop).unwrap_err();
     let argument = |error: Error| match error {
         Error::InvalidArgument { argument, .. } => argument,
         other => panic!("{other}"),
     };
     let case = "bert-mean-normalize";
-    assert_eq!(argument(refused(case, Assembly { pooling: Vec::new(), ..Assembly::default() })), "pooling");
-    assert_eq!(
-        argument(refused(case, Assembly { pooling: vec![PoolingMode::Max; 7], ..Assembly::default() })),
-        "pooling"
-    );
+    assert_eq!(argument(refused(case, BackboneOptions::default().with_pooling(Vec::new()))), "pooling");
+    assert_eq!(argument(refused(case, BackboneOptions::default().with_pooling(vec![PoolingMode::Max; 7]))), "pooling");
     for layers in [0, 99] {
-        let error = refused(case, Assembly { num_hidden_layers: Some(layers), ..Assembly::default() });
+        let error = refused(case, BackboneOptions::default().with_num_hidden_layers(layers));
         assert_eq!(argument(error), "num_hidden_layers");
     }
-    let nowhere = Assembly { dense: vec!["nowhere".into()], ..Assembly::default() };
+    let nowhere = BackboneOptions::default().with_dense(vec!["nowhere".into()]);
     assert!(matches!(refused(case, nowhere), Error::FileNotFound { .. }));
     // Another width: this Dense follows two modes.
     let dense = vec![folder("bert-cls-dense-normalize").join("2_Dense")];
-    let wide = Assembly { pooling: vec![PoolingMode::Max, PoolingMode::Cls], dense, ..Assembly::default() };
+    let wide = BackboneOptions::default().with_pooling(vec![PoolingMode::Max, PoolingMode::Cls]).with_dense(dense);
     assert!(matches!(refused(case, wide), Error::InvalidConfig { key, .. } if key == "in_features"));
-    assert!(matches!(refused("static-embedding", Assembly::default()), Error::Unsupported { .. }));
+    assert!(matches!(refused("static-embedding", BackboneOptions::default()), Error::Unsupported { .. }));
     assert_eq!(argument("sum".parse::<PoolingMode>().unwrap_err()), "pooling");
 }

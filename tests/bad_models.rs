@@ -495,11 +495,11 @@ fn ids_beyond_the_embedding_table_are_an_error_of_their_text() {
 fn options_that_do_not_fit_are_refused() {
     let folder = tiny("bert-mean-normalize").model;
     let with = |options: LoadOptions| Model::from_dir_with(&folder, &options).unwrap_err();
-    let limit = with(LoadOptions { max_seq_length: Some(141), ..LoadOptions::default() });
+    let limit = with(LoadOptions::default().with_max_seq_length(141));
     assert!(limit.to_string().contains("from 1 to 140"), "{limit}");
-    assert_is!(with(LoadOptions { max_seq_length: Some(0), ..LoadOptions::default() }), Error::InvalidArgument { .. });
-    assert_is!(with(LoadOptions { truncate_dim: Some(0), ..LoadOptions::default() }), Error::InvalidArgument { .. });
-    let prompt = with(LoadOptions { default_prompt_name: Some("x".to_owned()), ..LoadOptions::default() });
+    assert_is!(with(LoadOptions::default().with_max_seq_length(0)), Error::InvalidArgument { .. });
+    assert_is!(with(LoadOptions::default().with_truncate_dim(0)), Error::InvalidArgument { .. });
+    let prompt = with(LoadOptions::default().with_default_prompt_name("x"));
     assert!(prompt.to_string().contains("\"query\""), "{prompt}");
 }
 

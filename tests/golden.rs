@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Case, named, native, portable, real, tiny, tiny_cases, ways};
-use rushlight::{Dtype, EncodeOptions, Encoding, Input, LoadOptions, Model, process};
+use rushlight::{Dtype, EncodeOptions, Input, LoadOptions, Model, TokenEncoding, process};
 
 fn load(case: &Case, way: &LoadOptions) -> Model {
     Model::from_dir_with(&case.model, way).unwrap_or_else(|error| panic!("{}: {error}", case.name))
@@ -50,7 +50,7 @@ fn small_models() {
 fn small_models_in_half_precision() {
     // Steps of a number are 5e-4 and 4e-3 of it.
     for (dtype, most) in [(Dtype::Float16, 0.05), (Dtype::BFloat16, 0.3)] {
-        let half = LoadOptions { dtype, ..portable() };
+        let half = portable().with_dtype(dtype);
         let mut largest_error: f64 = 0.0;
         for case in tiny_cases() {
             let embeddings = encode(&load(&case, &half), &case.texts);
@@ -174,9 +174,9 @@ fn excluded_prompts_do_not_count() {
     assert!(prompts.values().any(|prompt| !prompt.is_empty()), "{prompts:?}");
     // Where the prompt leaves the text no room, the special token at the end alone counts.
     let long = "word ".repeat(200);
-    let options = EncodeOptions { prompt: Some(&long), ..EncodeOptions::default() };
+    let options = EncodeOptions::default().with_prompt(&long);
     let encode = |model: &Model| model.encode_tokens(&["text".into()], &options).unwrap().remove(0);
-    let Encoding { token_embeddings, sentence_embedding, .. } = encode(&model);
+    let TokenEncoding { token_embeddings, sentence_embedding, .. } = encode(&model);
     let last = &token_embeddings[token_embeddings.len() - model.hidden_size()..];
     let norm = last.iter().map(|x| x * x).sum::<f32>().sqrt();
     let difference = |a: &[f32]| a.iter().zip(last).map(|(x, last)| (x - last / norm).abs()).fold(0.0, f32::max);

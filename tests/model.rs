@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::tiny;
 use proptest::prelude::*;
 use rushlight::{
-    Device, Dtype, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Pool, Similarity, Truncation,
+    Device, DevicePool, Dtype, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation,
 };
 
 fn model(case: &str) -> Model {
@@ -24,39 +24,39 @@ fn plain() -> EncodeOptions<'static> {
 fn a_prompt_is_put_before_the_text() {
     let model = model("bert-cls-normalize-prompts");
     let prompts = model.prompts().clone();
-    let by_name = |name| model.encode(&["text"], &EncodeOptions { prompt_name: Some(name), ..plain() }).unwrap();
-    let put_before = |prompt: &str| {
-        model.encode(&[format!("{prompt}text")], &EncodeOptions { prompt: Some(""), ..plain() }).unwrap()
-    };
+    let by_name = |name: &str| model.encode(&["text"], &plain().with_prompt_name(name)).unwrap();
+    let put_before = |prompt: &str| model.encode(&[format!("{prompt}text")], &plain().with_prompt("")).unwrap();
     for (name, prompt) in &prompts {
         assert_eq!(by_name(name), put_before(prompt), "{name}");
     }
     let default = model.default_prompt_name().expect("this model has one");
     assert_eq!(model.encode(&["text"], &plain()).unwrap(), by_name(default));
     assert_ne!(model.encode(&["text"], &plain()).unwrap(), put_before(""));
-    let both = EncodeOptions { prompt: Some("x "), prompt_name: Some("no such"), ..plain() };
+    let both = plain().with_prompt("x ").with_prompt_name("no such");
     assert_eq!(model.encode(&["text"], &both).unwrap(), put_before("x "));
-    let error = model.encode(&["text"], &EncodeOptions { prompt_name: Some("no such"), ..plain() }).unwrap_err();
+    let error = model.encode(&["text"], &plain().with_prompt_name("no such")).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { argument: "prompt_name", .. }), "{error}");
     assert!(error.to_string().contains("query"), "{error}");
 }
 
 #[test]
 fn queries_and_documents_have_prompts_of_their_own() {
-    let prompts = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let prompts = |pairs: &[(&str, &str)]| -> BTreeMap<_, _> {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    };
     let load = |pairs: &[(&str, &str)], default: Option<&str>| {
         let default_prompt_name = default.map(str::to_owned);
-        let options = LoadOptions { prompts: prompts(pairs), default_prompt_name, ..LoadOptions::default() };
+        let mut options = LoadOptions::default().with_prompts(prompts(pairs));
+        options.default_prompt_name = default_prompt_name;
         Model::from_dir_with(tiny("bert-mean-normalize").model, &options).unwrap()
     };
     let model = load(&[("query", "q: "), ("passage", "p: "), ("corpus", "c: "), ("other", "o: ")], Some("other"));
-    let with =
-        |prompt: &'static str| model.encode(&["text"], &EncodeOptions { prompt: Some(prompt), ..plain() }).unwrap();
+    let with = |prompt: &'static str| model.encode(&["text"], &plain().with_prompt(prompt)).unwrap();
     assert_eq!(model.encode_query(&["text"], &plain()).unwrap(), with("q: "));
     // "document" is always there, and empty here: the first that isn't is meant.
     assert_eq!(model.encode_document(&["text"], &plain()).unwrap(), with("p: "));
     assert_eq!(model.encode(&["text"], &plain()).unwrap(), with("o: "));
-    let other = EncodeOptions { prompt_name: Some("other"), ..plain() };
+    let other = plain().with_prompt_name("other");
     assert_eq!(model.encode_query(&["text"], &other).unwrap(), with("o: "));
     // Neither looks at the default prompt.
     let bare = load(&[("other", "o: ")], Some("other"));
@@ -68,10 +68,10 @@ fn queries_and_documents_have_prompts_of_their_own() {
 fn embeddings_are_truncated_and_then_normalized() {
     let mut model = model("bert-mean-normalize");
     let whole = model.encode(&["one", "two"], &plain()).unwrap();
-    let cut = model.encode(&["one", "two"], &EncodeOptions { truncate_dim: Some(5), ..plain() }).unwrap();
+    let cut = model.encode(&["one", "two"], &plain().with_truncate_dim(5)).unwrap();
     assert_eq!((cut.len(), cut.dim()), (2, 5));
     assert!(cut.rows().zip(whole.rows()).all(|(cut, whole)| cut == &whole[..5]));
-    let unit = EncodeOptions { truncate_dim: Some(5), normalize_embeddings: true, ..plain() };
+    let unit = plain().with_truncate_dim(5).with_normalize_embeddings(true);
     for row in model.encode(&["one", "two"], &unit).unwrap().rows() {
         assert!((row.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-6);
     }
@@ -79,9 +79,9 @@ fn embeddings_are_truncated_and_then_normalized() {
     assert_eq!(model.embedding_dimension(), 7);
     assert_eq!(model.encode(&["one"], &plain()).unwrap().dim(), 7);
     // A call's own limit wins, and may be more than there is.
-    let more = EncodeOptions { truncate_dim: Some(1000), ..plain() };
+    let more = plain().with_truncate_dim(1000);
     assert_eq!(model.encode(&["one", "two"], &more).unwrap(), whole);
-    let none = EncodeOptions { truncate_dim: Some(0), ..plain() };
+    let none = plain().with_truncate_dim(0);
     assert!(matches!(model.encode(&["one"], &none), Err(Error::InvalidArgument { .. })));
     assert!(model.set_truncate_dim(Some(0)).is_err());
 }
@@ -103,7 +103,7 @@ fn long_texts_are_counted_or_refused() {
     let texts = ["short", &long, "another", &long];
     let truncated = model.encode(&texts, &plain()).unwrap().truncated();
     assert_eq!((truncated.count, truncated.longest), (2, model.count_tokens(&[Input::Text(&long)]).unwrap()[0]));
-    let refuse = EncodeOptions { truncation: Truncation::Error, ..plain() };
+    let refuse = plain().with_truncation(Truncation::Error);
     assert!(matches!(model.encode(&texts, &refuse), Err(Error::InvalidInput { index: 1, .. })));
     assert_eq!(model.encode(&["short"], &refuse).unwrap().truncated().count, 0);
 
@@ -139,7 +139,7 @@ fn many_texts_are_embedded_as_few_are() {
     let truncated = model.encode(&late, &plain()).unwrap().truncated();
     assert_eq!((truncated.count, truncated.longest > 1_000), (2, true));
     late[3] = String::new();
-    let strict = EncodeOptions { truncation: Truncation::Error, ..plain() };
+    let strict = plain().with_truncation(Truncation::Error);
     match model.encode(&late, &strict).unwrap_err() {
         Error::InvalidInput { index, .. } => assert_eq!(index, count - 2),
         other => panic!("{other}"),
@@ -221,12 +221,12 @@ fn an_observer_sees_progress_and_can_stop_it() {
     let model = model("bert-mean-normalize");
     let texts: Vec<_> = (0..500).map(|i| format!("text number {i}")).collect();
     let watch = Watch::default();
-    model.encode(&texts, &EncodeOptions { observer: Some(&watch), ..plain() }).unwrap();
+    model.encode(&texts, &plain().with_observer(&watch)).unwrap();
     assert!(watch.calls.load(Ordering::Relaxed) > 1);
     assert_eq!(watch.last.load(Ordering::Relaxed), 500);
 
     let watch = Watch { stop_after: Some(1), ..Watch::default() };
-    let stopped = model.encode(&texts, &EncodeOptions { observer: Some(&watch), ..plain() });
+    let stopped = model.encode(&texts, &plain().with_observer(&watch));
     assert!(matches!(stopped, Err(Error::Interrupted)));
 }
 
@@ -251,13 +251,13 @@ fn a_device_that_is_not_there_is_an_error_and_not_the_processor() {
         if Device::available().contains(&device) {
             continue;
         }
-        let options = LoadOptions { device: Some(device), ..LoadOptions::default() };
+        let options = LoadOptions::default().with_device(device);
         let error = Model::from_dir_with(&folder, &options).unwrap_err();
         assert!(matches!(&error, Error::Device { device: named, .. } if *named == device.to_string()), "{error}");
         assert!(matches!(model.on(device), Err(Error::Device { .. })));
-        assert!(matches!(Pool::new(&model, &[Device::Cpu, device]), Err(Error::Device { .. })));
+        assert!(matches!(DevicePool::new(&model, &[Device::Cpu, device]), Err(Error::Device { .. })));
     }
-    let options = LoadOptions { device: Some(Device::Cpu), dtype: Dtype::Float16, ..LoadOptions::default() };
+    let options = LoadOptions::default().with_device(Device::Cpu).with_dtype(Dtype::Float16);
     let error = Model::from_dir_with(&folder, &options).unwrap_err();
     assert!(error.to_string().contains("float32 only, got float16"), "{error}");
 }
@@ -285,7 +285,7 @@ fn a_short_call_is_served_while_a_long_one_runs() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let observer = Stop(&stop);
-            let result = model.encode(&texts, &EncodeOptions { observer: Some(&observer), ..plain() });
+            let result = model.encode(&texts, &plain().with_observer(&observer));
             assert!(matches!(result, Err(Error::Interrupted)));
             long_is_done.store(true, Ordering::Relaxed);
         });

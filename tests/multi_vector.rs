@@ -93,7 +93,7 @@ fn the_same_text_gives_the_same_bits() {
 fn documents_are_ranked_by_their_scores() {
     let mut model = model("multivector-pylate-bert");
     let documents = ["a document", "one more", "a document", "last"];
-    let ranked = model.rank("a query", &documents, None).unwrap();
+    let ranked = model.rank("a query", &documents, &plain()).unwrap();
     let scores = |model: &MultiVectorModel| {
         model.similarity(&encode(model, "query", &["a query"]), &encode(model, "document", &documents)).unwrap()
     };
@@ -127,11 +127,10 @@ fn lengths_and_prompts_are_settings() {
         assert!(matches!(error, Error::InvalidArgument { argument: "document_length", .. }), "{error}");
     }
     assert_eq!(model.prompts()["query"], "[Q] ");
-    let bare = MultiVectorOptions { prompt: Some(""), ..plain() };
+    let bare = plain().with_prompt("");
     let by_hand = model.encode_query(&["[Q] this"], &bare).unwrap();
     assert_eq!(encode(&model, "query", &["this"]), by_hand);
-    let prompts = [("query".to_owned(), "ask: ".to_owned())].into();
-    let options = LoadOptions { prompts, max_seq_length: Some(20), ..LoadOptions::default() };
+    let options = LoadOptions::default().with_prompt("query", "ask: ").with_max_seq_length(20);
     let other = MultiVectorModel::from_dir_with(case("multivector-pylate-bert").join("model"), &options).unwrap();
     assert_eq!((&*other.prompts()["query"], other.document_length()), ("ask: ", Some(20)));
 }
@@ -295,7 +294,7 @@ fn folders_of_other_kinds_are_refused_although_they_name_none() {
 fn texts_that_are_too_long_are_refused_where_that_is_asked_for() {
     let mut model = model("multivector-native-bert");
     model.set_document_length(10).unwrap();
-    let strict = MultiVectorOptions { truncation: Truncation::Error, ..plain() };
+    let strict = plain().with_truncation(Truncation::Error);
     let texts = ["a", &"word ".repeat(20)];
     let error = model.encode_document(&texts, &strict).unwrap_err();
     assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
@@ -313,7 +312,7 @@ fn an_observer_stops_it() {
             true
         }
     }
-    let options = MultiVectorOptions { observer: Some(&Stop), ..plain() };
+    let options = plain().with_observer(&Stop);
     let model = model(CASES[0]);
     assert!(matches!(model.encode_query(&["a"], &options), Err(Error::Interrupted)));
     assert_eq!(model.encode_query(&[""; 0], &plain()).unwrap(), []);

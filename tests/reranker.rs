@@ -50,7 +50,7 @@ fn scores_are_the_references() {
             let name = folder.file_name().unwrap().to_string_lossy();
             println!("{name:26} {by} {error:8.1e}");
             assert!(error <= tolerance(&expected), "{name} by {by}: {error:e}");
-            let identity = PredictOptions { activation: Some(ScoreActivation::Identity), ..plain() };
+            let identity = plain().with_activation(ScoreActivation::Identity);
             let got = model.predict(&pairs, &identity).unwrap();
             assert!(largest_difference(got.as_slice(), &logits) <= 2.0 * tolerance(&logits), "{name}");
         }
@@ -100,12 +100,12 @@ fn documents_are_ranked_by_their_scores() {
 fn softmax_is_over_the_labels_of_a_pair() {
     let three = Reranker::from_dir(rerank("rerank-bert-3-labels").join("model")).unwrap();
     let pairs = [("one", "two"), ("three", "four")];
-    let softmax = three.predict(&pairs, &PredictOptions { apply_softmax: true, ..plain() }).unwrap();
-    let named = PredictOptions { activation: Some(ScoreActivation::Softmax), ..plain() };
+    let softmax = three.predict(&pairs, &plain().with_apply_softmax(true)).unwrap();
+    let named = plain().with_activation(ScoreActivation::Softmax);
     assert_eq!(softmax, three.predict(&pairs, &named).unwrap());
     assert!(softmax.as_slice().chunks(3).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6));
     let one = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
-    let ignored = one.predict(&pairs, &PredictOptions { apply_softmax: true, ..plain() }).unwrap();
+    let ignored = one.predict(&pairs, &plain().with_apply_softmax(true)).unwrap();
     assert_eq!(ignored, one.predict(&pairs, &plain()).unwrap());
 }
 
@@ -113,7 +113,7 @@ fn softmax_is_over_the_labels_of_a_pair() {
 fn pairs_that_are_too_long_are_refused_where_that_is_asked_for() {
     let mut model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
     model.set_max_length(8).unwrap();
-    let strict = PredictOptions { truncation: Truncation::Error, ..plain() };
+    let strict = plain().with_truncation(Truncation::Error);
     let (short, long) = (("a", "b"), ("a", "one two three four five six seven"));
     assert_eq!(model.predict(&[short], &strict).unwrap(), model.predict(&[short], &plain()).unwrap());
     let error = model.predict(&[short, long], &strict).unwrap_err();
@@ -194,7 +194,7 @@ const PLACES: [&str; 3] =
 fn the_callers_activation_counts_and_the_folders_is_not_read() {
     let pairs = [("a lamp", "a light"), ("x", "y z")];
     let logits = |model: &Reranker| {
-        let identity = PredictOptions { activation: Some(ScoreActivation::Identity), ..plain() };
+        let identity = plain().with_activation(ScoreActivation::Identity);
         model.predict(&pairs, &identity).unwrap()
     };
     let right = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
@@ -204,7 +204,7 @@ fn the_callers_activation_counts_and_the_folders_is_not_read() {
             let error = Reranker::from_dir(folder.path()).unwrap_err();
             assert!(matches!(error, Error::Unsupported { .. } | Error::InvalidConfig { .. }), "{place}: {error:?}");
             for activation in [ScoreActivation::Identity, "tanh".parse().unwrap()] {
-                let options = LoadOptions { activation: Some(activation), ..LoadOptions::default() };
+                let options = LoadOptions::default().with_activation(activation);
                 let model = Reranker::from_dir_with(folder.path(), &options).unwrap();
                 assert_eq!(model.activation(), activation);
                 assert!(model.default_activation().is_err());
@@ -215,7 +215,7 @@ fn the_callers_activation_counts_and_the_folders_is_not_read() {
             }
         }
     }
-    let options = LoadOptions { activation: Some(ScoreActivation::Identity), ..LoadOptions::default() };
+    let options = LoadOptions::default().with_activation(ScoreActivation::Identity);
     let error = Model::from_dir_with(tiny("bert-mean-normalize").model, &options).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { argument: "activation", .. }), "{error}");
 }
@@ -224,7 +224,7 @@ fn the_callers_activation_counts_and_the_folders_is_not_read() {
 fn the_folder_may_name_any_activation_of_torchs_that_takes_each_number() {
     let pairs = [("a lamp", "a light"), ("x", "y z"), ("", "one more text")];
     let scores = |model: &Reranker| model.predict(&pairs, &plain()).unwrap().into_vec();
-    let identity = LoadOptions { activation: Some(ScoreActivation::Identity), ..LoadOptions::default() };
+    let identity = LoadOptions::default().with_activation(ScoreActivation::Identity);
     let logits = scores(&Reranker::from_dir_with(rerank("rerank-bert").join("model"), &identity).unwrap());
     type Formula = fn(f64) -> f64;
     let formulas: [(&str, Formula); 6] = [
@@ -252,11 +252,11 @@ fn prompts_go_before_the_first_text() {
     });
     let model = Reranker::from_dir(folder.path()).unwrap();
     assert_eq!(model.prompts().len(), 1);
-    let bare = PredictOptions { prompt: Some(""), ..plain() };
+    let bare = plain().with_prompt("");
     let by_hand = model.predict(&[("Which one? this", "that")], &bare).unwrap();
     assert_eq!(model.predict(&[("this", "that")], &plain()).unwrap(), by_hand);
     assert_ne!(model.predict(&[("this", "that")], &bare).unwrap(), by_hand);
-    let unknown = PredictOptions { prompt_name: Some("query"), ..plain() };
+    let unknown = plain().with_prompt_name("query");
     assert!(matches!(model.predict(&[("a", "b")], &unknown), Err(Error::InvalidArgument { .. })));
 }
 
@@ -271,7 +271,7 @@ fn lengths_are_settings_within_the_models_limit() {
         let error = model.set_max_length(wrong).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument { argument: "max_length", .. }), "{error}");
     }
-    let options = LoadOptions { truncate_dim: Some(1), ..LoadOptions::default() };
+    let options = LoadOptions::default().with_truncate_dim(1);
     let error = Reranker::from_dir_with(rerank("rerank-bert").join("model"), &options).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { argument: "truncate_dim", .. }), "{error}");
 }
@@ -285,7 +285,7 @@ fn an_observer_stops_it_and_a_single_text_is_taken() {
         }
     }
     let model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
-    let options = PredictOptions { observer: Some(&Stop), ..plain() };
+    let options = plain().with_observer(&Stop);
     assert!(matches!(model.predict(&[("a", "b")], &options), Err(Error::Interrupted)));
     let scores = model.predict_inputs(&[Input::Text("one text"), Input::Pair("a", "b")], &plain()).unwrap();
     assert_eq!((scores.rows(), scores.columns()), (2, 1));

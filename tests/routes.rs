@@ -52,7 +52,7 @@ fn queries_and_documents_go_their_own_ways_and_share_what_follows() {
     let model = Model::from_dir(folder.path()).unwrap();
     let texts = ["one text", "another"];
     let alone = |case: &str| {
-        let options = EncodeOptions { normalize_embeddings: true, ..plain() };
+        let options = plain().with_normalize_embeddings(true);
         Model::from_dir(tiny(case).model).unwrap().encode(&texts, &options).unwrap()
     };
     let documents = model.encode_document(&texts, &plain()).unwrap();

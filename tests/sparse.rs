@@ -83,8 +83,7 @@ fn the_same_text_gives_the_same_bits() {
 fn only_the_strongest_weights_are_kept_where_that_is_asked_for() {
     let mut model = model("splade-bert-max");
     let all = model.encode(&["some text", "more of it"], &plain()).unwrap();
-    let few =
-        model.encode(&["some text", "more of it"], &SparseOptions { max_active_dims: Some(5), ..plain() }).unwrap();
+    let few = model.encode(&["some text", "more of it"], &plain().with_max_active_dims(5)).unwrap();
     for (few, all) in few.rows().zip(all.rows()) {
         assert_eq!(few.0.len(), 5);
         let least = few.1.iter().copied().fold(f32::INFINITY, f32::min);
@@ -94,7 +93,7 @@ fn only_the_strongest_weights_are_kept_where_that_is_asked_for() {
     model.set_max_active_dims(Some(5)).unwrap();
     assert_eq!(model.encode(&["some text", "more of it"], &plain()).unwrap(), few);
     assert!(matches!(model.set_max_active_dims(Some(0)), Err(Error::InvalidArgument { .. })));
-    let wrong = SparseOptions { max_active_dims: Some(0), ..plain() };
+    let wrong = plain().with_max_active_dims(0);
     assert!(matches!(model.encode(&["a"], &wrong), Err(Error::InvalidArgument { .. })));
 }
 
@@ -181,7 +180,7 @@ fn prompts_similarities_and_limits_are_the_folders() {
 fn texts_that_are_too_long_are_refused_where_that_is_asked_for() {
     let mut model = model("splade-bert-max");
     model.set_max_seq_length(6).unwrap();
-    let strict = SparseOptions { truncation: Truncation::Error, ..plain() };
+    let strict = plain().with_truncation(Truncation::Error);
     let texts = ["a", "one two three four five six seven"];
     assert_eq!(
         dense(&model.encode(&texts[..1], &strict).unwrap()),
@@ -202,7 +201,7 @@ fn an_observer_stops_it() {
         }
     }
     for case in ["splade-bert-max", "splade-router-static-query"] {
-        let options = SparseOptions { observer: Some(&Stop), ..plain() };
+        let options = plain().with_observer(&Stop);
         assert!(matches!(model(case).encode_query(&["a"], &options), Err(Error::Interrupted)));
         assert_eq!(model(case).encode(&[""; 0], &plain()).unwrap().len(), 0);
     }
@@ -217,9 +216,7 @@ fn weights_that_need_no_transformer_are_on_no_device_that_is_not_there() {
     copy(&module, &folder.path().join("0"));
     fs::write(folder.path().join("modules.json"), modules.to_string()).unwrap();
     SparseModel::from_dir_with(folder.path(), &native()).unwrap();
-    for options in
-        [LoadOptions { device: Some(Device::Cuda(99)), ..native() }, LoadOptions { dtype: Dtype::BFloat16, ..native() }]
-    {
+    for options in [native().with_device(Device::Cuda(99)), native().with_dtype(Dtype::BFloat16)] {
         let error = SparseModel::from_dir_with(folder.path(), &options).unwrap_err();
         assert!(matches!(error, Error::Device { .. }), "{error}");
     }
@@ -239,7 +236,7 @@ fn it_can_be_stopped_anywhere() {
     let layers = config["num_hidden_layers"].as_u64().unwrap() as usize;
     let stopped = |asked| {
         let observer = StopAfter(AtomicUsize::new(asked));
-        let result = model.encode(&["a text"], &SparseOptions { observer: Some(&observer), ..plain() });
+        let result = model.encode(&["a text"], &plain().with_observer(&observer));
         matches!(result, Err(Error::Interrupted))
     };
     let places = (0..100).take_while(|asked| stopped(*asked)).count();

@@ -64,7 +64,7 @@ fn the_tokenizers_own_truncation_is_kept() {
     let embeddings = model.encode(&["a a a b b b", "a a a"], &plain()).unwrap();
     assert_eq!(embeddings.row(0), embeddings.row(1));
     assert_eq!(embeddings.truncated().count, 1);
-    let options = EncodeOptions { truncation: Truncation::Error, ..plain() };
+    let options = plain().with_truncation(Truncation::Error);
     assert!(matches!(model.encode(&["a a a b"], &options), Err(Error::InvalidInput { index: 0, .. })));
     // model2vec's folders have a limit of their own.
     let folder = changed("static-model2vec", "config.json", |config| config["max_length"] = json!(3));

@@ -17,7 +17,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
     #[test]
     fn chunks_are_the_rows_of_one_call(texts in prop::collection::vec("[a-c ]{0,9}", 0..40), chunk_size in 1usize..50) {
-        let (model, options) = (model(), EncodeOptions { truncate_dim: Some(7), ..EncodeOptions::default() });
+        let (model, options) = (model(), EncodeOptions::default().with_truncate_dim(7));
         let expected = model.encode(&texts, &options).unwrap();
         let chunks: Vec<_> =
             model.encode_iter(&texts, chunk_size, &options).unwrap().collect::<Result<_, _>>().unwrap();
@@ -47,7 +47,7 @@ fn a_text_that_is_wrong_is_named_by_its_place_after_the_chunks_before_it() {
     let model = model();
     let long = "word ".repeat(1000);
     let texts = ["a", "b", "c", "a", "a", &long, "b"];
-    let options = EncodeOptions { truncation: Truncation::Error, ..EncodeOptions::default() };
+    let options = EncodeOptions::default().with_truncation(Truncation::Error);
     let mut stream = model.encode_iter(texts, 3, &options).unwrap();
     assert_eq!(stream.next().unwrap().unwrap(), model.encode(&texts[..3], &options).unwrap());
     let error = stream.next().unwrap().unwrap_err();
@@ -69,8 +69,7 @@ fn options_are_looked_at_before_texts() {
         model.encode_iter(texts(), 0, &options),
         Err(Error::InvalidArgument { argument: "chunk_size", .. })
     ));
-    let wrong =
-        [EncodeOptions { prompt_name: Some("no such"), ..options }, EncodeOptions { truncate_dim: Some(0), ..options }];
+    let wrong = [options.with_prompt_name("no such"), options.with_truncate_dim(0)];
     for options in wrong {
         assert!(matches!(model.encode_iter(texts(), 1, &options), Err(Error::InvalidArgument { .. })));
     }
@@ -85,7 +84,7 @@ fn an_observer_stops_a_stream() {
         }
     }
     let model = model();
-    let options = EncodeOptions { observer: Some(&Stop), ..EncodeOptions::default() };
+    let options = EncodeOptions::default().with_observer(&Stop);
     let mut stream = model.encode_iter(["a"], 1, &options).unwrap();
     assert!(matches!(stream.next(), Some(Err(Error::Interrupted))));
     assert!(stream.next().is_none());

@@ -27,10 +27,10 @@ fn crowd(work: impl Fn(usize) + Sync) {
 fn texts_of_different_prompts_share_a_forward_pass() {
     let mut model = Model::from_dir(tiny("bert-prompt-excluded").model).unwrap();
     model.set_pooling_include_prompt(false);
-    let prompts = [None, Some("query: "), Some("a much longer prompt, of many words: ")];
-    let options = |i: usize| EncodeOptions { prompt: prompts[i % 3], ..EncodeOptions::default() };
-    let encode = |i: usize| model.encode(&[TEXTS[i % 5]], &options(i)).unwrap().into_vec();
-    let tokens = |i: usize| model.encode_tokens(&[Input::Text(TEXTS[i % 5])], &options(i)).unwrap().remove(0);
+    let prompted = |prompt| EncodeOptions::default().with_prompt(prompt);
+    let options = [EncodeOptions::default(), prompted("query: "), prompted("a much longer prompt, of many words: ")];
+    let encode = |i: usize| model.encode(&[TEXTS[i % 5]], &options[i % 3]).unwrap().into_vec();
+    let tokens = |i: usize| model.encode_tokens(&[Input::Text(TEXTS[i % 5])], &options[i % 3]).unwrap().remove(0);
     let expected: Vec<_> = (0..15).map(|i| (encode(i), tokens(i))).collect();
     crowd(|i| {
         let (embedding, encoding) = &expected[i % 15];
@@ -81,7 +81,9 @@ fn who_stops_stops_no_other() {
     crowd(|i| {
         let observer = Stopping(AtomicUsize::new(i % 7));
         let observer: Option<&dyn Observer> = if i % 2 == 0 { None } else { Some(&observer) };
-        match model.encode(&[TEXTS[i % 5]], &EncodeOptions { observer, ..EncodeOptions::default() }) {
+        let mut options = EncodeOptions::default();
+        options.observer = observer;
+        match model.encode(&[TEXTS[i % 5]], &options) {
             Ok(embeddings) => assert_eq!(embeddings.into_vec(), expected[i % 5]),
             Err(Error::Interrupted) if observer.is_some() => stopped.store(true, Ordering::Relaxed),
             Err(error) => panic!("{error}"),

@@ -8,30 +8,10 @@ use crate::engine::compute::Compute;
 use crate::engine::loaded::{Loaded, opened, transformer_folder};
 use crate::engine::whole::whole;
 use crate::error::{Error, Result};
-use crate::options::LoadOptions;
+use crate::options::{BackboneOptions, LoadOptions};
 use crate::source;
 
-/// What a model is made of beside its transformer; see [`Model::from_backbone`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assembly {
-    /// How token embeddings become one vector; those of several modes lie one after the other.
-    pub pooling: Vec<PoolingMode>,
-    /// Folders of Dense modules, as sentence-transformers saves them: `config.json` with the weights beside.
-    pub dense: Vec<PathBuf>,
-    /// Whether embeddings are divided by their L2 norm.
-    pub normalize: bool,
-    /// How many layers are kept, the first ones; `None` is all.
-    pub num_hidden_layers: Option<usize>,
-}
-
-impl Default for Assembly {
-    /// Mean pooling on all layers, and nothing after it.
-    fn default() -> Self {
-        Self { pooling: vec![PoolingMode::Mean], dense: Vec::new(), normalize: false, num_hidden_layers: None }
-    }
-}
-
-impl Assembly {
+impl BackboneOptions {
     /// The modules, on the transformer in `folder`, which lists some.
     fn modules(&self, folder: &Path, listed: Option<&[ModuleEntry]>) -> Result<Vec<ModuleEntry>> {
         if let Some(first) = listed.and_then(<[_]>::first).filter(|m| m.kind != ModuleKind::Transformer) {
@@ -57,27 +37,31 @@ impl Assembly {
 
 impl Model {
     /// Puts a model together: the transformer of a folder or a name, as [`Model::load`] takes it, with pooling and the
-    /// modules after it as `assembly` says.
+    /// modules after it as `backbone` says.
     ///
     /// What the folder says of pooling, prompts and similarity counts for nothing, so this is the way to ask for another
     /// pooling than a model was trained with. [`Model::save`] makes a folder of it that sentence-transformers loads, too.
     ///
     /// # Errors
-    /// As [`Model::load_with`], and [`Error::InvalidArgument`] for an assembly that can't be.
-    pub fn from_backbone(name: &str, assembly: &Assembly, options: &LoadOptions) -> Result<Self> {
-        Self::from_backbone_dir(find(name, source::SENTENCE_TRANSFORMERS, options)?, assembly, options)
+    /// As [`Model::load_with`], and [`Error::InvalidArgument`] for modules that can't be.
+    pub fn from_backbone(name: &str, backbone: &BackboneOptions, options: &LoadOptions) -> Result<Self> {
+        Self::from_backbone_dir(find(name, source::SENTENCE_TRANSFORMERS, options)?, backbone, options)
     }
 
     /// [`Model::from_backbone`], by the folder.
     ///
     /// # Errors
     /// As [`Model::from_backbone`].
-    pub fn from_backbone_dir(folder: impl Into<PathBuf>, assembly: &Assembly, options: &LoadOptions) -> Result<Self> {
+    pub fn from_backbone_dir(
+        folder: impl Into<PathBuf>,
+        backbone: &BackboneOptions,
+        options: &LoadOptions,
+    ) -> Result<Self> {
         whole(folder, |folder| {
             let (folder, listed) = opened(folder)?;
-            let entries = Some(assembly.modules(&folder, listed.as_deref())?);
+            let entries = Some(backbone.modules(&folder, listed.as_deref())?);
             let place = Compute::of(options);
-            let parts = Loaded::load(Kind::Sentence, folder.clone(), entries, assembly.num_hidden_layers, place)?;
+            let parts = Loaded::load(Kind::Sentence, folder.clone(), entries, backbone.num_hidden_layers, place)?;
             Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)
         })
     }

@@ -4,19 +4,9 @@ use std::ops::Range;
 
 use super::sentence::Model;
 use crate::error::{Error, Result};
-use crate::observer::{NoObserver, Observer};
+use crate::observer::{NoObserver, ask};
+use crate::options::ChunkOptions;
 use crate::tokenize::{Input, Tokenizer};
-
-/// How a text is parted; see [`Model::chunk`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ChunkOptions<'a> {
-    /// Tokens of a chunk at most, special tokens included; `None` is as many as the model keeps of a text.
-    pub max_tokens: Option<usize>,
-    /// Tokens that a chunk shares with the one before, about: as many as end at a word.
-    pub overlap: usize,
-    /// What will be put before each chunk when it is embedded: there is room for it, too.
-    pub prompt: &'a str,
-}
 
 /// A token's place in its text, in bytes.
 type Span = Range<usize>;
@@ -30,18 +20,9 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where `max_tokens` leaves no room beside the special tokens, or `overlap` none for new
-    /// tokens; as [`Model::encode`] for the text.
+    /// tokens; [`Error::Interrupted`] where the observer stops it; as [`Model::encode`] for the text.
     pub fn chunk(&self, text: &str, options: &ChunkOptions<'_>) -> Result<Vec<Range<usize>>> {
-        self.chunk_watched(text, options, &NoObserver)
-    }
-
-    pub(crate) fn chunk_watched(
-        &self,
-        text: &str,
-        options: &ChunkOptions<'_>,
-        observer: &dyn Observer,
-    ) -> Result<Vec<Range<usize>>> {
-        let checkpoint = || if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) };
+        let checkpoint = || ask(options.observer.unwrap_or(&NoObserver));
         let most = [options.max_tokens, Some(self.max_length())].into_iter().flatten().min().unwrap_or(usize::MAX);
         let room = most.saturating_sub(self.tokenizer().count(Input::Text(options.prompt))?);
         if room == 0 {

@@ -16,7 +16,7 @@ use crate::observer::{NoObserver, Observer};
 use crate::options::EncodeOptions;
 use crate::threads::schedule;
 use crate::tokenize::{Input, Tokenizer, Tokens};
-use crate::vectors::embeddings::{Embeddings, Encoding, Truncated};
+use crate::vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
 
 /// Bytes of an input from which on tokenizing it takes longer than callers wait who want to stop.
 const LONG: usize = 1 << 20;
@@ -87,12 +87,13 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::encode`].
-    pub fn encode_tokens(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Vec<Encoding>> {
+    pub fn encode_tokens(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Vec<TokenEncoding>> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let call = Call::new(self, options)?;
         let width = self.parts.network.embedding_dimension();
         let hidden = self.hidden_size();
-        let all: Mutex<Vec<Option<Encoding>>> = Mutex::new(alloc::filled(None, inputs.len(), "the texts' encodings")?);
+        let all: Mutex<Vec<Option<TokenEncoding>>> =
+            Mutex::new(alloc::filled(None, inputs.len(), "the texts' encodings")?);
         call.forward(inputs, &|i| i, Wanted::TokenEmbeddingsToo, |texts, batch, output| {
             let rows = output.sentence_embeddings.chunks_exact(width);
             for (((i, text), tokens), sentence) in texts.iter().zip(batch.texts()).zip(rows) {
@@ -100,7 +101,7 @@ impl Model {
                 if options.normalize_embeddings {
                     normalize(RowsMut::packed(&mut sentence_embedding, columns));
                 }
-                let encoding = Encoding {
+                let encoding = TokenEncoding {
                     input_ids: text.ids.clone(),
                     token_type_ids: text.type_ids.clone(),
                     full_length: text.full_length,

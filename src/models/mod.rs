@@ -10,11 +10,9 @@ pub(crate) mod sentence;
 mod sparse;
 pub(crate) mod streaming;
 
-pub use assembly::Assembly;
-pub use chunking::ChunkOptions;
-pub use multi_vector::{MultiVectorModel, MultiVectorOptions};
-pub use pool::Pool;
-pub use reranker::{Elementwise, PredictOptions, Ranked, Reranker, ScoreActivation};
+pub use multi_vector::MultiVectorModel;
+pub use pool::DevicePool;
+pub use reranker::{Elementwise, Ranked, Reranker, ScoreActivation};
 pub use sentence::Model;
-pub use sparse::{SparseModel, SparseOptions};
+pub use sparse::SparseModel;
 pub use streaming::EncodeIter;

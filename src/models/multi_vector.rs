@@ -1,7 +1,6 @@
 //! [`MultiVectorModel`]: a vector for each token, compared late (Khattab and Zaharia, 2020).
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,8 +15,8 @@ use crate::engine::run::Call;
 use crate::engine::whole::whole;
 use crate::error::{Error, Result};
 use crate::network::Wanted;
-use crate::observer::{NoObserver, Observer};
-use crate::options::{EncodeOptions, LoadOptions, Truncation};
+use crate::observer::NoObserver;
+use crate::options::{EncodeOptions, LoadOptions, MultiVectorOptions};
 use crate::save::{KindSettings, SaveTarget};
 use crate::source;
 use crate::tokenize::{Fill, Input, Tokenizer};
@@ -44,30 +43,6 @@ struct Side {
     fill: Option<Fill>,
     /// Tokens that get no vector.
     skipped: Arc<HashSet<u32>>,
-}
-
-/// How a call embeds.
-#[derive(Clone, Copy, Default)]
-pub struct MultiVectorOptions<'a> {
-    /// Name of a prompt of the model's; ignored where `prompt` is given.
-    pub prompt_name: Option<&'a str>,
-    /// Put before every text, as it is, in place of the model's own marker of queries or documents.
-    pub prompt: Option<&'a str>,
-    /// What to do with texts that are too long.
-    pub truncation: Truncation,
-    /// Told of progress, and may stop the call.
-    pub observer: Option<&'a dyn Observer>,
-}
-
-impl fmt::Debug for MultiVectorOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MultiVectorOptions")
-            .field("prompt_name", &self.prompt_name)
-            .field("prompt", &self.prompt)
-            .field("truncation", &self.truncation)
-            .field("observer", &self.observer.is_some())
-            .finish()
-    }
 }
 
 /// Loading.
@@ -265,9 +240,9 @@ impl MultiVectorModel {
         &self,
         query: &str,
         documents: &[T],
-        observer: Option<&dyn Observer>,
+        options: &MultiVectorOptions<'_>,
     ) -> Result<Vec<Ranked>> {
-        let options = MultiVectorOptions { observer, ..MultiVectorOptions::default() };
+        let options = MultiVectorOptions { prompt_name: None, prompt: None, ..*options };
         let query = self.encode_query(&[query], &options)?;
         let documents = self.encode_document(documents, &options)?;
         Ok(ranked(self.similarity(&query, &documents)?.as_slice()))

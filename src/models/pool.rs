@@ -24,11 +24,11 @@ const CHUNKS: usize = 10;
 
 /// Workers that embed for one model, on one device each. Those on the processor share its limit of threads.
 #[derive(Clone, Debug)]
-pub struct Pool {
+pub struct DevicePool {
     workers: Vec<Model>,
 }
 
-impl Pool {
+impl DevicePool {
     /// A worker for each of the devices, which may come several times; see [`Model::on`].
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 mod activation;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use activation::{Elementwise, ScoreActivation};
@@ -14,8 +13,7 @@ use crate::config::{JsonFile, Kind, object};
 use crate::device::Device;
 use crate::engine::whole::whole;
 use crate::error::{Error, Result};
-use crate::observer::Observer;
-use crate::options::{EncodeOptions, LoadOptions, Truncation};
+use crate::options::{EncodeOptions, LoadOptions, PredictOptions};
 use crate::save::{KindSettings, SaveTarget};
 use crate::source;
 use crate::tokenize::{Input, Tokenizer};
@@ -32,23 +30,6 @@ pub struct Reranker {
     /// Its network ends in logits where a sentence embedding model's ends in embeddings.
     model: Model,
     activation: ScoreActivation,
-}
-
-/// How a call scores.
-#[derive(Clone, Copy, Default)]
-pub struct PredictOptions<'a> {
-    /// Name of a prompt of the model's; ignored where `prompt` is given.
-    pub prompt_name: Option<&'a str>,
-    /// Put before the first text of every pair, as it is; `Some("")` suppresses the default prompt.
-    pub prompt: Option<&'a str>,
-    /// What is made of the logits, in place of the model's own.
-    pub activation: Option<ScoreActivation>,
-    /// A softmax over the scores of a pair, after the activation; with one label it is left out.
-    pub apply_softmax: bool,
-    /// What to do with pairs that are too long.
-    pub truncation: Truncation,
-    /// Told of progress, and may stop the call.
-    pub observer: Option<&'a dyn Observer>,
 }
 
 /// A document among those that were ranked.
@@ -303,19 +284,6 @@ pub(crate) fn ranked(scores: &[f32]) -> Vec<Ranked> {
     let mut ranked: Vec<_> = scores.iter().enumerate().map(|(index, score)| Ranked { index, score: *score }).collect();
     ranked.sort_by(|a, b| falling(a.score, b.score));
     ranked
-}
-
-impl fmt::Debug for PredictOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PredictOptions")
-            .field("prompt_name", &self.prompt_name)
-            .field("prompt", &self.prompt)
-            .field("activation", &self.activation)
-            .field("apply_softmax", &self.apply_softmax)
-            .field("truncation", &self.truncation)
-            .field("observer", &self.observer.is_some())
-            .finish()
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! [`SparseModel`]: embeddings that say how much of each token of the vocabulary is in a text.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,8 +16,8 @@ use crate::engine::whole::whole;
 use crate::error::{Error, Result};
 use crate::heads::SparseRow;
 use crate::network::Wanted;
-use crate::observer::{NoObserver, Observer};
-use crate::options::{EncodeOptions, LoadOptions, Truncation};
+use crate::observer::NoObserver;
+use crate::options::{EncodeOptions, LoadOptions, SparseOptions};
 use crate::save::{KindSettings, SaveTarget};
 use crate::source;
 use crate::tokenize::{Input, Tokenizer};
@@ -38,33 +37,6 @@ pub struct SparseModel {
     query_by_default: bool,
     similarity: Similarity,
     max_active_dims: Option<usize>,
-}
-
-/// How a call embeds.
-#[derive(Clone, Copy, Default)]
-pub struct SparseOptions<'a> {
-    /// Name of a prompt of the model's; ignored where `prompt` is given.
-    pub prompt_name: Option<&'a str>,
-    /// Put before every text, as it is; `Some("")` suppresses the default prompt.
-    pub prompt: Option<&'a str>,
-    /// How many weights to keep of each embedding, the largest, in place of the model's own; at least 1.
-    pub max_active_dims: Option<usize>,
-    /// What to do with texts that are too long.
-    pub truncation: Truncation,
-    /// Told of progress, and may stop the call.
-    pub observer: Option<&'a dyn Observer>,
-}
-
-impl fmt::Debug for SparseOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SparseOptions")
-            .field("prompt_name", &self.prompt_name)
-            .field("prompt", &self.prompt)
-            .field("max_active_dims", &self.max_active_dims)
-            .field("truncation", &self.truncation)
-            .field("observer", &self.observer.is_some())
-            .finish()
-    }
 }
 
 /// Loading.

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::device::Device;
-use crate::options::{self, LoadOptions};
+use crate::options::{HubToken, LoadOptions};
 use crate::process;
 use crate::source::{self, CacheLocation};
 use errors::IntoPython;
@@ -86,10 +86,10 @@ fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py
         revision: places.revision,
         local_files_only: places.local_files_only,
         token: match places.token {
-            None => options::Token::FromEnvironment,
-            Some(Token::Use(true)) => options::Token::Required,
-            Some(Token::Use(false)) => options::Token::None,
-            Some(Token::Given(token)) => options::Token::Given(token),
+            None => HubToken::FromEnvironment,
+            Some(Token::Use(true)) => HubToken::Required,
+            Some(Token::Use(false)) => HubToken::None,
+            Some(Token::Given(token)) => HubToken::Given(token),
         },
         ..LoadOptions::default()
     };

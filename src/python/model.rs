@@ -18,7 +18,7 @@ use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::device::Device;
 use crate::models::streaming::Ahead;
-use crate::options::{EncodeOptions, LoadOptions, Truncation};
+use crate::options::{BackboneOptions, ChunkOptions, EncodeOptions, LoadOptions, Truncation};
 use crate::threads::schedule::lock;
 
 /// A model, as the package's own class wraps it.
@@ -74,10 +74,10 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn typed(self) -> crate::Result<crate::Assembly> {
+    fn typed(self) -> crate::Result<BackboneOptions> {
         let Self { pooling, dense, normalize, num_hidden_layers } = self;
         let pooling = pooling.iter().map(|name| name.parse()).collect::<crate::Result<_>>()?;
-        Ok(crate::Assembly { pooling, dense, normalize, num_hidden_layers })
+        Ok(BackboneOptions { pooling, dense, normalize, num_hidden_layers })
     }
 }
 
@@ -179,7 +179,7 @@ impl Model {
     /// Loads the model on each of the devices where it isn't there yet.
     fn load_on(&self, py: Python<'_>, devices: Vec<String>) -> PyResult<()> {
         let devices = parsed(&devices).into_python(py)?;
-        compute(py, None, |_| crate::Pool::new(&self.get(), &devices).map(|_| ()))
+        compute(py, None, |_| crate::DevicePool::new(&self.get(), &devices).map(|_| ()))
     }
 
     /// [`Model::encode`] by a worker on each of the devices; so many texts at a time.
@@ -192,7 +192,7 @@ impl Model {
         chunk_size: Option<usize>,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let devices = parsed(&devices).into_python(py)?;
-        let pool = compute(py, None, |_| crate::Pool::new(&self.get(), &devices))?;
+        let pool = compute(py, None, |_| crate::DevicePool::new(&self.get(), &devices))?;
         let texts = texts("inputs", 0, texts_or_pairs)?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             let options = EncodeOptions { observer: Some(observer), ..request.options() };
@@ -217,7 +217,7 @@ impl Model {
         let encodings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_tokens(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options() })
         })?;
-        let dict = |encoding: crate::Encoding| {
+        let dict = |encoding: crate::TokenEncoding| {
             let (dict, tokens, hidden) = (PyDict::new(py), encoding.input_ids.len(), model.hidden_size());
             dict.set_item("input_ids", ids(py, encoding.input_ids))?;
             dict.set_item("attention_mask", ids(py, vec![1; tokens]))?;
@@ -242,8 +242,9 @@ impl Model {
         prompt: &str,
     ) -> PyResult<Vec<(usize, usize)>> {
         let model = self.get();
-        let options = crate::ChunkOptions { max_tokens, overlap, prompt };
-        let chunks = compute(py, None, |observer| model.chunk_watched(&text, &options, observer))?;
+        let chunks = compute(py, None, |observer| {
+            model.chunk(&text, &ChunkOptions { max_tokens, overlap, prompt, observer: Some(observer) })
+        })?;
         // Both rise from chunk to chunk, so that nothing is counted twice.
         let counted = |bytes: &mut dyn Iterator<Item = usize>| {
             let characters = bytes.scan((0, 0), |(before, count), at| {

@@ -14,8 +14,7 @@ use super::inputs::{Compute, inputs, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
-use crate::models::MultiVectorOptions;
-use crate::options::{LoadOptions, Truncation};
+use crate::options::{LoadOptions, MultiVectorOptions, Truncation};
 use crate::vectors::maxsim::{self as multi_vector, MultiVectorSimilarity};
 use crate::vectors::similarity::Run;
 

@@ -13,8 +13,8 @@ use super::inputs::{Compute, inputs, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
-use crate::models::{PredictOptions, ScoreActivation};
-use crate::options::{LoadOptions, Truncation};
+use crate::models::ScoreActivation;
+use crate::options::{LoadOptions, PredictOptions, Truncation};
 
 /// A reranker, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]

@@ -14,8 +14,7 @@ use super::inputs::{Compute, inputs, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
-use crate::models::SparseOptions;
-use crate::options::{LoadOptions, Truncation};
+use crate::options::{LoadOptions, SparseOptions, Truncation};
 use crate::vectors::similarity::{Run, Similarity};
 use crate::vectors::sparse::SparseEmbeddings;
 

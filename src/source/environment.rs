@@ -22,7 +22,7 @@ mod online {
     use super::super::cache::hugging_face_home;
     use super::is_true;
     use crate::error::{Error, Result};
-    use crate::options::Token;
+    use crate::options::HubToken;
 
     fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
@@ -52,14 +52,14 @@ mod online {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where one is required and nowhere, or can't be one.
-    pub(in super::super) fn token(token: &Token) -> Result<Option<String>> {
+    pub(in super::super) fn token(token: &HubToken) -> Result<Option<String>> {
         let found = match token {
-            Token::Given(text) => Some(text.trim().to_owned()),
-            Token::None => None,
-            Token::FromEnvironment if is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
-            Token::FromEnvironment | Token::Required => from_environment(),
+            HubToken::Given(text) => Some(text.trim().to_owned()),
+            HubToken::None => None,
+            HubToken::FromEnvironment if is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
+            HubToken::FromEnvironment | HubToken::Required => from_environment(),
         };
-        if found.is_none() && matches!(token, Token::Required) {
+        if found.is_none() && matches!(token, HubToken::Required) {
             let problem = "is required, but neither HF_TOKEN nor the file that `hf auth login` writes has one";
             return Err(Error::argument("token", problem));
         }

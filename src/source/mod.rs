@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::observer::Observer;
-use crate::options::{LoadOptions, Token};
+use crate::options::{HubToken, LoadOptions};
 
 pub(crate) use cache::CacheLocation;
 use cache::{Repository, State, Unlisted};
@@ -107,14 +107,19 @@ fn offline(options: &LoadOptions) -> Option<&'static str> {
 fn download(
     repository: &Repository,
     wish: Wish<'_>,
-    token: &Token,
+    token: &HubToken,
     observer: &dyn Observer,
 ) -> Result<std::result::Result<PathBuf, String>> {
     hub::download(repository, wish, token, observer)
 }
 
 #[cfg(not(feature = "hub"))]
-fn download(_: &Repository, _: Wish<'_>, _: &Token, _: &dyn Observer) -> Result<std::result::Result<PathBuf, String>> {
+fn download(
+    _: &Repository,
+    _: Wish<'_>,
+    _: &HubToken,
+    _: &dyn Observer,
+) -> Result<std::result::Result<PathBuf, String>> {
     Ok(Err("the hub: not in this build".to_owned()))
 }
 

@@ -70,7 +70,7 @@ impl Embeddings {
 
 /// All that the model gives for one text.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Encoding {
+pub struct TokenEncoding {
     /// The token ids, special tokens included.
     pub input_ids: Vec<u32>,
     /// Which of a pair a token is of, where the tokenizer says it.

@@ -13,7 +13,7 @@ const ROWS: usize = 4096;
 
 /// Two rows and how similar they are; the better pair is the less.
 #[derive(Clone, Copy, Debug)]
-pub struct Pair {
+pub struct SimilarPair {
     /// Their score.
     pub score: f32,
     /// The row with the lower index.
@@ -22,25 +22,25 @@ pub struct Pair {
     pub j: usize,
 }
 
-impl Ord for Pair {
+impl Ord for SimilarPair {
     fn cmp(&self, other: &Self) -> Ordering {
         falling(self.score, other.score).then((self.i, self.j).cmp(&(other.i, other.j)))
     }
 }
 
-impl PartialOrd for Pair {
+impl PartialOrd for SimilarPair {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Pair {
+impl PartialEq for SimilarPair {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Pair {}
+impl Eq for SimilarPair {}
 
 pub(super) fn check(max_pairs: usize, top_k: usize) -> Result<()> {
     for (argument, count) in [("max_pairs", max_pairs), ("top_k", top_k)] {
@@ -57,7 +57,7 @@ pub(crate) fn mine(
     max_pairs: usize,
     top_k: usize,
     run: Run<'_>,
-) -> Result<Vec<Pair>> {
+) -> Result<Vec<SimilarPair>> {
     check(max_pairs, top_k)?;
     // A pair's score is the same from both sides, so the set takes it once.
     let mut pairs = BTreeSet::new();
@@ -69,7 +69,7 @@ pub(crate) fn mine(
                 return Err(Error::Interrupted);
             }
             for hit in hits.iter().filter(|hit| hit.corpus_id != i).take(top_k) {
-                pairs.insert(Pair { score: hit.score, i: i.min(hit.corpus_id), j: i.max(hit.corpus_id) });
+                pairs.insert(SimilarPair { score: hit.score, i: i.min(hit.corpus_id), j: i.max(hit.corpus_id) });
                 if pairs.len() > max_pairs {
                     pairs.pop_last();
                 }

@@ -21,7 +21,7 @@ pub(crate) mod sparse;
 mod tests;
 
 pub use corpus::Corpus;
-pub use mining::Pair;
+pub use mining::SimilarPair;
 pub use search::Hit;
 
 pub(crate) use best::falling;
@@ -142,7 +142,7 @@ pub fn paraphrase_mining<T: AsRef<str>>(
     max_pairs: usize,
     top_k: usize,
     kind: Similarity,
-) -> Result<Vec<Pair>> {
+) -> Result<Vec<SimilarPair>> {
     mining::check(max_pairs, top_k)?;
     let embeddings = model.encode(sentences, &EncodeOptions::default())?;
     paraphrase_mining_embeddings((&embeddings).into(), max_pairs, top_k, kind)
@@ -158,7 +158,7 @@ pub fn paraphrase_mining_embeddings(
     max_pairs: usize,
     top_k: usize,
     kind: Similarity,
-) -> Result<Vec<Pair>> {
+) -> Result<Vec<SimilarPair>> {
     mine(kind, embeddings, max_pairs, top_k, Run::watched_by(&NoObserver)?)
 }
 

@@ -60,12 +60,12 @@ impl Case {
 
 /// By our kernels.
 pub fn native() -> LoadOptions {
-    LoadOptions { device: Some(Device::Cpu), ..LoadOptions::default() }
+    LoadOptions::default().with_device(Device::Cpu)
 }
 
 /// By candle's tensors on the processor.
 pub fn portable() -> LoadOptions {
-    LoadOptions { kernels: Kernels::Portable, ..native() }
+    native().with_kernels(Kernels::Portable)
 }
 
 /// Every way to compute that this build and this machine have: our kernels, and candle's tensors on each device; where
@@ -77,7 +77,7 @@ pub fn ways() -> Vec<LoadOptions> {
     };
     let on = |device| match device {
         Device::Cpu => vec![native(), portable()],
-        device => vec![LoadOptions { device: Some(device), ..LoadOptions::default() }],
+        device => vec![LoadOptions::default().with_device(device)],
     };
     devices.into_iter().flat_map(on).collect()
 }

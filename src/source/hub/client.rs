@@ -11,7 +11,7 @@ use ureq::{Agent, Body};
 use super::address::{escape, origin, shown, target};
 use super::stop::Stop;
 use crate::error::{Error, Result};
-use crate::options::Token;
+use crate::options::HubToken;
 use crate::source::environment;
 
 /// How often something is asked for that the network or the hub fails to give for the moment.
@@ -103,7 +103,7 @@ struct Passing {
 }
 
 impl Client {
-    pub(super) fn new(token: &Token, stop: Stop) -> Result<Self> {
+    pub(super) fn new(token: &HubToken, stop: Stop) -> Result<Self> {
         let timeout = Some(environment::timeout()?);
         let config = Agent::config_builder()
             .http_status_as_error(false)

@@ -18,7 +18,7 @@ use super::cache::{Repository, is_plain, lacking};
 use super::{Wish, wanted};
 use crate::error::{Error, Result};
 use crate::observer::Observer;
-use crate::options::Token;
+use crate::options::HubToken;
 use crate::threads::schedule::lock;
 use blob::{Progress, RemoteFile, failure, unwritable};
 use client::{ATTEMPTS, Client, Method};
@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(super) fn download(
     repository: &Repository,
     wish: Wish<'_>,
-    token: &Token,
+    token: &HubToken,
     observer: &dyn Observer,
 ) -> Result<std::result::Result<PathBuf, String>> {
     let stop = Stop::default();

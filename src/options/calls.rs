@@ -1,0 +1,119 @@
+//! Options of calls that embed, score or split texts.
+
+use super::options;
+use crate::models::ScoreActivation;
+use crate::observer::Observer;
+
+/// Treatment of texts that are longer than the model takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Truncation {
+    /// Embed their beginnings; [`Embeddings::truncated`](crate::Embeddings::truncated) counts them.
+    #[default]
+    Ignore,
+    /// Fail with [`Error::InvalidInput`](crate::Error::InvalidInput) at the first.
+    Error,
+}
+
+#[cfg(feature = "python")]
+impl Truncation {
+    pub(crate) fn failing(fails: bool) -> Self {
+        if fails { Self::Error } else { Self::Ignore }
+    }
+}
+
+options! {
+    /// Options of a call that embeds.
+    ///
+    /// # Examples
+    /// ```
+    /// use rushlight::{EncodeOptions, Truncation};
+    ///
+    /// let options = EncodeOptions::default()
+    ///     .with_prompt_name("query")
+    ///     .with_normalize_embeddings(true)
+    ///     .with_truncation(Truncation::Error);
+    /// assert_eq!(options.prompt_name, Some("query"));
+    /// ```
+    #[derive(Clone, Copy, Debug, Default)]
+    EncodeOptions<'a> {
+        /// Name of one of the model's prompts. `prompt` wins over it.
+        prompt_name: Option<&'a str> => with_prompt_name(&'a str),
+        /// Text to put before every input, as it is; `Some("")` suppresses the default prompt.
+        prompt: Option<&'a str> => with_prompt(&'a str),
+        /// Divide each embedding by its L2 norm, after truncation.
+        normalize_embeddings: bool => with_normalize_embeddings(bool),
+        /// Columns to keep, in place of the model's own `truncate_dim`: at least 1; more than there are keeps all.
+        truncate_dim: Option<usize> => with_truncate_dim(impl Into<Option<usize>>),
+        /// Treatment of texts that are too long.
+        truncation: Truncation => with_truncation(Truncation),
+        /// Observer, which is told of progress and may stop the call.
+        observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
+    }
+}
+
+options! {
+    /// Options of a call of a [`Reranker`](crate::Reranker).
+    #[derive(Clone, Copy, Debug, Default)]
+    PredictOptions<'a> {
+        /// Name of one of the model's prompts. `prompt` wins over it.
+        prompt_name: Option<&'a str> => with_prompt_name(&'a str),
+        /// Text to put before the first text of every pair, as it is; `Some("")` suppresses the default prompt.
+        prompt: Option<&'a str> => with_prompt(&'a str),
+        /// Activation to apply to the logits, in place of the model's own.
+        activation: Option<ScoreActivation> => with_activation(impl Into<Option<ScoreActivation>>),
+        /// Apply a softmax to the scores of a pair, after the activation. It has no effect on a single label.
+        apply_softmax: bool => with_apply_softmax(bool),
+        /// Treatment of pairs that are too long.
+        truncation: Truncation => with_truncation(Truncation),
+        /// Observer, which is told of progress and may stop the call.
+        observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
+    }
+}
+
+options! {
+    /// Options of a call of a [`SparseModel`](crate::SparseModel).
+    #[derive(Clone, Copy, Debug, Default)]
+    SparseOptions<'a> {
+        /// Name of one of the model's prompts. `prompt` wins over it.
+        prompt_name: Option<&'a str> => with_prompt_name(&'a str),
+        /// Text to put before every input, as it is; `Some("")` suppresses the default prompt.
+        prompt: Option<&'a str> => with_prompt(&'a str),
+        /// Number of weights to keep of each embedding, the largest, in place of the model's own; at least 1.
+        max_active_dims: Option<usize> => with_max_active_dims(impl Into<Option<usize>>),
+        /// Treatment of texts that are too long.
+        truncation: Truncation => with_truncation(Truncation),
+        /// Observer, which is told of progress and may stop the call.
+        observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
+    }
+}
+
+options! {
+    /// Options of a call of a [`MultiVectorModel`](crate::MultiVectorModel).
+    #[derive(Clone, Copy, Debug, Default)]
+    MultiVectorOptions<'a> {
+        /// Name of one of the model's prompts. `prompt` wins over it.
+        prompt_name: Option<&'a str> => with_prompt_name(&'a str),
+        /// Text to put before every input, as it is, in place of the model's marker of queries or documents.
+        prompt: Option<&'a str> => with_prompt(&'a str),
+        /// Treatment of texts that are too long.
+        truncation: Truncation => with_truncation(Truncation),
+        /// Observer, which is told of progress and may stop the call.
+        observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
+    }
+}
+
+options! {
+    /// Options of [`Model::chunk`](crate::Model::chunk).
+    #[derive(Clone, Copy, Debug, Default)]
+    ChunkOptions<'a> {
+        /// Largest number of tokens of a chunk, special tokens included; `None` is the model's limit.
+        max_tokens: Option<usize> => with_max_tokens(impl Into<Option<usize>>),
+        /// Number of tokens that a chunk shares with the one before; fewer where that keeps a word whole.
+        overlap: usize => with_overlap(usize),
+        /// Text that a later call puts before each chunk. Chunks leave room for it.
+        prompt: &'a str => with_prompt(&'a str),
+        /// Observer, which may stop the call.
+        observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
+    }
+}

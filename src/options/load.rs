@@ -1,0 +1,164 @@
+//! Options of loading a model.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::options;
+use crate::config::PoolingMode;
+use crate::device::{Device, Dtype};
+use crate::models::ScoreActivation;
+use crate::vectors::similarity::Similarity;
+
+/// Implementation of the transformer's operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(hidden)] // The crate's tests and benches compare both.
+pub enum Kernels {
+    /// The device's own: on a CPU, kernels of this crate.
+    #[default]
+    Native,
+    /// candle's tensors. On a CPU they are slower and give the same numbers to 1e-5, not the same bits in every batch.
+    Portable,
+}
+
+/// Access token for private and gated repositories. It is sent to the hub's own host only.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HubToken {
+    /// The environment's token, if any: `HF_TOKEN`, else the file that `HF_TOKEN_PATH` names or `hf auth login` writes.
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` turns it off.
+    #[default]
+    FromEnvironment,
+    /// The environment's token; an error without one.
+    Required,
+    /// No token.
+    None,
+    /// This token.
+    Given(String),
+}
+
+impl fmt::Debug for HubToken {
+    /// Writes the variant without the token itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FromEnvironment => "FromEnvironment",
+            Self::Required => "Required",
+            Self::None => "None",
+            Self::Given(_) => "Given(..)",
+        })
+    }
+}
+
+impl From<String> for HubToken {
+    fn from(token: String) -> Self {
+        Self::Given(token)
+    }
+}
+
+impl From<&str> for HubToken {
+    fn from(token: &str) -> Self {
+        Self::Given(token.to_owned())
+    }
+}
+
+options! {
+    /// Options of loading a model. A field that is `None` means the model folder's own setting.
+    ///
+    /// # Examples
+    /// ```
+    /// use rushlight::{Device, LoadOptions};
+    ///
+    /// let options = LoadOptions::default().with_device(Device::Cpu).with_max_seq_length(128).with_revision("main");
+    /// assert_eq!(options.max_seq_length, Some(128));
+    /// ```
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    LoadOptions {
+        /// Device that computes; `None` is the first of [`Device::available`].
+        device: Option<Device> => with_device(impl Into<Option<Device>>),
+        /// Type of the numbers to compute in.
+        dtype: Dtype => with_dtype(Dtype),
+        /// Implementation of the operations.
+        #[doc(hidden)]
+        kernels: Kernels,
+        /// Prompts by name, added to the folder's. They win over prompts of the same name.
+        prompts: BTreeMap<String, String> => with_prompts(impl Into<BTreeMap<String, String>>),
+        /// Name of the prompt for calls that name none.
+        default_prompt_name: Option<String>,
+        /// Function that [`Model::similarity`](crate::Model::similarity) computes.
+        similarity: Option<Similarity> => with_similarity(impl Into<Option<Similarity>>),
+        /// Columns to keep of every embedding, at least 1.
+        truncate_dim: Option<usize> => with_truncate_dim(impl Into<Option<usize>>),
+        /// Activation that a [`Reranker`](crate::Reranker) applies to the logits.
+        activation: Option<ScoreActivation> => with_activation(impl Into<Option<ScoreActivation>>),
+        /// Tokens to keep of every text, special tokens included: from 1 to the model's limit.
+        max_seq_length: Option<usize> => with_max_seq_length(impl Into<Option<usize>>),
+        /// Hugging Face cache to use in place of the environment's.
+        cache_folder: Option<PathBuf>,
+        /// Branch, tag or commit of a model in the cache or on the hub; `None` is `main`.
+        revision: Option<String>,
+        /// Forbids network access, as the variable `HF_HUB_OFFLINE` does for all calls.
+        local_files_only: bool => with_local_files_only(bool),
+        /// Access token for the hub.
+        token: HubToken => with_token(impl Into<HubToken>),
+    }
+}
+
+impl LoadOptions {
+    /// Sets `kernels`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_kernels(mut self, kernels: Kernels) -> Self {
+        self.kernels = kernels;
+        self
+    }
+
+    /// Adds a prompt to [`Self::prompts`].
+    #[must_use]
+    pub fn with_prompt(mut self, name: impl Into<String>, prompt: impl Into<String>) -> Self {
+        self.prompts.insert(name.into(), prompt.into());
+        self
+    }
+
+    /// Sets [`Self::default_prompt_name`].
+    #[must_use]
+    pub fn with_default_prompt_name(mut self, name: impl Into<String>) -> Self {
+        self.default_prompt_name = Some(name.into());
+        self
+    }
+
+    /// Sets [`Self::cache_folder`].
+    #[must_use]
+    pub fn with_cache_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache_folder = Some(folder.into());
+        self
+    }
+
+    /// Sets [`Self::revision`].
+    #[must_use]
+    pub fn with_revision(mut self, revision: impl Into<String>) -> Self {
+        self.revision = Some(revision.into());
+        self
+    }
+}
+
+options! {
+    /// Modules that [`Model::from_backbone`](crate::Model::from_backbone) puts behind a transformer.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    BackboneOptions {
+        /// Pooling modes, which make one vector of the token embeddings. Vectors of several modes are concatenated.
+        pooling: Vec<PoolingMode> => with_pooling(impl Into<Vec<PoolingMode>>),
+        /// Folders of Dense modules in sentence-transformers' layout: `config.json` with the weights beside it.
+        dense: Vec<PathBuf> => with_dense(impl Into<Vec<PathBuf>>),
+        /// Divide each embedding by its L2 norm.
+        normalize: bool => with_normalize(bool),
+        /// Number of layers to keep, from the first; `None` is all.
+        num_hidden_layers: Option<usize> => with_num_hidden_layers(impl Into<Option<usize>>),
+    }
+}
+
+impl Default for BackboneOptions {
+    /// Returns mean pooling over all layers, without further modules.
+    fn default() -> Self {
+        Self { pooling: vec![PoolingMode::Mean], dense: Vec::new(), normalize: false, num_hidden_layers: None }
+    }
+}
