@@ -61,6 +61,11 @@ impl Batch {
         self.offsets.len() - 1
     }
 
+    /// Number of each text's first token, and at the end the number of tokens.
+    pub(crate) fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
     /// Tokens of the longest text.
     pub(crate) fn longest(&self) -> usize {
         self.texts().map(|text| text.len()).max().unwrap_or(0)
@@ -121,6 +126,13 @@ impl<'a> Distinct<'a> {
             }));
         }
         Ok(Self { inputs, which })
+    }
+
+    /// How often each distinct input is among the caller's.
+    pub(crate) fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.inputs.len()];
+        self.which.iter().for_each(|i| counts[*i] += 1);
+        counts
     }
 
     /// The first of the caller's inputs that is the `i`-th here.

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod families;
 mod heads;
+mod inputs;
 mod kernels;
 mod layers;
 mod models;
@@ -26,7 +27,9 @@ mod weights;
 
 pub use config::PoolingMode;
 pub use device::{Device, Dtype};
+pub use engine::Role;
 pub use error::{Error, Result};
+pub use inputs::Reader;
 pub use models::{
     DevicePool, Elementwise, EncodeIter, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation, SparseModel,
 };

@@ -57,6 +57,7 @@ impl Compute {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
     use crate::models::Model;
     use crate::options::EncodeOptions;
 
@@ -67,9 +68,9 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
         let mut model = Model::from_dir_with(folder, &on_cpu).unwrap();
         model.set_max_seq_length(9).unwrap();
-        let place = Compute { kernels: Kernels::Portable, ..Compute::of(&on_cpu) };
-        let twin = model.at(place).unwrap();
-        assert_eq!(twin.parts.place, place);
+        let compute = Compute { kernels: Kernels::Portable, ..Compute::of(&on_cpu) };
+        let twin = Model { engine: model.engine.at(compute).unwrap(), ..model.clone() };
+        assert_eq!(twin.engine.loaded.compute, compute);
         assert_eq!(twin.max_seq_length(), Some(9));
         let texts = ["A lamp lights the room, and the street, and the whole of the town.", "It is small."];
         for embed in [Model::encode_query::<&str>, Model::encode_document::<&str>] {
@@ -77,9 +78,11 @@ mod tests {
                 [&model, &twin].map(|model| embed(model, &texts, &EncodeOptions::default()).unwrap().into_vec());
             assert!(own.iter().zip(&other).all(|(x, y)| (x - y).abs() < 1e-5));
         }
-        assert!(std::ptr::eq(&*model.at(place).unwrap().parts, &*twin.parts));
-        assert!(std::ptr::eq(&*twin.at(place).unwrap().parts, &*twin.parts));
-        assert!(std::ptr::eq(&*twin.at(model.parts.place).unwrap().parts, &*model.parts));
-        assert!(std::ptr::eq(&*model.on(Device::Cpu).unwrap().parts, &*model.parts));
+        let (own, other) = (&model.engine, &twin.engine);
+        let same = |a: &Engine, b: &Engine| std::ptr::eq(&*a.loaded, &*b.loaded);
+        assert!(same(&own.at(compute).unwrap(), other));
+        assert!(same(&other.at(compute).unwrap(), other));
+        assert!(same(&other.at(own.loaded.compute).unwrap(), own));
+        assert!(same(&own.on(Device::Cpu).unwrap(), own));
     }
 }

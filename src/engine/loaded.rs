@@ -32,9 +32,9 @@ pub(crate) struct Loaded {
     pub(crate) network: Box<dyn Network>,
     /// Small calls that wait for a processor.
     pub(crate) waiting: Waiting,
-    pub(crate) place: Compute,
+    pub(crate) compute: Compute,
     pub(crate) late_interaction: Arc<LateInteraction>,
-    pub(crate) origin: SourceFiles,
+    pub(crate) source_files: SourceFiles,
     /// The same at other places, where it was needed there.
     twins: Mutex<Vec<Arc<Loaded>>>,
     /// That whose twin it is, if it is one.
@@ -114,10 +114,10 @@ impl Loaded {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         layers: Option<usize>,
-        place: Compute,
+        compute: Compute,
     ) -> Result<Self> {
-        let parts = Self::read(kind, folder, entries, layers, place)?;
-        parts.origin.check()?;
+        let parts = Self::read(kind, folder, entries, layers, compute)?;
+        parts.source_files.check()?;
         Ok(parts)
     }
 
@@ -126,17 +126,17 @@ impl Loaded {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         layers: Option<usize>,
-        place: Compute,
+        compute: Compute,
     ) -> Result<Self> {
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
             None | Some(Some(ModuleKind::Transformer)) => {}
             Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
             Some(Some(ModuleKind::StaticEmbedding)) if kind == Kind::Sentence => {
-                return Self::load_static(folder, entries, place);
+                return Self::load_static(folder, entries, compute);
             }
             Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
-                return Self::load_token_weights(folder, entries, place);
+                return Self::load_token_weights(folder, entries, compute);
             }
             Some(other) => {
                 let what = format!("{}: first module", folder.join("modules.json").display());
@@ -144,7 +144,7 @@ impl Loaded {
                 return Err(Error::unsupported(what, got, "Transformer"));
             }
         }
-        let origin = SourceFiles::of(&folder, entries.as_deref());
+        let source_files = SourceFiles::of(&folder, entries.as_deref());
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         // First, as an architecture that isn't there may have files of other kinds, too.
@@ -167,7 +167,7 @@ impl Loaded {
                 .with_prefixes(prefixes)
         };
         let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
-        let network = || match place.ops()? {
+        let network = || match compute.ops()? {
             ComputeOps::Cpu(ops) => network::load(kind, &files, ops),
             ComputeOps::Portable(ops) => network::load(kind, &files, ops),
         };
@@ -181,9 +181,9 @@ impl Loaded {
             settings,
             tokenizer,
             network,
-            place,
+            compute,
             late_interaction: Arc::new(late_interaction),
-            origin,
+            source_files,
             waiting: Waiting::default(),
             twins: Mutex::default(),
             first: Weak::new(),
@@ -191,35 +191,35 @@ impl Loaded {
     }
 
     /// Loads vectors of tokens, which need no transformer.
-    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Compute) -> Result<Self> {
-        let origin = SourceFiles::of(&folder, entries.as_deref());
+    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, compute: Compute) -> Result<Self> {
+        let source_files = SourceFiles::of(&folder, entries.as_deref());
         let listed = entries.as_deref().unwrap_or_default();
         let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
         if !folder.join("modules.json").exists() {
             tokenizer = tokenizer.cut_to(model2vec_length(&folder)?);
         }
-        let network = match place.ops()? {
+        let network = match compute.ops()? {
             ComputeOps::Cpu(ops) => static_embedding::load(listed, ops)?,
             ComputeOps::Portable(ops) => static_embedding::load(listed, ops)?,
         };
-        let parts = Self::without_transformer(Kind::Sentence, folder, tokenizer, network, place, origin);
+        let parts = Self::without_transformer(Kind::Sentence, folder, tokenizer, network, compute, source_files);
         Ok(Self { entries, ..parts })
     }
 
     /// Loads weights of tokens, which need no transformer.
-    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, place: Compute) -> Result<Self> {
+    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, compute: Compute) -> Result<Self> {
         if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
         }
-        let origin = SourceFiles::of(&folder, entries.as_deref());
+        let source_files = SourceFiles::of(&folder, entries.as_deref());
         // Weights are looked up on the processor, but a device that isn't there is an error all the same.
-        place.ops()?;
+        compute.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
         // Its class is in tokenizer_config.json: there is no model whose type would say it.
         let tokenizer = Tokenizer::load(module, "", false, None)?.bare();
         let network = token_weights::load(module)?;
-        let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, place, origin);
+        let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, compute, source_files);
         Ok(Self { entries, ..parts })
     }
 
@@ -228,8 +228,8 @@ impl Loaded {
         folder: PathBuf,
         tokenizer: Tokenizer,
         network: Box<dyn Network>,
-        place: Compute,
-        origin: SourceFiles,
+        compute: Compute,
+        source_files: SourceFiles,
     ) -> Self {
         Self {
             kind,
@@ -239,9 +239,9 @@ impl Loaded {
             settings: TransformerSettings::default(),
             tokenizer,
             network,
-            place,
+            compute,
             late_interaction: Arc::default(),
-            origin,
+            source_files,
             waiting: Waiting::default(),
             twins: Mutex::default(),
             first: Weak::new(),
@@ -249,24 +249,34 @@ impl Loaded {
     }
 
     /// The same at another place: loaded once, and kept.
-    pub(crate) fn twin(self: &Arc<Self>, place: Compute) -> Result<Arc<Self>> {
-        if place == self.place {
+    pub(crate) fn twin(self: &Arc<Self>, compute: Compute) -> Result<Arc<Self>> {
+        if compute == self.compute {
             return Ok(Arc::clone(self));
         }
         if let Some(first) = self.first.upgrade() {
-            return first.twin(place);
+            return first.twin(compute);
         }
         let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(twin) = twins.iter().find(|twin| twin.place == place) {
+        if let Some(twin) = twins.iter().find(|twin| twin.compute == compute) {
             return Ok(Arc::clone(twin));
         }
-        self.origin.check()?;
-        let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, place)?;
-        self.origin.check()?;
+        self.source_files.check()?;
+        let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, compute)?;
+        self.source_files.check()?;
         twin.first = Arc::downgrade(self);
         let twin = Arc::new(twin);
         twins.push(Arc::clone(&twin));
         Ok(twin)
+    }
+
+    /// # Errors
+    /// [`Error::InvalidArgument`] for 0, or for more tokens than there are positions.
+    pub(crate) fn check_max_seq_length(&self, tokens: usize) -> Result<()> {
+        let max = self.max_tokens().unwrap_or(usize::MAX);
+        if tokens == 0 || tokens > max {
+            return Err(Error::argument("max_seq_length", format!("must be from 1 to {max}, got {tokens}")));
+        }
+        Ok(())
     }
 
     /// The real limit: texts that are longer have tokens without a position.

@@ -1,43 +1,38 @@
-//! Routers: other modules for queries than for documents.
+//! Loading an engine, and its routes: a Router has other modules for queries than for documents.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compute::Compute;
 use super::loaded::{Loaded, opened};
+use super::{Engine, Prompts, Role};
 use crate::config::{Kind, ModuleEntry, ModuleKind, Routes, Settings};
 use crate::error::{Error, Result};
-use crate::models::Model;
 use crate::options::LoadOptions;
 
-/// The modules of texts that are said to be neither queries nor documents, and those of one of the two.
-pub(crate) struct Routed {
-    pub(crate) default: Option<Vec<ModuleEntry>>,
-    pub(crate) other: Option<OtherRoute>,
-}
-
-/// The modules of queries, or of documents, where the default is the other one.
-pub(crate) struct OtherRoute {
-    pub(crate) entries: Vec<ModuleEntry>,
-    pub(crate) of_queries: bool,
+/// The modules of inputs without a role, and those of the role that goes another route.
+struct Routed {
+    default: Option<Vec<ModuleEntry>>,
+    other: Option<(Role, Vec<ModuleEntry>)>,
     /// The Router's folder, for messages.
-    pub(crate) folder: PathBuf,
+    router: PathBuf,
 }
 
 impl Routed {
-    /// A Router that is listed first parts the modules; those after it are for both routes.
-    pub(crate) fn of(entries: Option<Vec<ModuleEntry>>) -> Result<Self> {
-        let Some([router, rest @ ..]) = entries.as_deref().filter(|entries| entries[..].first().is_some_and(is_router))
+    /// Splits the modules where a Router is listed first; the modules after it are for both routes.
+    fn of(entries: Option<Vec<ModuleEntry>>) -> Result<Self> {
+        let Some([router, rest @ ..]) = entries.as_deref().filter(|entries| entries.first().is_some_and(is_router))
         else {
-            return Ok(Self { default: entries, other: None });
+            return Ok(Self { default: entries, other: None, router: PathBuf::new() });
         };
         let Routes { query, document, query_by_default } = Routes::read(&router.folder)?;
-        let both = [query, document].map(|route| route.into_iter().chain(rest.iter().cloned()).collect::<Vec<_>>());
-        let [query, document] = both;
-        let (default, entries) = if query_by_default { (query, document) } else { (document, query) };
-        let other = OtherRoute { entries, of_queries: !query_by_default, folder: router.folder.clone() };
-        Ok(Self { default: Some(default), other: Some(other) })
+        let [query, document] =
+            [query, document].map(|route| route.into_iter().chain(rest.iter().cloned()).collect::<Vec<_>>());
+        let (default, other) = match query_by_default {
+            true => (query, (Role::Document, document)),
+            false => (document, (Role::Query, query)),
+        };
+        Ok(Self { default: Some(default), other: Some(other), router: router.folder.clone() })
     }
 }
 
@@ -45,50 +40,68 @@ fn is_router(entry: &ModuleEntry) -> bool {
     entry.kind == ModuleKind::Router
 }
 
-/// What a model's other route needs of its own.
+/// The route of one role, where inputs without a role go the other one.
 #[derive(Clone)]
-pub(crate) struct Other {
-    pub(crate) parts: Arc<Loaded>,
-    max_seq_length: Option<usize>,
-    pub(crate) of_queries: bool,
+pub(crate) struct OtherRoute {
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) max_seq_length: Option<usize>,
+    pub(crate) role: Role,
 }
 
-impl Other {
-    /// The same at another place.
-    pub(crate) fn at(&self, place: Compute) -> Result<Self> {
-        Ok(Self { parts: self.parts.twin(place)?, ..self.clone() })
+impl OtherRoute {
+    /// The same route on another device.
+    pub(crate) fn at(&self, compute: Compute) -> Result<Self> {
+        Ok(Self { loaded: self.loaded.twin(compute)?, ..self.clone() })
     }
 }
 
-impl Model {
-    /// Loads a model whose first module may be a Router.
-    pub(crate) fn routed(folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
+impl Engine {
+    /// Loads a model of a kind from its folder, whose first module may be a Router. The settings hold what is for that kind
+    /// alone.
+    ///
+    /// With two routes `max_seq_length` is for documents of sparse models, whose queries mostly need no transformer, and for
+    /// inputs without a role of others.
+    pub(crate) fn load(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
         let (folder, entries) = opened(folder)?;
-        let Routed { default, other } = Routed::of(entries)?;
-        let (mut model, settings) = Self::of_modules(Kind::Sentence, folder.clone(), default, options)?;
-        if let Some(OtherRoute { entries, of_queries, folder: router }) = other {
-            let parts = Loaded::load(Kind::Sentence, folder, Some(entries), None, model.parts.place)?;
-            let widths = [&parts, &model.parts].map(|parts| parts.network.embedding_dimension());
-            if widths[0] != widths[1] {
-                let problem = format!("both routes must give embeddings of one width, give {widths:?}");
-                return Err(Error::config(router.join("router_config.json"), "structure", problem));
-            }
-            let max_seq_length = parts.default_max_seq_length();
-            model.other = Some(Other { parts: Arc::new(parts), max_seq_length, of_queries });
+        let Routed { default, other, router } = Routed::of(entries)?;
+        let Some((role, entries)) = other else {
+            return Self::of_modules(kind, folder, default, options);
+        };
+        let without_limit = LoadOptions { max_seq_length: None, ..options.clone() };
+        let (mut engine, settings) = Self::of_modules(kind, folder.clone(), default, &without_limit)?;
+        let loaded = Loaded::load(kind, folder, Some(entries), None, engine.loaded.compute)?;
+        let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
+        if widths[0] != widths[1] {
+            let problem = format!("both routes must give embeddings of one width, give {widths:?}");
+            return Err(Error::config(router.join("router_config.json"), "structure", problem));
         }
-        Ok((model, settings))
+        let max_seq_length = loaded.default_max_seq_length();
+        engine.other = Some(OtherRoute { loaded: Arc::new(loaded), max_seq_length, role });
+        match (kind, options.max_seq_length) {
+            (_, None) => {}
+            (Kind::Sparse, Some(tokens)) => engine.set_max_seq_length_of(Role::Document, tokens)?,
+            (_, Some(tokens)) => engine.set_max_seq_length(tokens)?,
+        }
+        Ok((engine, settings))
     }
 
-    /// The model that embeds queries, or documents: this one, unless they go different ways.
-    pub(crate) fn by_route(&self, as_queries: bool) -> Cow<'_, Self> {
-        match &self.other {
-            Some(other) if other.of_queries == as_queries => Cow::Owned(Self {
-                parts: Arc::clone(&other.parts),
-                max_seq_length: other.max_seq_length,
-                other: None,
-                ..self.clone()
-            }),
-            _ => Cow::Borrowed(self),
+    /// Loads a model of a kind of these modules; without any, the folder is that of a transformer alone.
+    pub(crate) fn of_modules(
+        kind: Kind,
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        options: &LoadOptions,
+    ) -> Result<(Self, Settings)> {
+        if options.activation.is_some() && kind != Kind::Reranker {
+            return Err(Error::argument("activation", "is for rerankers: it is what is made of their logits"));
         }
+        // A transformer's own folder has no say in how its model is used.
+        let (settings, file) = match entries {
+            Some(_) => Settings::read(&folder, kind)?,
+            None => Default::default(),
+        };
+        let loaded = Loaded::load(kind, folder, entries, None, Compute::of(options))?;
+        let prompts = Prompts::of(kind, &settings, &file, options)?;
+        Ok((Self::new(loaded, prompts, options)?, settings))
     }
 }

@@ -1,14 +1,17 @@
-//! A call that embeds: its texts go through in windows, of which the next is tokenized while the present one is computed.
+//! A call: its inputs go through in windows. The next window is tokenized while the present one is computed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::collect::{Collect, Collected};
+use super::loaded::Loaded;
+use super::{Engine, Role};
 use crate::alloc;
-use crate::batch::{Batch, plan};
+use crate::batch::{Batch, Distinct, plan};
 use crate::error::{Error, Result};
-use crate::models::Model;
-use crate::network::{Output, Wanted};
+use crate::heads::{HeadRequest, Output};
+use crate::inputs::{Read, Reader, TEXTS_A_PIECE, first_error, is_small};
 use crate::observer::{self, NoObserver, Observer};
-use crate::options::{EncodeOptions, Truncation};
+use crate::options::Truncation;
 use crate::process;
 use crate::threads::schedule;
 use crate::tokenize::{Input, Tokens};
@@ -16,223 +19,226 @@ use crate::vectors::embeddings::Truncated;
 
 /// Texts for each thread that are tokenized while those before them are computed.
 const WINDOW: usize = 512;
-/// Texts tokenized by a thread at a time.
-pub(crate) const TEXTS_A_PIECE: usize = 32;
 
-/// An input's tokens, or what is wrong with it.
-pub(crate) type Tokenized = std::result::Result<Tokens, String>;
-
-/// The tokens of inputs from the place `first` on, or the error of the first that has one; `place` tells which of the
-/// caller's an input is.
-pub(crate) fn named(tokens: Vec<Tokenized>, first: usize, place: &dyn Fn(usize) -> usize) -> Result<Vec<Tokens>> {
-    let named = |(i, tokens): (usize, Tokenized)| {
-        tokens.map_err(|problem| Error::InvalidInput { index: place(first + i), problem })
-    };
-    tokens.into_iter().enumerate().map(named).collect()
+/// Options that the calls of all kinds have.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Request<'a> {
+    pub(crate) prompt_name: Option<&'a str>,
+    pub(crate) prompt: Option<&'a str>,
+    pub(crate) role: Option<Role>,
+    pub(crate) truncation: Truncation,
+    pub(crate) observer: Option<&'a dyn Observer>,
 }
 
-/// Returns true for inputs that are tokenized in less time than it takes to wait for a processor.
-fn is_small(inputs: &[Input<'_>]) -> bool {
-    const BYTES: usize = 4096;
-    let bytes = inputs.iter().map(|input| match input {
-        Input::Text(text) => text.len(),
-        Input::Pair(first, second) => first.len() + second.len(),
-    });
-    inputs.len() <= TEXTS_A_PIECE && bytes.sum::<usize>() <= BYTES
+/// A sequence of a window, and the index of its input among the distinct ones.
+#[derive(Clone, Copy)]
+pub(crate) struct Sequence<'a> {
+    pub(crate) index: usize,
+    pub(crate) tokens: &'a Tokens,
 }
 
-/// A call to embed.
+/// A call that computes rows of inputs.
 pub(crate) struct Call<'a> {
-    model: &'a Model,
-    prompt: &'a str,
-    /// How many tokens of a text pooling leaves out, since they are the prompt's.
-    prompt_length: usize,
-    max_length: usize,
+    loaded: &'a Loaded,
+    reader: Reader,
     truncation: Truncation,
     observer: &'a dyn Observer,
 }
 
-/// What a thread does next.
+/// A thread's next piece of work.
 enum Task<'a, 'i> {
     /// Computes the micro-batches of these texts of the present window.
     Compute(&'a [Vec<usize>]),
     /// Tokenizes these inputs of the next one.
-    Tokenize(&'a [Input<'i>], &'a mut Vec<Tokenized>),
+    Tokenize(&'a [Input<'i>], &'a mut Vec<Read>),
+}
+
+/// A window of sequences, and the index of the first one's input.
+#[derive(Default)]
+pub(super) struct Window {
+    pub(super) sequences: Vec<Tokens>,
+    pub(super) first: usize,
+}
+
+impl Engine {
+    /// Computes the rows of inputs, equal ones once; `collector` is made for the number of distinct inputs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for an input that can't be computed,
+    /// [`Error::NotFinite`] where a row has NaN or infinity, [`Error::Interrupted`] where the observer stops it.
+    pub(crate) fn run<C: Collect>(
+        &self,
+        inputs: &[Input<'_>],
+        request: &Request<'_>,
+        collector: impl FnOnce(usize) -> Result<C>,
+    ) -> Result<Collected<C>> {
+        let engine = self.route(request.role);
+        let reader = engine.reader(None);
+        engine.run_with(reader, inputs, request, collector)
+    }
+
+    /// [`Engine::run`], with inputs that are read in another way.
+    pub(crate) fn run_with<C: Collect>(
+        &self,
+        reader: Reader,
+        inputs: &[Input<'_>],
+        request: &Request<'_>,
+        collector: impl FnOnce(usize) -> Result<C>,
+    ) -> Result<Collected<C>> {
+        let call = Call::new(self, reader, request)?;
+        let distinct = Distinct::of(inputs)?;
+        let rows = collector(distinct.inputs.len())?;
+        let lengths = call.forward(&distinct, &rows)?;
+        let truncated = call.truncated(distinct.which.iter().map(|i| lengths[*i]));
+        Ok(Collected { rows, which: distinct.which, truncated })
+    }
+
+    /// Checks the options of a call.
+    pub(crate) fn check(&self, request: &Request<'_>) -> Result<()> {
+        self.prompts.choose(request.prompt, request.prompt_name, request.role).map(|_| ())
+    }
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(model: &'a Model, options: &EncodeOptions<'a>) -> Result<Self> {
-        let prompt = model.prompt(options)?;
-        let max_length = model.max_length();
-        let prompt_length = match prompt {
-            "" => 0,
-            prompt if !model.pooling_includes_prompt() => model.parts.tokenizer.prompt_length(prompt, max_length)?,
-            _ => 0,
-        };
-        let observer = options.observer.unwrap_or(&NoObserver);
-        Ok(Self { model, prompt, prompt_length, max_length, truncation: options.truncation, observer })
+    pub(crate) fn new(engine: &'a Engine, reader: Reader, request: &Request<'a>) -> Result<Self> {
+        let prompt = engine.prompts.choose(request.prompt, request.prompt_name, request.role)?;
+        let reader = reader.prompted(prompt, engine.pooling_includes_prompt())?;
+        let observer = request.observer.unwrap_or(&NoObserver);
+        Ok(Self { loaded: &engine.loaded, reader, truncation: request.truncation, observer })
     }
 
-    /// Computes all inputs, in windows: threads that find no more of a window to compute tokenize the next one.
-    ///
-    /// `store` gets the output of each micro-batch with its texts and their places among the inputs; `place` tells which of
-    /// the caller's an input is. The result is how many tokens each input has before truncation.
-    pub(crate) fn forward<S>(
-        &self,
-        inputs: &[Input<'_>],
-        place: &dyn Fn(usize) -> usize,
-        wanted: Wanted,
-        store: S,
-    ) -> Result<Vec<usize>>
-    where
-        S: Fn(&[(usize, &Tokens)], &Batch, Output) -> Result<()> + Sync,
-    {
-        let threads = process::num_threads()?;
+    /// Computes all inputs, in windows: threads that find no more of a window to compute tokenize the next one. Gives the
+    /// number of tokens of each input before truncation.
+    fn forward<C: Collect>(&self, distinct: &Distinct<'_>, collector: &C) -> Result<Vec<usize>> {
+        let counts = distinct.counts();
+        let total = distinct.which.len();
         let done = AtomicUsize::new(0);
-        let finished = || self.observer.progress(done.load(Ordering::Relaxed), inputs.len());
-        let store = |texts: &[(usize, &Tokens)], batch: &Batch, output| {
-            store(texts, batch, output)?;
-            done.fetch_add(texts.len(), Ordering::Relaxed);
+        let finished = || self.observer.progress(done.load(Ordering::Relaxed), total);
+        let store = |sequences: &[Sequence<'_>], output| {
+            collector.store(sequences, output)?;
+            let inputs: usize = sequences.iter().map(|sequence| counts[sequence.index]).sum();
+            done.fetch_add(inputs, Ordering::Relaxed);
             Ok(())
         };
-        let mut lengths = alloc::with_capacity(inputs.len(), "the texts' lengths")?;
-        let mut windows = inputs.chunks(WINDOW * threads);
-        let mut window: Vec<Tokens> = Vec::new();
+        let place = |i| distinct.place(i);
+        let mut lengths = alloc::with_capacity(distinct.inputs.len(), "the texts' lengths")?;
+        let mut windows = distinct.inputs.chunks(WINDOW * process::num_threads()?);
+        let mut window = Window::default();
         loop {
             let next = windows.next().unwrap_or_default();
-            if window.is_empty() && next.is_empty() {
+            if window.sequences.is_empty() && next.is_empty() {
                 break;
             }
-            let tokenized = self.step(&window, lengths.len(), next, wanted, &finished, &store);
-            let tokenized = tokenized.map_err(|error| error.placed(place))?;
-            lengths.extend(window.iter().map(|tokens| tokens.full_length));
-            window = self.window(tokenized, lengths.len(), place)?;
+            let read = self.step(&window, next, C::REQUEST, &finished, &store);
+            let read = read.map_err(|error| error.placed(place))?;
+            lengths.extend(window.sequences.iter().map(|tokens| tokens.full_length));
+            window = self.window(read, lengths.len(), &place)?;
         }
         finished();
         Ok(lengths)
     }
 
-    /// Computes a window, whose first text is the `first` of all, and tokenizes the next: threads that find no more to
-    /// compute do that.
+    /// Computes a window, and tokenizes the next: threads that find no more to compute do that.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] for the first of the window whose result has NaN or infinity, by its place among all texts.
-    pub(crate) fn step<S>(
+    /// [`Error::NotFinite`] for the first of the window whose row has NaN or infinity, by the index of its input.
+    pub(super) fn step<S>(
         &self,
-        window: &[Tokens],
-        first: usize,
+        window: &Window,
         next: &[Input<'_>],
-        wanted: Wanted,
+        request: HeadRequest,
         finished: &dyn Fn(),
         store: &S,
-    ) -> Result<Vec<Tokenized>>
+    ) -> Result<Vec<Read>>
     where
-        S: Fn(&[(usize, &Tokens)], &Batch, Output) -> Result<()> + Sync,
+        S: Fn(&[Sequence<'_>], Output) -> Result<()> + Sync,
     {
-        if window.is_empty() && is_small(next) {
+        if window.sequences.is_empty() && is_small(next) {
             let ask = || observer::ask(self.observer);
-            return next.iter().map(|input| ask().and_then(|()| self.read(*input, &ask))).collect();
+            return next.iter().map(|input| ask().and_then(|()| self.reader.read(*input, &ask))).collect();
         }
-        let budget = self.model.parts.network.token_budget();
-        let batches = plan(window, process::num_threads()?, budget);
+        let budget = self.loaded.network.token_budget();
+        let batches = plan(&window.sequences, process::num_threads()?, budget);
         let not_finite = AtomicUsize::new(usize::MAX);
-        let placed = |texts: &[usize]| -> Vec<_> { texts.iter().map(|i| (first + i, &window[*i])).collect() };
-        let keep = |texts: &[(usize, &Tokens)], batch: &Batch, output: Output| {
-            for (row, ((place, _), tokens)) in texts.iter().zip(batch.texts()).enumerate() {
-                if !output.is_finite(row, tokens, batch) {
-                    not_finite.fetch_min(*place, Ordering::Relaxed);
-                }
+        let keep = |sequences: &[Sequence<'_>], output: Output| {
+            if let Some(text) = output.first_not_finite() {
+                not_finite.fetch_min(sequences[text].index, Ordering::Relaxed);
             }
-            store(texts, batch, output)
+            store(sequences, output)
         };
         let all_finite = || match not_finite.load(Ordering::Relaxed) {
             usize::MAX => Ok(()),
             index => Err(Error::NotFinite { index }),
         };
         if let ([texts], [], true) = (&batches[..], next, budget.concurrent) {
-            let texts = placed(texts);
-            let tokens: Vec<_> = texts.iter().map(|(_, tokens)| *tokens).collect();
-            let parts = &self.model.parts;
-            let output = parts.waiting.compute(&*parts.network, &tokens, wanted, budget.max, self.observer)?;
-            keep(&texts, &Batch::new(tokens), output)?;
+            let sequences = window.some(texts);
+            let tokens: Vec<_> = sequences.iter().map(|sequence| sequence.tokens).collect();
+            let Loaded { waiting, network, .. } = self.loaded;
+            keep(&sequences, waiting.compute(&**network, &tokens, request, budget.max, self.observer)?)?;
             return all_finite().map(|()| Vec::new());
         }
         let share = if budget.concurrent { 1 } else { batches.len().max(1) };
-        let mut tokenized: Vec<Vec<Tokenized>> = Vec::new();
-        tokenized.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
-        let count = batches.len().div_ceil(share) + tokenized.len();
+        let mut read: Vec<Vec<Read>> = Vec::new();
+        read.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
+        let count = batches.len().div_ceil(share) + read.len();
         let compute = batches.chunks(share).map(Task::Compute);
-        let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut tokenized);
+        let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut read);
         let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
+        // Threads share the only micro-batch; of several each thread has one.
+        let threads = if batches.len() == 1 { process::num_threads()? } else { 1 };
         schedule::run(tasks, count, self.observer, finished, |task, checkpoint| match task {
             Task::Compute(share) => {
                 for texts in share {
                     checkpoint()?;
-                    let texts = placed(texts);
-                    let batch = Batch::new(texts.iter().map(|(_, tokens)| *tokens));
-                    keep(&texts, &batch, self.compute(&batch, wanted, batches.len() == 1, checkpoint)?)?;
+                    let sequences = window.some(texts);
+                    let batch = Batch::new(sequences.iter().map(|sequence| sequence.tokens));
+                    keep(&sequences, self.loaded.network.forward(&batch, request, threads, checkpoint)?)?;
                 }
                 Ok(())
             }
             Task::Tokenize(inputs, tokens) => {
                 for input in inputs {
                     checkpoint()?;
-                    tokens.push(self.read(*input, checkpoint)?);
+                    tokens.push(self.reader.read(*input, checkpoint)?);
                 }
                 Ok(())
             }
         })?;
-        all_finite().map(|()| tokenized.into_iter().flatten().collect())
+        all_finite().map(|()| read.into_iter().flatten().collect())
     }
 
-    /// An input's tokens.
-    fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Tokenized> {
-        let read = self.model.tokens_of(input, self.prompt, self.max_length, checkpoint)?;
-        Ok(read.map(|tokens| Tokens { excluded: self.prompt_length, ..tokens }))
-    }
-
-    /// A window of what was tokenized, from the place `first` on, if nothing is wrong with any of its inputs.
-    pub(crate) fn window(
-        &self,
-        tokenized: Vec<Tokenized>,
-        first: usize,
-        place: &dyn Fn(usize) -> usize,
-    ) -> Result<Vec<Tokens>> {
-        let window = named(tokenized, first, place)?;
-        self.check_lengths(&window, first, place)?;
-        Ok(window)
-    }
-
-    /// The forward pass of a micro-batch; the only one is parted among the threads that are free, of several each thread has one.
-    fn compute(
-        &self,
-        batch: &Batch,
-        wanted: Wanted,
-        only: bool,
-        checkpoint: &dyn Fn() -> Result<()>,
-    ) -> Result<Output> {
-        let threads = if only { process::num_threads()? } else { 1 };
-        self.model.parts.network.forward(batch, wanted, threads, checkpoint)
-    }
-
-    /// Refuses texts that are too long, where the caller wants that.
-    fn check_lengths(&self, window: &[Tokens], first: usize, place: &dyn Fn(usize) -> usize) -> Result<()> {
-        let too_long = window.iter().position(|tokens| tokens.full_length > self.max_length);
+    /// Makes a window of inputs that were read, from the index `first` on; `place` gives the caller's index of a distinct
+    /// input.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for the first that has a problem, or that is too long where the caller doesn't want it cut.
+    pub(super) fn window(&self, read: Vec<Read>, first: usize, place: &dyn Fn(usize) -> usize) -> Result<Window> {
+        let place = |i| place(first + i);
+        let sequences = first_error(read, &place)?;
+        let max = self.reader.max_length();
+        let too_long = sequences.iter().position(|tokens| tokens.full_length > max);
         match (self.truncation, too_long) {
             (Truncation::Error, Some(i)) => {
-                let problem =
-                    format!("has {} tokens, more than max_seq_length, {}", window[i].full_length, self.max_length);
-                Err(Error::InvalidInput { index: place(first + i), problem })
+                let problem = format!("has {} tokens, more than max_seq_length, {max}", sequences[i].full_length);
+                Err(Error::InvalidInput { index: place(i), problem })
             }
-            _ => Ok(()),
+            _ => Ok(Window { sequences, first }),
         }
     }
 
-    /// How many texts were cut, by the lengths that they had.
-    pub(crate) fn truncated(&self, lengths: impl Iterator<Item = usize>) -> Truncated {
-        lengths.filter(|length| *length > self.max_length).fold(Truncated::default(), |all, length| Truncated {
+    /// Counts the inputs that were cut, by the lengths that they had.
+    pub(super) fn truncated(&self, lengths: impl Iterator<Item = usize>) -> Truncated {
+        let max = self.reader.max_length();
+        lengths.filter(|length| *length > max).fold(Truncated::default(), |all, length| Truncated {
             count: all.count + 1,
             longest: all.longest.max(length),
         })
+    }
+}
+
+impl Window {
+    /// Some sequences, by their places in the window.
+    fn some(&self, places: &[usize]) -> Vec<Sequence<'_>> {
+        places.iter().map(|i| Sequence { index: self.first + i, tokens: &self.sequences[*i] }).collect()
     }
 }

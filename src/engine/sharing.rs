@@ -10,7 +10,8 @@ use std::thread::Thread;
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::network::{Network, Output, Wanted};
+use crate::heads::{HeadRequest, Output};
+use crate::network::Network;
 use crate::observer::{self, Observer};
 use crate::threads::executor::{Caller, Executor, PATIENCE, lock};
 use crate::tokenize::Tokens;
@@ -24,7 +25,7 @@ pub(crate) struct Waiting {
 /// A micro-batch that waits.
 struct Entry {
     texts: Vec<Tokens>,
-    wanted: Wanted,
+    request: HeadRequest,
     caller: Thread,
     state: Mutex<State>,
 }
@@ -65,7 +66,7 @@ impl Waiting {
         &self,
         network: &dyn Network,
         texts: &[&Tokens],
-        wanted: Wanted,
+        request: HeadRequest,
         budget: usize,
         observer: &dyn Observer,
     ) -> Result<Output> {
@@ -75,13 +76,13 @@ impl Waiting {
         let checkpoint = || caller.lending(ask, &ask);
         ask()?;
         let threads = executor.limit()?;
-        let alone = || network.forward(&Batch::new(texts.iter().copied()), wanted, threads, &checkpoint);
+        let alone = || network.forward(&Batch::new(texts.iter().copied()), request, threads, &checkpoint);
         if caller.take_free()? {
             return alone();
         }
         let entry = Arc::new(Entry {
             texts: texts.iter().map(|tokens| (*tokens).clone()).collect(),
-            wanted,
+            request,
             caller: std::thread::current(),
             state: Mutex::new(State::Queued),
         });
@@ -128,7 +129,7 @@ impl Waiting {
         let mut taken: Vec<_> = queue.remove(place).into_iter().collect();
         let mut tokens = own.tokens();
         queue.retain(|entry| {
-            let fits = entry.wanted == own.wanted && tokens + entry.tokens() <= budget;
+            let fits = entry.request == own.request && tokens + entry.tokens() <= budget;
             if fits {
                 tokens += entry.tokens();
                 taken.push(Arc::clone(entry));
@@ -148,11 +149,11 @@ impl Waiting {
     ) -> Result<Output> {
         let others = &taken[1..];
         let batch = Batch::new(taken.iter().flat_map(|entry| &entry.texts));
-        let forward = || network.forward(&batch, taken[0].wanted, threads, checkpoint);
+        let forward = || network.forward(&batch, taken[0].request, threads, checkpoint);
         match catch_unwind(AssertUnwindSafe(forward)) {
             Ok(Ok(output)) => {
                 let counts: Vec<_> = taken.iter().map(|entry| entry.texts.len()).collect();
-                let mut parts = output.split(&batch, &counts).into_iter();
+                let mut parts = output.split(&counts).into_iter();
                 let own = parts.next().unwrap_or_default();
                 others.iter().zip(parts).for_each(|(entry, part)| entry.end(State::Done(part)));
                 Ok(own)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::transform::{NormNames, Transform, TransformNames};
-use super::{Asked, Files, Head, Output, Wanted};
+use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, PoolingMode, token_id};
 use crate::error::{Error, Result};
@@ -173,31 +173,43 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
 }
 
 impl<O: Ops> Head<O> for Classifier<O> {
-    fn queries(&self, _: &Batch, _: Wanted) -> TokenSelection {
+    fn gives(&self) -> HeadRequest {
+        HeadRequest::POOLED
+    }
+
+    fn selection(&self, _: &Batch) -> TokenSelection {
         match self.reads {
             Reads::First => TokenSelection::First,
             Reads::Mean | Reads::Last { .. } => TokenSelection::All,
         }
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, _: &Asked<'_>) -> Result<Output> {
-        let mut x = match self.reads {
-            Reads::Mean => ops.pool(&tokens, batch, &[PoolingMode::Mean])?,
-            Reads::First | Reads::Last { .. } => tokens,
+    fn forward(
+        &self,
+        ops: &O,
+        tokens: &Selected<'_, O>,
+        batch: &DeviceBatch<'_, O>,
+        output: &mut Output,
+    ) -> Result<()> {
+        let mode = match (self.reads, tokens.selection) {
+            (Reads::First, TokenSelection::All) => Some(PoolingMode::Cls),
+            (Reads::Mean, _) => Some(PoolingMode::Mean),
+            (Reads::First | Reads::Last { .. }, _) => None,
         };
-        if let Some(transform) = &self.transform {
-            x = transform.forward(ops, &x)?;
-        }
-        let logits = ops.to_vec(&ops.linear(&x, &self.output, Activation::Identity)?)?;
-        let sentence_embeddings = match self.reads {
+        let pooled = mode.map(|mode| ops.pool(tokens.embeddings, batch, &[mode])).transpose()?;
+        let x = pooled.as_ref().unwrap_or(tokens.embeddings);
+        let transformed = self.transform.as_ref().map(|transform| transform.forward(ops, x)).transpose()?;
+        let x = transformed.as_ref().unwrap_or(x);
+        let logits = ops.to_vec(&ops.linear(x, &self.output, Activation::Identity)?)?;
+        output.pooled = match self.reads {
             Reads::First | Reads::Mean => logits,
-            // Of all tokens there are logits by now, and few of each.
+            // There are logits of all tokens by now, and few of each.
             Reads::Last { pad } => {
                 let rows = batch.texts().map(|text| last_but_padding(&batch.input_ids[text.clone()], pad) + text.start);
                 rows.flat_map(|row| &logits[row * self.labels..][..self.labels]).copied().collect()
             }
         };
-        Ok(Output { sentence_embeddings, ..Output::default() })
+        Ok(())
     }
 
     fn width(&self) -> usize {

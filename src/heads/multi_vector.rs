@@ -1,10 +1,10 @@
 //! Late interaction (Khattab and Zaharia, 2020): a vector for each token.
 
-use super::{Asked, Files, Head, Output, Wanted};
+use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
 use crate::config::{ModuleInput, ModuleKind};
 use crate::error::{Error, Result};
-use crate::modules::Module;
+use crate::modules::{self, Module};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
@@ -51,16 +51,17 @@ fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, op
 }
 
 impl<O: Ops> Head<O> for MultiVector<O> {
-    fn queries(&self, _: &Batch, _: Wanted) -> TokenSelection {
+    fn gives(&self) -> HeadRequest {
+        HeadRequest::TOKEN_VECTORS
+    }
+
+    fn selection(&self, _: &Batch) -> TokenSelection {
         TokenSelection::All
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, _: &DeviceBatch<'_, O>, _: &Asked<'_>) -> Result<Output> {
-        let mut x = tokens;
-        for module in &self.modules {
-            x = module.forward(ops, &x)?;
-        }
-        Ok(Output { token_embeddings: ops.to_vec(&x)?, ..Output::default() })
+    fn forward(&self, ops: &O, tokens: &Selected<'_, O>, _: &DeviceBatch<'_, O>, output: &mut Output) -> Result<()> {
+        output.token_vectors = modules::apply(&self.modules, ops, tokens.embeddings)?;
+        Ok(())
     }
 
     fn width(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Sentence embeddings: pooling, and the modules after it.
 
-use super::{Asked, Files, Head, Output, Wanted};
+use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
 use crate::config::{ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, PoolingMode};
 use crate::error::Result;
@@ -34,31 +34,33 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
 }
 
 impl<O: Ops> Head<O> for Sentence<O> {
+    fn gives(&self) -> HeadRequest {
+        HeadRequest::POOLED
+    }
+
     /// Pooling that takes a single token of a text needs none of the others of the last layer.
-    fn queries(&self, batch: &Batch, wanted: Wanted) -> TokenSelection {
+    fn selection(&self, batch: &Batch) -> TokenSelection {
         match self.pooling.modes[..] {
-            _ if wanted == Wanted::TokenEmbeddingsToo || batch.excluded.iter().any(|count| *count > 0) => {
-                TokenSelection::All
-            }
+            _ if batch.excluded.iter().any(|count| *count > 0) => TokenSelection::All,
             [PoolingMode::Cls] => TokenSelection::First,
             [PoolingMode::LastToken] => TokenSelection::Last,
             _ => TokenSelection::All,
         }
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output> {
-        let token_embeddings = match asked.wanted {
-            Wanted::TokenEmbeddingsToo => ops.to_vec(&tokens)?,
-            Wanted::SentenceEmbeddings => Vec::new(),
+    fn forward(
+        &self,
+        ops: &O,
+        tokens: &Selected<'_, O>,
+        batch: &DeviceBatch<'_, O>,
+        output: &mut Output,
+    ) -> Result<()> {
+        let pooled = match tokens.selection {
+            TokenSelection::All => Some(ops.pool(tokens.embeddings, batch, &self.pooling.modes)?),
+            TokenSelection::First | TokenSelection::Last => None,
         };
-        let mut x = match self.queries(batch, asked.wanted) {
-            TokenSelection::All => ops.pool(&tokens, batch, &self.pooling.modes)?,
-            TokenSelection::First | TokenSelection::Last => tokens,
-        };
-        for module in &self.modules {
-            x = module.forward(ops, &x)?;
-        }
-        Ok(Output { sentence_embeddings: ops.to_vec(&x)?, token_embeddings, ..Output::default() })
+        output.pooled = modules::apply(&self.modules, ops, pooled.as_ref().unwrap_or(tokens.embeddings))?;
+        Ok(())
     }
 
     fn width(&self) -> usize {

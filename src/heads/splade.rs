@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::transform::{NormNames, Transform, TransformNames};
-use super::{Asked, Files, Head, Output, SparseRow, Wanted};
+use super::{Files, Head, HeadRequest, Output, Selected, SparseRow};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, ModuleKind, PoolingMode, SpladeConfig, SpladePooling};
 use crate::error::{Error, Result};
@@ -212,15 +212,25 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
 }
 
 impl<O: Ops> Head<O> for Splade<O> {
-    fn queries(&self, _: &Batch, _: Wanted) -> TokenSelection {
+    fn gives(&self) -> HeadRequest {
+        HeadRequest::SPARSE
+    }
+
+    fn selection(&self, _: &Batch) -> TokenSelection {
         TokenSelection::All
     }
 
-    fn forward(&self, ops: &O, tokens: O::Tensor, batch: &DeviceBatch<'_, O>, asked: &Asked<'_>) -> Result<Output> {
-        let x = self.transform.forward(ops, &tokens)?;
+    fn forward(
+        &self,
+        ops: &O,
+        tokens: &Selected<'_, O>,
+        batch: &DeviceBatch<'_, O>,
+        output: &mut Output,
+    ) -> Result<()> {
+        let x = self.transform.forward(ops, tokens.embeddings)?;
         let mut sparse = vec![SparseRow::new(); batch.len()];
         for (vocabulary, layer) in &self.blocks {
-            (asked.checkpoint)()?;
+            (tokens.checkpoint)()?;
             let logits = ops.linear(&x, layer, Activation::Relu)?;
             let width = vocabulary.len();
             let pooled = match self.config.pooling {
@@ -237,7 +247,8 @@ impl<O: Ops> Head<O> for Splade<O> {
                 row.extend(weights.filter(|(_, weight)| *weight != 0.0));
             }
         }
-        Ok(Output { sparse, ..Output::default() })
+        output.sparse = sparse;
+        Ok(())
     }
 
     fn width(&self) -> usize {

@@ -7,6 +7,7 @@ use crate::config::{Kind, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode, S
 use crate::engine::compute::Compute;
 use crate::engine::loaded::{Loaded, opened, transformer_folder};
 use crate::engine::whole::whole;
+use crate::engine::{Engine, Prompts};
 use crate::error::{Error, Result};
 use crate::options::{BackboneOptions, LoadOptions};
 use crate::source;
@@ -60,9 +61,11 @@ impl Model {
         whole(folder, |folder| {
             let (folder, listed) = opened(folder)?;
             let entries = Some(backbone.modules(&folder, listed.as_deref())?);
-            let place = Compute::of(options);
-            let parts = Loaded::load(Kind::Sentence, folder.clone(), entries, backbone.num_hidden_layers, place)?;
-            Self::of_parts(Kind::Sentence, parts, &Settings::default(), &folder, options)
+            let layers = backbone.num_hidden_layers;
+            let loaded = Loaded::load(Kind::Sentence, folder.clone(), entries, layers, Compute::of(options))?;
+            let settings = Settings::default();
+            let prompts = Prompts::of(Kind::Sentence, &settings, &folder, options)?;
+            Self::new(Engine::new(loaded, prompts, options)?, &settings, options)
         })
     }
 }

@@ -1,7 +1,6 @@
 //! The public models. Each has an engine and a head, and only what is its own.
 
 mod assembly;
-mod chunking;
 mod encode;
 mod multi_vector;
 mod pool;

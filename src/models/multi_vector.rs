@@ -2,22 +2,20 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::reranker::{Ranked, ranked};
-use super::sentence::{Model, find};
-use crate::alloc;
-use crate::batch::Distinct;
+use super::sentence::find;
 use crate::config::{Expansion, Kind, Strategy, object, with_implied};
 use crate::device::Device;
 use crate::engine::loaded::opened;
-use crate::engine::run::Call;
 use crate::engine::whole::whole;
+use crate::engine::{Engine, Request, Role, TokenRows};
 use crate::error::{Error, Result};
-use crate::network::Wanted;
+use crate::inputs::Reader;
 use crate::observer::NoObserver;
-use crate::options::{EncodeOptions, LoadOptions, MultiVectorOptions};
-use crate::save::{KindSettings, SaveTarget};
+use crate::options::{LoadOptions, MultiVectorOptions};
+use crate::save::{self, KindSettings};
 use crate::source;
 use crate::tokenize::{Fill, Input, Tokenizer};
 use crate::vectors::embeddings::Truncated;
@@ -30,7 +28,7 @@ use crate::vectors::similarity::{Matrix, Run};
 /// `&self` and may be called from many threads at once.
 #[derive(Clone, Debug)]
 pub struct MultiVectorModel {
-    model: Model,
+    engine: Engine,
     queries: Side,
     documents: Side,
     similarity: MultiVectorSimilarity,
@@ -40,7 +38,7 @@ pub struct MultiVectorModel {
 #[derive(Clone, Debug)]
 struct Side {
     max_length: Option<usize>,
-    fill: Option<Fill>,
+    pad_to: Option<Fill>,
     /// Tokens that get no vector.
     skipped: Arc<HashSet<u32>>,
 }
@@ -87,30 +85,30 @@ impl MultiVectorModel {
     fn opened(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
         let (folder, listed) = opened(folder)?;
         let entries = listed.map(|listed| with_implied(&folder, listed)).transpose()?;
-        let (mut model, settings) = Model::of_modules(Kind::MultiVector, folder, entries, options)?;
-        let late = model.late_interaction();
-        let default = model.default_max_seq_length();
-        let within = |length: usize| model.max_tokens().map_or(length, |most| length.min(most));
+        let (mut engine, settings) = Engine::of_modules(Kind::MultiVector, folder, entries, options)?;
+        let late = &engine.loaded.late_interaction;
+        let default = engine.loaded.default_max_seq_length();
+        let within = |length: usize| engine.loaded.max_tokens().map_or(length, |max| length.min(max));
         let skipped = |skips: bool| {
-            let ids = late.skiplist.iter().filter(|_| skips).filter_map(|word| model.tokenizer().id(word));
+            let ids = late.skiplist.iter().filter(|_| skips).filter_map(|word| engine.tokenizer().id(word));
             Arc::new(ids.collect())
         };
         let query_length = late.query_length.map(within).or(default);
-        let fill = late.expansion.as_ref().map(|expansion| fill(&model, expansion.token.as_deref())).transpose()?;
+        let pad_to = late.expansion.as_ref().map(|expansion| padding(&engine, expansion)).transpose()?;
         let queries = Side {
             max_length: match &late.expansion {
                 Some(expansion) if expansion.strategy == Strategy::Fixed => Some(expansion.length),
                 Some(expansion) => query_length.map(|length| length.max(expansion.length)),
                 None => query_length,
             },
-            fill,
+            pad_to,
             skipped: skipped(late.skips_in_queries),
         };
         let document_length = options.max_seq_length.or(late.document_length.map(within)).or(default);
-        let documents = Side { max_length: document_length, fill: None, skipped: skipped(late.skips_in_documents) };
+        let documents = Side { max_length: document_length, pad_to: None, skipped: skipped(late.skips_in_documents) };
         let prefixes = late.prefixes.clone().into_iter().flatten();
         for (name, prefix) in ["query", "document"].into_iter().zip(prefixes) {
-            let prompt = model.prompts_mut().entry(name.to_owned()).or_default();
+            let prompt = engine.prompts.by_name.entry(name.to_owned()).or_default();
             if !options.prompts.contains_key(name) {
                 *prompt = [&prefix, prompt.strip_prefix(&*prefix).unwrap_or(prompt)].concat();
             }
@@ -118,32 +116,33 @@ impl MultiVectorModel {
         // PyLate's "MaxSim" and older names mean the default.
         let name = settings.similarity_fn_name.as_deref();
         let similarity = name.and_then(|name| name.parse().ok()).unwrap_or_default();
-        Ok(Self { model, queries, documents, similarity })
+        Ok(Self { engine, queries, documents, similarity })
+    }
+
+    fn side(&self, role: Role) -> &Side {
+        match role {
+            Role::Query => &self.queries,
+            Role::Document => &self.documents,
+        }
     }
 }
 
-/// What fills queries up: the token that is named, or the mask token, or for want of that the one that ends texts.
-fn fill(model: &Model, token: Option<&str>) -> Result<Fill> {
-    let late = model.late_interaction();
-    let error = |problem: String| Err(Error::config(&late.file, "query_expansion", problem));
-    let Some(expansion) = &late.expansion else { return error("is missing".to_owned()) };
-    let id = match token {
-        Some(token) => model.tokenizer().id(token),
-        None => model.tokenizer().filler_id(),
-    };
-    let Some(id) = id.filter(|id| (*id as usize) < model.vocab_size()) else {
-        let wanted = token.map_or("a mask token".to_owned(), |token| format!("the token {token:?}"));
+/// The padding of queries: the token that is named, else the mask token, else the one that ends texts.
+fn padding(engine: &Engine, expansion: &Expansion) -> Result<Fill> {
+    let file = &engine.loaded.late_interaction.file;
+    let error = |problem: String| Err(Error::config(file, "query_expansion", problem));
+    let tokenizer = engine.tokenizer();
+    let id = expansion.token.as_ref().map_or_else(|| tokenizer.filler_id(), |token| tokenizer.id(token));
+    let Some(id) = id.filter(|id| (*id as usize) < engine.loaded.network.limits().vocab_size) else {
+        let wanted = expansion.token.as_ref().map_or("a mask token".to_owned(), |token| format!("the token {token:?}"));
         return error(format!("the model has no {wanted} to fill queries up with"));
     };
-    if let Some(most) = model.max_tokens().filter(|most| expansion.length > *most) {
-        return error(format!("its length must be at most {most}, got {}", expansion.length));
+    if let Some(max) = engine.loaded.max_tokens().filter(|max| expansion.length > *max) {
+        return error(format!("its length must be at most {max}, got {}", expansion.length));
     }
-    if model.tokenizer().pad_left() {
-        return Err(Error::unsupported(
-            format!("{}: query_expansion, with a tokenizer that pads", late.file.display()),
-            "left",
-            "right",
-        ));
+    if tokenizer.pad_left() {
+        let what = format!("{}: query_expansion, with a tokenizer that pads", file.display());
+        return Err(Error::unsupported(what, "left", "right"));
     }
     Ok(Fill { id, length: expansion.length, attend: expansion.attend })
 }
@@ -159,7 +158,7 @@ impl MultiVectorModel {
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a text that can't be embedded,
     /// [`Error::Interrupted`] where the observer stops it.
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &MultiVectorOptions<'_>) -> Result<Vec<Matrix>> {
-        Ok(self.encode_inputs(&Input::texts(inputs), true, options)?.0)
+        Ok(self.encode_inputs(&Input::texts(inputs), Role::Query, options)?.0)
     }
 
     /// Embeds documents: `(tokens, embedding_dimension)` each, without the tokens that the model skips. The prompt is the
@@ -172,47 +171,25 @@ impl MultiVectorModel {
         inputs: &[T],
         options: &MultiVectorOptions<'_>,
     ) -> Result<Vec<Matrix>> {
-        Ok(self.encode_inputs(&Input::texts(inputs), false, options)?.0)
+        Ok(self.encode_inputs(&Input::texts(inputs), Role::Document, options)?.0)
     }
 
-    /// Embeds texts as queries or as documents, and counts those that are too long.
-    pub(crate) fn encode_inputs(
+    /// Embeds texts and pairs of texts in a role, and counts those that are too long.
+    ///
+    /// # Errors
+    /// As [`MultiVectorModel::encode_query`].
+    pub fn encode_inputs(
         &self,
         inputs: &[Input<'_>],
-        as_queries: bool,
+        role: Role,
         options: &MultiVectorOptions<'_>,
     ) -> Result<(Vec<Matrix>, Truncated)> {
-        let (side, prompts) = match as_queries {
-            true => (&self.queries, &["query"][..]),
-            false => (&self.documents, &["document", "passage", "corpus"][..]),
-        };
         let MultiVectorOptions { prompt_name, prompt, truncation, observer } = *options;
-        let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
-        let model = self.model.reading(side.max_length, side.fill);
-        let options = model.with_role(&options, prompts);
-
-        let few = Distinct::of(inputs)?;
-        let call = Call::new(&model, &options)?;
-        let width = self.embedding_dimension();
-        let vectors: Mutex<Vec<Vec<f32>>> = Mutex::new(alloc::filled(Vec::new(), few.inputs.len(), "the embeddings")?);
-        let lengths =
-            call.forward(&few.inputs, &|i| few.place(i), Wanted::TokenEmbeddingsToo, |texts, batch, output| {
-                for ((i, _), text) in texts.iter().zip(batch.texts()) {
-                    let mut rows = alloc::with_capacity(text.len() * width, "the embeddings")?;
-                    for token in text.filter(|token| !side.skipped.contains(&batch.input_ids[*token])) {
-                        rows.extend_from_slice(&output.token_embeddings[token * width..(token + 1) * width]);
-                    }
-                    vectors.lock().unwrap_or_else(PoisonError::into_inner)[*i] = rows;
-                }
-                Ok(())
-            })?;
-        let vectors = vectors.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let matrix = |i: &usize| {
-            let vectors = alloc::copied(&vectors[*i], "the embeddings")?;
-            Matrix::new(vectors.len() / width, width, vectors)
-        };
-        let matrices = few.which.iter().map(matrix).collect::<Result<_>>()?;
-        Ok((matrices, call.truncated(few.which.iter().map(|i| lengths[*i]))))
+        let request = Request { prompt_name, prompt, role: Some(role), truncation, observer };
+        let rows = |inputs| TokenRows::new(inputs, self.embedding_dimension(), &self.side(role).skipped);
+        let collected = self.engine.run_with(self.reader(role), inputs, &request, rows)?;
+        let truncated = collected.truncated;
+        Ok((collected.matrices()?, truncated))
     }
 
     /// The score of every query with every document, `(queries, documents)`, by the model's own function.
@@ -257,17 +234,17 @@ impl MultiVectorModel {
     /// # Errors
     /// As [`Model::save`], which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let late = self.model.late_interaction();
+        let late = &self.engine.loaded.late_interaction;
         let query_length = match late.expansion {
             // It has a length of its own.
             Some(Expansion { strategy: Strategy::Fixed, .. }) => late.query_length,
             _ => self.queries.max_length,
         };
         let mut transformer = late.transformer_settings(query_length, self.documents.max_length);
-        transformer.insert("max_seq_length".to_owned(), self.model.default_max_seq_length().into());
+        transformer.insert("max_seq_length".to_owned(), self.engine.loaded.default_max_seq_length().into());
         let settings = object([("similarity_fn_name", self.similarity.name().into())]);
         let own = KindSettings { settings, transformer, ..KindSettings::default() };
-        SaveTarget::Model(&self.model).write(&own, path.as_ref())
+        save::save(&self.engine, &own, path.as_ref())
     }
 }
 
@@ -279,7 +256,7 @@ fn views(matrices: &[Matrix]) -> Vec<crate::vectors::similarity::MatrixView<'_>>
 impl MultiVectorModel {
     /// Columns of a token's vector.
     pub fn embedding_dimension(&self) -> usize {
-        self.model.embedding_dimension()
+        self.engine.width()
     }
 
     /// Tokens that are kept of a query, special tokens included; `None` is no limit.
@@ -297,8 +274,7 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
     pub fn set_document_length(&mut self, tokens: usize) -> Result<()> {
-        // The model checks it.
-        self.model.set_max_seq_length(tokens).map_err(|error| error.of_argument("document_length"))?;
+        self.engine.set_max_seq_length(tokens).map_err(|error| error.of_argument("document_length"))?;
         self.documents.max_length = Some(tokens);
         Ok(())
     }
@@ -315,17 +291,17 @@ impl MultiVectorModel {
 
     /// The prompts by name; "query" and "document" are always among them.
     pub fn prompts(&self) -> &BTreeMap<String, String> {
-        self.model.prompts()
+        &self.engine.prompts.by_name
     }
 
     /// The prompts, to change them.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        self.model.prompts_mut()
+        &mut self.engine.prompts.by_name
     }
 
     /// Name of the prompt that is used where a call names none.
     pub fn default_prompt_name(&self) -> Option<&str> {
-        self.model.default_prompt_name()
+        self.engine.prompts.default_name.as_deref()
     }
 
     /// Sets the prompt that is used where a call names none.
@@ -333,28 +309,27 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where there is no prompt of that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        self.model.set_default_prompt_name(name)
+        self.engine.prompts.set_default(name)
     }
 
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        self.model.tokenizer()
+        self.engine.tokenizer()
     }
 
-    /// What reads queries, or documents.
-    #[cfg(feature = "python")]
-    pub(crate) fn reader(&self, as_queries: Option<bool>) -> Model {
-        let side = if as_queries == Some(true) { &self.queries } else { &self.documents };
-        self.model.reading(side.max_length, side.fill)
+    /// Reads texts as the model does in a role, to tokenize and to count.
+    pub fn reader(&self, role: Role) -> Reader {
+        let side = self.side(role);
+        self.engine.padding_reader(side.max_length, side.pad_to)
     }
 
     /// The folder that it was loaded from.
     pub fn folder(&self) -> &Path {
-        self.model.folder()
+        self.engine.folder()
     }
 
     /// Where it computes.
     pub fn device(&self) -> Device {
-        self.model.device()
+        self.engine.device()
     }
 }

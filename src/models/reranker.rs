@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 pub use activation::{Elementwise, ScoreActivation};
 use serde_json::{Value, json};
 
-use super::sentence::{Model, find};
+use super::sentence::find;
 use crate::config::{JsonFile, Kind, object};
 use crate::device::Device;
 use crate::engine::whole::whole;
+use crate::engine::{DenseRows, Engine, Request};
 use crate::error::{Error, Result};
-use crate::options::{EncodeOptions, LoadOptions, PredictOptions};
-use crate::save::{KindSettings, SaveTarget};
+use crate::inputs::Reader;
+use crate::options::{LoadOptions, PredictOptions};
+use crate::save::{self, KindSettings};
 use crate::source;
 use crate::tokenize::{Input, Tokenizer};
 use crate::vectors::embeddings::Truncated;
@@ -27,8 +29,7 @@ use crate::vectors::similarity::Matrix;
 /// `&self` and may be called from many threads at once.
 #[derive(Clone, Debug)]
 pub struct Reranker {
-    /// Its network ends in logits where a sentence embedding model's ends in embeddings.
-    model: Model,
+    engine: Engine,
     activation: ScoreActivation,
 }
 
@@ -81,8 +82,8 @@ impl Reranker {
             return Err(Error::argument(argument, "is for embeddings: a reranker gives scores"));
         }
         whole(folder, |folder| {
-            let (model, _) = Model::of_kind(Kind::Reranker, folder, options)?;
-            let mut reranker = Self { model, activation: ScoreActivation::Identity };
+            let (engine, _) = Engine::load(Kind::Reranker, folder, options)?;
+            let mut reranker = Self { engine, activation: ScoreActivation::Identity };
             // Where the caller gives one, the folder's may be any.
             reranker.activation = options.activation.map_or_else(|| reranker.default_activation(), Ok)?;
             Ok(reranker)
@@ -94,9 +95,10 @@ impl Reranker {
     /// # Errors
     /// [`Error::Unsupported`] for an activation that rushlight doesn't have.
     pub fn default_activation(&self) -> Result<ScoreActivation> {
-        let config = JsonFile::read(self.model.transformer().join("config.json"), "it describes the transformer")?;
+        let config =
+            JsonFile::read(self.engine.loaded.transformer().join("config.json"), "it describes the transformer")?;
         // A folder of transformers alone has no say in how its model is used.
-        let settings = match self.model.has_modules() {
+        let settings = match self.engine.loaded.entries.is_some() {
             true => JsonFile::read_if_there(self.folder().join("config_sentence_transformers.json"))?,
             false => None,
         };
@@ -152,10 +154,11 @@ impl Reranker {
         options: &PredictOptions<'_>,
     ) -> Result<(Matrix, Truncated)> {
         let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, observer } = *options;
-        let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
-        let scores = self.model.encode_inputs(inputs, &options)?;
-        let truncated = scores.truncated();
-        let mut scores = scores.into_vec();
+        let request = Request { prompt_name, prompt, role: None, truncation, observer };
+        let rows = |inputs| DenseRows::new(inputs, self.engine.width());
+        let logits = self.engine.run(inputs, &request, rows)?.embeddings(self.engine.width(), false)?;
+        let truncated = logits.truncated();
+        let mut scores = logits.into_vec();
         let labels = self.num_labels();
         for scores in scores.chunks_exact_mut(labels) {
             activation.unwrap_or(self.activation).apply(scores);
@@ -187,7 +190,7 @@ impl Reranker {
 
     /// How many scores a pair gets.
     pub fn num_labels(&self) -> usize {
-        self.model.embedding_dimension()
+        self.engine.width()
     }
 
     /// What is made of the logits where a call doesn't say.
@@ -202,7 +205,7 @@ impl Reranker {
 
     /// Tokens that are kept of a pair, special tokens included: the longer text is cut first. `None` is no limit.
     pub fn max_length(&self) -> Option<usize> {
-        self.model.max_seq_length()
+        self.engine.max_seq_length
     }
 
     /// Sets how many tokens are kept of a pair. Special tokens are kept in any case.
@@ -210,22 +213,22 @@ impl Reranker {
     /// # Errors
     /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
     pub fn set_max_length(&mut self, tokens: usize) -> Result<()> {
-        self.model.set_max_seq_length(tokens).map_err(|error| error.of_argument("max_length"))
+        self.engine.set_max_seq_length(tokens).map_err(|error| error.of_argument("max_length"))
     }
 
     /// The prompts by name.
     pub fn prompts(&self) -> &BTreeMap<String, String> {
-        self.model.prompts()
+        &self.engine.prompts.by_name
     }
 
     /// The prompts, to change them.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        self.model.prompts_mut()
+        &mut self.engine.prompts.by_name
     }
 
     /// Name of the prompt that is used where a call names none.
     pub fn default_prompt_name(&self) -> Option<&str> {
-        self.model.default_prompt_name()
+        self.engine.prompts.default_name.as_deref()
     }
 
     /// Sets the prompt that is used where a call names none.
@@ -233,28 +236,27 @@ impl Reranker {
     /// # Errors
     /// [`Error::InvalidArgument`] where there is no prompt of that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        self.model.set_default_prompt_name(name)
+        self.engine.prompts.set_default(name)
     }
 
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        self.model.tokenizer()
+        self.engine.tokenizer()
     }
 
-    /// What reads its pairs.
-    #[cfg(feature = "python")]
-    pub(crate) fn reader(&self) -> Model {
-        self.model.clone()
+    /// Reads pairs as the model does, to tokenize and to count.
+    pub fn reader(&self) -> Reader {
+        self.engine.reader(None)
     }
 
     /// The folder that it was loaded from.
     pub fn folder(&self) -> &Path {
-        self.model.folder()
+        self.engine.folder()
     }
 
     /// Where it computes.
     pub fn device(&self) -> Device {
-        self.model.device()
+        self.engine.device()
     }
 }
 
@@ -263,7 +265,7 @@ impl Reranker {
     /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
     ///
     /// # Errors
-    /// As [`Model::save`], which says how the folder changes.
+    /// As [`Model::save`](crate::Model::save), which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let activation = Value::from(self.activation.to_torch());
         let own = KindSettings {
@@ -275,7 +277,7 @@ impl Reranker {
             ]),
             ..KindSettings::default()
         };
-        SaveTarget::Model(&self.model).write(&own, path.as_ref())
+        save::save(&self.engine, &own, path.as_ref())
     }
 }
 

@@ -1,20 +1,19 @@
-//! [`Model`]: the façade. It calls the other rooms in the order in which a text goes through them.
+//! [`Model`]: one vector for each text.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::config::{Kind, LateInteraction, ModuleEntry, Settings};
+use crate::config::{Kind, Settings, object};
 use crate::device::{Device, Dtype};
-use crate::engine::compute::Compute;
-use crate::engine::loaded::{Loaded, opened};
-use crate::engine::routes;
 use crate::engine::whole::whole;
+use crate::engine::{Engine, Role};
 use crate::error::{Error, Result};
+use crate::inputs::Reader;
 use crate::observer::NoObserver;
-use crate::options::LoadOptions;
+use crate::options::{ChunkOptions, LoadOptions};
+use crate::save::{self, KindSettings};
 use crate::source;
-use crate::tokenize::Fill;
+use crate::tokenize::{Input, Tokenizer, Tokens};
 use crate::vectors::embeddings::Embeddings;
 use crate::vectors::similarity::{self, Matrix, Run, Similarity};
 
@@ -28,26 +27,17 @@ pub(crate) const INSTRUCTORS: [&str; 3] = ["hkunlp/instructor-base", "hkunlp/ins
 /// `&self` and may be called from many threads at once.
 #[derive(Clone)]
 pub struct Model {
-    pub(crate) parts: Arc<Loaded>,
-    pub(crate) prompts: BTreeMap<String, String>,
-    pub(crate) default_prompt_name: Option<String>,
+    pub(crate) engine: Engine,
     pub(crate) similarity: Similarity,
     pub(crate) truncate_dim: Option<usize>,
-    pub(crate) max_seq_length: Option<usize>,
-    /// Where it isn't as the folder says.
-    pub(crate) include_prompt: Option<bool>,
-    /// What fills texts up: queries of late-interaction models.
-    pub(crate) fill: Option<Fill>,
-    /// Where queries go another way than documents.
-    pub(crate) other: Option<routes::Other>,
 }
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Model")
-            .field("folder", &self.parts.folder)
+            .field("folder", &self.folder())
             .field("device", &self.device())
-            .field("max_seq_length", &self.max_seq_length)
+            .field("max_seq_length", &self.max_seq_length())
             .field("embedding_dimension", &self.embedding_dimension())
             .finish_non_exhaustive()
     }
@@ -94,120 +84,43 @@ impl Model {
     /// # Errors
     /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
-        whole(folder, |folder| Ok(Self::routed(folder, options)?.0))
+        whole(folder, |folder| {
+            let (engine, settings) = Engine::load(Kind::Sentence, folder, options)?;
+            Self::new(engine, &settings, options)
+        })
     }
 
-    /// Loads a model of any kind as far as all kinds are alike, which is all but the network's head, and gives the settings
-    /// of which more may be for that kind alone.
-    pub(crate) fn of_kind(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
-        let (folder, entries) = opened(folder)?;
-        Self::of_modules(kind, folder, entries, options)
-    }
-
-    /// [`Model::of_kind`], of these modules in place of those that `modules.json` lists.
-    pub(crate) fn of_modules(
-        kind: Kind,
-        folder: PathBuf,
-        entries: Option<Vec<ModuleEntry>>,
-        options: &LoadOptions,
-    ) -> Result<(Self, Settings)> {
-        // A folder of transformers alone has no say in how its model is used.
-        let (settings, file) = match entries {
-            Some(_) => Settings::read(&folder, kind)?,
-            None => Default::default(),
-        };
-        let parts = Loaded::load(kind, folder, entries, None, Compute::of(options))?;
-        let model = Self::of_parts(kind, parts, &settings, &file, options)?;
-        Ok((model, settings))
-    }
-
-    /// A model of these parts, with the settings that `file` holds.
-    pub(crate) fn of_parts(
-        kind: Kind,
-        parts: Loaded,
-        settings: &Settings,
-        file: &Path,
-        options: &LoadOptions,
-    ) -> Result<Self> {
-        if options.activation.is_some() && kind != Kind::Reranker {
-            return Err(Error::argument("activation", "is for rerankers: it is what is made of their logits"));
-        }
-        // Those of late interaction are not among ours.
-        let named = settings.similarity_fn_name.as_deref().filter(|_| kind != Kind::MultiVector);
-        let similarity = match named.map(str::parse::<Similarity>).transpose() {
-            Ok(similarity) => similarity.unwrap_or_default(),
-            Err(Error::InvalidArgument { problem, .. }) => {
-                return Err(Error::config(file, "similarity_fn_name", problem));
-            }
-            Err(error) => return Err(error),
-        };
-        let always = if kind == Kind::Reranker { &[][..] } else { &["query", "document"] };
-        let mut prompts: BTreeMap<_, _> = always.iter().map(|name| ((*name).to_owned(), String::new())).collect();
-        let configured = settings.prompts.iter().flatten();
-        prompts.extend(configured.map(|(name, prompt)| (name.clone(), prompt.clone().unwrap_or_default())));
-        prompts.extend(options.prompts.clone());
-        let mut model = Self {
-            max_seq_length: parts.default_max_seq_length(),
-            parts: Arc::new(parts),
-            prompts,
-            default_prompt_name: None,
-            similarity: options.similarity.unwrap_or(similarity),
-            truncate_dim: settings.truncate_dim,
-            include_prompt: None,
-            fill: None,
-            other: None,
-        };
-        match &options.default_prompt_name {
-            Some(name) => model.set_default_prompt_name(Some(name.clone()))?,
-            None => {
-                model.set_default_prompt_name(settings.default_prompt_name.clone()).map_err(|error| match error {
-                    Error::InvalidArgument { argument, problem } => Error::config(file, argument, problem),
-                    other => other,
-                })?
-            }
-        }
+    /// A model of this engine, with the settings of its folder and over them those of the caller.
+    pub(crate) fn new(engine: Engine, settings: &Settings, options: &LoadOptions) -> Result<Self> {
+        let similarity = configured_similarity(&engine, settings)?.unwrap_or_default();
+        let mut model =
+            Self { engine, similarity: options.similarity.unwrap_or(similarity), truncate_dim: settings.truncate_dim };
         if let Some(columns) = options.truncate_dim {
             model.set_truncate_dim(Some(columns))?;
-        }
-        if let Some(tokens) = options.max_seq_length {
-            model.set_max_seq_length(tokens)?;
         }
         Ok(model)
     }
 
-    /// The same model for texts that are read otherwise: cut to another length, and filled up.
-    pub(crate) fn reading(&self, max_seq_length: Option<usize>, fill: Option<Fill>) -> Self {
-        Self { max_seq_length, fill, ..self.clone() }
+    /// The model of a role's route, where that is another one.
+    pub(crate) fn by_route(&self, role: Role) -> Option<Self> {
+        self.engine.other.as_ref().filter(|other| other.role == role)?;
+        Some(Self { engine: self.engine.route(Some(role)).into_owned(), ..self.clone() })
     }
 
-    /// Whether its folder says which modules it has; else mean pooling is meant.
+    /// Whether its folder lists modules; a folder without a list means mean pooling.
     pub(crate) fn has_modules(&self) -> bool {
-        self.parts.entries.is_some()
+        self.engine.loaded.entries.is_some()
     }
+}
 
-    /// How a late-interaction model treats queries and documents; of other kinds it says nothing.
-    pub(crate) fn late_interaction(&self) -> Arc<LateInteraction> {
-        Arc::clone(&self.parts.late_interaction)
-    }
-
-    /// Tokens that are kept of a text where nobody says otherwise.
-    pub(crate) fn default_max_seq_length(&self) -> Option<usize> {
-        self.parts.default_max_seq_length()
-    }
-
-    /// The real limit of tokens of a text, where there is one.
-    pub(crate) fn max_tokens(&self) -> Option<usize> {
-        self.parts.max_tokens()
-    }
-
-    /// Rows of the embedding table.
-    pub(crate) fn vocab_size(&self) -> usize {
-        self.parts.network.limits().vocab_size
-    }
-
-    /// The folder of its first module, which holds `config.json`.
-    pub(crate) fn transformer(&self) -> &Path {
-        self.parts.transformer()
+/// The similarity that a folder's settings name.
+pub(crate) fn configured_similarity(engine: &Engine, settings: &Settings) -> Result<Option<Similarity>> {
+    match settings.similarity_fn_name.as_deref().map(str::parse).transpose() {
+        Err(Error::InvalidArgument { problem, .. }) => {
+            let file = engine.folder().join("config_sentence_transformers.json");
+            Err(Error::config(file, "similarity_fn_name", problem))
+        }
+        similarity => similarity,
     }
 }
 
@@ -220,17 +133,17 @@ pub(crate) fn find(name: &str, organization: &str, options: &LoadOptions) -> Res
 impl Model {
     /// The folder that it was loaded from.
     pub fn folder(&self) -> &Path {
-        &self.parts.folder
+        self.engine.folder()
     }
 
-    /// Where it computes.
+    /// The device that it computes on.
     pub fn device(&self) -> Device {
-        self.parts.place.device
+        self.engine.device()
     }
 
-    /// The numbers it computes in.
+    /// The numbers that it computes in.
     pub fn dtype(&self) -> Dtype {
-        self.parts.place.dtype
+        self.engine.dtype()
     }
 
     /// The same model, with the same settings, on another device: loaded there once, and kept for as long as this model or
@@ -239,12 +152,7 @@ impl Model {
     /// # Errors
     /// [`Error::Device`] where this build or this machine lacks the device, or the device the model's dtype.
     pub fn on(&self, device: Device) -> Result<Self> {
-        self.at(self.parts.place.on(device))
-    }
-
-    pub(crate) fn at(&self, place: Compute) -> Result<Self> {
-        let other = self.other.as_ref().map(|other| other.at(place)).transpose()?;
-        Ok(Self { parts: self.parts.twin(place)?, other, ..self.clone() })
+        Ok(Self { engine: self.engine.on(device)?, ..self.clone() })
     }
 
     /// Columns of an embedding, after truncation.
@@ -254,17 +162,17 @@ impl Model {
 
     /// Columns of a token embedding.
     pub fn hidden_size(&self) -> usize {
-        self.parts.network.limits().hidden_size
+        self.engine.hidden_size()
     }
 
     pub(crate) fn columns(&self, truncate_dim: Option<usize>) -> usize {
-        let all = self.parts.network.embedding_dimension();
+        let all = self.engine.width();
         truncate_dim.map_or(all, |columns| columns.min(all))
     }
 
     /// Tokens that are kept of a text, special tokens included; `None` where there is no limit.
     pub fn max_seq_length(&self) -> Option<usize> {
-        self.max_seq_length
+        self.engine.max_seq_length
     }
 
     /// Sets how many tokens are kept of a text. Special tokens are kept in any case.
@@ -272,37 +180,32 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
     pub fn set_max_seq_length(&mut self, tokens: usize) -> Result<()> {
-        let most = self.parts.max_tokens().unwrap_or(usize::MAX);
-        if tokens == 0 || tokens > most {
-            return Err(Error::argument("max_seq_length", format!("must be from 1 to {most}, got {tokens}")));
-        }
-        self.max_seq_length = Some(tokens);
-        Ok(())
+        self.engine.set_max_seq_length(tokens)
     }
 
-    /// Whether the prompt's tokens are pooled, too: as the folder says, or as was set.
+    /// Returns true where the prompt's tokens are pooled, too: as the folder says, or as was set.
     pub fn pooling_includes_prompt(&self) -> bool {
-        self.include_prompt.unwrap_or(!self.parts.network.excludes_prompt())
+        self.engine.pooling_includes_prompt()
     }
 
     /// Sets whether the prompt's tokens are pooled, too. Models that pool nothing give what they always give.
     pub fn set_pooling_include_prompt(&mut self, include_prompt: bool) {
-        self.include_prompt = Some(include_prompt);
+        self.engine.include_prompt = Some(include_prompt);
     }
 
-    /// The prompts by name; "query" and "document" are always among them.
+    /// Prompts by name; "query" and "document" are always among them.
     pub fn prompts(&self) -> &BTreeMap<String, String> {
-        &self.prompts
+        &self.engine.prompts.by_name
     }
 
-    /// The prompts, to change them.
+    /// Prompts by name, to change them.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.prompts
+        &mut self.engine.prompts.by_name
     }
 
     /// Name of the prompt that is used where a call names none.
     pub fn default_prompt_name(&self) -> Option<&str> {
-        self.default_prompt_name.as_deref()
+        self.engine.prompts.default_name.as_deref()
     }
 
     /// Sets the prompt that is used where a call names none.
@@ -310,19 +213,15 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] where there is no prompt of that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        if let Some(name) = name.as_deref().filter(|name| !self.prompts.contains_key(*name)) {
-            return Err(self.unknown_prompt("default_prompt_name", name));
-        }
-        self.default_prompt_name = name;
-        Ok(())
+        self.engine.prompts.set_default(name)
     }
 
-    /// What [`Model::similarity`] computes.
+    /// The function that [`Model::similarity`] computes.
     pub fn similarity_fn(&self) -> Similarity {
         self.similarity
     }
 
-    /// Sets what [`Model::similarity`] computes.
+    /// Sets the function that [`Model::similarity`] computes.
     pub fn set_similarity_fn(&mut self, similarity: Similarity) {
         self.similarity = similarity;
     }
@@ -340,10 +239,42 @@ impl Model {
         self.truncate_dim = check_truncate_dim(columns)?;
         Ok(())
     }
+}
 
-    pub(crate) fn unknown_prompt(&self, argument: &'static str, name: &str) -> Error {
-        let known: Vec<_> = self.prompts.keys().map(|name| format!("{name:?}")).collect();
-        Error::argument(argument, format!("no prompt {name:?}; there are {}", known.join(", ")))
+/// Tokenizing.
+impl Model {
+    /// Reads inputs as the model does in a role, to tokenize and to count with an observer.
+    pub fn reader(&self, role: Option<Role>) -> Reader {
+        self.engine.reader(role)
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        self.engine.tokenizer()
+    }
+
+    /// Tokenizes inputs: the ids of each, truncated, without a prompt.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn tokenize(&self, inputs: &[Input<'_>]) -> Result<Vec<Tokens>> {
+        self.reader(None).tokenize(inputs, &NoObserver)
+    }
+
+    /// Counts the tokens of each input, special tokens included, before truncation and without a prompt.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn count_tokens(&self, inputs: &[Input<'_>]) -> Result<Vec<usize>> {
+        self.reader(None).count_tokens(inputs, &NoObserver)
+    }
+
+    /// Splits a text into chunks that the model takes whole; see [`Reader::chunk`].
+    ///
+    /// # Errors
+    /// As [`Reader::chunk`].
+    pub fn chunk(&self, text: &str, options: &ChunkOptions<'_>) -> Result<Vec<std::ops::Range<usize>>> {
+        self.reader(None).chunk(text, options)
     }
 }
 
@@ -352,6 +283,28 @@ pub(crate) fn check_truncate_dim(columns: Option<usize>) -> Result<Option<usize>
         return Err(Error::argument("truncate_dim", "must be at least 1, got 0"));
     }
     Ok(columns)
+}
+
+/// Saving.
+impl Model {
+    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
+    ///
+    /// The folder changes in one step, and what else is in it stays; a save waits for another one to the same folder. Where a
+    /// folder can't be exchanged (a mount point, the working directory, on Windows), files are moved into it one by one,
+    /// and this crate loads it when all are there.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a path that can't be a folder's;
+    /// [`Error::Io`](crate::Error::Io) where it can't be written;
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) where the folder that the model was loaded from has changed
+    /// since: its files are copied.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let settings = object([
+            ("similarity_fn_name", self.similarity.to_string().into()),
+            ("truncate_dim", self.truncate_dim.into()),
+        ]);
+        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref())
+    }
 }
 
 /// Comparing.

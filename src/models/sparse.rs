@@ -2,25 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use super::sentence::{Model, find};
-use crate::alloc;
-use crate::batch::Distinct;
-use crate::config::{Kind, Settings, object};
+use super::sentence::{configured_similarity, find};
+use crate::config::{Kind, object};
 use crate::device::Device;
-use crate::engine::loaded::opened;
-use crate::engine::routes::{OtherRoute, Routed};
-use crate::engine::run::Call;
 use crate::engine::whole::whole;
+use crate::engine::{Collected, Engine, Request, Role, SparseRows};
 use crate::error::{Error, Result};
-use crate::heads::SparseRow;
-use crate::network::Wanted;
+use crate::inputs::Reader;
 use crate::observer::NoObserver;
-use crate::options::{EncodeOptions, LoadOptions, SparseOptions};
-use crate::save::{KindSettings, SaveTarget};
+use crate::options::{LoadOptions, SparseOptions};
+use crate::save::{self, KindSettings};
 use crate::source;
-use crate::tokenize::{Input, Tokenizer};
+use crate::tokenize::Input;
 use crate::vectors::falling;
 use crate::vectors::similarity::{Matrix, Run, Similarity};
 use crate::vectors::sparse::{SparseEmbeddings, similarity};
@@ -31,10 +25,7 @@ use crate::vectors::sparse::{SparseEmbeddings, similarity};
 /// `&self` and may be called from many threads at once.
 #[derive(Clone, Debug)]
 pub struct SparseModel {
-    documents: Model,
-    /// Where queries go another way than documents.
-    queries: Option<Model>,
-    query_by_default: bool,
+    engine: Engine,
     similarity: Similarity,
     max_active_dims: Option<usize>,
 }
@@ -77,40 +68,12 @@ impl SparseModel {
             let problem = "is for dense embeddings: of sparse ones max_active_dims limits the weights";
             return Err(Error::argument("truncate_dim", problem));
         }
-        whole(folder, |folder| Self::opened(folder, options))
-    }
-
-    fn opened(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
-        let (folder, entries) = opened(folder)?;
-        let Routed { default, other } = Routed::of(entries)?;
-        let Some(OtherRoute { entries, of_queries, folder: router }) = other else {
-            let (documents, settings) = Model::of_modules(Kind::Sparse, folder, default, options)?;
-            return Ok(Self::new(documents, None, false, &settings, options));
-        };
-        // Queries, which mostly need no transformer, have a limit of their own.
-        let routes = LoadOptions { max_seq_length: None, ..options.clone() };
-        let (default, settings) = Model::of_modules(Kind::Sparse, folder.clone(), default, &routes)?;
-        let (other, _) = Model::of_modules(Kind::Sparse, folder, Some(entries), &routes)?;
-        let widths = [&other, &default].map(Model::embedding_dimension);
-        if widths[0] != widths[1] {
-            let problem = format!("both routes must give embeddings of one width, give {widths:?}");
-            return Err(Error::config(router.join("router_config.json"), "structure", problem));
-        }
-        let (queries, mut documents) = if of_queries { (other, default) } else { (default, other) };
-        options.max_seq_length.map_or(Ok(()), |tokens| documents.set_max_seq_length(tokens))?;
-        Ok(Self::new(documents, Some(queries), !of_queries, &settings, options))
-    }
-
-    fn new(
-        documents: Model,
-        queries: Option<Model>,
-        query_by_default: bool,
-        settings: &Settings,
-        options: &LoadOptions,
-    ) -> Self {
-        let configured = settings.similarity_fn_name.is_some().then(|| documents.similarity_fn());
-        let similarity = options.similarity.or(configured).unwrap_or(Similarity::Dot);
-        Self { documents, queries, query_by_default, similarity, max_active_dims: settings.max_active_dims }
+        whole(folder, |folder| {
+            let (engine, settings) = Engine::load(Kind::Sparse, folder, options)?;
+            let configured = configured_similarity(&engine, &settings)?;
+            let similarity = options.similarity.or(configured).unwrap_or(Similarity::Dot);
+            Ok(Self { engine, similarity, max_active_dims: settings.max_active_dims })
+        })
     }
 }
 
@@ -124,7 +87,7 @@ impl SparseModel {
     /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
     /// can't be embedded, [`Error::Interrupted`] where the observer stops it.
     pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
-        self.encode_inputs(&Input::texts(inputs), self.query_by_default(), &[], options)
+        self.encode_inputs(&Input::texts(inputs), options)
     }
 
     /// Embeds queries: the prompt is "query" where the options name none.
@@ -132,7 +95,7 @@ impl SparseModel {
     /// # Errors
     /// As [`SparseModel::encode`].
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
-        self.encode_inputs(&Input::texts(inputs), true, &["query"], options)
+        self.encode(inputs, &SparseOptions { role: Some(Role::Query), ..*options })
     }
 
     /// Embeds documents: the prompt is the first of "document", "passage" and "corpus" that isn't empty, where the options
@@ -145,39 +108,21 @@ impl SparseModel {
         inputs: &[T],
         options: &SparseOptions<'_>,
     ) -> Result<SparseEmbeddings> {
-        self.encode_inputs(&Input::texts(inputs), false, &["document", "passage", "corpus"], options)
+        self.encode(inputs, &SparseOptions { role: Some(Role::Document), ..*options })
     }
 
-    /// Embeds texts by the way of queries or documents, with the first of the prompts that isn't empty.
-    pub(crate) fn encode_inputs(
-        &self,
-        inputs: &[Input<'_>],
-        as_queries: bool,
-        prompts: &[&str],
-        options: &SparseOptions<'_>,
-    ) -> Result<SparseEmbeddings> {
-        let model = self.queries.as_ref().filter(|_| as_queries).unwrap_or(&self.documents);
-        let most = check_active_dims(options.max_active_dims)?.or(self.max_active_dims);
-        let SparseOptions { prompt_name, prompt, truncation, observer, .. } = *options;
-        let options = EncodeOptions { prompt_name, prompt, truncation, observer, ..EncodeOptions::default() };
-        let options = if prompts.is_empty() { options } else { self.documents.with_role(&options, prompts) };
-        // Both ways have the same prompts.
-        let options = EncodeOptions { prompt: Some(self.documents.prompt(&options)?), ..options };
-
-        let few = Distinct::of(inputs)?;
-        let call = Call::new(model, &options)?;
-        let rows = Mutex::new(alloc::filled(SparseRow::new(), few.inputs.len(), "the embeddings")?);
-        let lengths =
-            call.forward(&few.inputs, &|i| few.place(i), Wanted::SentenceEmbeddings, |texts, _, output| {
-                let kept = output.sparse.into_iter().map(|row| strongest(row, most)).collect::<Vec<_>>();
-                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-                texts.iter().zip(kept).for_each(|((i, _), row)| rows[*i] = row);
-                Ok(())
-            })?;
-        let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let rows = few.which.iter().map(|i| &*rows[*i]);
-        let truncated = call.truncated(few.which.iter().map(|i| lengths[*i]));
-        SparseEmbeddings::of_rows(rows, self.embedding_dimension(), truncated)
+    /// Embeds texts and pairs of texts.
+    ///
+    /// # Errors
+    /// As [`SparseModel::encode`].
+    pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
+        let max = check_active_dims(options.max_active_dims)?.or(self.max_active_dims);
+        let SparseOptions { prompt_name, prompt, role, truncation, observer, .. } = *options;
+        let request = Request { prompt_name, prompt, role, truncation, observer };
+        let Collected { rows, which, truncated } =
+            self.engine.run(inputs, &request, |inputs| SparseRows::new(inputs, max))?;
+        let rows = rows.into_rows();
+        SparseEmbeddings::of_rows(which.iter().map(|i| &*rows[*i]), self.embedding_dimension(), truncated)
     }
 
     /// The tokens of an embedding with their weights, the largest first; of equal ones the smaller id first.
@@ -195,7 +140,7 @@ impl SparseModel {
 
     /// The token of an id; nothing where the tokenizer has none.
     fn token(&self, id: u32) -> String {
-        self.tokenizer().token(id).unwrap_or_default()
+        self.reader(Some(Role::Document)).tokenizer().token(id).unwrap_or_default()
     }
 
     /// The similarity of every row of `a` with every row of `b`, `(a.len(), b.len())`, by the model's own function.
@@ -211,12 +156,7 @@ impl SparseModel {
 impl SparseModel {
     /// Columns of an embedding: tokens of the vocabulary.
     pub fn embedding_dimension(&self) -> usize {
-        self.documents.embedding_dimension()
-    }
-
-    /// Whether texts that are neither said to be queries nor documents go the queries' way.
-    pub(crate) fn query_by_default(&self) -> bool {
-        self.query_by_default
+        self.engine.width()
     }
 
     /// How many weights are kept of an embedding, where they are limited.
@@ -245,7 +185,7 @@ impl SparseModel {
 
     /// Tokens that are kept of a document, special tokens included; `None` where there is no limit.
     pub fn max_seq_length(&self) -> Option<usize> {
-        self.documents.max_seq_length()
+        self.engine.max_seq_length_of(Role::Document)
     }
 
     /// Sets how many tokens are kept of a document, and of a query where it goes the same way.
@@ -253,22 +193,22 @@ impl SparseModel {
     /// # Errors
     /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
     pub fn set_max_seq_length(&mut self, tokens: usize) -> Result<()> {
-        self.documents.set_max_seq_length(tokens)
+        self.engine.set_max_seq_length_of(Role::Document, tokens)
     }
 
     /// The prompts by name.
     pub fn prompts(&self) -> &BTreeMap<String, String> {
-        self.documents.prompts()
+        &self.engine.prompts.by_name
     }
 
     /// The prompts, to change them.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        self.documents.prompts_mut()
+        &mut self.engine.prompts.by_name
     }
 
     /// Name of the prompt that is used where a call names none.
     pub fn default_prompt_name(&self) -> Option<&str> {
-        self.documents.default_prompt_name()
+        self.engine.prompts.default_name.as_deref()
     }
 
     /// Sets the prompt that is used where a call names none.
@@ -276,29 +216,22 @@ impl SparseModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where there is no prompt of that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        self.documents.set_default_prompt_name(name)
+        self.engine.prompts.set_default(name)
     }
 
-    /// The tokenizer, of documents where they are two.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        self.documents.tokenizer()
-    }
-
-    /// What reads queries, documents, or texts that are said to be neither.
-    #[cfg(feature = "python")]
-    pub(crate) fn reader(&self, as_queries: Option<bool>) -> Model {
-        let as_queries = as_queries.unwrap_or(self.query_by_default);
-        self.queries.as_ref().filter(|_| as_queries).unwrap_or(&self.documents).clone()
+    /// Reads texts as the model does in a role, to tokenize and to count.
+    pub fn reader(&self, role: Option<Role>) -> Reader {
+        self.engine.reader(role)
     }
 
     /// The folder that it was loaded from.
     pub fn folder(&self) -> &Path {
-        self.documents.folder()
+        self.engine.folder()
     }
 
     /// Where it computes.
     pub fn device(&self) -> Device {
-        self.documents.device()
+        self.engine.device()
     }
 }
 
@@ -314,14 +247,7 @@ impl SparseModel {
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("max_active_dims", self.max_active_dims.into()),
         ]);
-        let own = KindSettings { settings, ..KindSettings::default() };
-        let saved = match &self.queries {
-            None => SaveTarget::Model(&self.documents),
-            Some(queries) => {
-                SaveTarget::Router { queries, documents: &self.documents, query_by_default: self.query_by_default }
-            }
-        };
-        saved.write(&own, path.as_ref())
+        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref())
     }
 }
 
@@ -330,28 +256,4 @@ fn check_active_dims(dims: Option<usize>) -> Result<Option<usize>> {
         return Err(Error::argument("max_active_dims", "must be at least 1, got 0"));
     }
     Ok(dims)
-}
-
-/// The `most` largest numbers of a row, in its order; of equal ones those of smaller columns.
-fn strongest(mut row: SparseRow, most: Option<usize>) -> SparseRow {
-    if let Some(most) = most.filter(|most| *most < row.len()) {
-        row.select_nth_unstable_by(most - 1, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        row.truncate(most);
-        row.sort_unstable_by_key(|(column, _)| *column);
-    }
-    row
-}
-
-#[cfg(test)]
-mod tests {
-    use super::strongest;
-
-    #[test]
-    fn the_strongest_stay_in_their_order() {
-        let row = vec![(1, 0.5), (3, 2.0), (4, 0.5), (7, 1.0), (9, 0.5)];
-        assert_eq!(strongest(row.clone(), Some(2)), [(3, 2.0), (7, 1.0)]);
-        assert_eq!(strongest(row.clone(), Some(4)), [(1, 0.5), (3, 2.0), (4, 0.5), (7, 1.0)]);
-        assert_eq!(strongest(row.clone(), Some(9)), row);
-        assert_eq!(strongest(row.clone(), None), row);
-    }
 }

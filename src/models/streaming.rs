@@ -2,26 +2,12 @@
 
 use std::iter::{Fuse, FusedIterator};
 
-use super::encode::Rows;
 use super::sentence::{Model, check_truncate_dim};
-use crate::batch::{Distinct, first_place};
-use crate::engine::run::{Call, Tokenized};
+use crate::engine::{Ahead, DenseRows};
 use crate::error::{Error, Result};
-use crate::network::Wanted;
 use crate::options::EncodeOptions;
 use crate::tokenize::Input;
 use crate::vectors::embeddings::Embeddings;
-
-/// The chunk that a stream has tokenized and computes next.
-#[derive(Default)]
-pub(crate) struct Ahead {
-    /// Of distinct inputs; what is wrong with one is told when its turn comes, after the chunks before it.
-    tokenized: Vec<Tokenized>,
-    /// For each input of the chunk, which of the distinct ones it is.
-    which: Vec<usize>,
-    /// How many inputs came before the chunk.
-    first: usize,
-}
 
 impl Model {
     /// Embeds texts as they come from an iterator, `chunk_size` at a time and in their order, while the next ones are
@@ -58,13 +44,12 @@ impl Model {
             return Err(Error::argument("chunk_size", "must be at least 1, got 0"));
         }
         check_truncate_dim(options.truncate_dim)?;
-        self.prompt(options)?;
+        self.engine.check(&options.request())?;
         let (inputs, options) = (inputs.into_iter().fuse(), *options);
         Ok(EncodeIter { model: self, inputs, chunk_size, options, ahead: Ahead::default(), over: false })
     }
 
-    /// Computes the chunk that is ahead, and tokenizes the next, which is ahead then. The first step gives no embeddings, and
-    /// the last, with nothing next, those of the last chunk. After an error nothing is ahead.
+    /// Computes the chunk that is ahead, and tokenizes the next; see [`Engine::step`](crate::engine::Engine::step).
     pub(crate) fn step(
         &self,
         ahead: &mut Ahead,
@@ -72,20 +57,9 @@ impl Model {
         options: &EncodeOptions<'_>,
     ) -> Result<Embeddings> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
-        let call = Call::new(self, options)?;
-        let Ahead { tokenized, which, first } = std::mem::take(ahead);
-        let place = |i| first + first_place(&which, i);
-        let window = call.window(tokenized, 0, &place)?;
-        let few = Distinct::of(next)?;
-        let all = Rows::new(window.len(), self.parts.network.embedding_dimension())?;
-        let tokenized = call.step(&window, 0, &few.inputs, Wanted::SentenceEmbeddings, &|| {}, &|texts, _, output| {
-            all.store(texts, &output.sentence_embeddings);
-            Ok(())
-        });
-        let tokenized = tokenized.map_err(|error| error.placed(place))?;
-        *ahead = Ahead { tokenized, which: few.which, first: first + which.len() };
-        let truncated = call.truncated(which.iter().map(|i| window[*i].full_length));
-        all.finish(&which, columns, options.normalize_embeddings, truncated)
+        let rows = |inputs| DenseRows::new(inputs, self.engine.width());
+        let collected = self.engine.step(ahead, next, &options.request(), rows)?;
+        collected.embeddings(columns, options.normalize_embeddings)
     }
 }
 

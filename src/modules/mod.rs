@@ -74,6 +74,15 @@ impl<O: Ops> Module<O> {
     }
 }
 
+/// Applies modules one after the other, and takes the result from the device.
+pub(crate) fn apply<O: Ops>(modules: &[Module<O>], ops: &O, x: &O::Tensor) -> Result<Vec<f32>> {
+    let mut output = None;
+    for module in modules {
+        output = Some(module.forward(ops, output.as_ref().unwrap_or(x))?);
+    }
+    ops.to_vec(output.as_ref().unwrap_or(x))
+}
+
 impl<O: Ops> Dense<O> {
     fn load(folder: &Path, config: &DenseConfig, ops: &O) -> Result<Self> {
         let weights = Weights::open(folder)?;

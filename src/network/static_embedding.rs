@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
-use super::{Network, Output, Wanted};
+use super::Network;
 use crate::batch::Batch;
 use crate::config::{ModuleEntry, ModuleInput};
 use crate::error::{Error, Result};
+use crate::heads::{HeadRequest, Output};
 use crate::kernels::prefetch::{LINE, prefetch};
 use crate::layers::{Checkpoint, Limits};
-use crate::modules::Module;
+use crate::modules::{self, Module};
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};
 
@@ -80,7 +81,7 @@ pub(crate) fn load<O: Ops>(entries: &[ModuleEntry], ops: O) -> Result<Box<dyn Ne
 }
 
 impl<O: Ops> Network for StaticEmbedding<O> {
-    fn forward(&self, batch: &Batch, wanted: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
+    fn forward(&self, batch: &Batch, request: HeadRequest, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
         let width = self.vectors.width();
         let mut means = vec![0.0; batch.len() * width];
         for (mean, text) in means.chunks_exact_mut(width).zip(batch.texts()) {
@@ -97,19 +98,16 @@ impl<O: Ops> Network for StaticEmbedding<O> {
             }
             mean.iter_mut().for_each(|mean| *mean *= scale);
         }
-        let mut x = self.ops.tensor(means, width)?;
-        for module in &self.modules {
-            x = module.forward(&self.ops, &x)?;
+        let mut output = Output::of(batch);
+        output.pooled = modules::apply(&self.modules, &self.ops, &self.ops.tensor(means, width)?)?;
+        if request.token_embeddings {
+            let scaled = |token: &u32| {
+                let (vector, weight) = self.vectors.of(*token);
+                vector.iter().map(move |x| x * weight)
+            };
+            output.token_embeddings = batch.input_ids.iter().flat_map(scaled).collect();
         }
-        let scaled = |token: &u32| {
-            let (vector, weight) = self.vectors.of(*token);
-            vector.iter().map(move |x| x * weight)
-        };
-        let token_embeddings = match wanted {
-            Wanted::TokenEmbeddingsToo => batch.input_ids.iter().flat_map(scaled).collect(),
-            Wanted::SentenceEmbeddings => Vec::new(),
-        };
-        Ok(Output { sentence_embeddings: self.ops.to_vec(&x)?, token_embeddings, ..Output::default() })
+        Ok(output)
     }
 
     fn limits(&self) -> Limits {
@@ -122,12 +120,8 @@ impl<O: Ops> Network for StaticEmbedding<O> {
         }
     }
 
-    fn embedding_dimension(&self) -> usize {
+    fn width(&self) -> usize {
         self.embedding_dimension
-    }
-
-    fn excludes_prompt(&self) -> bool {
-        false
     }
 
     fn takes_no_tokens(&self) -> bool {

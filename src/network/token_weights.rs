@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::{Network, Output, Wanted};
+use super::Network;
 use crate::batch::Batch;
 use crate::config::JsonFile;
 use crate::error::Result;
+use crate::heads::{HeadRequest, Output};
 use crate::layers::{Checkpoint, Limits};
 use crate::weights::{Array, Weights};
 
@@ -25,7 +26,7 @@ pub(crate) fn load(folder: &Path) -> Result<Box<dyn Network>> {
 }
 
 impl Network for TokenWeights {
-    fn forward(&self, batch: &Batch, _: Wanted, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
+    fn forward(&self, batch: &Batch, _: HeadRequest, _: usize, _: &Checkpoint<'_>) -> Result<Output> {
         let weights = self.weights.as_slice();
         let row = |text: std::ops::Range<usize>| {
             let mut ids = batch.input_ids[text].to_vec();
@@ -33,25 +34,23 @@ impl Network for TokenWeights {
             ids.dedup();
             ids.into_iter().map(|id| (id, weights[id as usize])).filter(|(_, weight)| *weight != 0.0).collect()
         };
-        Ok(Output { sparse: batch.texts().map(row).collect(), ..Output::default() })
+        let mut output = Output::of(batch);
+        output.sparse = batch.texts().map(row).collect();
+        Ok(output)
     }
 
     fn limits(&self) -> Limits {
         Limits {
             hidden_size: 1,
-            vocab_size: self.embedding_dimension(),
+            vocab_size: self.width(),
             type_vocab_size: None,
             max_tokens: None,
             max_position_embeddings: None,
         }
     }
 
-    fn embedding_dimension(&self) -> usize {
+    fn width(&self) -> usize {
         self.weights.as_slice().len()
-    }
-
-    fn excludes_prompt(&self) -> bool {
-        false
     }
 
     fn takes_no_tokens(&self) -> bool {

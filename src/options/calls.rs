@@ -1,6 +1,7 @@
 //! Options of calls that embed, score or split texts.
 
 use super::options;
+use crate::engine::{Request, Role};
 use crate::models::ScoreActivation;
 use crate::observer::Observer;
 
@@ -41,6 +42,8 @@ options! {
         prompt_name: Option<&'a str> => with_prompt_name(&'a str),
         /// Text to put before every input, as it is; `Some("")` suppresses the default prompt.
         prompt: Option<&'a str> => with_prompt(&'a str),
+        /// Role of the texts. It selects the prompt where none is given or named, and the route of models with two.
+        role: Option<Role> => with_role(impl Into<Option<Role>>),
         /// Divide each embedding by its L2 norm, after truncation.
         normalize_embeddings: bool => with_normalize_embeddings(bool),
         /// Columns to keep, in place of the model's own `truncate_dim`: at least 1; more than there are keeps all.
@@ -49,6 +52,13 @@ options! {
         truncation: Truncation => with_truncation(Truncation),
         /// Observer, which is told of progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
+    }
+}
+
+impl<'a> EncodeOptions<'a> {
+    pub(crate) fn request(&self) -> Request<'a> {
+        let Self { prompt_name, prompt, role, truncation, observer, .. } = *self;
+        Request { prompt_name, prompt, role, truncation, observer }
     }
 }
 
@@ -79,6 +89,8 @@ options! {
         prompt_name: Option<&'a str> => with_prompt_name(&'a str),
         /// Text to put before every input, as it is; `Some("")` suppresses the default prompt.
         prompt: Option<&'a str> => with_prompt(&'a str),
+        /// Role of the texts. It selects the prompt where none is given or named, and the route of models with two.
+        role: Option<Role> => with_role(impl Into<Option<Role>>),
         /// Number of weights to keep of each embedding, the largest, in place of the model's own; at least 1.
         max_active_dims: Option<usize> => with_max_active_dims(impl Into<Option<usize>>),
         /// Treatment of texts that are too long.

@@ -7,6 +7,7 @@ use pyo3::types::{PyList, PyString, PyTuple};
 use super::errors::{IntoPython, exception};
 use crate::alloc;
 use crate::device::{Device, Dtype};
+use crate::engine::Role;
 use crate::error::Result;
 use crate::tokenize::Input;
 
@@ -65,6 +66,11 @@ fn utf8(place: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<Py
         raised.set_cause(string.py(), Some(error));
         raised
     })
+}
+
+/// The role of texts.
+pub(super) fn role(as_queries: bool) -> Role {
+    if as_queries { Role::Query } else { Role::Document }
 }
 
 /// Where a model is to compute: a device, or the best one, and the numbers to compute in.

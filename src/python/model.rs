@@ -1,6 +1,5 @@
 //! The model, on Python's texts and numpy's arrays.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -12,12 +11,12 @@ use pyo3::types::{PyDict, PyList};
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{Compute, inputs, texts};
+use super::inputs::{Compute, inputs, role, texts};
 use super::observer::{Watchers, compute, compute_watched};
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::device::Device;
-use crate::models::streaming::Ahead;
+use crate::engine::Ahead;
 use crate::options::{BackboneOptions, ChunkOptions, EncodeOptions, LoadOptions, Truncation};
 use crate::threads::schedule::lock;
 
@@ -150,16 +149,12 @@ impl Model {
 
     /// The model that embeds queries, or documents, where they go different ways and it is another one.
     fn route(&self, as_queries: bool) -> Option<Self> {
-        match self.get().by_route(as_queries) {
-            Cow::Owned(model) => Some(Self { model: RwLock::new(model) }),
-            Cow::Borrowed(_) => None,
-        }
+        self.get().by_route(role(as_queries)).map(|model| Self { model: RwLock::new(model) })
     }
 
     /// The tokenizer of queries, of documents, or of texts that are said to be neither.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
-        let model = self.get();
-        Tokenizer::of(as_queries.map_or_else(|| model.clone(), |as_queries| model.by_route(as_queries).into_owned()))
+        Tokenizer::of(self.get().reader(as_queries.map(role)))
     }
 
     /// Embeds texts: a float32 array `(n, d)`, how many texts were cut, and the longest one's tokens.

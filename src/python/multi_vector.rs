@@ -10,7 +10,7 @@ use pyo3::types::PyList;
 
 use super::arrays::{array, view};
 use super::errors::IntoPython;
-use super::inputs::{Compute, inputs, texts};
+use super::inputs::{Compute, inputs, role, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
@@ -84,7 +84,7 @@ impl MultiVectorModel {
             let (prompt, observer) = (Some(&*request.prompt), Some(observer));
             let truncation = Truncation::failing(request.fail_on_truncation);
             let options = MultiVectorOptions { prompt, truncation, observer, ..MultiVectorOptions::default() };
-            model.encode_inputs(&inputs(&texts)?, request.as_queries, &options)
+            model.encode_inputs(&inputs(&texts)?, role(request.as_queries), &options)
         })?;
         let to_array = |matrix: crate::Matrix| {
             let (rows, columns) = (matrix.rows(), matrix.columns());
@@ -96,7 +96,7 @@ impl MultiVectorModel {
 
     /// The tokenizer of queries, of documents, or of texts that are said to be neither.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
-        Tokenizer::of(self.get().reader(as_queries))
+        Tokenizer::of(self.get().reader(role(as_queries == Some(true))))
     }
 
     /// Writes the model into a folder, with these settings.

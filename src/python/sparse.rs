@@ -10,10 +10,11 @@ use pyo3::types::PyList;
 
 use super::arrays::array;
 use super::errors::IntoPython;
-use super::inputs::{Compute, inputs, texts};
+use super::inputs::{Compute, inputs, role, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
+use crate::engine::Role;
 use crate::options::{LoadOptions, SparseOptions, Truncation};
 use crate::vectors::similarity::{Run, Similarity};
 use crate::vectors::sparse::SparseEmbeddings;
@@ -82,13 +83,13 @@ impl SparseModel {
             let (prompt, max_active_dims) = (Some(&*request.prompt), request.max_active_dims);
             let options = SparseOptions {
                 prompt,
+                role: request.as_queries.map(role),
                 max_active_dims,
                 truncation: Truncation::failing(request.fail_on_truncation),
                 observer: Some(observer),
                 ..SparseOptions::default()
             };
-            let as_queries = request.as_queries.unwrap_or(model.query_by_default());
-            model.encode_inputs(&inputs(&texts)?, as_queries, &[], &options)
+            model.encode_inputs(&inputs(&texts)?, &options)
         })?;
         let truncated = embeddings.truncated();
         let (indptr, indices, values) = embeddings.into_parts();
@@ -98,13 +99,13 @@ impl SparseModel {
 
     /// The tokens of ids; an id without one is "".
     fn tokens(&self, ids: Vec<u32>) -> Vec<String> {
-        let model = self.get();
-        ids.into_iter().map(|id| model.tokenizer().token(id).unwrap_or_default()).collect()
+        let reader = self.get().reader(Some(Role::Document));
+        ids.into_iter().map(|id| reader.tokenizer().token(id).unwrap_or_default()).collect()
     }
 
     /// The tokenizer of queries, of documents, or of texts that are said to be neither.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
-        Tokenizer::of(self.get().reader(as_queries))
+        Tokenizer::of(self.get().reader(as_queries.map(role)))
     }
 
     /// Writes the model into a folder, with these settings.

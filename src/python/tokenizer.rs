@@ -13,12 +13,12 @@ use crate::tokenize::Tokens;
 /// The tokenizer of a model of any kind, which cuts texts as the model does.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(super) struct Tokenizer {
-    model: crate::Model,
+    reader: crate::Reader,
 }
 
 impl Tokenizer {
-    pub(super) fn of(model: crate::Model) -> Self {
-        Self { model }
+    pub(super) fn of(reader: crate::Reader) -> Self {
+        Self { reader }
     }
 }
 
@@ -34,7 +34,7 @@ impl Tokenizer {
     /// The tokens of each text or pair, truncated.
     fn tokenize(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
-        let tokens = compute(py, None, |observer| self.model.tokenize_watched(&inputs(&texts)?, observer))?;
+        let tokens = compute(py, None, |observer| self.reader.tokenize(&inputs(&texts)?, observer))?;
         Ok(tokens.into_iter().map(row).collect())
     }
 
@@ -46,66 +46,66 @@ impl Tokenizer {
         max_length: Option<usize>,
     ) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
-        let most = max_length.unwrap_or(usize::MAX);
-        let tokens = compute(py, None, |observer| self.model.tokenize_to(&inputs(&texts)?, most, observer))?;
+        let reader = self.reader.clone().with_max_length(max_length);
+        let tokens = compute(py, None, |observer| reader.tokenize(&inputs(&texts)?, observer))?;
         Ok(tokens.into_iter().map(row).collect())
     }
 
     /// The ids of a text without special tokens, uncut.
     fn encode_plain(&self, py: Python<'_>, text: PyBackedStr) -> PyResult<Vec<u32>> {
-        compute(py, None, |_| self.model.tokenizer().encode_plain(&text))
+        compute(py, None, |_| self.reader.tokenizer().encode_plain(&text))
     }
 
     /// The token of an id, where there is one.
     fn id_to_token(&self, token_id: u32) -> Option<String> {
-        self.model.tokenizer().token(token_id)
+        self.reader.tokenizer().token(token_id)
     }
 
     /// The id of a token, where there is one.
     fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.model.tokenizer().id(token)
+        self.reader.tokenizer().id(token)
     }
 
     /// Special tokens by what they are for, such as `cls_token`.
     fn special_tokens(&self) -> Vec<(&'static str, String)> {
-        self.model.tokenizer().special_tokens_by_part().to_vec()
+        self.reader.tokenizer().special_tokens_by_part().to_vec()
     }
 
     /// All tokens with their ids, added ones included.
     fn vocab(&self) -> HashMap<String, u32> {
-        self.model.tokenizer().vocab()
+        self.reader.tokenizer().vocab()
     }
 
     /// How many tokens each text or pair has, before truncation.
     fn count(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
         let texts = texts("inputs", 0, texts_or_pairs)?;
-        compute(py, None, |observer| self.model.count_tokens_watched(&inputs(&texts)?, observer))
+        compute(py, None, |observer| self.reader.count_tokens(&inputs(&texts)?, observer))
     }
 
     /// The text of token ids.
     fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
-        compute(py, None, |_| self.model.tokenizer().decode(&ids, skip_special_tokens))
+        compute(py, None, |_| self.reader.tokenizer().decode(&ids, skip_special_tokens))
     }
 
     /// Tokens of the vocabulary, without added ones.
     #[getter]
     fn vocab_size(&self) -> usize {
-        self.model.tokenizer().vocab_size()
+        self.reader.tokenizer().vocab_size()
     }
 
     #[getter]
     fn pad_id(&self) -> Option<u32> {
-        self.model.tokenizer().pad_id()
+        self.reader.tokenizer().pad_id()
     }
 
     /// Whether padding goes before the tokens.
     #[getter]
     fn pad_left(&self) -> bool {
-        self.model.tokenizer().pad_left()
+        self.reader.tokenizer().pad_left()
     }
 
     #[getter]
     fn has_token_type_ids(&self) -> bool {
-        self.model.tokenizer().has_token_type_ids()
+        self.reader.tokenizer().has_token_type_ids()
     }
 }

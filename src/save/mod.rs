@@ -21,8 +21,8 @@ use self::staged::Staged;
 use self::target::Target;
 use self::work::Work;
 use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, object};
+use crate::engine::{Engine, Role};
 use crate::error::Result;
-use crate::models::Model;
 use crate::modules::pooling;
 
 pub(crate) use self::in_place::{is_unsettled, try_settle};
@@ -32,32 +32,6 @@ const INSIDE: &str = ".saving";
 
 fn inside(folder: &Path) -> PathBuf {
     folder.join(INSIDE)
-}
-
-/// Saving.
-impl Model {
-    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
-    ///
-    /// The folder changes in one step, and what else is in it stays; a save waits for another one to the same folder. Where a
-    /// folder can't be exchanged (a mount point, the working directory, on Windows), files are moved into it one by one,
-    /// and this crate loads it when all are there.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a path that can't be a folder's;
-    /// [`Error::Io`](crate::Error::Io) where it can't be written;
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) where the folder that the model was loaded from has changed
-    /// since: its files are copied.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let settings = object([
-            ("similarity_fn_name", self.similarity.to_string().into()),
-            ("truncate_dim", self.truncate_dim.into()),
-        ]);
-        let own = KindSettings { settings, ..KindSettings::default() };
-        let Some(other) = &self.other else { return SaveTarget::Model(self).write(&own, path.as_ref()) };
-        let (queries, documents) = (&*self.by_route(true), &*self.by_route(false));
-        let query_by_default = !other.of_queries;
-        SaveTarget::Router { queries, documents, query_by_default }.write(&own, path.as_ref())
-    }
 }
 
 /// What a kind of models says in the files of a folder that all kinds have.
@@ -71,20 +45,32 @@ pub(crate) struct KindSettings {
     pub(crate) config: Map<String, Value>,
 }
 
-/// Of which modules a folder is to consist.
-pub(crate) enum SaveTarget<'a> {
-    Model(&'a Model),
-    /// A Router, and the modules of both ways.
+/// Saves a model as a folder; `own` is what its kind says.
+pub(crate) fn save(engine: &Engine, own: &KindSettings, path: &Path) -> Result<()> {
+    match &engine.other {
+        None => SaveTarget::Model(engine).write(own, path),
+        Some(other) => {
+            let [queries, documents] = [Role::Query, Role::Document].map(|role| engine.route(Some(role)));
+            let query_by_default = other.role == Role::Document;
+            SaveTarget::Router { queries: &queries, documents: &documents, query_by_default }.write(own, path)
+        }
+    }
+}
+
+/// Modules that a folder is to consist of.
+enum SaveTarget<'a> {
+    Model(&'a Engine),
+    /// A Router, and the modules of both routes.
     Router {
-        queries: &'a Model,
-        documents: &'a Model,
+        queries: &'a Engine,
+        documents: &'a Engine,
         query_by_default: bool,
     },
 }
 
 impl SaveTarget<'_> {
     /// Writes the folder, which is made where it is absent, and is exchanged as a whole where that is possible.
-    pub(crate) fn write(&self, own: &KindSettings, path: &Path) -> Result<()> {
+    fn write(&self, own: &KindSettings, path: &Path) -> Result<()> {
         let target = Target::resolve(path)?;
         // Held to the end, so that nobody exchanges a folder whose files are being moved.
         let beside = target.enter_beside()?;
@@ -115,7 +101,7 @@ impl SaveTarget<'_> {
     }
 
     fn write_staged<'a>(&self, own: &KindSettings, target: &'a Target, work: &Work) -> Result<Staged<'a>> {
-        let check = || self.models().try_for_each(|model| model.parts.origin.check());
+        let check = || self.models().try_for_each(|model| model.loaded.source_files.check());
         check()?;
         let mut staged = Staged::new(&target.folder, work.staging())?;
         let (model, modules) = match *self {
@@ -134,7 +120,7 @@ impl SaveTarget<'_> {
         Ok(staged)
     }
 
-    fn models(&self) -> impl Iterator<Item = &Model> {
+    fn models(&self) -> impl Iterator<Item = &Engine> {
         let (first, second) = match *self {
             Self::Model(model) => (model, None),
             Self::Router { queries, documents, .. } => (queries, Some(documents)),
@@ -144,12 +130,12 @@ impl SaveTarget<'_> {
 
     /// Takes the files that were written onto those that the models were loaded from.
     fn take(&self, staged: &Staged<'_>) {
-        self.models().for_each(|model| staged.renewed().for_each(|module| model.parts.origin.take(module)));
+        self.models().for_each(|model| staged.renewed().for_each(|module| model.loaded.source_files.take(module)));
     }
 }
 
 /// Writes a model's modules, and gives what lists them.
-fn write_listed(model: &Model, own: &KindSettings, staged: &mut Staged<'_>) -> Result<Vec<Value>> {
+fn write_listed(model: &Engine, own: &KindSettings, staged: &mut Staged<'_>) -> Result<Vec<Value>> {
     let write = |(i, entry): (usize, &ModuleEntry)| {
         let path = match entry.kind {
             // In the folder itself, where transformers looks for it.
@@ -168,8 +154,8 @@ fn listed(i: usize, kind: ModuleKind, path: &str) -> Value {
 
 /// Writes the modules of both ways, and `router_config.json`, which lists them. What is on both ways is written once.
 fn write_routes(
-    queries: &Model,
-    documents: &Model,
+    queries: &Engine,
+    documents: &Engine,
     query_by_default: bool,
     own: &KindSettings,
     staged: &mut Staged<'_>,
@@ -180,7 +166,7 @@ fn write_routes(
         let mut names = Vec::new();
         for (i, entry) in modules(model)?.into_iter().enumerate() {
             // Of the modules, the first alone has a limit.
-            let limit = model.max_seq_length().filter(|_| i == 0);
+            let limit = model.max_seq_length.filter(|_| i == 0);
             let same = |(other, of_other, _): &&(ModuleEntry, Option<usize>, String)| {
                 other.folder == entry.folder && other.kind == entry.kind && *of_other == limit
             };
@@ -205,8 +191,8 @@ fn write_routes(
 }
 
 /// The modules of a model, those that its folder means and doesn't list among them.
-fn modules(model: &Model) -> Result<Vec<ModuleEntry>> {
-    let parts = &model.parts;
+fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
+    let parts = &model.loaded;
     let kind = parts.kind;
     if let Some(entries) = &parts.entries {
         let as_saved = |entry: &ModuleEntry| match entry.kind {
@@ -236,12 +222,12 @@ fn modules(model: &Model) -> Result<Vec<ModuleEntry>> {
     })
 }
 
-fn settings(model: &Model, own: &KindSettings) -> Map<String, Value> {
+fn settings(model: &Engine, own: &KindSettings) -> Map<String, Value> {
     let mut settings = object([
         ("__version__", json!({ "rushlight": env!("CARGO_PKG_VERSION") })),
-        ("model_type", model.parts.kind.model_type().into()),
-        ("prompts", json!(model.prompts())),
-        ("default_prompt_name", json!(model.default_prompt_name())),
+        ("model_type", model.loaded.kind.model_type().into()),
+        ("prompts", json!(model.prompts.by_name)),
+        ("default_prompt_name", json!(model.prompts.default_name)),
     ]);
     settings.extend(own.settings.clone());
     settings

@@ -9,21 +9,21 @@ use super::{KindSettings, tokenizer};
 use crate::config::{
     JsonFile, Kind, ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, SpladeConfig, is_behind, keep_layers, object,
 };
+use crate::engine::Engine;
 use crate::engine::source_files::TRANSFORMER_FILES;
 use crate::error::{Error, Result};
 use crate::heads::PROJECTION;
-use crate::models::sentence::Model;
 use crate::weights::Weights;
 
 /// Writes a module of `model` into the folder `path`, with what was set since it was loaded.
 pub(crate) fn write(
-    model: &Model,
+    model: &Engine,
     entry: &ModuleEntry,
     own: &KindSettings,
     path: &Path,
     staged: &mut Staged<'_>,
 ) -> Result<()> {
-    let parts = &model.parts;
+    let parts = &model.loaded;
     // A part of the weights doesn't say the same.
     if parts.layers.is_none() && !parts.has_projection() {
         staged.renew(&entry.folder, path);
@@ -57,13 +57,13 @@ pub(crate) fn write(
                 Some(_) => SpladeConfig::read(&entry.folder)?,
                 None => SpladeConfig::default(),
             };
-            staged.write_json(config, &pooling.to_json(parts.network.embedding_dimension()))
+            staged.write_json(config, &pooling.to_json(parts.network.width()))
         }
         ModuleKind::MultiVectorMask => staged.write_json(config, &parts.late_interaction.mask_settings()),
         ModuleKind::Dense if parts.has_projection() => {
             let mut settings = object([
                 ("in_features", model.hidden_size().into()),
-                ("out_features", parts.network.embedding_dimension().into()),
+                ("out_features", parts.network.width().into()),
                 ("bias", false.into()),
                 ("activation_function", "torch.nn.modules.linear.Identity".into()),
             ]);
@@ -108,13 +108,13 @@ pub(crate) fn write(
 }
 
 fn write_transformer(
-    model: &Model,
+    model: &Engine,
     from: &Path,
     own: &KindSettings,
     path: &Path,
     staged: &mut Staged<'_>,
 ) -> Result<()> {
-    let parts = &model.parts;
+    let parts = &model.loaded;
     let projection = parts.has_projection();
     let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
     let filed = config.value.clone();
@@ -146,7 +146,7 @@ fn write_transformer(
 
     let mut settings = parts.kind.task_settings();
     settings.extend(object([
-        ("max_seq_length", json!(model.max_seq_length())),
+        ("max_seq_length", json!(model.max_seq_length)),
         ("do_lower_case", parts.settings.do_lower_case.into()),
     ]));
     settings.extend(own.transformer.clone());

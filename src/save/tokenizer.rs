@@ -5,18 +5,18 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::config::{JsonFile, Kind, ModuleKind};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::models::sentence::Model;
 
 /// A file's name, and what it is to say.
 type File = (&'static str, Value);
 
 /// Models of tokens' vectors have no file for their settings: `tokenizer.json` says how many tokens are kept.
-pub(crate) fn cut(model: &Model, folder: &Path) -> Result<File> {
+pub(crate) fn cut(model: &Engine, folder: &Path) -> Result<File> {
     let path = folder.join("tokenizer.json");
     let mut tokenizer = JsonFile::read(path, "it holds the vocabulary")?.value;
     let direction = tokenizer.pointer("/truncation/direction").cloned().unwrap_or_else(|| "Right".into());
-    let truncation = match model.max_length() {
+    let truncation = match model.reader(None).max_length() {
         usize::MAX => Value::Null,
         most => json!({ "direction": direction, "max_length": most, "strategy": "LongestFirst", "stride": 0 }),
     };
@@ -28,7 +28,7 @@ pub(crate) fn cut(model: &Model, folder: &Path) -> Result<File> {
 
 /// The files that say something else than those in the folder: which tokens are special, and how many are kept where the
 /// settings of a transformer don't say it to all versions.
-pub(crate) fn changed(model: &Model, folder: &Path) -> Result<Vec<File>> {
+pub(crate) fn changed(model: &Engine, folder: &Path) -> Result<Vec<File>> {
     let read = |name: &str| match JsonFile::read_if_there(folder.join(name))?.map(|file| file.value) {
         Some(Value::Object(file)) => Ok(file),
         _ => Ok::<_, Error>(Map::new()),
@@ -38,8 +38,8 @@ pub(crate) fn changed(model: &Model, folder: &Path) -> Result<Vec<File>> {
     // It is large, and mostly stays as it is.
     let old_tokenizer = if promoted.is_empty() { Map::new() } else { read("tokenizer.json")? };
     let (mut config, mut tokenizer) = (old_config.clone(), old_tokenizer.clone());
-    let by_tokenizer = model.parts.kind == Kind::Reranker || model.parts.first() == ModuleKind::SparseStaticEmbedding;
-    if let Some(limit) = model.max_seq_length().filter(|_| by_tokenizer) {
+    let by_tokenizer = model.loaded.kind == Kind::Reranker || model.loaded.first() == ModuleKind::SparseStaticEmbedding;
+    if let Some(limit) = model.max_seq_length.filter(|_| by_tokenizer) {
         config.insert("model_max_length".to_owned(), limit.into());
     }
     name_as_before(&mut config, model.tokenizer().has_token_type_ids());

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::sentence::Model;
+use super::Reader;
 use crate::error::{Error, Result};
 use crate::observer::{NoObserver, ask};
 use crate::options::ChunkOptions;
@@ -11,8 +11,8 @@ use crate::tokenize::{Input, Tokenizer};
 /// A token's place in its text, in bytes.
 type Span = Range<usize>;
 
-impl Model {
-    /// Parts a text into chunks that the model takes whole: the bytes of each in `text`, in their order.
+impl Reader {
+    /// Splits a text into chunks that the model takes whole: the bytes of each in `text`, in their order.
     ///
     /// A chunk begins and ends with a token, at white space where there is some in it, and never within a character. White
     /// space around chunks belongs to none. A text without tokens, or short enough, is a single chunk. Only a character or
@@ -20,7 +20,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where `max_tokens` leaves no room beside the special tokens, or `overlap` none for new
-    /// tokens; [`Error::Interrupted`] where the observer stops it; as [`Model::encode`] for the text.
+    /// tokens; [`Error::Interrupted`] where the observer stops it; as [`Reader::tokenize`] for the text.
     pub fn chunk(&self, text: &str, options: &ChunkOptions<'_>) -> Result<Vec<Range<usize>>> {
         let checkpoint = || ask(options.observer.unwrap_or(&NoObserver));
         let most = [options.max_tokens, Some(self.max_length())].into_iter().flatten().min().unwrap_or(usize::MAX);

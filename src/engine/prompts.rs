@@ -1,0 +1,131 @@
+//! Prompts of a model, and the choice of one for a call: sentence-transformers' rules.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::{Kind, Settings};
+use crate::error::{Error, Result};
+use crate::options::LoadOptions;
+
+/// Role of a text in search. It selects the prompt, and in some models the route through their modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The text is searched with: its prompt is "query".
+    Query,
+    /// The text is searched for: its prompt is the first of "document", "passage" and "corpus" that isn't empty.
+    Document,
+}
+
+impl Role {
+    /// Names of the prompts for this role; the first that isn't empty counts.
+    fn prompt_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Query => &["query"],
+            Self::Document => &["document", "passage", "corpus"],
+        }
+    }
+}
+
+/// Prompts of a model by name, and the name of the default.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prompts {
+    pub(crate) by_name: BTreeMap<String, String>,
+    pub(crate) default_name: Option<String>,
+}
+
+impl Prompts {
+    /// Takes the prompts of a folder's settings, which `file` holds, and over them those of the caller.
+    pub(crate) fn of(kind: Kind, settings: &Settings, file: &Path, options: &LoadOptions) -> Result<Self> {
+        let always = if kind == Kind::Reranker { &[][..] } else { &["query", "document"] };
+        let mut by_name: BTreeMap<_, _> = always.iter().map(|name| ((*name).to_owned(), String::new())).collect();
+        let configured = settings.prompts.iter().flatten();
+        by_name.extend(configured.map(|(name, prompt)| (name.clone(), prompt.clone().unwrap_or_default())));
+        by_name.extend(options.prompts.clone());
+        let mut prompts = Self { by_name, default_name: None };
+        match &options.default_prompt_name {
+            Some(name) => prompts.set_default(Some(name.clone()))?,
+            None => prompts.set_default(settings.default_prompt_name.clone()).map_err(|error| match error {
+                Error::InvalidArgument { argument, problem } => Error::config(file, argument, problem),
+                other => other,
+            })?,
+        }
+        Ok(prompts)
+    }
+
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    pub(crate) fn set_default(&mut self, name: Option<String>) -> Result<()> {
+        if let Some(name) = name.as_deref().filter(|name| !self.by_name.contains_key(*name)) {
+            return Err(self.unknown("default_prompt_name", name));
+        }
+        self.default_name = name;
+        Ok(())
+    }
+
+    /// Chooses a call's prompt: the given one, else the named one, else the role's, else the default.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    pub(crate) fn choose<'a>(
+        &'a self,
+        prompt: Option<&'a str>,
+        prompt_name: Option<&str>,
+        role: Option<Role>,
+    ) -> Result<&'a str> {
+        if let Some(prompt) = prompt {
+            return Ok(prompt);
+        }
+        if let Some(name) = prompt_name {
+            return self.get(name).ok_or_else(|| self.unknown("prompt_name", name));
+        }
+        if let Some(role) = role {
+            let mut of_role = role.prompt_names().iter().filter_map(|name| self.get(name));
+            return Ok(of_role.find(|prompt| !prompt.is_empty()).unwrap_or(""));
+        }
+        Ok(self.default_name.as_deref().and_then(|name| self.get(name)).unwrap_or(""))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.by_name.get(name).map(String::as_str)
+    }
+
+    fn unknown(&self, argument: &'static str, name: &str) -> Error {
+        let known: Vec<_> = self.by_name.keys().map(|name| format!("{name:?}")).collect();
+        Error::argument(argument, format!("no prompt {name:?}; there are {}", known.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prompts(named: &[(&str, &str)], default_name: Option<&str>) -> Prompts {
+        let by_name = named.iter().map(|(name, prompt)| ((*name).to_owned(), (*prompt).to_owned())).collect();
+        Prompts { by_name, default_name: default_name.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_most_specific_choice_wins() {
+        let named = [("query", "q: "), ("document", ""), ("passage", "p: "), ("corpus", "c: ")];
+        let prompts = prompts(&named, Some("corpus"));
+        let choose = |prompt, name, role| prompts.choose(prompt, name, role).unwrap();
+        assert_eq!(choose(Some(""), Some("query"), Some(Role::Query)), "");
+        assert_eq!(choose(None, Some("corpus"), Some(Role::Query)), "c: ");
+        assert_eq!(choose(None, None, Some(Role::Query)), "q: ");
+        assert_eq!(choose(None, None, Some(Role::Document)), "p: ");
+        assert_eq!(choose(None, None, None), "c: ");
+    }
+
+    #[test]
+    fn a_role_without_a_prompt_doesnt_get_the_default() {
+        let prompts = prompts(&[("query", ""), ("other", "o: ")], Some("other"));
+        assert_eq!(prompts.choose(None, None, Some(Role::Query)).unwrap(), "");
+        assert_eq!(prompts.choose(None, None, Some(Role::Document)).unwrap(), "");
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
+        let error = prompts(&[("query", "")], None).choose(None, Some("quary"), None).unwrap_err();
+        assert!(error.to_string().contains(r#"prompt_name: no prompt "quary"; there are "query""#), "{error}");
+    }
+}

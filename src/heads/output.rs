@@ -1,0 +1,113 @@
+//! The output of a forward pass: the rows of its heads, for the texts of a micro-batch.
+
+use std::ops::Range;
+
+use crate::batch::Batch;
+use crate::kernels::nan::all_finite;
+
+/// The nonzero elements of a row: columns, rising, and numbers.
+pub(crate) type SparseRow = Vec<(u32, f32)>;
+
+/// Results that a forward pass is asked for, each by a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeadRequest {
+    /// A vector for each text: sentence embeddings, or logits.
+    pub(crate) pooled: bool,
+    /// Weights of the vocabulary's tokens for each text.
+    pub(crate) sparse: bool,
+    /// Vectors for late interaction, one for each token.
+    pub(crate) token_vectors: bool,
+    /// The backbone's embeddings, one for each token.
+    pub(crate) token_embeddings: bool,
+}
+
+impl HeadRequest {
+    const NONE: Self = Self { pooled: false, sparse: false, token_vectors: false, token_embeddings: false };
+    pub(crate) const POOLED: Self = Self { pooled: true, ..Self::NONE };
+    pub(crate) const SPARSE: Self = Self { sparse: true, ..Self::NONE };
+    pub(crate) const TOKEN_VECTORS: Self = Self { token_vectors: true, ..Self::NONE };
+
+    /// Returns true where a head that gives `given` is asked for.
+    pub(crate) fn asks_for(self, given: Self) -> bool {
+        self.pooled && given.pooled || self.sparse && given.sparse || self.token_vectors && given.token_vectors
+    }
+}
+
+/// The results of a forward pass. A result that wasn't asked for is empty.
+#[derive(Default)]
+pub(crate) struct Output {
+    /// Number of each text's first token, and at the end the number of tokens.
+    offsets: Vec<usize>,
+    /// `(texts, width)`
+    pub(crate) pooled: Vec<f32>,
+    /// A row for each text.
+    pub(crate) sparse: Vec<SparseRow>,
+    /// `(tokens, width)`
+    pub(crate) token_vectors: Vec<f32>,
+    /// `(tokens, hidden_size)`
+    pub(crate) token_embeddings: Vec<f32>,
+}
+
+impl Output {
+    /// The output of a micro-batch, without results as yet.
+    pub(crate) fn of(batch: &Batch) -> Self {
+        Self { offsets: batch.offsets().to_vec(), ..Self::default() }
+    }
+
+    /// Number of texts.
+    fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// The tokens of each text.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.offsets.windows(2).map(|pair| pair[0]..pair[1])
+    }
+
+    /// The pooled row of a text.
+    pub(crate) fn pooled_row(&self, text: usize) -> &[f32] {
+        let width = self.pooled.len() / self.len().max(1);
+        &self.pooled[text * width..][..width]
+    }
+
+    /// The rows of these tokens in `rows`, which has one for each token.
+    pub(crate) fn token_rows<'a>(&self, rows: &'a [f32], tokens: Range<usize>) -> &'a [f32] {
+        let total = self.offsets.last().copied().unwrap_or(0);
+        let width = rows.len() / total.max(1);
+        &rows[tokens.start * width..tokens.end * width]
+    }
+
+    /// Splits it: the results of the first texts, of the next, and so on.
+    pub(crate) fn split(mut self, counts: &[usize]) -> Vec<Self> {
+        if counts.len() == 1 {
+            return vec![self];
+        }
+        let mut sparse = std::mem::take(&mut self.sparse).into_iter();
+        let mut first = 0;
+        let mut part = |count: &usize| {
+            let texts = first..first + count;
+            first = texts.end;
+            let offsets = &self.offsets[texts.start..=texts.end];
+            let tokens = offsets[0]..offsets[*count];
+            Self {
+                offsets: offsets.iter().map(|offset| offset - tokens.start).collect(),
+                pooled: texts.flat_map(|text| self.pooled_row(text)).copied().collect(),
+                sparse: sparse.by_ref().take(*count).collect(),
+                token_vectors: self.token_rows(&self.token_vectors, tokens.clone()).to_vec(),
+                token_embeddings: self.token_rows(&self.token_embeddings, tokens).to_vec(),
+            }
+        };
+        counts.iter().map(&mut part).collect()
+    }
+
+    /// The first text that has NaN or infinity among its numbers.
+    pub(crate) fn first_not_finite(&self) -> Option<usize> {
+        let is_finite = |(text, tokens): (usize, Range<usize>)| {
+            let of_tokens = [&self.token_vectors, &self.token_embeddings];
+            all_finite(self.pooled_row(text))
+                && of_tokens.iter().all(|rows| all_finite(self.token_rows(rows, tokens.clone())))
+                && self.sparse.get(text).is_none_or(|row| all_finite(row.iter().map(|(_, number)| number)))
+        };
+        self.texts().enumerate().position(|text| !is_finite(text))
+    }
+}

@@ -1,0 +1,214 @@
+//! Reading texts and pairs of texts: prompt, truncation, padding, and the check of token ids.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use crate::engine::loaded::Loaded;
+use crate::error::{Error, Result};
+use crate::observer::Observer;
+use crate::threads::schedule;
+use crate::tokenize::{Fill, Input, Tokenizer, Tokens};
+
+/// Texts tokenized by a thread at a time.
+pub(crate) const TEXTS_A_PIECE: usize = 32;
+/// Bytes of an input from which on tokenizing it takes longer than callers wait who want to stop.
+const LONG: usize = 1 << 20;
+/// How often they are asked meanwhile.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// An input's tokens, or the problem with it.
+pub(crate) type Read = std::result::Result<Tokens, String>;
+
+/// Returns true for inputs that are tokenized in less time than it takes to wait for a processor.
+pub(crate) fn is_small(inputs: &[Input<'_>]) -> bool {
+    const BYTES: usize = 4096;
+    let bytes = inputs.iter().map(|input| match input {
+        Input::Text(text) => text.len(),
+        Input::Pair(first, second) => first.len() + second.len(),
+    });
+    inputs.len() <= TEXTS_A_PIECE && bytes.sum::<usize>() <= BYTES
+}
+
+/// The tokens of inputs, or the first problem with one; `place` gives the caller's index of the `i`-th.
+pub(crate) fn first_error(read: Vec<Read>, place: &dyn Fn(usize) -> usize) -> Result<Vec<Tokens>> {
+    let placed =
+        |(i, tokens): (usize, Read)| tokens.map_err(|problem| Error::InvalidInput { index: place(i), problem });
+    read.into_iter().enumerate().map(placed).collect()
+}
+
+/// Reads inputs as a model does: with its tokenizer, its limit of tokens, and the padding of late-interaction queries.
+#[derive(Clone)]
+pub struct Reader {
+    loaded: Arc<Loaded>,
+    prompt: String,
+    /// Number of the prompt's tokens that pooling leaves out.
+    excluded: usize,
+    /// Tokens that are kept of an input, special tokens included.
+    max_length: usize,
+    pad_to: Option<Fill>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("folder", &self.loaded.folder)
+            .field("max_length", &self.max_length)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(loaded: Arc<Loaded>, max_seq_length: Option<usize>) -> Self {
+        let limits = [max_seq_length, loaded.tokenizer.limit()];
+        let max_length = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
+        Self { loaded, prompt: String::new(), excluded: 0, max_length, pad_to: None }
+    }
+
+    /// Pads short inputs.
+    pub(crate) fn padding(self, pad_to: Option<Fill>) -> Self {
+        Self { pad_to, ..self }
+    }
+
+    /// Puts a prompt before each input; pooling leaves its tokens out unless `pooled`.
+    pub(crate) fn prompted(self, prompt: &str, pooled: bool) -> Result<Self> {
+        let excluded = match prompt {
+            "" => 0,
+            _ if pooled => 0,
+            prompt => self.loaded.tokenizer.prompt_length(prompt, self.max_length)?,
+        };
+        Ok(Self { prompt: prompt.to_owned(), excluded, ..self })
+    }
+
+    /// Keeps so many tokens of an input, special tokens included, in place of the model's limit; `None` keeps all.
+    #[must_use]
+    pub fn with_max_length(self, max_length: Option<usize>) -> Self {
+        Self { max_length: max_length.unwrap_or(usize::MAX), ..self }
+    }
+
+    /// Tokens that are kept of an input, special tokens included; `usize::MAX` where there is no limit.
+    pub(crate) fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.loaded.tokenizer
+    }
+
+    /// Tokenizes inputs: the ids of each, truncated.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for an input that the model can't take, [`Error::Interrupted`] where the observer stops it.
+    pub fn tokenize(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
+        first_error(for_each_input(inputs, observer, |input, checkpoint| self.read(input, checkpoint))?, &|i| i)
+    }
+
+    /// Counts the tokens of each input before truncation, special tokens included and without a prompt.
+    ///
+    /// # Errors
+    /// As [`Reader::tokenize`].
+    pub fn count_tokens(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<usize>> {
+        for_each_input(inputs, observer, |input, checkpoint| self.interruptible(input, checkpoint, Tokenizer::count))
+    }
+
+    /// Reads an input: its tokens, or the problem with it.
+    pub(crate) fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Read> {
+        let (prompt, max_length) = (self.prompt.clone(), self.max_length);
+        let work = move |tokenizer: &Tokenizer, input: Input<'_>| tokenizer.encode(input, &prompt, max_length);
+        match self.interruptible(input, checkpoint, work) {
+            Err(Error::Tokenizer(problem)) => Ok(Err(problem)),
+            tokens => {
+                let tokens = tokens?;
+                Ok(self.check_ids(&tokens).map(|()| self.padded(tokens)))
+            }
+        }
+    }
+
+    fn padded(&self, tokens: Tokens) -> Tokens {
+        let mut tokens = Tokens { excluded: self.excluded, ..tokens };
+        if let Some(pad_to) = self.pad_to {
+            pad_to.up(&mut tokens);
+        }
+        tokens
+    }
+
+    /// Checks that the embedding tables have every id.
+    fn check_ids(&self, tokens: &Tokens) -> std::result::Result<(), String> {
+        let network = &self.loaded.network;
+        let limits = network.limits();
+        if tokens.ids.is_empty() && !network.takes_no_tokens() {
+            return Err("gives no tokens: this model's tokenizer adds no special ones".to_owned());
+        }
+        if let Some(id) = tokens.ids.iter().find(|id| **id as usize >= limits.vocab_size) {
+            return Err(format!("token id {id} is beyond the model's vocabulary of {}", limits.vocab_size));
+        }
+        let types = tokens.type_ids.iter().flatten();
+        match (types.max(), limits.type_vocab_size) {
+            (Some(id), Some(size)) if *id as usize >= size => {
+                Err(format!("token type id {id} is beyond the model's {size}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Does the tokenizer's work on an input: a long one on a thread of its own, which is left behind where the caller stops.
+    pub(crate) fn interruptible<T: Send + 'static>(
+        &self,
+        input: Input<'_>,
+        checkpoint: &dyn Fn() -> Result<()>,
+        work: impl Fn(&Tokenizer, Input<'_>) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let (first, second) = match input {
+            Input::Text(text) => (text, None),
+            Input::Pair(first, second) => (first, Some(second)),
+        };
+        if first.len() + second.map_or(0, str::len) < LONG {
+            return work(&self.loaded.tokenizer, input);
+        }
+        let (loaded, first, second) = (Arc::clone(&self.loaded), first.to_owned(), second.map(str::to_owned));
+        let (sender, receiver) = mpsc::channel();
+        let job = Arc::new(move || {
+            let input = second.as_deref().map_or(Input::Text(&first), |second| Input::Pair(&first, second));
+            // The caller may have stopped.
+            let _ = sender.send(work(&loaded.tokenizer, input));
+        });
+        let elsewhere = Arc::clone(&job);
+        if std::thread::Builder::new().spawn(move || elsewhere()).is_err() {
+            // The system has no more threads.
+            job();
+        }
+        drop(job);
+        loop {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) => checkpoint()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Tokenizer("its thread panicked".to_owned())),
+            }
+        }
+    }
+}
+
+/// Does `work` for each input, in their order, on all threads.
+fn for_each_input<'a, T: Send>(
+    inputs: &[Input<'a>],
+    observer: &dyn Observer,
+    work: impl Fn(Input<'a>, &dyn Fn() -> Result<()>) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let pieces = inputs.len().div_ceil(TEXTS_A_PIECE);
+    let mut results: Vec<Vec<T>> = Vec::new();
+    results.resize_with(pieces, Vec::new);
+    let tasks = inputs.chunks(TEXTS_A_PIECE).zip(&mut results).enumerate();
+    schedule::run(tasks, pieces, observer, &|| {}, |(piece, (inputs, results)), checkpoint| {
+        for input in inputs {
+            checkpoint()?;
+            let index = piece * TEXTS_A_PIECE + results.len();
+            results.push(work(*input, checkpoint).map_err(|error| match error {
+                Error::Tokenizer(problem) => Error::InvalidInput { index, problem },
+                other => other,
+            })?);
+        }
+        Ok(())
+    })?;
+    Ok(results.into_iter().flatten().collect())
+}
