@@ -1,13 +1,15 @@
 """Hooks that bring parts of the repository into the site, so that nothing is written twice.
 
 A line ``<!-- section: benches/README.md, Method -->`` of a page becomes that section of that file, without its heading.
-The plots in ``benches/results`` become files beside the pages. The footer shows the version in ``Cargo.toml``. The
-reference lists the members of a class in the order of their use, not of the alphabet.
+A line ``<!-- refusals -->`` becomes the table of names of sentence-transformers that ``rushlight.compat`` refuses. The
+plots in ``benches/results`` become files beside the pages. The footer shows the version in ``Cargo.toml``.
+The reference lists the members of a class in the order of their use, not of the alphabet.
 """
 
 from __future__ import annotations
 
 import re
+import runpy
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 MARKER = re.compile(r"^<!-- section: (?P<file>[^,\n]+), (?P<heading>.+) -->$", re.MULTILINE)
+REFUSALS = "<!-- refusals -->"
 CLASS = re.compile(r"^::: rushlight\.(?P<path>\S+)\n    options:\n", re.MULTILINE)
 # The members of classes that come first; all others follow in alphabetical order.
 FIRST = (
@@ -57,8 +60,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replace each marker by the section that it names, and list the members of classes."""
+    """Replace each marker by the section or the table that it names, and list the members of classes."""
     markdown = MARKER.sub(lambda marker: section(marker["file"], marker["heading"]), markdown)
+    markdown = markdown.replace(REFUSALS, refusals()) if REFUSALS in markdown else markdown
     return CLASS.sub(lambda directive: directive[0] + members(directive["path"]), markdown)
 
 
@@ -76,6 +80,12 @@ def members(path: str) -> str:
     public = [name for name in found.all_members if not name.startswith("_")]
     public.sort(key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
     return f"      members: [{', '.join(public)}]\n"
+
+
+def refusals() -> str:
+    """Return the table of refused names, out of the Python package's source."""
+    table: str = runpy.run_path(str(ROOT / "python/rushlight/compat/_refusals.py"))["table"]()
+    return table
 
 
 def section(file: str, heading: str) -> str:

@@ -152,7 +152,7 @@ def test_what_is_missing_is_missing_with_a_reason(any_model):
     name = type(any_model).__name__
     for member, said in [
         ("fit", "does not train"),
-        ("state_dict", "no torch module"),
+        ("state_dict", "not a torch module"),
         ("push_to_hub", "upload_folder"),
     ]:
         assert not hasattr(any_model, member)
@@ -165,7 +165,7 @@ def test_what_is_missing_is_missing_with_a_reason(any_model):
         (len, rf"^len\({name}\)"),
         (lambda model: model(model.tokenize(TEXTS)), rf"^{name}\(\.\.\.\)"),
     ]:
-        with pytest.raises(UnsupportedFeatureError, match=f"{said}: a model of rushlight is no torch module"):
+        with pytest.raises(UnsupportedFeatureError, match=f"{said}: a rushlight model is not a torch module"):
             use(any_model)
     assert any_model
     with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'unheard'"):

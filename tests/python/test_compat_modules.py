@@ -40,7 +40,7 @@ THERE = {
 }
 REFUSED = {
     "backend": "exports to no other engine",
-    "base.modules": "from_backbone puts a model together",
+    "base.modules": "from_backbone builds a model from parts",
     "cross_encoder.evaluation": "take the models of rushlight.compat",
     "cross_encoder.losses.MSELoss": "does not train",
     "cross_encoder.trainer": "does not train",
@@ -48,17 +48,17 @@ REFUSED = {
     "evaluation": "take the models of rushlight.compat",
     "losses": "does not train",
     "model_card": "no model cards",
-    "models.Pooling": "from_backbone puts a model together",
+    "models.Pooling": "from_backbone builds a model from parts",
     "multi_vector_encoder.interpretability": "embeds text",
     "multi_vector_encoder.scoring": "util.maxsim",
     "readers.InputExample": "does not train",
     "sentence_transformer.evaluation": "take the models of rushlight.compat",
     "sentence_transformer.losses": "does not train",
-    "sentence_transformer.modules": "from_backbone puts a model together",
+    "sentence_transformer.modules": "from_backbone builds a model from parts",
     "sparse_encoder.search_engines": "client",
     "trainer": "does not train",
     "training_args": "does not train",
-    "util.file_io": "no part of inference",
+    "util.file_io": "not part of inference",
     "util.hard_negatives": "does not train",
 }
 
@@ -128,7 +128,7 @@ def test_names_that_are_refused_say_why_wherever_they_are() -> None:
         "from rushlight.compat.similarity_functions import to_scipy_coo",
         "from rushlight.compat.SentenceTransformer import SentenceTransformerTrainer",
     ):
-        with pytest.raises(UnsupportedFeatureError, match=r"^rushlight\.compat\..*: .*rushlight|: it is no part"):
+        with pytest.raises(UnsupportedFeatureError, match=r"^rushlight\.compat\..*: .*rushlight|: it is a tool"):
             exec(code)
 
 

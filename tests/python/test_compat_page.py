@@ -1,7 +1,8 @@
-"""The page *From sentence-transformers* names all that `rushlight.compat` has, takes and refuses."""
+"""Names, arguments and refusals of `rushlight.compat` on the page *From sentence-transformers*."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -12,15 +13,14 @@ import pytest
 
 import rushlight
 from rushlight import Model, MultiVectorModel, Reranker, SparseModel, compat
-from rushlight.compat import _loading, _refused, util
+from rushlight.compat import _loading, _refusals, _refused, util
 from rushlight.compat._compared import Compared
 from rushlight.compat._tokenizer import Tokenizer
 from rushlight.compat._upstream import Upstream
 
-PAGE = Path(__file__).parents[2] / "docs/pages/from-sentence-transformers.md"
-SECTIONS = dict(
-    section.split("\n", 1) for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "pages/from-sentence-transformers.md").read_text(encoding="utf-8")
+SECTIONS = dict(section.split("\n", 1) for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:])
 KINDS = {
     compat.SentenceTransformer: Model,
     compat.CrossEncoder: Reranker,
@@ -70,10 +70,21 @@ def test_functions_are_on_the_page() -> None:
     assert set(compat.__all__) - named() == set()
 
 
-def test_what_is_refused_is_on_the_page() -> None:
-    internal = {name for name, reason in _refused._OF_PACKAGE.items() if reason == _refused._INTERNAL}
-    assert public([*_refused._OF_MODELS, *_refused._OF_PACKAGE]) - internal - named() == set()
-    assert set(_refused._OF_TOKENIZERS) - named("What is refused") == set()
+def test_the_table_has_every_refusal_with_its_reason() -> None:
+    rows = _refusals.table().splitlines()
+    for reasons in (_refused.MEMBERS, _refused.NAMES, _refused.TOKENIZER_MEMBERS):
+        for name in public(reasons):
+            assert any(f"`{name}`" in row and row.endswith(f"| {reasons[name]} |") for row in rows)
+
+
+def test_the_site_shows_the_table_of_refusals() -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("griffe")
+    spec = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    assert PAGE.count(hooks.REFUSALS) == 1
+    assert hooks.on_page_markdown(PAGE) == PAGE.replace(hooks.REFUSALS, _refusals.table())
 
 
 def test_modules_are_on_the_page() -> None:
@@ -85,4 +96,4 @@ def test_modules_are_on_the_page() -> None:
 
 def test_refused_members_are_no_members() -> None:
     for kind in KINDS:
-        assert public(_refused._OF_MODELS) & public(vars(kind)) == set()
+        assert public(_refused.MEMBERS) & public(vars(kind)) == set()

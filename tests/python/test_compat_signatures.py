@@ -38,7 +38,9 @@ def members(kind: str) -> list[str]:
 
 def arguments(owner: type, name: str) -> list[tuple[str, object, object]]:
     parameters = inspect.signature(getattr(owner, name)).parameters.values()
-    return [(p.name, p.kind, p.default) for p in parameters]
+    # Keyword-only parameters have no order.
+    ordered = sorted(parameters, key=lambda p: (p.kind, p.name if p.kind is p.KEYWORD_ONLY else ""))
+    return [(p.name, p.kind, p.default) for p in ordered]
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in members(kind)])

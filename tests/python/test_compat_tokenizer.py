@@ -169,7 +169,7 @@ def test_what_is_no_text(model):
 
 
 def test_what_is_missing_says_why(model):
-    for name, said in [("get_added_vocab", "all tokens"), ("add_tokens", "trained with"), ("pad", "padding=True")]:
+    for name, said in [("get_added_vocab", "all tokens"), ("add_tokens", "is fixed"), ("pad", "padding=True")]:
         assert not hasattr(model.tokenizer, name)
         with pytest.raises(UnsupportedFeatureError, match=rf"^Tokenizer\.{name}: .*{said}"):
             getattr(model.tokenizer, name)

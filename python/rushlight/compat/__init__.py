@@ -1,8 +1,8 @@
-"""The names of sentence-transformers, for code that was written for it: only the import changes.
+"""Classes and functions with the names, arguments and results of sentence-transformers 6.2.
 
-`SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and `MultiVectorEncoder` are the models of `rushlight` with the
-arguments, members and results of their namesakes, and `util` has the functions. Results that are tensors there are
-tensors here where torch is installed, and else numpy arrays. What rushlight does not do is refused with a reason.
+Change the import, and keep the rest of your code. `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and
+`MultiVectorEncoder` are subclasses of rushlight's models. Results that are torch tensors there are torch tensors here
+if torch is installed, and numpy arrays if not. Unsupported names and arguments raise an error that gives the reason.
 
 Examples
 --------
@@ -13,10 +13,8 @@ Examples
 0.666
 """
 
-import sys
-from typing import TYPE_CHECKING
-
 from rushlight.compat import (
+    _modules,
     cross_encoder,
     multi_vector_encoder,
     quantization,
@@ -25,7 +23,6 @@ from rushlight.compat import (
     sparse_encoder,
     util,
 )
-from rushlight.compat._refused import RefusingFinder, refusing
 from rushlight.compat.cross_encoder import CrossEncoder
 from rushlight.compat.multi_vector_encoder import MultiVectorEncoder
 from rushlight.compat.sentence_transformer import SentenceTransformer
@@ -49,21 +46,8 @@ __all__ = [
     "util",
 ]
 
-# The interface that this is; rushlight's own version is rushlight.__version__.
+# Version of sentence-transformers whose interface this is; rushlight's own version is rushlight.__version__.
 __version__ = "6.2.0"
 __MODEL_HUB_ORGANIZATION__ = "sentence-transformers"
 
-# Modules named like their classes, where these used to be; as files they would take the classes' places here.
-sys.modules.update(
-    {
-        f"{__name__}.LoggingHandler": util.logging,
-        f"{__name__}.SentenceTransformer": sentence_transformer.model,
-        f"{__name__}.cross_encoder.CrossEncoder": cross_encoder.model,
-        f"{__name__}.sparse_encoder.SparseEncoder": sparse_encoder.model,
-    }
-)
-if RefusingFinder not in sys.meta_path:
-    sys.meta_path.append(RefusingFinder)
-
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
+_modules.install()

@@ -1,4 +1,4 @@
-"""How methods of sentence-transformers are called: older names, and arguments by position."""
+"""Older names of arguments, arguments by position, and signatures that methods share."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ logger = logging.getLogger("rushlight")
 
 
 def renamed(*positions: str, **names: str | None) -> Callable[[F], F]:
-    """Let a method take arguments as it used to, and log it.
+    """Let a method take arguments by older names or by position, and log a warning.
 
     Parameters
     ----------
     *positions
-        Arguments that followed the first by position, and are given by name now.
+        Keyword arguments that may follow the first argument by position.
     **names
-        Older names of arguments; None is for one that has no effect any more.
+        Older names of arguments with the current ones; None for an argument that has no effect any more.
     """
 
     def decorate(function: F) -> F:
@@ -57,12 +57,12 @@ def renamed(*positions: str, **names: str | None) -> Callable[[F], F]:
 
 
 def check_names(model: object, method: Any, options: Mapping[str, Any]) -> None:
-    """Check the names of options for a method of rushlight's, which has the name of that of `model` that was called.
+    """Check that a method of rushlight's own model has all of these options; `model` is named in the message.
 
     Raises
     ------
     TypeError
-        Where it has no such option.
+        The method has no such option.
     """
     for name in options:
         if name not in method.__kwdefaults__:
@@ -70,7 +70,7 @@ def check_names(model: object, method: Any, options: Mapping[str, Any]) -> None:
 
 
 def called_like(function: F, *, but: str | None = None) -> Callable[[Callable[..., Any]], F]:
-    """Let a method take arguments as `function` does, but for one; it is given all of them by name, defaults too."""
+    """Let a method take the arguments of `function`, except `but`; it receives all by name, defaults included."""
     signature = inspect.signature(function)
     signature = signature.replace(parameters=[p for p in signature.parameters.values() if p.name != but])
 
@@ -82,6 +82,25 @@ def called_like(function: F, *, but: str | None = None) -> Callable[[Callable[..
             given = bound.arguments
             given.pop("self")
             return method(self, **given.pop("kwargs", {}), **given)
+
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
+        return cast("F", wrapper)
+
+    return decorate
+
+
+def extending(base: Callable[..., Any]) -> Callable[[F], F]:
+    """Let a method take the arguments of `base`, too, which it passes on as its keyword arguments."""
+
+    def decorate(method: F) -> F:
+        added = list(inspect.signature(method).parameters.values())[2:-1]
+        parameters = list(inspect.signature(base).parameters.values())[:-1]
+        signature = inspect.signature(base).replace(parameters=[*parameters, *added])
+
+        @functools.wraps(method)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            signature.bind(*args, **kwargs)
+            return method(*args, **kwargs)
 
         wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
         return cast("F", wrapper)

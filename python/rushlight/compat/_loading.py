@@ -1,17 +1,18 @@
-"""Arguments of sentence-transformers' constructors, as those of rushlight's."""
+"""Arguments of the constructors of sentence-transformers, translated to those of rushlight."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from rushlight.compat._tensors import dtype_of, name_of
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
-# Keywords for transformers' classes that change no result here, with the values that they may have: they say how and
-# not what is computed, or ask for what rushlight does anyway. The values `None` ask for nothing.
+# Keywords for transformers' classes that change no result here, with their allowed values. They select an
+# implementation, or ask for what rushlight does anyway. None asks for nothing.
 _ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 _TAKEN: dict[str, dict[str, tuple[Any, ...]]] = {
     "model_kwargs": {
@@ -36,27 +37,37 @@ _TAKEN: dict[str, dict[str, tuple[Any, ...]]] = {
 _INSTEAD = {
     "max_length": "set max_seq_length instead",
     "model_max_length": "set max_seq_length instead",
-    "num_labels": "a model has those that it was trained with",
+    "num_labels": "a model has the labels that it was trained with",
     "file_name": "rushlight loads model.safetensors, or else pytorch_model.bin, or their shards",
 }
 
 
-def loading(
-    *,
-    modules: Any,
-    device: Any,
-    model_kwargs: Mapping[str, Any] | None,
-    processor_kwargs: Mapping[str, Any] | None,
-    config_kwargs: Mapping[str, Any] | None,
-    model_card_data: Any,
-    backend: str,
-) -> dict[str, Any]:
-    """Return `device` and `dtype` as rushlight takes them.
+class Loading(TypedDict, total=False):
+    """Keyword arguments that the constructors of all kinds take; `Upstream.__init__` has their defaults."""
+
+    modules: None
+    device: Any
+    prompts: Mapping[str, str | None] | None
+    default_prompt_name: str | None
+    cache_folder: str | os.PathLike[str] | None
+    trust_remote_code: bool
+    revision: str | None
+    local_files_only: bool
+    token: bool | str | None
+    model_kwargs: Mapping[str, Any] | None
+    processor_kwargs: Mapping[str, Any] | None
+    config_kwargs: Mapping[str, Any] | None
+    model_card_data: None
+    backend: str
+
+
+def check(modules: Any, model_card_data: Any, backend: str) -> None:
+    """Check that nothing is asked for that rushlight does not do.
 
     Raises
     ------
     InvalidArgumentError
-        Where an argument asks for what rushlight doesn't do.
+        An argument has another value than its default.
     """
     if modules is not None:
         raise InvalidArgumentError("modules: rushlight.Model.from_backbone puts a model together of folders")
@@ -64,18 +75,30 @@ def loading(
         raise InvalidArgumentError("model_card_data: rushlight writes no model cards")
     if backend != "torch":
         raise InvalidArgumentError(f"backend: rushlight computes by itself, from safetensors; got {backend!r}")
+
+
+def device_and_dtype(
+    device: Any,
+    model_kwargs: Mapping[str, Any] | None,
+    processor_kwargs: Mapping[str, Any] | None,
+    config_kwargs: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return `device` and `dtype` for rushlight's own constructor.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A keyword for transformers' classes would change a result.
+    """
     model = dict(model_kwargs or {})
     dtypes = [model.pop(name, None) for name in ("dtype", "torch_dtype")]
     dtype = next((dtype for dtype in dtypes if dtype not in (None, "auto")), None)
     placed = model.get("device_map")
     if placed not in (None, "auto") and not isinstance(placed, dict):
         device = model.pop("device_map")  # it wins over the argument
-    for argument, keywords in (
-        ("model_kwargs", model),
-        ("processor_kwargs", processor_kwargs),
-        ("config_kwargs", config_kwargs),
-    ):
-        _check(argument, keywords or {})
+    _check("model_kwargs", model)
+    _check("processor_kwargs", processor_kwargs or {})
+    _check("config_kwargs", config_kwargs or {})
     return {"device": name_of(device), "dtype": dtype_of(dtype) or dtype}
 
 

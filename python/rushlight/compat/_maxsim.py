@@ -1,9 +1,11 @@
-"""Scores of embeddings that have a vector for each token."""
+"""Late-interaction scores of embeddings that have a vector per token."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    _P = ParamSpec("_P")
+
 
 def maxsim(
     a: Any,
@@ -26,68 +30,31 @@ def maxsim(
     length_normalize: bool = False,
     device: Any = None,
 ) -> Any:
-    """Score every query with every document: the sum over its tokens of the largest dot product with one of theirs.
+    """Score every query against every document.
+
+    A score is the sum, over the query's tokens, of the largest dot product with a token of the document.
 
     Parameters
     ----------
     a, b
-        The queries' and the documents' vectors: lists of `(tokens, d)`; `(n, tokens, d)`, where rows of zeros count as
-        none; or `(tokens, d)`, which is a single one.
+        Token vectors of the queries and of the documents: lists of `(tokens, d)`; an array `(n, tokens, d)`, whose
+        rows of zeros are ignored; or `(tokens, d)` for a single text.
     a_mask, b_mask
-        Which tokens count: 0 or 1 for each, in the shape of the vectors without `d`; masks of shorter texts may be as
-        wide as the longest text, with zeros at their ends.
+        1 for each token that counts, 0 for each that doesn't, in the shape of the vectors without `d`. Masks of shorter
+        texts may be padded with zeros to the length of the longest text.
     chunk_elements
-        At least 1. Nothing is held of the scores of tokens, so that it changes nothing.
+        At least 1, without effect: token scores are never materialized.
     length_normalize
-        Whether to divide the scores by the number of the query's tokens.
+        Divide each score by the number of query tokens.
     device
         None or "cpu".
 
     Returns
     -------
     torch.Tensor or numpy.ndarray
-        float32 `(n, m)`. A document without tokens has the score -1e9.
+        float32 `(n, m)`. A document without tokens scores -1e9.
     """
     return _scored(_core.maxsim, a, b, a_mask, b_mask, chunk_elements, length_normalize, device)
-
-
-def maxsim_pairwise(
-    a: Any,
-    b: Any,
-    a_mask: Any = None,
-    b_mask: Any = None,
-    chunk_elements: int | None = None,
-    length_normalize: bool = False,
-    device: Any = None,
-) -> Any:
-    """Score each query with the document at its place: float32 `(n,)`; arguments are those of `maxsim`."""
-    return _scored(_core.maxsim_pairwise, a, b, a_mask, b_mask, chunk_elements, length_normalize, device)
-
-
-def mean_maxsim(
-    a: Any,
-    b: Any,
-    a_mask: Any = None,
-    b_mask: Any = None,
-    chunk_elements: int | None = None,
-    length_normalize: bool = True,
-    device: Any = None,
-) -> Any:
-    """Return `maxsim` over the number of the query's tokens."""
-    return maxsim(a, b, a_mask, b_mask, chunk_elements, length_normalize, device)
-
-
-def mean_maxsim_pairwise(
-    a: Any,
-    b: Any,
-    a_mask: Any = None,
-    b_mask: Any = None,
-    chunk_elements: int | None = None,
-    length_normalize: bool = True,
-    device: Any = None,
-) -> Any:
-    """Return `maxsim_pairwise` over the number of the query's tokens."""
-    return maxsim_pairwise(a, b, a_mask, b_mask, chunk_elements, length_normalize, device)
 
 
 def _scored(
@@ -108,8 +75,33 @@ def _scored(
     return tensor(score(name, token_vectors("a", a, a_mask), token_vectors("b", b, b_mask)))
 
 
+def _variant(function: Callable[_P, Any], name: str, score: Any, *, mean: bool) -> Callable[_P, Any]:
+    """Return a function with the parameters of `maxsim`, another score, and another default of `length_normalize`."""
+    signature = inspect.signature(function)
+    parameters = [p.replace(default=mean) if p.name == "length_normalize" else p for p in signature.parameters.values()]
+    signature = signature.replace(parameters=parameters)
+
+    @functools.wraps(function)
+    def variant(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return _scored(score, **bound.arguments)
+
+    variant.__name__ = variant.__qualname__ = name
+    variant.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
+    return variant
+
+
+maxsim_pairwise = _variant(maxsim, "maxsim_pairwise", _core.maxsim_pairwise, mean=False)
+"""Score each query against the document at the same position, float32 `(n,)`; see `maxsim`."""
+mean_maxsim = _variant(maxsim, "mean_maxsim", _core.maxsim, mean=True)
+"""Call `maxsim` with `length_normalize=True` as the default."""
+mean_maxsim_pairwise = _variant(maxsim, "mean_maxsim_pairwise", _core.maxsim_pairwise, mean=True)
+"""Call `maxsim_pairwise` with `length_normalize=True` as the default."""
+
+
 def token_vectors(name: str, embeddings: Any, mask: Any = None) -> list[NDArray[np.float32]]:
-    """Return the vectors of each text, without those that count for nothing."""
+    """Return the vectors of each text that its mask keeps."""
     dimensions = getattr(embeddings, "ndim", 0)
     if dimensions == 2:
         embeddings, mask = [embeddings], [mask] if np.ndim(mask) == 1 else mask
@@ -129,7 +121,7 @@ def token_vectors(name: str, embeddings: Any, mask: Any = None) -> list[NDArray[
 
 
 def _kept(name: str, rows: NDArray[np.float32], mask: NDArray[Any], longest: int) -> NDArray[np.float32]:
-    """Return the rows that a mask keeps, which may go on with zeros to the length of the longest text."""
+    """Return the rows that a mask keeps; a mask may be padded with zeros to the length of the longest text."""
     if mask.ndim != 1 or len(mask) < len(rows) or not np.isin(mask, (0, 1)).all():
         raise InvalidArgumentError(f"{name}: must be 0 or 1 for each of {len(rows)} tokens, got {mask.tolist()}")
     if len(mask) > longest:

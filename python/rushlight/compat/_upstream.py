@@ -1,10 +1,10 @@
-"""Members of sentence-transformers' models of all kinds."""
+"""Members that the models of all kinds have in sentence-transformers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from rushlight import _arguments
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, devices_of
 from rushlight.compat._calls import called_like
-from rushlight.compat._refused import NO_MODULE, refuse_member
+from rushlight.compat._loading import check, device_and_dtype
+from rushlight.compat._refusals import NO_MODULE
+from rushlight.compat._refused import refuse_member
 from rushlight.compat._tensors import dtype_of, name_of, tensor, torch
 from rushlight.compat._tokenizer import Tokenizer
 from rushlight.compat._tokens import Tokens
@@ -26,22 +28,22 @@ if TYPE_CHECKING:
 
     from rushlight._loaded import Role
 
-# Methods that `encode` and `predict` call in sentence-transformers, and never here.
+# Methods that `encode` and `predict` call in sentence-transformers, but never in rushlight.
 _HOOKS = "forward", "preprocess"
 
 
 class NoCard:
-    """What evaluators of sentence-transformers tell their results, for a model card that isn't written."""
+    """Model card data that accepts the calls of evaluators, and stores nothing."""
 
     def set_evaluation_metrics(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing."""
 
 
 class Upstream(Loaded[Core]):
-    """What models of sentence-transformers have beside what those of rushlight have.
+    """Model with the constructor and members of sentence-transformers, for all kinds.
 
-    They are torch modules there. What is said of one that asks for nothing, such as `.eval()`, `.to("cpu")` or
-    `.float()`, returns the model; what asks for another device or dtype than its own is a DeviceError.
+    Models are torch modules there. Calls that would change nothing, such as `.eval()`, `.to("cpu")` or `.float()`,
+    return the model. Calls that would move or cast it raise `DeviceError`.
     """
 
     training = False
@@ -49,7 +51,7 @@ class Upstream(Loaded[Core]):
     model_card_data = NoCard()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a subclass that overrides what would never be called."""
+        """Refuse a subclass that overrides a method that rushlight never calls."""
         super().__init_subclass__(**kwargs)
         for name in _HOOKS:
             if getattr(cls, name, None) is not getattr(Upstream, name, None):
@@ -57,39 +59,65 @@ class Upstream(Loaded[Core]):
                     f"{cls.__name__}.{name}: rushlight computes and never calls it; override encode or predict"
                 )
 
-    def _load(
+    def __init__(
         self,
-        name: str | os.PathLike[str],
+        model_name_or_path: str | os.PathLike[str] | None = None,
         *,
-        prompts: Mapping[str, str | None] | None,
-        default_prompt_name: str | None,
-        **options: Any,
-    ) -> Path:
-        """Load the model; a prompt that is None is the one in its folder, and "" where that has none."""
-        if not isinstance(prompts, Mapping) or None not in prompts.values():
-            given = cast("Mapping[str, str] | None", prompts)
-            return super()._load(name, prompts=given, default_prompt_name=default_prompt_name, **options)
-        given = {key: prompt for key, prompt in prompts.items() if prompt is not None}
-        folder = super()._load(name, prompts=given, default_prompt_name=None, **options)
-        self.prompts = {**dict.fromkeys(prompts, ""), **self.prompts}
-        if default_prompt_name is not None:
-            self.default_prompt_name = default_prompt_name
-        return folder
+        modules: None = None,
+        device: Any = None,
+        prompts: Mapping[str, str | None] | None = None,
+        default_prompt_name: str | None = None,
+        cache_folder: str | os.PathLike[str] | None = None,
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: bool | str | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        model_card_data: None = None,
+        backend: str = "torch",
+        **own: Any,
+    ) -> None:
+        """Load a model of any kind; `own` are the arguments that only this kind has."""
+        _ = trust_remote_code  # a permission that is never used
+        check(modules, model_card_data, backend)
+        # A prompt that is None is the one in the folder, or "" if the folder has none.
+        prompts_of_folder = prompts if isinstance(prompts, Mapping) and None in prompts.values() else None
+        given = prompts
+        if prompts_of_folder is not None:
+            given = {name: prompt for name, prompt in prompts_of_folder.items() if prompt is not None}
+        super().__init__(
+            model_name_or_path,
+            **device_and_dtype(device, model_kwargs, processor_kwargs, config_kwargs),
+            prompts=given,
+            default_prompt_name=default_prompt_name if prompts_of_folder is None else None,
+            cache_folder=cache_folder,
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+            **own,
+        )  # type: ignore[call-arg]  # of rushlight's model, which comes next in the order of bases
+        if prompts_of_folder is not None:
+            self.prompts = {**dict.fromkeys(prompts_of_folder, ""), **self.prompts}
+            if default_prompt_name is not None:
+                self.default_prompt_name = default_prompt_name
+        self._padding_side = (processor_kwargs or {}).get("padding_side")
 
     @property
     def device(self) -> Any:
-        """Where the model computes: a torch.device where torch is installed, and else its name."""
+        """Device of the model: a `torch.device` if torch is installed, else its name."""
         module = torch()
         return self._engine.device if module is None else module.device(self._engine.device)
 
     @property
     def dtype(self) -> Any:
-        """What the model computes in: a torch.dtype where torch is installed, and else its name."""
+        """Dtype of the computation: a `torch.dtype` if torch is installed, else its name."""
         module, name = torch(), super().dtype
         return name if module is None else getattr(module, name)
 
     def to(self, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Self:
-        """Return the model, which must be on that device and of that dtype: both are chosen when it is loaded."""
+        """Return the model, which must have that device and dtype; choose both when you load the model."""
         _ = non_blocking  # nothing is moved
         if dtype_of(device) is not None:
             device, dtype = None, device
@@ -112,7 +140,7 @@ class Upstream(Loaded[Core]):
         return self.to(dtype="float32")
 
     def double(self) -> Self:
-        """Raise DeviceError: no model computes in float64."""
+        """Raise `DeviceError`: no model computes in float64."""
         return self.to(dtype="float64")
 
     def half(self) -> Self:
@@ -138,7 +166,7 @@ class Upstream(Loaded[Core]):
         return self.train(requires_grad)
 
     def share_memory(self) -> Self:
-        """Return the model, whose weights are shared by all threads; processes map the same file."""
+        """Return the model: threads share its weights, and processes map the same file."""
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -150,36 +178,36 @@ class Upstream(Loaded[Core]):
 
     @property
     def modalities(self) -> list[str]:
-        """What can be embedded: "text"."""
+        """Kinds of inputs: "text"."""
         return ["text"]
 
     def supports(self, modality: Any) -> bool:
-        """Tell whether a modality is "text"."""
+        """Return True for "text"."""
         return modality in self.modalities
 
     def get_model_kwargs(self) -> list[str]:
-        """Return what a model's own code takes beside the rest: nothing."""
+        """Return the additional arguments of the model's own code: none."""
         return []
 
     def is_singular_input(self, inputs: Any) -> bool:
-        """Tell whether inputs are a single text."""
+        """Return True for a single text."""
         return isinstance(inputs, str)
 
     def evaluate(self, evaluator: Callable[[Any, str | None], Any], output_path: str | None = None) -> Any:
-        """Return what an evaluator says of the model; the folder `output_path` is for what it writes."""
+        """Call an evaluator with the model and the folder `output_path`, which is created, and return its result."""
         if output_path is not None:
             Path(output_path).mkdir(parents=True, exist_ok=True)
         return evaluator(self, output_path)
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer, with what is used of transformers' tokenizers; of documents where queries have another."""
+        """Tokenizer, called like that of transformers; the one of documents if queries have another."""
         return Tokenizer(self._engine, self._padding_side)
 
     def preprocess(self, inputs: Iterable[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any) -> Tokens:
-        """Return the token ids of texts or pairs, after a prompt, as the model's own `tokenize` does.
+        """Tokenize texts or pairs after a prompt, truncated and padded to the longest.
 
-        `**kwargs` is `task`: "query" or "document", for models that read them in different ways.
+        `**kwargs` is `task`, "query" or "document", for models that tokenize them differently.
         """
         task = task_of(kwargs)
         if kwargs:
@@ -197,7 +225,7 @@ class Upstream(Loaded[Core]):
         return Tokens(tensor(tokens))
 
     def tokenize(self, texts: Iterable[str | tuple[str, str]], **kwargs: Any) -> Tokens:
-        """Return `preprocess`; the older name."""
+        """Call `preprocess`; the older name."""
         return self.preprocess(texts, **kwargs)
 
     def save_pretrained(
@@ -210,12 +238,12 @@ class Upstream(Loaded[Core]):
     ) -> None:
         """Save the model as a folder that rushlight and sentence-transformers load, without a model card.
 
-        `model_name` is what a card would call it, and changes nothing.
+        `model_name`, the name on a card, has no effect.
 
         Raises
         ------
         InvalidArgumentError
-            Where a model card, or weights other than safetensors are asked for; else as of rushlight's own model.
+            The arguments ask for a model card, or for weights other than safetensors.
         """
         _ = model_name
         for argument, value in (("create_model_card", create_model_card), ("train_datasets", train_datasets)):
@@ -227,11 +255,11 @@ class Upstream(Loaded[Core]):
 
     @called_like(save_pretrained)
     def save(self, **options: Any) -> None:
-        """Save the model; see `save_pretrained`."""
+        """Call `save_pretrained`."""
         self.save_pretrained(**options)
 
     def start_multi_process_pool(self, target_devices: Iterable[Any] | None = None) -> Pool:
-        """Return a pool of threads, one for each of the devices, which must be the model's."""
+        """Return a pool with a thread for each device; all must be the model's own."""
         pool = Pool([self._engine.device] if target_devices is None else map(name_of, target_devices))
         for device in pool.devices():
             self._check_device(device)
@@ -239,11 +267,11 @@ class Upstream(Loaded[Core]):
 
     @staticmethod
     def stop_multi_process_pool(pool: Pool) -> None:
-        """End a pool."""
+        """Close a pool."""
         pool.close()
 
     def _check_workers(self, device: Any, pool: Pool | None, chunk_size: int | None) -> None:
-        """Check who is to compute; on one device, all threads do in any case."""
+        """Check the workers of a call; on one device, all threads compute in any case."""
         if chunk_size is not None:
             _arguments.positive("chunk_size", chunk_size)
         if pool is not None and not isinstance(pool, Pool):
@@ -257,45 +285,45 @@ class Upstream(Loaded[Core]):
         for one in devices:
             self._check_device(one)
 
-    # They are a list of modules there, which is called with tokens.
+    # In sentence-transformers a model is a list of modules, and is called with tokens.
 
     def __getitem__(self, module: Any) -> NoReturn:
-        """Raise UnsupportedFeatureError: modules are not shown."""
+        """Raise `UnsupportedFeatureError`: modules are not exposed."""
         raise UnsupportedFeatureError(f"{type(self).__name__}[{module!r}]: {NO_MODULE}")
 
     def __iter__(self) -> NoReturn:
-        """Raise UnsupportedFeatureError: modules are not shown."""
+        """Raise `UnsupportedFeatureError`: modules are not exposed."""
         raise UnsupportedFeatureError(f"iter({type(self).__name__}): {NO_MODULE}")
 
     def __len__(self) -> NoReturn:
-        """Raise UnsupportedFeatureError: modules are not shown."""
+        """Raise `UnsupportedFeatureError`: modules are not exposed."""
         raise UnsupportedFeatureError(f"len({type(self).__name__}): {NO_MODULE}")
 
     def __bool__(self) -> bool:
-        """Return True, as of any object; `__len__` has no answer."""
+        """Return True; without this method Python would call `__len__`."""
         return True
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
-        """Raise UnsupportedFeatureError: a model takes texts, and no tokens."""
+        """Raise `UnsupportedFeatureError`: a model takes texts, not tokens."""
         raise UnsupportedFeatureError(f"{type(self).__name__}(...): {NO_MODULE}; it takes texts, by its methods")
 
     def __getattr__(self, name: str) -> Any:
-        """Say why a member of sentence-transformers' models is missing."""
+        """Raise the reason why a member of sentence-transformers' models is absent."""
         refuse_member(type(self).__name__, name)
 
 
 def with_pairs(inputs: Any) -> Any:
-    """Return the rows of an array `(n, 2)` as lists, which are pairs, and other inputs as they are."""
+    """Return the rows of an array `(n, 2)` as pairs, and other inputs unchanged."""
     return inputs.tolist() if isinstance(inputs, np.ndarray) and inputs.ndim == 2 else inputs
 
 
 def _after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
-    """Return a text, or a pair, after a prompt."""
+    """Put a prompt before a text, or before the first text of a pair."""
     return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
 def task_of(options: dict[str, Any]) -> Role | None:
-    """Take `task` out of a call's further options, and what asks for nothing."""
+    """Remove `task` from a call's further options and return it; remove an empty `processing_kwargs`, too."""
     task: Role | None = options.pop("task", None)
     _arguments.one_of("task", task, (None, "query", "document"))
     if options.pop("processing_kwargs", None):

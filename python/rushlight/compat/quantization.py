@@ -1,34 +1,3 @@
-"""Embeddings in fewer bits; it is in `rushlight.compat.util`, too."""
+"""Older path of `rushlight.compat.util.quantization`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
-from rushlight import _arguments, util
-from rushlight.compat._refused import refusing
-from rushlight.compat._tensors import dense
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["quantize_embeddings"]
-
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
-
-
-def quantize_embeddings(
-    embeddings: Any, precision: str, ranges: Any = None, calibration_embeddings: Any = None
-) -> NDArray[Any] | list[NDArray[Any]]:
-    """Return embeddings in fewer bits; see `rushlight.util.quantize_embeddings`.
-
-    A list of arrays or tensors `(tokens, d)`, one a text, gives a list of such arrays, which have their ranges in
-    common.
-    """
-    if not isinstance(embeddings, list) or not embeddings or np.ndim(embeddings[0]) != 2:
-        return util.quantize_embeddings(dense(embeddings), precision, ranges, dense(calibration_embeddings))
-    texts = [_arguments.matrix(f"embeddings[{i}]", rows) for i, rows in enumerate(embeddings)]
-    quantized = util.quantize_embeddings(np.concatenate(texts), precision, ranges, dense(calibration_embeddings))
-    return np.split(quantized, np.cumsum([len(rows) for rows in texts])[:-1])
+from rushlight.compat.util.quantization import *  # noqa: F403

@@ -1,11 +1,5 @@
-"""`CrossEncoder`, where sentence-transformers has it."""
+"""`CrossEncoder`, by the path that it has in sentence-transformers."""
 
-from typing import TYPE_CHECKING
-
-from rushlight.compat._refused import refusing
 from rushlight.compat.cross_encoder.model import CrossEncoder
 
 __all__ = ["CrossEncoder"]
-
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)

@@ -5,43 +5,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rushlight import MultiVectorModel, _arguments, _core, util
-from rushlight.compat._calls import called_like, check_names, renamed
+from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
-from rushlight.compat._loading import loading
-from rushlight.compat._refused import refusing
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import task_of, with_pairs
-from rushlight.compat.similarity_functions import SimilarityFunction
+from rushlight.compat._upstream import Upstream, task_of, with_pairs
+from rushlight.compat.util.similarity import SimilarityFunction
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from typing_extensions import Unpack
 
     from rushlight._pool import Pool
+    from rushlight.compat._loading import Loading
 
 __all__ = ["MultiVectorEncoder"]
 
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
-
 
 class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
-    """A `rushlight.MultiVectorModel` with what `sentence_transformers.MultiVectorEncoder` takes, has and returns.
+    """`rushlight.MultiVectorModel` with the interface of `sentence_transformers.MultiVectorEncoder`.
 
     Parameters
     ----------
     model_name_or_path, prompts, default_prompt_name, cache_folder, revision, local_files_only, token
-        As of `rushlight.MultiVectorModel`.
+        See `rushlight.MultiVectorModel`.
     device, trust_remote_code, model_kwargs, processor_kwargs, config_kwargs, backend, modules, model_card_data
-        As of `SentenceTransformer`.
+        See `SentenceTransformer`.
     similarity_fn_name
-        As of `rushlight.MultiVectorModel`; a `SimilarityFunction`, too.
+        Name as for `rushlight.MultiVectorModel`, or a `SimilarityFunction`.
 
     Raises
     ------
     InvalidArgumentError
-        Where an argument asks for what rushlight does not do; else as `rushlight.MultiVectorModel`.
+        An argument asks for something that rushlight does not do. Other errors are those of
+        `rushlight.MultiVectorModel`.
     """
 
     __module__ = "rushlight.compat._sentence_transformers"
@@ -49,47 +48,15 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     _similarities = ("maxsim", "meanmaxsim")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
+    @extending(Upstream.__init__)
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,
         *,
-        modules: None = None,
-        device: Any = None,
-        prompts: Mapping[str, str] | None = None,
-        default_prompt_name: str | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        trust_remote_code: bool = False,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        token: bool | str | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        processor_kwargs: Mapping[str, Any] | None = None,
-        config_kwargs: Mapping[str, Any] | None = None,
-        model_card_data: None = None,
-        backend: str = "torch",
         similarity_fn_name: str | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
-        _ = trust_remote_code  # a permission that is never used
-        super().__init__(
-            model_name_or_path,  # type: ignore[arg-type]  # None is refused
-            **loading(
-                modules=modules,
-                device=device,
-                model_kwargs=model_kwargs,
-                processor_kwargs=processor_kwargs,
-                config_kwargs=config_kwargs,
-                model_card_data=model_card_data,
-                backend=backend,
-            ),
-            prompts=prompts,
-            default_prompt_name=default_prompt_name,
-            cache_folder=cache_folder,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token,
-            similarity_fn_name=similarity_fn_name,
-        )
-        self._padding_side = (processor_kwargs or {}).get("padding_side")
+        super().__init__(model_name_or_path, similarity_fn_name=similarity_fn_name, **loading)
 
     def encode(
         self,
@@ -108,16 +75,16 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
         task: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Embed queries, where `task` is "query", or documents, with the prompt that is given or the default one.
+        """Embed texts as queries if `task` is "query", else as documents, with the given or the default prompt.
 
-        `rushlight.MultiVectorModel.encode_query` says what the other arguments are; `**kwargs` are those of its
-        arguments that sentence-transformers lacks: `truncation`.
+        See `rushlight.MultiVectorModel.encode_query` for the other arguments. `**kwargs` is rushlight's own
+        `truncation`.
 
         Returns
         -------
         list of torch.Tensor or of numpy.ndarray
-            float32 `(tokens, embedding_dimension)` a text: arrays with `convert_to_numpy` or where torch is not
-            installed; for a single text its own.
+            float32 `(tokens, embedding_dimension)` per text, without the list for a single text. Arrays with
+            `convert_to_numpy` or without torch.
         """
         kwargs["task"] = task
         encode = super().encode_query if task_of(kwargs) == "query" else super().encode_document
@@ -152,23 +119,23 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     def similarity(  # type: ignore[override]  # it has other names there
         self, embeddings1: Any, embeddings2: Any, **kwargs: Any
     ) -> Any:
-        """Score every query with every document, by `similarity_fn_name`: `(n, m)`.
+        """Score every query against every document by `similarity_fn_name`: `(n, m)`.
 
         `**kwargs` are those of `rushlight.compat.util.maxsim`.
         """
-        _ = self._engine  # it isn't needed, but a closed model must say so
+        _ = self._engine  # raises for a closed model
         return SimilarityFunction.to_similarity_fn(self.similarity_fn_name)(embeddings1, embeddings2, **kwargs)
 
     def similarity_pairwise(  # type: ignore[override]  # it has other names there
         self, embeddings1: Any, embeddings2: Any, **kwargs: Any
     ) -> Any:
-        """Score each query with the document at its place: `(n,)`."""
+        """Score each query against the document at the same position: `(n,)`."""
         _ = self._engine
         return SimilarityFunction.to_similarity_pairwise_fn(self.similarity_fn_name)(embeddings1, embeddings2, **kwargs)
 
     @property
     def max_seq_length(self) -> int | None:
-        """The same as `document_length`: texts are cut there without a `task`, too."""
+        """Alias of `document_length`, which applies to texts without a `task`, too."""
         return self.document_length
 
     @max_seq_length.setter

@@ -1,11 +1,5 @@
-"""`SentenceTransformer`, where sentence-transformers has it."""
+"""`SentenceTransformer`, by the path that it has in sentence-transformers."""
 
-from typing import TYPE_CHECKING
-
-from rushlight.compat._refused import refusing
 from rushlight.compat.sentence_transformer.model import SentenceTransformer
 
 __all__ = ["SentenceTransformer"]
-
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)

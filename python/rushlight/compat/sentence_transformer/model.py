@@ -7,60 +7,56 @@ from typing import TYPE_CHECKING, Any
 
 from rushlight import Model, _core
 from rushlight._quantized import PRECISIONS
-from rushlight.compat._calls import called_like, check_names, renamed
+from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
-from rushlight.compat._loading import loading
-from rushlight.compat._refused import refusing
 from rushlight.compat._tensors import name_of, torch
-from rushlight.compat._upstream import task_of, with_pairs
-from rushlight.compat.quantization import quantize_embeddings
+from rushlight.compat._upstream import Upstream, task_of, with_pairs
+from rushlight.compat.util.quantization import quantize_embeddings
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
+    from typing_extensions import Unpack
+
     from rushlight._pool import Pool
+    from rushlight.compat._loading import Loading
 
 __all__ = ["SentenceTransformer"]
 
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
-
 
 class SentenceTransformer(Compared[_core.Model], Model):
-    """A `rushlight.Model` with the arguments, members and results of `sentence_transformers.SentenceTransformer`.
+    """`rushlight.Model` with the arguments, members and results of `sentence_transformers.SentenceTransformer`.
 
-    Results that are tensors there are tensors here where torch is installed, and else arrays. What has no meaning here
-    is refused: *From sentence-transformers* in the documentation lists what differs.
+    Results that are torch tensors there are torch tensors here if torch is installed, and arrays if not. Unsupported
+    arguments and members raise an error; *From sentence-transformers* in the documentation lists the differences.
 
     Parameters
     ----------
-    model_name_or_path, prompts, default_prompt_name, cache_folder, revision, local_files_only, token
-        As of `rushlight.Model`.
+    model_name_or_path, prompts, default_prompt_name, cache_folder, revision, local_files_only, token, truncate_dim
+        See `rushlight.Model`.
     device
-        As of `rushlight.Model`; a torch.device, too.
+        Name as for `rushlight.Model`, or a `torch.device`.
     trust_remote_code
-        Taken, and without effect: rushlight never runs a model's own code.
+        No effect: rushlight never runs a model's own code.
     use_auth_token
-        The older name of `token`.
+        Older name of `token`.
     model_kwargs, processor_kwargs, config_kwargs
-        Keywords for transformers' classes. Those are taken that ask for what rushlight does: `torch_dtype` or `dtype`,
-        `device_map` for one device, `padding_side`, and some that change no result, such as `attn_implementation`.
+        Keywords for transformers' classes. Supported are `torch_dtype` or `dtype`, `device_map` for one device,
+        `padding_side`, and some that change no result, such as `attn_implementation`.
     backend
-        "torch", which stands for rushlight itself.
+        "torch", which selects rushlight.
     similarity_fn_name
-        As of `rushlight.Model`; a `SimilarityFunction`, too.
-    truncate_dim
-        As of `rushlight.Model`.
+        Name as for `rushlight.Model`, or a `SimilarityFunction`.
     modules, model_card_data
         None.
 
     Raises
     ------
     InvalidArgumentError
-        Where an argument asks for what rushlight does not do; else as `rushlight.Model`.
+        An argument asks for something that rushlight does not do. Other errors are those of `rushlight.Model`.
 
     Examples
     --------
@@ -73,54 +69,24 @@ class SentenceTransformer(Compared[_core.Model], Model):
     __module__ = "rushlight.compat._sentence_transformers"
 
     @renamed(tokenizer_kwargs="processor_kwargs")
+    @extending(Upstream.__init__)
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,
         *,
-        modules: None = None,
-        device: Any = None,
-        prompts: Mapping[str, str] | None = None,
-        default_prompt_name: str | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        trust_remote_code: bool = False,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        token: bool | str | None = None,
         use_auth_token: bool | str | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        processor_kwargs: Mapping[str, Any] | None = None,
-        config_kwargs: Mapping[str, Any] | None = None,
-        model_card_data: None = None,
-        backend: str = "torch",
         similarity_fn_name: str | None = None,
         truncate_dim: int | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
-        _ = trust_remote_code  # a permission that is never used
         if use_auth_token is not None:
-            warnings.warn("use_auth_token is now called token", FutureWarning, stacklevel=3)
-            if token is not None:
+            warnings.warn("use_auth_token is now called token", FutureWarning, stacklevel=4)
+            if loading.get("token") is not None:
                 raise InvalidArgumentError("use_auth_token: it is now called token, which is given, too")
+            loading["token"] = use_auth_token
         super().__init__(
-            model_name_or_path,  # type: ignore[arg-type]  # None is refused
-            **loading(
-                modules=modules,
-                device=device,
-                model_kwargs=model_kwargs,
-                processor_kwargs=processor_kwargs,
-                config_kwargs=config_kwargs,
-                model_card_data=model_card_data,
-                backend=backend,
-            ),
-            prompts=prompts,
-            default_prompt_name=default_prompt_name,
-            cache_folder=cache_folder,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token if use_auth_token is None else use_auth_token,
-            similarity_fn_name=similarity_fn_name,
-            truncate_dim=truncate_dim,
+            model_name_or_path, similarity_fn_name=similarity_fn_name, truncate_dim=truncate_dim, **loading
         )
-        self._padding_side = (processor_kwargs or {}).get("padding_side")
 
     # Embedding
 
@@ -143,12 +109,11 @@ class SentenceTransformer(Compared[_core.Model], Model):
         chunk_size: int | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Embed texts, as `rushlight.Model.encode` does, which says what the arguments are.
+        """Embed texts; see `rushlight.Model.encode` for the arguments.
 
-        Token embeddings have a `precision`, too, and workers, which must be on the model's own device; what
-        `output_value=None` gives is not normalized but by the model. `**kwargs` are those of its arguments that
-        sentence-transformers lacks, `truncation` and `out`, and `task`: "query" or "document" for models that embed
-        them in different ways.
+        Token embeddings support `precision`, and workers on the model's own device. `normalize_embeddings` has no
+        effect with `output_value=None`. `**kwargs` are rushlight's own `truncation` and `out`, and `task`, "query" or
+        "document", for models that embed them differently.
         """
         task = task_of(kwargs)
         check_names(self, super().encode, kwargs)
@@ -201,7 +166,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> Any:
-        """Embed texts by the workers of a pool: `encode`; the older name."""
+        """Call `encode` with a pool; the older name."""
         return self.encode(
             sentences,
             prompt_name,
@@ -216,7 +181,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
         )
 
     def start_multi_process_pool(self, target_devices: Iterable[Any] | None = None) -> Pool:
-        """Return a pool of threads, one for each of the devices; see `rushlight.Model.start_multi_process_pool`."""
+        """Return a pool with a thread for each device; see `rushlight.Model.start_multi_process_pool`."""
         return Model.start_multi_process_pool(self, None if target_devices is None else map(name_of, target_devices))
 
     def get_max_seq_length(self) -> int | None:
@@ -224,7 +189,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
         return self.max_seq_length
 
     def truncate_sentence_embeddings(self, truncate_dim: int | None) -> AbstractContextManager[None]:
-        """Return `truncate_embeddings`; the older name."""
+        """Call `truncate_embeddings`; the older name."""
         return self.truncate_embeddings(truncate_dim)
 
     # Loading
@@ -236,7 +201,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
 
 
 def _quantized(tokens: Any, precision: str) -> Any:
-    """Return the embeddings of tokens in fewer bits, with ranges that the texts have in common."""
+    """Quantize token embeddings with ranges that the texts share."""
     if isinstance(tokens, list):
         return quantize_embeddings(tokens, precision) if tokens else tokens
     return quantize_embeddings([tokens], precision)[0]

@@ -1,11 +1,5 @@
-"""`SparseEncoder`, where sentence-transformers has it."""
+"""`SparseEncoder`, by the path that it has in sentence-transformers."""
 
-from typing import TYPE_CHECKING
-
-from rushlight.compat._refused import refusing
 from rushlight.compat.sparse_encoder.model import SparseEncoder
 
 __all__ = ["SparseEncoder"]
-
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)

@@ -7,42 +7,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import SparseEmbeddings, SparseModel, _core
-from rushlight.compat._calls import called_like, check_names, renamed
+from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
-from rushlight.compat._loading import loading
-from rushlight.compat._refused import refusing
 from rushlight.compat._sparse import as_embeddings, as_tensor
-from rushlight.compat._upstream import task_of, with_pairs
+from rushlight.compat._upstream import Upstream, task_of, with_pairs
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from typing_extensions import Unpack
 
     from rushlight._pool import Pool
+    from rushlight.compat._loading import Loading
 
 __all__ = ["SparseEncoder"]
 
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
-
 
 class SparseEncoder(Compared[_core.SparseModel], SparseModel):
-    """A `rushlight.SparseModel` with the arguments, members and results of `sentence_transformers.SparseEncoder`.
+    """`rushlight.SparseModel` with the arguments, members and results of `sentence_transformers.SparseEncoder`.
 
     Parameters
     ----------
     model_name_or_path, prompts, default_prompt_name, cache_folder, revision, local_files_only, token, max_active_dims
-        As of `rushlight.SparseModel`.
+        See `rushlight.SparseModel`.
     device, trust_remote_code, model_kwargs, processor_kwargs, config_kwargs, backend, modules, model_card_data
-        As of `SentenceTransformer`.
+        See `SentenceTransformer`.
     similarity_fn_name
-        As of `rushlight.SparseModel`; a `SimilarityFunction`, too.
+        Name as for `rushlight.SparseModel`, or a `SimilarityFunction`.
 
     Raises
     ------
     InvalidArgumentError
-        Where an argument asks for what rushlight does not do; else as `rushlight.SparseModel`.
+        An argument asks for something that rushlight does not do. Other errors are those of `rushlight.SparseModel`.
     """
 
     __module__ = "rushlight.compat._sentence_transformers"
@@ -50,49 +48,18 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
     _similarities = ("dot", "cosine", "euclidean", "manhattan")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
+    @extending(Upstream.__init__)
     def __init__(
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,
         *,
-        modules: None = None,
-        device: Any = None,
-        prompts: Mapping[str, str] | None = None,
-        default_prompt_name: str | None = None,
-        cache_folder: str | os.PathLike[str] | None = None,
-        trust_remote_code: bool = False,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        token: bool | str | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        processor_kwargs: Mapping[str, Any] | None = None,
-        config_kwargs: Mapping[str, Any] | None = None,
-        model_card_data: None = None,
-        backend: str = "torch",
         similarity_fn_name: str | None = None,
         max_active_dims: int | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
-        _ = trust_remote_code  # a permission that is never used
         super().__init__(
-            model_name_or_path,  # type: ignore[arg-type]  # None is refused
-            **loading(
-                modules=modules,
-                device=device,
-                model_kwargs=model_kwargs,
-                processor_kwargs=processor_kwargs,
-                config_kwargs=config_kwargs,
-                model_card_data=model_card_data,
-                backend=backend,
-            ),
-            prompts=prompts,
-            default_prompt_name=default_prompt_name,
-            cache_folder=cache_folder,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token,
-            similarity_fn_name=similarity_fn_name,
-            max_active_dims=max_active_dims,
+            model_name_or_path, similarity_fn_name=similarity_fn_name, max_active_dims=max_active_dims, **loading
         )
-        self._padding_side = (processor_kwargs or {}).get("padding_side")
 
     @renamed(sentences="inputs")
     def encode(
@@ -111,29 +78,28 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
         chunk_size: int | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Embed texts, as `rushlight.SparseModel.encode` does, which says what the other arguments are.
+        """Embed texts; see `rushlight.SparseModel.encode` for the other arguments.
 
         Parameters
         ----------
         convert_to_tensor
-            Whether the result is one tensor `(n, d)`; if not, a list of one a text.
+            Return one tensor `(n, d)`; False returns a list with a tensor per text.
         convert_to_sparse_tensor
-            Whether tensors are sparse.
+            Return sparse tensors; False returns dense ones.
         save_to_cpu
-            Results are there in any case.
+            No effect: results are in CPU memory.
         **kwargs
-            `truncation`, as of `rushlight.SparseModel.encode`, and `task`: "query" or "document" for models that embed
-            them in different ways.
+            rushlight's own `truncation`, and `task`, "query" or "document", for models that embed them differently.
 
         Returns
         -------
         torch.Tensor, rushlight.SparseEmbeddings or list
-            A sparse tensor in the COO layout; `(d,)` for a single text. Where torch is not installed,
-            `SparseEmbeddings` stand for sparse tensors, and arrays for dense ones.
+            Sparse tensor in the COO layout, `(n, d)`, or `(d,)` for a single text. Without torch, `SparseEmbeddings`
+            replace sparse tensors, and arrays replace dense ones.
         """
         task = task_of(kwargs)
         check_names(self, super().encode, kwargs)
-        _ = save_to_cpu  # results are there in any case
+        _ = save_to_cpu
         self._check_workers(device, pool, chunk_size)
         encode = {None: super().encode, "query": super().encode_query, "document": super().encode_document}[task]
         embeddings = encode(
@@ -161,22 +127,22 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
         """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
         return self._encode_as("document", **options)
 
-    # Looking at embeddings
+    # Inspecting embeddings
 
     def decode(self, embeddings: Any, top_k: int | None = None) -> list[Any]:
-        """Return the tokens of an embedding with their weights, the largest first; of several, a list for each."""
+        """Return the tokens of an embedding with their weights, largest first; a list of such lists for several."""
         rows, single = as_embeddings("embeddings", embeddings)
         decoded = super().decode(rows, top_k)
         return decoded[0] if single else decoded
 
     @staticmethod
     def sparsity(embeddings: Any) -> dict[str, float]:
-        """Return how many numbers an embedding has on average, `active_dims`, and the share of zeros."""
+        """Return `active_dims`, the mean number of nonzero columns, and `sparsity_ratio`, the share of zeros."""
         return SparseModel.sparsity(as_embeddings("embeddings", embeddings)[0])
 
     @staticmethod
     def intersection(embeddings_1: Any, embeddings_2: Any) -> Any:
-        """Multiply an embedding with another, or with each of several, and keep what is above 0."""
+        """Multiply an embedding elementwise by another, or by each of several, and keep products above 0."""
         (first, _), (others, single) = (
             as_embeddings("embeddings_1", embeddings_1),
             as_embeddings("embeddings_2", embeddings_2),

@@ -1,11 +1,20 @@
-"""Logging beside progress bars: a part of `rushlight.compat.util`, where sentence-transformers has it."""
+"""Logging beside progress bars."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from rushlight.compat._logging import LoggingHandler
-from rushlight.compat._refused import refusing
+import logging
 
 __all__ = ["LoggingHandler"]
 
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
+
+class LoggingHandler(logging.Handler):
+    """Handler that writes log records between the lines of progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record to stdout by `tqdm.write`, which redraws the bars."""
+        from tqdm.auto import tqdm
+
+        try:
+            tqdm.write(self.format(record))
+        except Exception:  # noqa: BLE001 -- logging must not stop a program
+            self.handleError(record)

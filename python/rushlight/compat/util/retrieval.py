@@ -1,15 +1,16 @@
-"""Searching and mining: a part of `rushlight.compat.util`, where sentence-transformers has it."""
+"""Searching and mining."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rushlight import _arguments, util
 from rushlight._searching import hits, search_by
-from rushlight.compat._refused import refusing
 from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse
 from rushlight.compat._tensors import dense, tensor
-from rushlight.compat.similarity_functions import cos_sim, dot_score, euclidean_sim, manhattan_sim, pytorch_cos_sim
+from rushlight.compat.util.similarity import cos_sim, dot_score, euclidean_sim, manhattan_sim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rushlight import Model
 
     _ScoreFunction = str | Callable[[Any, Any], Any]
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
 
 __all__ = [
     "community_detection",
@@ -26,17 +29,30 @@ __all__ = [
     "semantic_search",
 ]
 
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
-
-_FUNCTIONS: dict[Any, Callable[[Any, Any], Any]] = {
-    cos_sim: util.cos_sim,
-    pytorch_cos_sim: util.cos_sim,
-    dot_score: util.dot_score,
-    euclidean_sim: util.euclidean_sim,
-    manhattan_sim: util.manhattan_sim,
-}
+# Score functions by the names that rushlight has for them.
 _NAMES = {"cos_sim": cos_sim, "dot": dot_score, "euclidean": euclidean_sim, "manhattan": manhattan_sim}
+
+
+def _wrapped(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let a function of rushlight take all kinds of embeddings, and the score functions of this package."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        given = signature.bind(*args, **kwargs).arguments
+        given["embeddings"] = dense(given["embeddings"])
+        if "score_function" in given:
+            given["score_function"] = _score_function(given["score_function"])
+        return function(**given)  # type: ignore[call-arg]  # as they were given
+
+    wrapper.__module__ = __name__  # where pickles find it
+    return wrapper
+
+
+paraphrase_mining_embeddings = _wrapped(util.paraphrase_mining_embeddings)
+"""Find the most similar pairs of embeddings; see `rushlight.util.paraphrase_mining_embeddings`."""
+community_detection = _wrapped(util.community_detection)
+"""Find groups of similar embeddings; see `rushlight.util.community_detection`."""
 
 
 def semantic_search(
@@ -49,8 +65,8 @@ def semantic_search(
 ) -> list[list[dict[str, Any]]]:
     """Find the embeddings of a corpus that are most similar to each query; see `rushlight.util.semantic_search`.
 
-    Both may be sparse. A `score_function` of your own is given tensors where torch is installed, and else arrays or
-    `SparseEmbeddings`.
+    Both may be sparse. A `score_function` of your own receives tensors if torch is installed; without torch it receives
+    arrays or `SparseEmbeddings`.
     """
     if is_sparse(query_embeddings) or is_sparse(corpus_embeddings):
         return _search_sparse(
@@ -71,9 +87,8 @@ def semantic_search(
     )
 
 
-def information_retrieval(*args: Any, **kwargs: Any) -> list[list[dict[str, Any]]]:
-    """Return `semantic_search`; the older name."""
-    return semantic_search(*args, **kwargs)
+information_retrieval = semantic_search
+"""Older name of `semantic_search`."""
 
 
 def paraphrase_mining(
@@ -90,7 +105,7 @@ def paraphrase_mining(
     prompt_name: str | None = None,
     prompt: str | None = None,
 ) -> list[list[Any]]:
-    """Embed sentences and find the most similar pairs of them; see `rushlight.util.paraphrase_mining_embeddings`."""
+    """Embed sentences and find the most similar pairs; see `rushlight.util.paraphrase_mining_embeddings`."""
     embeddings = model.encode(
         sentences,
         show_progress_bar=show_progress_bar,
@@ -104,31 +119,6 @@ def paraphrase_mining(
     )
 
 
-def paraphrase_mining_embeddings(
-    embeddings: Any,
-    query_chunk_size: int = 5000,
-    corpus_chunk_size: int = 100000,
-    max_pairs: int = 500000,
-    top_k: int = 100,
-    score_function: _ScoreFunction = cos_sim,
-) -> list[list[Any]]:
-    """Find the most similar pairs of embeddings; see `rushlight.util.paraphrase_mining_embeddings`."""
-    return util.paraphrase_mining_embeddings(
-        dense(embeddings), query_chunk_size, corpus_chunk_size, max_pairs, top_k, _score_function(score_function)
-    )
-
-
-def community_detection(
-    embeddings: Any,
-    threshold: float = 0.75,
-    min_community_size: int = 10,
-    batch_size: int = 1024,
-    show_progress_bar: bool = False,
-) -> list[list[int]]:
-    """Find groups of embeddings that are close to one of them; see `rushlight.util.community_detection`."""
-    return util.community_detection(dense(embeddings), threshold, min_community_size, batch_size, show_progress_bar)
-
-
 def _search_sparse(
     queries: Any,
     corpus: Any,
@@ -137,7 +127,7 @@ def _search_sparse(
     top_k: int,
     function: _ScoreFunction,
 ) -> list[list[dict[str, Any]]]:
-    """Find by blocks, so that nothing is held that is as large as dense embeddings."""
+    """Search by blocks, so that memory doesn't grow to the size of dense embeddings."""
     if not callable(function):
         _arguments.one_of("score_function", function, tuple(_NAMES))
     score = function if callable(function) else _NAMES[function]
@@ -153,11 +143,8 @@ def _search_sparse(
 
 
 def _score_function(function: _ScoreFunction) -> _ScoreFunction:
-    """Return rushlight's own function for one of these, and a stranger's as one that takes arrays."""
+    """Return the name of a score function of this package, or a callable on arrays for a caller's own on tensors."""
     if not callable(function):
         return function
-    try:
-        own = _FUNCTIONS.get(function)
-    except TypeError:  # a callable that has no hash
-        own = None
+    own = next((name for name, known in _NAMES.items() if known is function), None)
     return own or (lambda a, b: function(tensor(a), tensor(b)))

@@ -1,13 +1,12 @@
-"""Embeddings as tensors: a part of `rushlight.compat.util`, where sentence-transformers has it."""
+"""Normalizing, truncating and moving embeddings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rushlight import _arguments, util
-from rushlight.compat._refused import refusing
 from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse, normalized
 from rushlight.compat._tensors import cast, dense, is_tensor, tensor
 from rushlight.exceptions import InvalidArgumentError
@@ -19,14 +18,11 @@ __all__ = [
     "truncate_embeddings",
 ]
 
-if not TYPE_CHECKING:  # so that type checkers still know what there is
-    __getattr__ = refusing(__name__)
-
 
 def normalize_embeddings(embeddings: Any) -> Any:
-    """Return embeddings over their L2 norms: a tensor of a tensor, an array of an array, sparse of sparse ones.
+    """Divide embeddings by their L2 norms, computed in float32.
 
-    It is computed in float32, and then of the dtype of the embeddings.
+    The result has the kind of the input (tensor, array or sparse) and its dtype.
     """
     if is_sparse(embeddings):
         rows, single = as_embeddings("embeddings", embeddings)
@@ -36,22 +32,20 @@ def normalize_embeddings(embeddings: Any) -> Any:
 
 
 def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
-    """Return the first `truncate_dim` columns of an array or tensor, all of them for None.
+    """Return the first `truncate_dim` columns of an array or tensor, or all for None.
 
     Raises
     ------
     InvalidArgumentError
-        Where embeddings are sparse: their columns are a vocabulary's, of which no part comes first.
+        Embeddings are sparse: the order of a vocabulary's columns means nothing.
     """
     if is_sparse(embeddings):
-        raise InvalidArgumentError(
-            "embeddings: sparse ones are not cut; select_max_active_dims keeps the largest numbers"
-        )
+        raise InvalidArgumentError("embeddings: sparse ones are not cut; use select_max_active_dims instead")
     return util.truncate_embeddings(embeddings, truncate_dim)
 
 
 def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
-    """Return embeddings with 0 but for the `max_active_dims` numbers of the largest size in each row, as dense ones."""
+    """Return dense rows with the `max_active_dims` numbers of largest magnitude, and 0 for the others."""
     if max_active_dims is None:
         return embeddings
     kept = _arguments.positive("max_active_dims", max_active_dims)
@@ -64,6 +58,6 @@ def select_max_active_dims(embeddings: Any, max_active_dims: int | None) -> Any:
 
 
 def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]:
-    """Put the tensors in a dict on a device, in place; what is no tensor stays as it is."""
+    """Move the tensors in a dict to a device, in place, and leave other values unchanged."""
     batch.update({key: value.to(target_device) for key, value in batch.items() if is_tensor(value)})
     return batch

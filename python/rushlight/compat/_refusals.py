@@ -1,0 +1,128 @@
+"""Names of sentence-transformers that rushlight lacks, with the reasons.
+
+`docs/hooks.py` puts the table into the page *From sentence-transformers*. This file imports nothing of rushlight, so
+that it runs where rushlight is not built.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_KINDS = ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
+
+
+class Refusal(NamedTuple):
+    """Names with one reason in common, separated by spaces."""
+
+    reason: str
+    # Members of models.
+    members: str = ""
+    # Functions, classes and modules, in any module.
+    names: str = ""
+    # Members of tokenizers.
+    tokenizer: str = ""
+
+
+NO_MODULE = "a rushlight model is not a torch module, and its parts and weights are not exposed"
+REFUSALS = (
+    Refusal(
+        "rushlight does not train: train with sentence-transformers, and load the saved model here",
+        "fit old_fit smart_batching_collate smart_batching_collate_text_only gradient_checkpointing_enable"
+        " get_sentence_features merge zero_grad",
+        " ".join(f"{kind}{part}" for kind in _KINDS for part in ("Trainer", "TrainingArguments", "DataCollator"))
+        + " DefaultBatchSampler InputExample MultiDatasetDefaultBatchSampler ParallelSentencesDataset SentencesDataset"
+        " callbacks check_teacher_targets data_collator datasets fit_mixin hard_negatives losses mine_hard_negatives"
+        " readers resolve_ids sampler trainer training_args",
+    ),
+    Refusal(
+        NO_MODULE,
+        "append apply children clear_placement_cache config extend forward insert load_state_dict model modules"
+        " named_children named_modules named_parameters parameters pop processor register_forward_hook state_dict"
+        " transformers_model _first_module _last_module",
+    ),
+    Refusal(
+        "rushlight has no adapters: merge them with peft, save the model, and load it here",
+        "active_adapter active_adapters add_adapter check_peft_compatible_model delete_adapter disable_adapters"
+        " enable_adapters get_adapter_state_dict has_peft_compatible_model load_adapter set_adapter",
+        "peft_mixin",
+    ),
+    Refusal(
+        "rushlight uploads nothing: pass a folder from save_pretrained to huggingface_hub.upload_folder",
+        "push_to_hub save_to_hub",
+    ),
+    Refusal(
+        "rushlight writes no model cards",
+        "model_card_data_class",
+        " ".join(f"{kind}ModelCardData" for kind in _KINDS)
+        + " deprecated_model_card_templates model_card model_card_templates",
+    ),
+    Refusal(
+        "rushlight has one backend, its own, and exports to no other engine",
+        "backend",
+        "backend export_dynamic_quantized_onnx_model export_optimized_onnx_model"
+        " export_static_quantized_openvino_model",
+    ),
+    Refusal(
+        "only SentenceTransformer can change pooling; memory is bounded without a chunk size",
+        "set_pooling_include_prompt splade_pooling_chunk_size",
+    ),
+    Refusal(
+        "the model's folder defines its modules; rushlight.Model.from_backbone builds a model from parts",
+        names="base models modules",
+    ),
+    Refusal(
+        "use the evaluators of sentence-transformers, which take the models of rushlight.compat",
+        names="evaluation",
+    ),
+    Refusal(
+        "rushlight searches without an index: rushlight.util.semantic_search(corpus_precision=...) is exact",
+        names="semantic_search_faiss semantic_search_usearch",
+    ),
+    Refusal(
+        "rushlight has no search engine clients: pass indices and values of each row of SparseEmbeddings to the"
+        " engine's own client",
+        names="search_engines",
+    ),
+    Refusal(
+        "it scores batches for losses; util.maxsim and util.maxsim_pairwise score embeddings",
+        names="scoring",
+    ),
+    Refusal("it draws on images, and rushlight embeds text", names="interpretability"),
+    Refusal(
+        "use get_vocab for all tokens, and cls_token and the like for special tokens",
+        tokenizer="added_tokens_decoder added_tokens_encoder all_special_ids all_special_tokens"
+        " convert_tokens_to_string get_added_vocab get_special_tokens_mask special_tokens_map vocab",
+    ),
+    Refusal("the vocabulary is fixed", tokenizer="add_special_tokens add_tokens train_new_from_iterator"),
+    Refusal("save the model, which includes its tokenizer", tokenizer="push_to_hub save_pretrained"),
+    Refusal("rushlight has no chat templates", tokenizer="apply_chat_template chat_template"),
+    Refusal("the tokenizer is rushlight's own", tokenizer="backend_tokenizer"),
+    Refusal("call the tokenizer with the texts and padding=True", tokenizer="pad"),
+    Refusal(
+        "it is a tool of sentence-transformers' own code, and not part of inference",
+        # `util` is the module of `cross_encoder`.
+        names="ORIGINAL_TRANSFORMER_MODELS all_gather all_gather_padded all_gather_with_grad append_to_last_row"
+        " cat_padded_token_embeddings check_package_availability check_version_requirements compute_count_vector"
+        " dataset decorators deprecated_import disable_datasets_caching disable_logging disabled_tqdm distributed"
+        " environment file_io fullname get_device_name get_rank get_world_size http_get import_from_string"
+        " import_module_class install_logger is_accelerate_available is_datasets_available is_dist_initialized"
+        " is_sentence_transformer_model is_training_available load_dir_path load_file_path misc"
+        " repad_flattened_features save_to_hub_args_decorator similarity_fct_name stack_padded_token_embeddings"
+        " to_scipy_coo util _convert_to_batch _convert_to_batch_tensor _convert_to_tensor _move_tensors_to_cpu",
+    ),
+)
+
+
+def table() -> str:
+    """Return the refusals as a Markdown table of names and reasons, without private names."""
+    rows = []
+    for refusal in REFUSALS:
+        kinds = [
+            ("members of models", refusal.members),
+            ("functions, classes and modules", refusal.names),
+            ("members of `tokenizer`", refusal.tokenizer),
+        ]
+        named = [(kind, [f"`{name}`" for name in names.split() if name[0] != "_"]) for kind, names in kinds]
+        cell = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in named if names)
+        rows.append(f"| {cell} | {refusal.reason} |")
+    return "\n".join(["| names | reason, and what to use instead |", "|---|---|", *rows])
