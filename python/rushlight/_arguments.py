@@ -78,6 +78,11 @@ def positive(name: str, value: Any) -> int:
     return at_least(1, name, value)
 
 
+def optional_positive(name: str, value: Any) -> int | None:
+    """Return None for None, else as `positive`."""
+    return None if value is None else positive(name, value)
+
+
 def at_least(least: int, name: str, value: Any) -> int:
     """Return `value` as an int that is not below another.
 

@@ -1,4 +1,4 @@
-"""Long texts, in chunks that a model takes whole."""
+"""Methods of `Model` for texts that are longer than it reads."""
 
 from __future__ import annotations
 
@@ -7,105 +7,112 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rushlight import _arguments
-from rushlight._streaming import Streaming
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rushlight import _core
+    from rushlight._model import Model
 
-class Chunking(Streaming):
-    """What a model of sentence embeddings does with texts that are longer than it takes."""
 
-    def chunk(self, text: str, *, max_tokens: int | None = None, overlap: int = 0) -> list[tuple[str, int, int]]:
-        """Part a text into chunks that the model takes whole.
+def chunk(self: Model, text: str, *, max_tokens: int | None = None, overlap: int = 0) -> list[tuple[str, int, int]]:
+    """Split a text into chunks that the model reads without truncation.
 
-        A chunk begins and ends with a token, at white space where there is some in it, and never within a character.
-        White space around chunks belongs to none. A text that is short enough is a single chunk. Only a character or a
-        part of a word that alone has more tokens than `max_tokens` makes a chunk with more.
+    A chunk begins and ends at a token: at white space if it contains some, never inside a character. White space
+    between chunks belongs to none. Only a character, or a part of a word, that alone exceeds `max_tokens` makes a
+    longer chunk.
 
-        Parameters
-        ----------
-        text
-            A text of any length.
-        max_tokens
-            Tokens of a chunk at most, special tokens included; None is `max_seq_length`.
-        overlap
-            Tokens that a chunk shares with the one before, about: as many as end at a word.
+    Parameters
+    ----------
+    text
+        Text of any length.
+    max_tokens
+        Maximum number of tokens of a chunk, special tokens included; None is `max_seq_length`.
+    overlap
+        Approximate number of tokens that a chunk shares with the one before; it ends at a word.
 
-        Returns
-        -------
-        list of tuple
-            `(text[start:end], start, end)`, in characters, in order; at least one.
+    Returns
+    -------
+    list of tuple
+        `(text[start:end], start, end)` in characters and in order; at least one.
 
-        Raises
-        ------
-        InvalidArgumentError
-            Where `max_tokens` leaves no room beside the special tokens, or `overlap` none for new tokens.
+    Raises
+    ------
+    InvalidArgumentError
+        `max_tokens` leaves no space beside the special tokens, or `overlap` leaves none for new tokens.
 
-        Examples
-        --------
-        >>> from rushlight import Model
-        >>> model = Model("all-MiniLM-L6-v2")
-        >>> [text for text, _, _ in model.chunk("A lamp lights the room. It is small.", max_tokens=8)]
-        ['A lamp lights the room.', 'It is small.']
-        """
-        return self._chunks(_arguments.text("text", text), max_tokens, overlap, "")
+    Examples
+    --------
+    >>> from rushlight import Model
+    >>> model = Model("all-MiniLM-L6-v2")
+    >>> [text for text, _, _ in model.chunk("A lamp lights the room. It is small.", max_tokens=8)]
+    ['A lamp lights the room.', 'It is small.']
+    """
+    return _split(self._engine, _arguments.text("text", text), max_tokens, overlap)
 
-    def _chunks(self, text: str, max_tokens: int | None, overlap: int, prompt: str) -> list[tuple[str, int, int]]:
-        """Return the chunks of a text, before each of which a prompt has room."""
-        if max_tokens is not None:
-            max_tokens = _arguments.positive("max_tokens", max_tokens)
-        overlap = _arguments.at_least(0, "overlap", overlap)
-        places = self._engine.chunk(text, max_tokens, overlap, prompt)
-        return [(text[start:end], start, end) for start, end in places]
 
-    def encode_chunks(
-        self,
-        texts: Iterable[str],
-        *,
-        max_tokens: int | None = None,
-        overlap: int = 0,
-        pool: Literal["mean"] | None = None,
-        **options: Any,
-    ) -> Any:
-        """Embed long texts by their chunks.
+def encode_chunks(
+    self: Model,
+    texts: Iterable[str],
+    *,
+    max_tokens: int | None = None,
+    overlap: int = 0,
+    pool: Literal["mean"] | None = None,
+    **options: Any,
+) -> Any:
+    """Embed long texts chunk by chunk.
 
-        Parameters
-        ----------
-        texts
-            An iterable of texts.
-        max_tokens, overlap
-            As of `chunk`; the tokens of the prompt are among `max_tokens`.
-        pool
-            None for an embedding of each chunk; "mean" for their mean, which is not normalized.
-        options
-            As of `encode`. A prompt goes before each chunk. With "mean" the result is float32 arrays in any case.
+    Parameters
+    ----------
+    texts
+        Iterable of texts.
+    max_tokens, overlap
+        See `chunk`; `max_tokens` includes the prompt's tokens.
+    pool
+        None returns an embedding per chunk; "mean" returns their mean per text, not normalized.
+    **options
+        See `encode`. The prompt precedes each chunk. "mean" supports float32 arrays only.
 
-        Returns
-        -------
-        list of numpy.ndarray, or numpy.ndarray
-            An array `(chunks, d)` a text; with "mean" float32 `(n, d)`.
-        """
-        _arguments.one_of("pool", pool, ("mean", None))
-        if pool is not None:
-            _check_mean(options)
-        whole, single = _arguments.texts(texts, "texts")
-        if single:
-            raise InvalidArgumentError("texts: must be a list of texts, got a str")
-        named = (_arguments.text(f"texts[{i}]", text) for i, text in enumerate(whole))
-        prompt = self._prompt(options.pop("prompt", None), options.pop("prompt_name", None))
-        chunks = [[part for part, _, _ in self._chunks(text, max_tokens, overlap, prompt)] for text in named]
-        rows = self.encode([part for parts in chunks for part in parts], prompt=prompt, **options)
-        ends = np.cumsum([len(parts) for parts in chunks], dtype=np.int64)
-        arrays = [rows[end - len(parts) : end] for end, parts in zip(ends, chunks, strict=True)]
-        if pool is None:
-            return arrays
-        return np.stack([array.mean(axis=0) for array in arrays]) if arrays else rows
+    Returns
+    -------
+    list of numpy.ndarray, or numpy.ndarray
+        An array `(chunks, d)` per text; with "mean" float32 `(n, d)`.
+    """
+    _arguments.one_of("pool", pool, ("mean", None))
+    if pool is not None:
+        _check_mean(options)
+    whole, single = _arguments.texts(texts, "texts")
+    if single:
+        raise InvalidArgumentError("texts: must be a list of texts, got a str")
+    role = options.get("role")
+    engine = self._engine_of(role)
+    prompt = self._prompt(options.pop("prompt", None), options.pop("prompt_name", None), role)
+    chunks = [
+        _split(engine, _arguments.text(f"texts[{i}]", text), max_tokens, overlap, prompt)
+        for i, text in enumerate(whole)
+    ]
+    rows = self.encode([text for parts in chunks for text, _, _ in parts], prompt=prompt, **options)
+    ends = np.cumsum([len(parts) for parts in chunks], dtype=np.int64)
+    arrays = [rows[end - len(parts) : end] for end, parts in zip(ends, chunks, strict=True)]
+    if pool is None:
+        return arrays
+    return np.stack([array.mean(axis=0) for array in arrays]) if arrays else rows
+
+
+def _split(
+    engine: _core.Model, text: str, max_tokens: int | None, overlap: int, prompt: str = ""
+) -> list[tuple[str, int, int]]:
+    """Split a text into chunks that fit into `max_tokens` tokens together with a prompt."""
+    if max_tokens is not None:
+        max_tokens = _arguments.positive("max_tokens", max_tokens)
+    overlap = _arguments.at_least(0, "overlap", overlap)
+    spans = engine.chunk(text, max_tokens, overlap, prompt)
+    return [(text[start:end], start, end) for start, end in spans]
 
 
 def _check_mean(options: dict[str, Any]) -> None:
-    """Check that there is a mean of what is asked for."""
+    """Check that the embeddings of chunks have a mean."""
     plain = {
         "output_value": "sentence_embedding",
         "precision": "float32",

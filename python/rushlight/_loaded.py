@@ -119,23 +119,19 @@ class Loaded(Generic[Core]):
             self._named_prompt("default_prompt_name", name)
         self._default_prompt_name = name
 
-    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+    def _prompt(self, prompt: str | None, prompt_name: str | None, role: Role | None = None) -> str:
+        """Return the given prompt, else the one of the role, else the default one."""
         if prompt is not None:
             if prompt_name is not None:
                 logger.warning("both prompt and prompt_name are given: prompt_name is ignored")
             return _arguments.text("prompt", prompt)
         if prompt_name is not None:
             return self._named_prompt("prompt_name", prompt_name)
-        return _arguments.text("prompts", self._prompts.get(self._default_prompt_name or "", ""))
-
-    def _prompt_for(self, role: Role, prompt: str | None, prompt_name: str | None) -> str:
-        """Return the prompt that is given, or else that of the role."""
-        if prompt is None and prompt_name is None:
-            prompt_name = self._prompt_name_of(role)
-        return "" if prompt is None and prompt_name is None else self._prompt(prompt, prompt_name)
+        name = self._default_prompt_name if role is None else self._prompt_name_of(role)
+        return _arguments.text("prompts", self._prompts.get(name or "", ""))
 
     def _prompt_name_of(self, role: Role) -> str | None:
-        """Return the name of the prompt of queries, or of documents: one that isn't empty, if there is one."""
+        """Return the name of the role's first non-empty prompt, else of its first one, else None."""
         names = [name for name in _ROLES[role] if self._prompts.get(name) is not None]
         return next((name for name in names if self._prompts[name]), names[0] if names else None)
 

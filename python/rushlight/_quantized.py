@@ -19,6 +19,11 @@ _BITS = {"binary", "ubinary"}
 _SIGNED = {"int8", "binary"}
 
 
+def quantized(embeddings: NDArray[np.float32], precision: str) -> NDArray[Any]:
+    """Return embeddings in a precision; int8 and uint8 take their ranges from these embeddings."""
+    return embeddings if precision == "float32" else _core.quantize(embeddings, precision)
+
+
 class Options(NamedTuple):
     """What a corpus is of, and how what is found in fewer bits is scored again: arguments of `util.semantic_search`."""
 

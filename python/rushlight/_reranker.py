@@ -96,13 +96,11 @@ class Reranker(Loaded[_core.Reranker]):
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> None:
-        if max_length is not None:
-            max_length = _arguments.positive("max_length", max_length)
         self._activation_fn = None if activation_fn is None else _check_activation(activation_fn)
         self._load(
             model_name_or_path,
             device=device,
-            max_length=max_length,
+            max_length=_arguments.optional_positive("max_length", max_length),
             prompts=prompts,
             default_prompt_name=default_prompt_name,
             dtype=dtype,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from rushlight import _arguments, _core
-from rushlight._loaded import Loaded, check_truncation, progress, warn_of_truncation
+from rushlight._comparing import Comparing
+from rushlight._loaded import check_truncation, progress, warn_of_truncation
 from rushlight._sparse_embeddings import SparseEmbeddings
 from rushlight.exceptions import InvalidArgumentError
 
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
-
-class SparseModel(Loaded[_core.SparseModel]):
+class SparseModel(Comparing[_core.SparseModel]):
     """A sparse embedding model, such as SPLADE: how much of each token of the vocabulary is in a text.
 
     Parameters
@@ -76,6 +75,8 @@ class SparseModel(Loaded[_core.SparseModel]):
 
     _kind = _core.SparseModel
     _organization = "sparse-encoder"
+    _similarities: ClassVar[tuple[str, ...]] = ("dot", "cosine", "euclidean", "manhattan")
+    _max_active_dims: int | None
 
     def __init__(
         self,
@@ -93,12 +94,10 @@ class SparseModel(Loaded[_core.SparseModel]):
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> None:
-        if max_seq_length is not None:
-            max_seq_length = _arguments.positive("max_seq_length", max_seq_length)
         self._load(
             model_name_or_path,
             device=device,
-            max_length=max_seq_length,
+            max_length=_arguments.optional_positive("max_seq_length", max_seq_length),
             prompts=prompts,
             default_prompt_name=default_prompt_name,
             dtype=dtype,
@@ -107,8 +106,6 @@ class SparseModel(Loaded[_core.SparseModel]):
             local_files_only=local_files_only,
             token=token,
         )
-        self._similarity_fn_name = self._engine.similarity_fn_name
-        self._max_active_dims = self._engine.max_active_dims
         if similarity_fn_name is not None:
             self.similarity_fn_name = similarity_fn_name
         if max_active_dims is not None:
@@ -164,11 +161,10 @@ class SparseModel(Loaded[_core.SparseModel]):
         InvalidArgumentError
             Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
         """
-        given = self._prompt(prompt, prompt_name)
         return self._encode(
             inputs,
             None,
-            given,
+            self._prompt(prompt, prompt_name),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             max_active_dims=max_active_dims,
@@ -192,11 +188,10 @@ class SparseModel(Loaded[_core.SparseModel]):
 
         The prompt is "query" where neither `prompt` nor `prompt_name` is given.
         """
-        given = self._prompt_for("query", prompt, prompt_name)
         return self._encode(
             inputs,
             True,
-            given,
+            self._prompt(prompt, prompt_name, "query"),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             max_active_dims=max_active_dims,
@@ -221,11 +216,10 @@ class SparseModel(Loaded[_core.SparseModel]):
         The prompt is the first of "document", "passage" and "corpus" that is not empty, where neither `prompt` nor
         `prompt_name` is given.
         """
-        given = self._prompt_for("document", prompt, prompt_name)
         return self._encode(
             inputs,
             False,
-            given,
+            self._prompt(prompt, prompt_name, "document"),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
             max_active_dims=max_active_dims,
@@ -321,26 +315,11 @@ class SparseModel(Loaded[_core.SparseModel]):
 
     @max_active_dims.setter
     def max_active_dims(self, dims: int | None) -> None:
-        self._max_active_dims = None if dims is None else _arguments.positive("max_active_dims", dims)
+        self._max_active_dims = _arguments.optional_positive("max_active_dims", dims)
 
-    @property
-    def similarity_fn_name(self) -> str:
-        """What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"."""
-        return self._similarity_fn_name
-
-    @similarity_fn_name.setter
-    def similarity_fn_name(self, name: str) -> None:
-        _arguments.one_of("similarity_fn_name", name, _SIMILARITIES)
-        self._similarity_fn_name = name
-
-    @property
-    def embedding_dimension(self) -> int:
-        """Columns of an embedding: tokens of the vocabulary."""
-        return self._engine.embedding_dimension
-
-    def get_embedding_dimension(self) -> int:
-        """Return `embedding_dimension`."""
-        return self.embedding_dimension
+    def _take(self, core: _core.SparseModel) -> None:
+        super()._take(core)
+        self._max_active_dims = core.max_active_dims
 
     def _saved(self) -> tuple[Any, ...]:
         return self._similarity_fn_name, self._max_active_dims

@@ -148,6 +148,15 @@ def test_the_reference_has_every_public_name() -> None:
     assert {*rushlight.__all__} - {"__version__"} <= shown
 
 
+def test_the_reference_shows_assigned_functions_as_methods() -> None:
+    griffe = pytest.importorskip("griffe")
+    extensions = griffe.load_extensions(f"{ROOT}/docs/methods.py")
+    model = griffe.load("rushlight", search_paths=[ROOT / "python"], extensions=extensions)["_model.Model"]
+    for name in ("encode_iter", "encode_async", "chunk", "encode_chunks", "start_multi_process_pool"):
+        assert model.members[name].is_function
+        assert model.members[name].docstring
+
+
 @needs_model
 @pytest.mark.parametrize("module", [found.name for found in pkgutil.iter_modules(rushlight.__path__, "rushlight.")])
 def test_the_examples_of_docstrings_run(module: str) -> None:

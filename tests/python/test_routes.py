@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from cases import router, tiny
 
 from rushlight import Model
+from rushlight.exceptions import InvalidArgumentError
 
 CASES = {"query": "bert-mean-normalize", "document": "mpnet-cls-dot"}
 
@@ -28,6 +30,11 @@ def test_queries_and_documents_go_their_own_ways(folder: Path) -> None:
     written = documents.encode(texts, normalize_embeddings=True)
     assert np.array_equal(model.encode_document(texts), written)
     assert np.array_equal(model.encode(texts), written)
+    for role, expected in (("query", model.encode_query(texts)), ("document", written)):
+        assert np.array_equal(model.encode(texts, role=role), expected)
+        assert np.array_equal(np.concatenate(list(model.encode_iter(texts, chunk_size=1, role=role))), expected)
+        assert np.array_equal(asyncio.run(model.encode_async(texts, role=role)), expected)
+        assert np.array_equal(np.concatenate(model.encode_chunks(texts, role=role)), expected)
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again.encode_query(texts), model.encode_query(texts))
 
@@ -38,3 +45,13 @@ def test_a_saved_one_goes_the_same_ways(folder: Path, tmp_path: Path) -> None:
     again, texts = Model(tmp_path / "saved"), ["one text", "another"]
     for method in ("encode", "encode_query", "encode_document"):
         assert np.array_equal(getattr(again, method)(texts), getattr(model, method)(texts))
+
+
+def test_a_role_yields_to_a_given_prompt_and_has_two_names(folder: Path) -> None:
+    model = Model(folder, prompts={"query": "ask: ", "own": "own: "}, default_prompt_name="own")
+    (given,) = model.encode_iter(["own: a"], role="query", prompt="")
+    assert np.array_equal(given, model.encode_query("own: a", prompt="")[None])
+    assert np.array_equal(given, model.encode(["a"], role="query", prompt_name="own"))
+    for call in (model.encode, model.encode_iter):
+        with pytest.raises(InvalidArgumentError, match="role: must be one of None, 'query', 'document', got 'asks'"):
+            call(["a"], role="asks")

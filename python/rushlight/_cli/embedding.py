@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rushlight._cli.reading import Source
+    from rushlight._loaded import Role
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -107,11 +108,6 @@ def stream(
 
     The texts of two chunks are held, and no more. `how` is what `encode_iter` takes; it is checked at once.
     """
-    asked = prompts(arguments)
-    role = asked.pop("role")
-    if role is not None:
-        model, prompt = model._in_role(role, **asked)
-        asked = {"prompt": prompt}
     held: deque[dict[str, Any]] = deque()
 
     def texts() -> Iterator[str]:
@@ -119,7 +115,8 @@ def stream(
             held.append(fields)
             yield text
 
-    rows = model.encode_iter(texts(), chunk_size=arguments.chunk_size, truncation=arguments.truncation, **asked, **how)
+    options = {"chunk_size": arguments.chunk_size, "truncation": arguments.truncation, **prompts(arguments), **how}
+    rows = model.encode_iter(texts(), **options)
 
     def chunks() -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
         with _bar(source, shown=bar and shows_progress(arguments)) as tell:
@@ -135,21 +132,21 @@ def embed(
     texts: list[str],
     arguments: argparse.Namespace,
     *,
-    role: str | None = None,
+    role: Role | None = None,
     prompt: str | None = None,
     prompt_name: str | None = None,
     bar: bool = True,
 ) -> NDArray[Any]:
     """Return the embeddings of texts `(n, d)`."""
-    encode: dict[str | None, Callable[..., NDArray[Any]]]
-    encode = {None: model.encode, "query": model.encode_query, "document": model.encode_document}
-    return encode[role](
+    embeddings: NDArray[Any] = model.encode(
         texts,
+        role=role,
         prompt=prompt,
         prompt_name=prompt_name,
         truncation=arguments.truncation,
         show_progress_bar=bar and shows_progress(arguments),
     )
+    return embeddings
 
 
 def shows_progress(arguments: argparse.Namespace) -> bool:

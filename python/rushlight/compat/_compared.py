@@ -20,11 +20,9 @@ _SIDES = "embeddings1", "embeddings2"
 class Compared(Upstream[Core]):
     """Model whose embeddings are compared by a named function."""
 
-    # Supported names; the first is the kind's default.
-    _similarities: ClassVar[tuple[str, ...]] = ("cosine", "dot", "euclidean", "manhattan")
-    _similarity_fn_name: str
-
     if TYPE_CHECKING:
+        _similarities: ClassVar[tuple[str, ...]]
+        _similarity_fn_name: str
         encode: Callable[..., Any]
 
     @property

@@ -189,6 +189,10 @@ class Upstream(Loaded[Core]):
         """Return the additional arguments of the model's own code: none."""
         return []
 
+    def get_max_seq_length(self) -> int | None:
+        """Return `max_seq_length`; the older name."""
+        return self._engine.max_seq_length
+
     def is_singular_input(self, inputs: Any) -> bool:
         """Return True for a single text."""
         return isinstance(inputs, str)

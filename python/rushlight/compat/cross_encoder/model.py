@@ -178,10 +178,6 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
     def max_seq_length(self, tokens: int) -> None:
         self.max_length = tokens
 
-    def get_max_seq_length(self) -> int | None:
-        """Return `max_length`."""
-        return self.max_length
-
     @property
     def default_activation_function(self) -> str | Callable[[Any], Any]:
         """Alias of `activation_fn`; the older name."""

@@ -45,8 +45,6 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
 
     __module__ = "rushlight.compat._sentence_transformers"
 
-    _similarities = ("maxsim", "meanmaxsim")
-
     @renamed(tokenizer_kwargs="processor_kwargs")
     @extending(Upstream.__init__)
     def __init__(
@@ -141,7 +139,3 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
         self.document_length = tokens
-
-    def get_max_seq_length(self) -> int | None:
-        """Return `document_length`."""
-        return self.document_length

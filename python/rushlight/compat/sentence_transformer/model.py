@@ -122,9 +122,9 @@ class SentenceTransformer(Compared[_core.Model], Model):
             convert_to_numpy, convert_to_tensor, normalize_embeddings = torch() is None, False, False
             self._check_workers(device, pool, chunk_size)
             device = pool = chunk_size = None  # one gives the same as several
-        result = Model.encode(
-            self if task is None else self._routed(task),
+        result = super().encode(
             with_pairs(inputs),
+            role=task,
             prompt=self._prompt(prompt, prompt_name),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
@@ -183,10 +183,6 @@ class SentenceTransformer(Compared[_core.Model], Model):
     def start_multi_process_pool(self, target_devices: Iterable[Any] | None = None) -> Pool:
         """Return a pool with a thread for each device; see `rushlight.Model.start_multi_process_pool`."""
         return Model.start_multi_process_pool(self, None if target_devices is None else map(name_of, target_devices))
-
-    def get_max_seq_length(self) -> int | None:
-        """Return `max_seq_length`; the older name."""
-        return self.max_seq_length
 
     def truncate_sentence_embeddings(self, truncate_dim: int | None) -> AbstractContextManager[None]:
         """Call `truncate_embeddings`; the older name."""

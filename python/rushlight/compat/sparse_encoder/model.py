@@ -45,8 +45,6 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
 
     __module__ = "rushlight.compat._sentence_transformers"
 
-    _similarities = ("dot", "cosine", "euclidean", "manhattan")
-
     @renamed(tokenizer_kwargs="processor_kwargs")
     @extending(Upstream.__init__)
     def __init__(
@@ -158,7 +156,3 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
     def get_sentence_embedding_dimension(self) -> int:
         """Return `embedding_dimension`; the older name."""
         return self.embedding_dimension
-
-    def get_max_seq_length(self) -> int | None:
-        """Return `max_seq_length`; the older name."""
-        return self.max_seq_length

@@ -1,0 +1,150 @@
+"""One call of `Model.encode`: its checks, its computation and its result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rushlight import _arguments, _core
+from rushlight._loaded import progress, warn_of_truncation
+from rushlight._quantized import PRECISIONS, quantized
+from rushlight._streaming import chunks
+from rushlight.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    # Devices of several workers, and the texts that one takes at a time.
+    Workers = tuple[list[str], int | None]
+
+# Precisions whose ranges need all embeddings.
+_RANGED = ("int8", "uint8")
+
+
+class Output(NamedTuple):
+    """Form of a call's result: arguments of `Model.encode`."""
+
+    output_value: str | None
+    precision: str
+    convert_to_numpy: bool
+    convert_to_tensor: bool
+    out: Any
+
+    @property
+    def tensors(self) -> bool:
+        """True if the result consists of torch tensors."""
+        return self.convert_to_tensor or not self.convert_to_numpy
+
+    def check(self, workers: Workers | None) -> None:
+        """Check that the arguments agree."""
+        value, precision = self.output_value, self.precision
+        _arguments.one_of("output_value", value, ("sentence_embedding", "token_embeddings", None))
+        _arguments.one_of("precision", precision, PRECISIONS)
+        if value != "sentence_embedding":
+            if precision != "float32":
+                raise InvalidArgumentError(f"precision: {precision!r} is for sentence embeddings, not {value!r}")
+            if workers is not None:
+                raise InvalidArgumentError(f"output_value: {value!r} is not for several workers")
+        if self.out is not None and (value != "sentence_embedding" or precision in _RANGED or self.tensors):
+            raise InvalidArgumentError("out: takes sentence embeddings in float32, binary or ubinary, no tensors")
+
+    def rows(self, engine: _core.Model, count: int | None, columns: int | None) -> NDArray[Any] | None:
+        """Return the array `out` as rows for `count` embeddings (None for a single one), if its shape is right."""
+        if self.out is None:
+            return None
+        width = engine.embedding_dimension
+        width = width if columns is None else min(width, columns)
+        row = (width if self.precision == "float32" else -(-width // 8),)
+        dtype = {"float32": "float32", "binary": "int8", "ubinary": "uint8"}[self.precision]
+        array = _arguments.into(self.out, row if count is None else (count, *row), dtype)
+        return array[None] if count is None else array
+
+
+def encode(
+    engine: _core.Model,
+    inputs: Any,
+    request: _core._Request,
+    output: Output,
+    workers: Workers | None,
+    *,
+    show_progress_bar: bool | None,
+    warn: bool,
+) -> Any:
+    """Embed inputs, and return the result in the form of `output`; `warn` logs how many texts were truncated."""
+    torch = _arguments.torch() if output.tensors else None
+    texts, single = _arguments.texts(inputs)
+    if len(texts) == 1 and output.precision in _RANGED:
+        raise InvalidArgumentError(f"precision: {output.precision!r} needs several texts, to take their ranges from")
+    rows = output.rows(engine, None if single else len(texts), request["truncate_dim"])
+    is_sentence = output.output_value == "sentence_embedding"
+    with progress(show_progress_bar, len(texts)) as observer:
+        request["progress"] = observer
+        if is_sentence:
+            result, truncated, longest = _sentences(
+                engine, texts, request, precision=output.precision, workers=workers, out=rows
+            )
+        else:
+            encodings, truncated, longest = _tokens(engine, texts, request)
+    if warn:
+        warn_of_truncation(truncated, len(texts), longest, engine.max_seq_length)
+    if rows is not None:
+        return output.out
+    if not is_sentence:
+        if torch is not None:
+            encodings = [{key: torch.from_numpy(array) for key, array in row.items()} for row in encodings]
+        values = encodings if output.output_value is None else [row[output.output_value] for row in encodings]
+        return values[0] if single else values
+    result = result[0] if single else result
+    if torch is None:
+        return result
+    tensor = torch.from_numpy(result)
+    return tensor if output.convert_to_tensor or single else list(tensor)
+
+
+def _sentences(
+    engine: _core.Model,
+    texts: list[str | tuple[str, str]],
+    request: _core._Request,
+    *,
+    precision: str,
+    workers: Workers | None,
+    out: NDArray[Any] | None,
+) -> tuple[NDArray[Any], int, int]:
+    """Return embeddings, the number of truncated texts, and the token count of the longest one."""
+    if workers is not None:
+        embeddings, truncated, longest = engine.encode_sharded(texts, request, *workers)
+    elif out is None:
+        embeddings, truncated, longest = engine.encode(texts, request)
+    else:
+        return _sentences_into(out, engine, texts, request, precision)
+    result = quantized(embeddings, precision)
+    if out is not None:
+        out[...] = result
+    return result, truncated, longest
+
+
+def _sentences_into(
+    out: NDArray[Any],
+    engine: _core.Model,
+    texts: list[str | tuple[str, str]],
+    request: _core._Request,
+    precision: str,
+) -> tuple[NDArray[Any], int, int]:
+    """Embed texts chunk by chunk into the rows of an array; the rest is as of `_sentences`."""
+    done = truncated = longest = 0
+    for embeddings, count, most in chunks(engine.stream(request), texts, 1000):
+        end = done + len(embeddings)
+        out[done:end] = quantized(embeddings, precision)
+        done, truncated, longest = end, truncated + count, max(longest, most)
+        if request["progress"] is not None:
+            request["progress"](done, len(texts))
+    return out, truncated, longest
+
+
+def _tokens(
+    engine: _core.Model, texts: list[str | tuple[str, str]], request: _core._Request
+) -> tuple[list[dict[str, NDArray[Any]]], int, int]:
+    """Return the arrays of each text, the number of truncated texts, and the token count of the longest one."""
+    encodings, lengths = engine.encode_tokens(texts, request)
+    limit = engine.max_seq_length
+    cut = [length for length in lengths if limit is not None and length > limit]
+    return encodings, len(cut), max(cut, default=0)
