@@ -1,4 +1,4 @@
-"""Where `rushlight` and `python -m rushlight` begin: what a command raises becomes an exit status and one line."""
+"""Entry point of `rushlight` and `python -m rushlight`: turns errors into an exit status and a message of one line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rushlight.exceptions import RushlightError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# As shells say it of a program that SIGINT, SIGPIPE, or SIGTERM ended.
+# Statuses that shells report for a program that SIGINT, SIGPIPE or SIGTERM ended.
 _INTERRUPTED = 130
 _NOBODY_READS = 141
 _TERMINATED = 143
 
 
 class _Terminated(BaseException):
-    """SIGTERM has come: files are closed on the way out."""
+    """Raised by SIGTERM, so that files are closed on the way out."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,20 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        The words after `rushlight`; None is those of this process.
+        Words after `rushlight`; None takes those of this process.
 
     Returns
     -------
     int
-        0; 1 where something is wrong, which is said in one line on stderr; 130 after Ctrl-C; 141 where whoever read the
-        output has gone, as `head` does; 143 after SIGTERM.
+        0 on success; 1 after an error, with a message of one line on stderr; 130 after Ctrl-C; 141 if the reader of the
+        output has gone, as with `head`; 143 after SIGTERM.
 
     Raises
     ------
     SystemExit
-        With status 2 where the words make no command, with 0 after `--help` and `--version`.
+        With status 2 for a usage error, with 0 after `--help` and `--version`.
     """
-    logging.basicConfig(format="rushlight: %(message)s")  # what the library warns of
+    logging.basicConfig(format="rushlight: %(message)s")  # warnings of the library
     try:
         with _terminable():
             try:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise, where it can, in the main thread, and where nobody else has a say in it."""
+    """Let SIGTERM raise an exception, in the main thread and if nobody else handles it."""
     main_thread = threading.current_thread() is threading.main_thread()
     if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -83,7 +83,7 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 
 
 def _said(error: Exception) -> str:
-    """Return what an error says, in one line."""
+    """Return the message of an error in one line."""
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error).replace(":\n  - ", ": ").replace("\n  - ", "; ").replace("\n", " ")

@@ -81,7 +81,7 @@ def test_a_long_text_of_csv() -> None:
         ("txt", b"a\n\xff\n", "in:2: must be UTF-8: invalid start byte at byte 0 of the line"),
         ("jsonl", b'"a"\n"\xff"\n', "in:2: must be UTF-8"),
         ("csv", b"text\n\xe4\n", "in:2: must be UTF-8"),
-        ("jsonl", "{}\n", "in:1: no field 'text'; there are none (--field says which)"),
+        ("jsonl", "{}\n", "in:1: no field 'text'; there are none (select one with --field)"),
         ("jsonl", '\n{"text": "a"}\n{"id": 1, "body": "b"}\n', "in:3: no field 'text'; there are 'id', 'body'"),
         ("jsonl", '{"text": "a"}\n{"text": 5}\n', "in:2: field 'text': must be a str, got int"),
         ("jsonl", '{"text": null}\n', "in:1: field 'text': must be a str, got NoneType"),
@@ -92,7 +92,7 @@ def test_a_long_text_of_csv() -> None:
         ("csv", "id,body\n1,a\n", "in:2: no field 'text'; there are 'id', 'body'"),
         ("csv", "text,id\na,1\nb\n", "in:3: must have 2 columns, as the first line, got 1"),
         ("csv", "text,id\na,b,1\n", "in:2: must have 2 columns, as the first line, got 3"),
-        ("csv", "text,text\na,b\n", "in:1: a column's name comes twice: 'text', 'text'"),
+        ("csv", "text,text\na,b\n", "in:1: a column's name is repeated: 'text', 'text'"),
         ("csv", 'text\n"a\n', "in:2: must be csv: unexpected end of data"),
         (
             "csv",
@@ -106,7 +106,7 @@ def test_a_long_text_of_csv() -> None:
         ("csv", 'id,body\n1,"a\nb"\n', "in:2: no field 'text'"),
         ("tsv", "id\ttext\n1\ta\tb\n", "in:2: must have 2 columns, as the first line, got 3"),
         ("tsv", "id\ttext\n1\ta\n2\n", "in:3: must have 2 columns, as the first line, got 1"),
-        ("tsv", "text\ttext\n", "in:1: a column's name comes twice: 'text', 'text'"),
+        ("tsv", "text\ttext\n", "in:1: a column's name is repeated: 'text', 'text'"),
         ("tsv", b"text\n\xff\n", "in:2: must be UTF-8"),
         ("tsv", "id\tbody\n1\ta\n", "in:2: no field 'text'; there are 'id', 'body'"),
     ],
@@ -139,7 +139,7 @@ def test_the_kind_by_the_ending(tmp_path, name: str, kind: str) -> None:
 def test_no_kind_and_no_field(tmp_path) -> None:
     (tmp_path / "a.json").write_text("{}")
     with (
-        pytest.raises(InvalidArgumentError, match=r"a\.json: no kind .* --format .* jsonl"),
+        pytest.raises(InvalidArgumentError, match=r"a\.json: unknown extension; give --format .* jsonl"),
         source(str(tmp_path / "a.json")),
     ):
         pass

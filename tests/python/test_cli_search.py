@@ -197,7 +197,7 @@ def test_json_has_finite_numbers_alone(command, tmp_path: Path) -> None:
     np.save(npy, np.full((2, 32), np.nan, np.float32))
     done = command("search", MODEL, npy, "lamp", "--jsonl")
     assert done.out == ""
-    assert done.error == "--jsonl: not all numbers are finite, and JSON has no others"
+    assert done.error == "--jsonl: not all numbers are finite, which JSON requires"
 
 
 def test_a_zip_that_is_broken_is_no_npy(command, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`similarity`: texts are compared with texts."""
+"""The command `similarity`, which scores texts against texts."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from rushlight import Model
 
 _MORE = """\
-Of two texts it is a number. With --files, A and B are files of texts: of each text in A with every text in B a row of
-numbers, or with --pairwise a number of each with the one at its place. A is read, and the numbers are written, as they
-come; B is held, unless it goes by pairs.\
+Two texts give one score. With --files, A and B are files of texts: each text in A gives a row of scores, one for every
+text in B. With --pairwise it gives one score, for the text on the same line of B. A is streamed, and scores are written
+as they are computed; B is held in memory unless --pairwise is given.\
 """
 _EXAMPLES = """\
 rushlight similarity all-MiniLM-L6-v2 "A small lamp." "A little lantern."
@@ -34,20 +34,20 @@ rushlight similarity all-MiniLM-L6-v2 --files --pairwise a.txt b.txt"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "similarity",
         _run,
         words="MODEL A B [--files]",
-        says="Tell how similar texts are.",
+        says="Score the similarity of texts.",
         more=_MORE,
         examples=_EXAMPLES,
     )
     options.add_model(command)
-    command.add_argument("a", metavar="A", help="a text; with --files a file of texts, or - for stdin")
-    command.add_argument("b", metavar="B", help="the same")
-    command.add_argument("--files", action="store_true", help="A and B are files")
-    command.add_argument("--pairwise", action="store_true", help="compare each text with the one at its place")
+    command.add_argument("a", metavar="A", help="text; with --files, a file of texts or - for stdin")
+    command.add_argument("b", metavar="B", help="text to compare with A; with --files, a file or -")
+    command.add_argument("--files", action="store_true", help="read A and B as files of texts")
+    command.add_argument("--pairwise", action="store_true", help="score each text against the one on the same line")
     embedding.add_similarity(command)
     reading.add_options(command)
     writing.add_options(command, "tsv")
@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if places == ["-", "-"]:
         raise InvalidArgumentError("stdin: A and B can't both be -")
     if not places and (arguments.format or arguments.field):
-        raise InvalidArgumentError("--format and --field tell of files: --files says that A and B are some")
+        raise InvalidArgumentError("--format and --field: are for files; add --files to read A and B as files")
     with ExitStack() as opened:
         if places:
             a, b = (opened.enter_context(reading.source(at, arguments.format, arguments.field)) for at in places)
@@ -73,7 +73,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _text(name: str, text: str) -> Source:
-    """Return a text as a file of a single one."""
+    """Return a text as a file with one text."""
     return Source(io.BytesIO(json.dumps(text).encode()), name, "jsonl", "text")
 
 

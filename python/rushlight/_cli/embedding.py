@@ -1,4 +1,4 @@
-"""Texts become embeddings: in a stream, or all at once."""
+"""Embedding of texts in a stream or at once, and the options for it."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add how a model of sentence embeddings runs."""
+    """Add the options of a sentence embedding model."""
     parser.set_defaults(similarity=None)
     parser.add_argument(
         "--truncate-dim",
         metavar="N",
         type=options.positive,
-        help="columns to keep of every embedding (default: the model's)",
+        help="number of columns to keep of every embedding (default: the model's)",
     )
     add_running(parser)
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
-    """Add how any model runs."""
+    """Add the options of all kinds of models."""
     parser.add_argument(
         "--truncation",
         choices=("ignore", "warn", "error"),
         default="warn",
-        help="what to do about texts that are too long for the model, and are cut (default: warn)",
+        help="how to treat texts that are too long for the model and truncated (default: warn)",
     )
     parser.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="a progress bar on stderr (default: on a terminal that the output doesn't go to)",
+        help="show a progress bar on stderr (default: if stderr is a terminal and results go elsewhere)",
     )
 
 
 def add_similarity(parser: argparse.ArgumentParser) -> None:
-    """Add how embeddings are compared."""
+    """Add the option for the similarity function."""
     parser.add_argument(
         "--similarity",
         choices=("cosine", "dot", "euclidean", "manhattan"),
-        help="what to compare embeddings by; the last two are negative distances (default: the model's)",
+        help="similarity function; euclidean and manhattan are negative distances (default: the model's)",
     )
 
 
@@ -69,44 +69,44 @@ def load(arguments: argparse.Namespace) -> Model:
 
 
 def score_function(model: Model) -> str:
-    """Return what the model's embeddings are compared by, as `util` calls it."""
+    """Return the name in `util` of the model's similarity function."""
     return {"cosine": "cos_sim"}.get(model.similarity_fn_name, model.similarity_fn_name)
 
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:
-    """Add what goes before the texts, and what they are."""
+    """Add the options for prompts and roles."""
     before = parser.add_mutually_exclusive_group()
-    before.add_argument("--prompt", metavar="TEXT", help="put before every text, as it is")
-    before.add_argument("--prompt-name", metavar="NAME", help="the same, by its name in the model")
+    before.add_argument("--prompt", metavar="TEXT", help="text to put before every input")
+    before.add_argument("--prompt-name", metavar="NAME", help="name of one of the model's prompts")
     roles = parser.add_mutually_exclusive_group()
     for role in ("query", "document"):
-        says = f"embed texts as a {role}, where the model makes a difference"
+        says = f"use the model's prompt and route for a {role}"
         roles.add_argument(f"--{role}", dest="role", action="store_const", const=role, help=says)
 
 
 def prompts(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what goes before the texts, and what they are, as `embed` takes it."""
+    """Return prompt and role as keyword arguments of a model."""
     return {name: getattr(arguments, name) for name in ("role", "prompt", "prompt_name")}
 
 
 def add_chunk_size(parser: argparse.ArgumentParser) -> None:
-    """Add how many texts a stream takes at a time."""
+    """Add the option for the chunk size of a stream."""
     parser.add_argument(
         "--chunk-size",
         "--batch-size",
         metavar="N",
         type=options.positive,
         default=1000,
-        help="texts that are held and written at a time; changes no number (default: 1000)",
+        help="number of texts to embed and write at a time; changes no result (default: 1000)",
     )
 
 
 def stream(
     model: Model, source: Source, arguments: argparse.Namespace, *, bar: bool = True, **how: Any
 ) -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
-    """Return an iterator of the fields and the embeddings of texts, a chunk at a time.
+    """Return an iterator of fields and embeddings, chunk by chunk.
 
-    The texts of two chunks are held, and no more. `how` is what `encode_iter` takes; it is checked at once.
+    At most two chunks of texts are held. `how` are arguments of `encode_iter`, which are checked at once.
     """
     held: deque[dict[str, Any]] = deque()
 
@@ -137,7 +137,7 @@ def embed(
     prompt_name: str | None = None,
     bar: bool = True,
 ) -> NDArray[Any]:
-    """Return the embeddings of texts `(n, d)`."""
+    """Embed texts: `(n, d)`."""
     embeddings: NDArray[Any] = model.encode(
         texts,
         role=role,
@@ -150,7 +150,7 @@ def embed(
 
 
 def shows_progress(arguments: argparse.Namespace) -> bool:
-    """Whether to show a bar: as it is said, or where a person looks who sees no results come, too."""
+    """Return True for `--progress`, or by default if stderr is a terminal and results go elsewhere."""
     shown: bool | None = arguments.progress
     if shown is not None:
         return shown
@@ -160,7 +160,7 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
 
 @contextmanager
 def _bar(source: Source, *, shown: bool) -> Iterator[Callable[[int], object]]:
-    """Give what is told how many texts are done more; a bar shows them, their rate, and the time that is left."""
+    """Return a context with a callback for the number of further texts done, which updates a progress bar."""
     if not shown:
         yield lambda _count: None
         return
@@ -168,5 +168,5 @@ def _bar(source: Source, *, shown: bool) -> Iterator[Callable[[int], object]]:
 
     with _progress.bar(total=source.count(), desc="Texts", unit="text") as bar, logging_redirect_tqdm():
         yield bar.update
-        bar.total = bar.n  # which was known within a few
+        bar.total = bar.n  # which was approximate
         bar.refresh()

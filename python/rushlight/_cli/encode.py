@@ -1,4 +1,4 @@
-"""`encode`: texts become embeddings."""
+"""The command `encode`, which turns texts into embeddings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     _Chunk = tuple[list[dict[str, Any]], NDArray[Any]]
 
 _MORE = """\
-INPUT is read and OUT written as texts come, in memory that does not grow. In a txt each line is a text; jsonl, csv,
-tsv and parquet have it in a field. An npy has a row for each text, in their order; jsonl and parquet have the fields
-of the input, too, and the field "embedding". What was written when Ctrl-C or SIGTERM comes can be read.
-int8 and uint8 take their ranges from all texts, so nothing is written before all are embedded: float32 embeddings
-wait in a temporary file.\
+Texts are embedded and written as they arrive, in constant memory. In txt each line is a text; jsonl, csv, tsv and
+parquet have the text in a field. npy output has a row per text, in order; jsonl and parquet output also has the
+fields of the input, and the field "embedding". After Ctrl-C or SIGTERM, the output written so far is readable.
+int8 and uint8 take their ranges from all texts, so float32 embeddings are kept in a temporary file until all texts
+are embedded.\
 """
 _EXAMPLES = """\
 rushlight encode all-MiniLM-L6-v2 corpus.txt -o corpus.npy
@@ -35,7 +35,7 @@ rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "encode",
         _run,
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         examples=_EXAMPLES,
     )
     options.add_model(command)
-    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts, or - for stdin")
     reading.add_options(command)
     writing.add_options(command, "jsonl")
     command.add_argument("--normalize", action="store_true", help="divide each embedding by its L2 norm")
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--precision",
         choices=("float32", "int8", "uint8", "binary", "ubinary"),
         default="float32",
-        help="what numbers to write; the binary ones are bits, eight in a byte (default: float32)",
+        help="precision of the output; binary and ubinary pack eight bits in a byte (default: float32)",
     )
     embedding.add_prompts(command)
     embedding.add_chunk_size(command)
@@ -74,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _ranged(chunks: Iterable[_Chunk], precision: str) -> Iterator[_Chunk]:
-    """Yield chunks of float32 in steps of the ranges of all, until which they wait in a file."""
+    """Yield quantized chunks; float32 chunks are kept in a temporary file until the ranges of all are known."""
     ranges = np.array([[np.inf], [-np.inf]], np.float32)
     count = rows = 0
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""`mine` and `cluster`: the texts of a file that are close to each other."""
+"""The commands `mine` and `cluster`, which find similar texts within a file."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ from rushlight._cli import embedding, options, reading, results, streams
 if TYPE_CHECKING:
     import argparse
 
-_MORE = "All texts and their embeddings are held in memory."
+_MORE = "Texts and embeddings are held in memory."
 
 
 def mine() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "mine",
         _mine,
         words="MODEL [INPUT]",
-        says="Find the pairs of texts that are closest to each other, such as duplicates.",
+        says="Find the most similar pairs of texts, such as duplicates.",
         more=_MORE,
         examples="rushlight mine all-MiniLM-L6-v2 corpus.txt --threshold 0.8\n"
         "rushlight mine all-MiniLM-L6-v2 corpus.csv --field title --jsonl | head -3",
     )
     options.add_model(command)
-    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
-    command.add_argument("--threshold", metavar="SCORE", type=options.number, help="leave out pairs that score less")
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts, or - for stdin")
+    command.add_argument("--threshold", metavar="SCORE", type=options.number, help="minimum score of a pair")
     command.add_argument(
-        "--max-pairs", metavar="N", type=options.positive, default=500_000, help="pairs at most (default: 500000)"
+        "--max-pairs",
+        metavar="N",
+        type=options.positive,
+        default=500_000,
+        help="maximum number of pairs (default: 500000)",
     )
     command.add_argument(
-        "--top-k", metavar="N", type=options.positive, default=100, help="others looked at for each text (default: 100)"
+        "--top-k",
+        metavar="N",
+        type=options.positive,
+        default=100,
+        help="neighbours to consider per text (default: 100)",
     )
     _add_options(command)
     embedding.add_similarity(command)
@@ -39,26 +47,30 @@ def mine() -> argparse.ArgumentParser:
 
 
 def cluster() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "cluster",
         _cluster,
         words="MODEL [INPUT]",
-        says="Find groups of texts that are close to each other.",
-        more=f"A group is a text and those whose cosine with it reaches the threshold.\n{_MORE}",
+        says="Find groups of similar texts.",
+        more=f"A group is a text and all texts whose cosine with it reaches the threshold.\n{_MORE}",
         examples="rushlight cluster all-MiniLM-L6-v2 corpus.txt --threshold 0.6 --min-size 2",
     )
     options.add_model(command)
-    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="a file of texts, or - for stdin")
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts, or - for stdin")
     command.add_argument(
         "--threshold",
         metavar="COSINE",
         type=options.number,
         default=0.75,
-        help="of a group's first text with the others (default: 0.75)",
+        help="minimum cosine of a group's first text with the others (default: 0.75)",
     )
     command.add_argument(
-        "--min-size", metavar="N", type=options.positive, default=10, help="leave out smaller groups (default: 10)"
+        "--min-size",
+        metavar="N",
+        type=options.positive,
+        default=10,
+        help="minimum number of texts in a group (default: 10)",
     )
     _add_options(command)
     return command
@@ -89,7 +101,7 @@ def _mine(arguments: argparse.Namespace) -> None:
     )
     for score, i, j in pairs:
         if arguments.threshold is not None and score < arguments.threshold:
-            break  # they fall
+            break  # scores fall
         if arguments.jsonl:
             results.say_json({"score": score, "ids": [i, j], "texts": [texts[i], texts[j]]})
         else:

@@ -1,4 +1,4 @@
-"""`info` and `download`: what there is, before any text is embedded."""
+"""The commands `info` and `download`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-# Of a folder that several can load, the first is right: what loads as it says more than the others.
+# If several classes can load a folder, the first is right: it is the most specific.
 _KINDS = (MultiVectorModel, Model, Reranker, SparseModel)
 _SHOWN = (
     "embedding_dimension", "max_seq_length", "query_length", "document_length", "num_labels", "max_length",
@@ -23,32 +23,33 @@ _SHOWN = (
 
 
 def info() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "info",
         _info,
         words="[MODEL]",
-        says="Tell of this rushlight and machine, or of a model.",
+        says="Show the version, devices and CPU features, or details of a model.",
         examples="rushlight info\nrushlight info all-MiniLM-L6-v2 --json",
     )
-    command.add_argument("model", metavar="MODEL", nargs="?", help="a model's folder, or its name on the hub")
-    command.add_argument("--json", action="store_true", help="one line of JSON")
+    command.add_argument("model", metavar="MODEL", nargs="?", help="folder of a model, or its name on the hub")
+    command.add_argument("--json", action="store_true", help="print one line of JSON")
     options.add_source(command)
     return command
 
 
 def download() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "download",
         _download,
         words="MODEL ...",
         says="Download models, and print their folders.",
-        more="What is there whole is used as it is. A name without a / is one of sentence-transformers' own.",
+        more="A model that is complete in the cache is not downloaded again. A name without a / belongs to\n"
+        "sentence-transformers.",
         examples="rushlight download all-MiniLM-L6-v2\n"
         "rushlight download cross-encoder/ms-marco-MiniLM-L6-v2 --cache-folder models",
     )
-    command.add_argument("models", metavar="MODEL", nargs="+", help="a model's name on the hub")
+    command.add_argument("models", metavar="MODEL", nargs="+", help="name of a model on the hub")
     options.add_source(command)
     return command
 

@@ -1,4 +1,4 @@
-"""What several commands take."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """Parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """End with status 2 and a message, whether or not that can be written."""
+        """Exit with status 2 and a message on stderr, if it can be written."""
         streams.complain(f"{self.prog}: error: {message} (see {self.prog} --help)")
         self.exit(2)
 
@@ -31,18 +31,18 @@ def command(
     more: str = "",
     examples: str,
 ) -> argparse.ArgumentParser:
-    """Return the parser of a command, whose arguments are still to be added.
+    """Return the parser of a command without its arguments.
 
     Parameters
     ----------
     name, words
-        What is typed.
+        Name of the command, and its arguments in the usage line.
     run
-        What is called with the arguments.
+        Function to call with the arguments.
     says, more
-        What the command does, in a line, and what more there is to know of it.
+        Description in one line, and further description.
     examples
-        One a line.
+        Examples, one per line.
     """
     parser = Parser(
         prog=f"rushlight {name}",
@@ -57,16 +57,18 @@ def command(
 
 
 def add_source(parser: argparse.ArgumentParser) -> Any:
-    """Add where a model comes from, and return the group of those options."""
-    group = parser.add_argument_group("the model")
+    """Add the options that select a model's source, and return their group."""
+    group = parser.add_argument_group("model")
     group.add_argument("--revision", help="branch, tag or commit of the model")
-    group.add_argument("--cache-folder", metavar="FOLDER", type=Path, help="the Hugging Face cache, in place of yours")
+    group.add_argument(
+        "--cache-folder", metavar="FOLDER", type=Path, help="Hugging Face cache to use instead of the default one"
+    )
     group.add_argument("--local-files-only", action="store_true", help="never use the network")
     return group
 
 
 def source(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return where a model comes from, as models take it."""
+    """Return the source of a model as keyword arguments of a model."""
     return {
         "revision": arguments.revision,
         "cache_folder": arguments.cache_folder,
@@ -75,20 +77,20 @@ def source(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add a model, where it comes from and where it computes."""
-    parser.add_argument("model", metavar="MODEL", help="a model's folder, or its name on the hub")
+    """Add a model, its source, its device and its dtype."""
+    parser.add_argument("model", metavar="MODEL", help="folder of a model, or its name on the hub")
     group = add_source(parser)
-    group.add_argument("--device", help="where to compute (default: the best there is)")
-    group.add_argument("--dtype", help="what to compute in (default: float32)")
+    group.add_argument("--device", help="cpu, cuda, cuda:1, mps or metal (default: the best device)")
+    group.add_argument("--dtype", help="dtype of the computation (default: float32)")
 
 
 def positive(value: str) -> int:
-    """Return a whole number of at least 1.
+    """Parse an integer of at least 1.
 
     Raises
     ------
     ArgumentTypeError
-        Where it is none.
+        The value is not one.
     """
     if not value.isdecimal() or int(value) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {value!r}")
@@ -96,12 +98,12 @@ def positive(value: str) -> int:
 
 
 def number(value: str) -> float:
-    """Return a number.
+    """Parse a finite number.
 
     Raises
     ------
     ArgumentTypeError
-        Where it is none, or not finite.
+        The value is not a finite number.
     """
     try:
         parsed = float(value)

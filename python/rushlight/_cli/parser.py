@@ -1,4 +1,4 @@
-"""The words of the command line."""
+"""Parser of the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rushlight._cli import comparing, encode, mining, models, options, reranking
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What makes the parser of each command.
+# Functions that return the parser of each command.
 COMMANDS = {
     "encode": encode.parser,
     "similarity": comparing.parser,
@@ -22,27 +22,27 @@ COMMANDS = {
     "info": models.info,
     "download": models.download,
 }
-_DESCRIPTION = "Sentence embeddings without the weight: embed texts, compare, search, rerank, mine and group them."
+_DESCRIPTION = "Sentence-transformers models without PyTorch: embed, compare, search, rerank, mine and cluster texts."
 _EPILOG = """\
 examples:
   rushlight encode all-MiniLM-L6-v2 corpus.txt -o corpus.npy
   rushlight search all-MiniLM-L6-v2 corpus.txt "a light in a room"
 
-MODEL is a model's folder, or its name on the Hugging Face hub. `rushlight COMMAND --help` tells of a command.
-exit status: 0; 1 for what is wrong, said in one line; 2 for words that make no command; 130 after Ctrl-C; 143 after
+MODEL is the folder of a model, or its name on the Hugging Face hub. `rushlight COMMAND --help` describes a command.
+exit status: 0: success; 1: error, with a message of one line; 2: usage error; 130: stopped by Ctrl-C; 143: stopped by
 SIGTERM
 """
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    """Return what a command is to do: it has a `run`, which takes it."""
+    """Return the arguments of a command; their `run` is the function to call with them."""
     typed = _all().parse_args(words)
-    # Options may stand between the other words, which argparse's own commands do not allow everywhere.
+    # Options may stand between positional arguments, which argparse's subparsers do not allow everywhere.
     return COMMANDS[typed.command]().parse_intermixed_args(typed.words)
 
 
 def _all() -> argparse.ArgumentParser:
-    """Return the parser of what stands before the words of a command."""
+    """Return the parser of the arguments before a command."""
     parser = options.Parser(
         prog="rushlight",
         usage="rushlight COMMAND ...",
@@ -58,6 +58,6 @@ def _all() -> argparse.ArgumentParser:
 
 
 def _list() -> str:
-    """Return the commands, and what each does in a line."""
+    """Return the commands with a line of description each."""
     described = {name: parser().description or "" for name, parser in COMMANDS.items()}
     return "\n".join(f"  {name:<12}{text.splitlines()[0]}" for name, text in described.items())

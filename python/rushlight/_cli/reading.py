@@ -1,4 +1,4 @@
-"""Texts from files and the standard input, one after the other: neither has to end, or to fit into memory."""
+"""Readers of texts from files and stdin, which stream them: inputs may be endless, or larger than memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENDINGS = {"": "txt", ".ndjson": "jsonl"} | {f".{kind}": kind for kind in KINDS
 
 
 class Record(NamedTuple):
-    """A text, and all fields of where it stood, itself among them."""
+    """A text, and all fields of its row, including the text."""
 
     text: str
     fields: dict[str, Any]
@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """An open file of texts."""
+    """Open file of texts."""
 
     file: BinaryIO
     name: str
@@ -44,12 +44,14 @@ class Source:
         Raises
         ------
         InvalidInputError
-            Where the file is not of its kind, or has no text in the field: the line, or the row, is named.
+            The file has another format, or no text in the field; the message names the line or row.
         """
         for place, fields in _READERS[self.kind](self):
             if self.field not in fields:
                 there = ", ".join(map(repr, fields)) or "none"
-                raise InvalidInputError(f"{place}: no field {self.field!r}; there are {there} (--field says which)")
+                raise InvalidInputError(
+                    f"{place}: no field {self.field!r}; there are {there} (select one with --field)"
+                )
             text = _arguments.text(f"{place}: field {self.field!r}", fields[self.field], InvalidInputError)
             yield Record(text, fields)
 
@@ -58,7 +60,7 @@ class Source:
         return [record.text for record in self.records()]
 
     def count(self) -> int | None:
-        """Return how many texts there are, within a few; None where that can't be known beforehand."""
+        """Return the approximate number of texts; None for a pipe."""
         if not self.file.seekable():
             return None
         if self.kind == "parquet":
@@ -70,30 +72,30 @@ class Source:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what texts are read as."""
+    """Add the options for the input format."""
     parser.add_argument(
         "--format",
         choices=KINDS,
-        help="what texts are read from (default: by the file's ending, txt for stdin); fields of a csv may be quoted, "
-        "those of a tsv never are",
+        help="input format (default: by the file's extension, txt for stdin); csv fields may be quoted, "
+        "tsv fields never are",
     )
-    parser.add_argument("--field", help='where the text stands in jsonl, csv, tsv and parquet (default: "text")')
+    parser.add_argument("--field", help='field of the text in jsonl, csv, tsv and parquet (default: "text")')
 
 
 @contextmanager
 def source(place: str, kind: str | None = None, field: str | None = None) -> Iterator[Source]:
-    """Open a file of texts; "-" is the standard input.
+    """Open a file of texts; "-" is stdin.
 
     Raises
     ------
     InvalidArgumentError
-        Where the file's ending does not tell its kind, or a field is named where there are none.
+        The file's extension is unknown, or a field is given for a txt file.
     """
     kind = kind or ("txt" if place == "-" else _ENDINGS.get(Path(place).suffix.lower()))
     if kind is None:
-        raise InvalidArgumentError(f"{place}: no kind is known by this ending; --format says it: {', '.join(KINDS)}")
+        raise InvalidArgumentError(f"{place}: unknown extension; give --format: {', '.join(KINDS)}")
     if kind == "txt" and field is not None:
-        raise InvalidArgumentError(f"--field {field}: a txt has none; --format says what else this is")
+        raise InvalidArgumentError(f"--field {field}: a txt has none; give --format for another format")
     field = "text" if field is None else field
     if place == "-":
         yield Source(streams.stdin(), "stdin", kind, field)
@@ -103,7 +105,7 @@ def source(place: str, kind: str | None = None, field: str | None = None) -> Ite
 
 
 def _lines(source: Source) -> Iterator[tuple[int, str]]:
-    """Yield the lines, which end by a line feed, and their numbers."""
+    """Yield lines, which end with a line feed, with their numbers."""
     for number, line in enumerate(source.file, 1):
         try:
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -113,13 +115,13 @@ def _lines(source: Source) -> Iterator[tuple[int, str]]:
 
 
 def _txt(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line, an empty one too."""
+    """Yield each line, including empty ones."""
     for number, line in _lines(source):
         yield f"{source.name}:{number}", {source.field: line.removesuffix("\n").removesuffix("\r")}
 
 
 def _jsonl(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line's object; a line that is a str is a text; blank lines are left out."""
+    """Yield the object of each line, or its string as a text; skip blank lines."""
     for number, line in _lines(source):
         if not line.strip():
             continue
@@ -136,8 +138,8 @@ def _jsonl(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _csv(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row by the names of the first one; a quoted field may hold commas, quotes and line ends (RFC 4180)."""
-    csv.field_size_limit((1 << 31) - 1)  # a text may be long
+    """Yield each row by the names in the first; quoted fields may contain commas, quotes and line ends (RFC 4180)."""
+    csv.field_size_limit((1 << 31) - 1)  # texts may be long
     rows = csv.reader((line for _, line in _lines(source)), strict=True)
 
     def numbered() -> Iterator[tuple[int, list[str]]]:
@@ -156,7 +158,7 @@ def _csv(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _tsv(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each line by the names of the first one; there is no quoting: a quote is an ordinary character."""
+    """Yield each line by the names in the first; a quotation mark is an ordinary character."""
     lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in _lines(source))
     return _by_names(source, ((number, line.split("\t")) for number, line in lines), blank=[""])
 
@@ -171,7 +173,7 @@ def _by_names(
     number, names = next((row for row in rows if row[1] != blank), (1, []))
     if len(set(names)) < len(names):
         named = ", ".join(map(repr, names))
-        raise InvalidInputError(f"{source.name}:{number}: a column's name comes twice: {named}")
+        raise InvalidInputError(f"{source.name}:{number}: a column's name is repeated: {named}")
     for number, row in rows:
         if len(row) == len(names):
             yield f"{source.name}:{number}", dict(zip(names, row, strict=True))
@@ -198,7 +200,9 @@ def _parquet(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _parquet_file(source: Source) -> Any:
     if not source.file.seekable():
-        raise InvalidInputError(f"{source.name}: parquet can't be read from a pipe, whose end comes last: give a file")
+        raise InvalidInputError(
+            f"{source.name}: parquet can't be read from a pipe, because its index comes last: give a file"
+        )
     pyarrow = _arguments.pyarrow()
     try:
         return pyarrow.parquet.ParquetFile(source.file)

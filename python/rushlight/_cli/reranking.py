@@ -1,4 +1,4 @@
-"""`rerank`: documents are ordered by how well they answer a query."""
+"""The command `rerank`, which sorts documents by relevance to a query."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import argparse
 
 _MORE = """\
-DOCUMENTS is a file of texts; MODEL is a cross-encoder, which reads query and document together. A name without a / is
-one of cross-encoder's own.\
+DOCUMENTS is a file of texts. MODEL is a cross-encoder, which reads query and document together. A name without a /
+belongs to cross-encoder on the hub.\
 """
 _EXAMPLES = """\
 rushlight rerank ms-marco-MiniLM-L6-v2 "a light in a room" corpus.txt --top-k 3
@@ -20,21 +20,21 @@ grep lamp corpus.txt | rushlight rerank ms-marco-MiniLM-L6-v2 "a light in a room
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "rerank",
         _run,
         words="MODEL QUERY [DOCUMENTS]",
-        says="Order documents by how well they answer a query.",
+        says="Sort documents by relevance to a query.",
         more=_MORE,
         examples=_EXAMPLES,
     )
     options.add_model(command)
-    command.add_argument("query", metavar="QUERY", help="a text")
+    command.add_argument("query", metavar="QUERY", help="text")
+    command.add_argument("documents", metavar="DOCUMENTS", nargs="?", default="-", help="file of texts, or - for stdin")
     command.add_argument(
-        "documents", metavar="DOCUMENTS", nargs="?", default="-", help="a file of texts, or - for stdin"
+        "--top-k", metavar="N", type=options.positive, help="number of documents to print (default: all)"
     )
-    command.add_argument("--top-k", metavar="N", type=options.positive, help="how many to show (default: all)")
     results.add_options(command)
     reading.add_options(command)
     embedding.add_running(command)

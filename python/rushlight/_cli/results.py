@@ -1,4 +1,4 @@
-"""What was found, for people or for programs."""
+"""Output of results, for people or for programs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add whether programs read."""
-    parser.add_argument("--jsonl", action="store_true", help="lines of JSON, in place of what people read")
+    """Add the option for JSON output."""
+    parser.add_argument("--jsonl", action="store_true", help="print lines of JSON")
 
 
 def say_json(value: Any) -> None:
@@ -23,22 +23,22 @@ def say_json(value: Any) -> None:
     Raises
     ------
     InvalidInputError
-        Where a number in it is not finite.
+        A number is not finite.
     """
     try:
         line = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
     except ValueError as error:
-        raise InvalidInputError("--jsonl: not all numbers are finite, and JSON has no others") from error
+        raise InvalidInputError("--jsonl: not all numbers are finite, which JSON requires") from error
     streams.say(line)
 
 
 def say_hits(hits: list[dict[str, Any]], indent: str = "") -> None:
-    """Write a line for each hit: score, id, and the text where there is one, between tabs."""
+    """Write a line per hit: score, id and, if known, the text, separated by tabs."""
     for hit in hits:
         text = f"\t{in_line(hit['text'])}" if "text" in hit else ""
         streams.say(f"{indent}{hit['score']:.4f}\t{hit['corpus_id']}{text}")
 
 
 def in_line(text: str) -> str:
-    """Return a text in one line, without tabs."""
+    """Return a text in one line without tabs."""
     return " ".join(text.split())

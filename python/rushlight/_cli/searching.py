@@ -1,4 +1,4 @@
-"""`search`: the texts of a corpus that are closest to a query."""
+"""The command `search`, which finds the nearest texts to a query."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from rushlight._cli.reading import Source
 
 _MORE = """\
-CORPUS is a file of texts, or an npy of their embeddings as encode writes it in float32, binary or ubinary, which is
-not read into memory; the texts that are shown are then those of --texts. What is found by bits is scored again, by the
-numbers of --rescore where it is given. Without QUERY, queries are read from --queries, or from stdin and answered one
-by one. Queries and the corpus get the prompts that the model has for queries and documents.\
+CORPUS is a file of texts, or an npy file of embeddings that encode wrote in float32, binary or ubinary. An npy file is
+memory-mapped, and --texts gives the texts to show. Candidates found by bits are scored again, with the embeddings of
+--rescore if given. Without QUERY, queries come from --queries, or from stdin, where each is answered at once. Queries
+and texts get the model's prompts for queries and documents.\
 """
 _EXAMPLES = """\
 rushlight search all-MiniLM-L6-v2 corpus.txt "a light in a room" "money"
@@ -36,25 +36,29 @@ rushlight search all-MiniLM-L6-v2 corpus.jsonl --field body --queries queries.tx
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what the command takes."""
+    """Return the parser of the command."""
     command = options.command(
         "search",
         _run,
         words="MODEL CORPUS [QUERY ...]",
-        says="Find what is closest to a query.",
+        says="Find the nearest texts to a query.",
         more=_MORE,
         examples=_EXAMPLES,
     )
     options.add_model(command)
-    command.add_argument("corpus", metavar="CORPUS", help="a file of texts, - for stdin, or an npy of embeddings")
-    command.add_argument("query", metavar="QUERY", nargs="*", help="what to look for")
-    command.add_argument("--queries", metavar="FILE", help='a file of queries, with a field "text" if not txt')
-    command.add_argument("--texts", metavar="FILE", help="the texts whose embeddings are in the npy, in its order")
-    command.add_argument("--rescore", metavar="NPY", help="the embeddings in float32 of a corpus of bits")
-    command.add_argument("--top-k", metavar="N", type=options.positive, default=10, help="how many (default: 10)")
+    command.add_argument("corpus", metavar="CORPUS", help="file of texts, - for stdin, or npy of embeddings")
+    command.add_argument("query", metavar="QUERY", nargs="*", help="text to search for")
+    command.add_argument("--queries", metavar="FILE", help='file of queries, in the field "text" unless it is txt')
+    command.add_argument("--texts", metavar="FILE", help="file of the texts of an npy CORPUS, in its order")
+    command.add_argument("--rescore", metavar="NPY", help="float32 embeddings of a CORPUS of bits")
+    command.add_argument(
+        "--top-k", metavar="N", type=options.positive, default=10, help="number of results per query (default: 10)"
+    )
     results.add_options(command)
-    command.add_argument("--query-prompt", metavar="TEXT", help="put before every query (default: the model's)")
-    command.add_argument("--document-prompt", metavar="TEXT", help="put before every text of the corpus, likewise")
+    command.add_argument("--query-prompt", metavar="TEXT", help="prompt of queries (default: the model's)")
+    command.add_argument(
+        "--document-prompt", metavar="TEXT", help="prompt of the texts of CORPUS (default: the model's)"
+    )
     reading.add_options(command)
     embedding.add_similarity(command)
     embedding.add_options(command)
@@ -88,7 +92,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace, *, ready: bool) -> None:
-    """Check that what is asked for goes together."""
+    """Check that the options agree."""
     if arguments.query and arguments.queries:
         raise InvalidArgumentError("--queries: QUERY is given, too")
     if arguments.corpus == "-" and not arguments.query and arguments.queries in {None, "-"}:
@@ -97,17 +101,17 @@ def _check(arguments: argparse.Namespace, *, ready: bool) -> None:
         raise InvalidArgumentError("stdin: can't be both --texts and the queries")
     for option in ("texts", "rescore"):
         if getattr(arguments, option) and not ready:
-            raise InvalidArgumentError(f"--{option}: belongs to an npy of embeddings, not to {arguments.corpus}")
+            raise InvalidArgumentError(f"--{option}: is for an npy of embeddings, not for {arguments.corpus}")
     if ready and not arguments.texts and (arguments.format or arguments.field):
-        raise InvalidArgumentError("--format and --field tell of texts: --texts names them")
+        raise InvalidArgumentError("--format and --field: are for texts; give them with --texts")
     if ready and arguments.document_prompt is not None:
         raise InvalidArgumentError("--document-prompt: the corpus is embedded already")
 
 
 def _ready(place: str) -> NDArray[Any]:
-    """Return the embeddings of an npy, which stay in the file until they are looked at."""
+    """Return the memory-mapped embeddings of an npy file."""
     try:
-        # Unlike np.load, it takes nothing else, such as an npz.
+        # Unlike np.load, it accepts no other format, such as npz.
         embeddings: NDArray[Any] = np.lib.format.open_memmap(place, mode="r")
     except (ValueError, EOFError) as error:
         raise InvalidInputError(f"{place}: must be an npy: {error}") from error
@@ -115,13 +119,13 @@ def _ready(place: str) -> NDArray[Any]:
 
 
 def _precision(place: str, corpus: NDArray[Any], model: Model) -> str:
-    """Return what the numbers of an npy are, which its dtype and width tell."""
+    """Return the precision of an npy file by its dtype and width."""
     columns = model.embedding_dimension
     if corpus.ndim == 2 and corpus.dtype.kind == "f":
         return "float32"
     if corpus.shape[1:] == (-(-columns // 8),) and corpus.dtype in {np.dtype("int8"), np.dtype("uint8")}:
         return "ubinary" if corpus.dtype == np.uint8 else "binary"
-    problem = f"must be floats or bits of {columns} columns (int8 and uint8 need ranges, which no npy has)"
+    problem = f"must be floats or bits of {columns} columns (int8 and uint8 need ranges, which an npy lacks)"
     raise InvalidInputError(f"{place}: {problem}, got {corpus.dtype} of shape {corpus.shape}")
 
 
@@ -131,7 +135,7 @@ def _check_texts(arguments: argparse.Namespace, texts: list[str], corpus: NDArra
 
 
 def _chunks(asked: Source) -> Iterator[list[str]]:
-    """Yield queries: of a file many at a time, and one of what someone may be typing."""
+    """Yield queries: many at a time from a file, one at a time from a pipe or terminal."""
     texts = (record.text for record in asked.records())
     while chunk := list(islice(texts, 1000 if asked.file.seekable() else 1)):
         yield chunk

@@ -1,4 +1,4 @@
-"""The standard streams: bytes, and text in UTF-8 whatever the locale says."""
+"""Standard streams of bytes, and of text in UTF-8 whatever the locale."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def stdin() -> BinaryIO:
-    """Return the standard input."""
+    """Return stdin as bytes."""
     stream = _open(sys.stdin, "stdin")
     if hasattr(stream, "buffer"):
         return stream.buffer
@@ -23,25 +23,25 @@ def stdin() -> BinaryIO:
 
 
 def stdout() -> BinaryIO:
-    """Return the standard output."""
+    """Return stdout as bytes."""
     stream = _open(sys.stdout, "stdout")
     return stream.buffer if hasattr(stream, "buffer") else cast("BinaryIO", _Decoded(stream))
 
 
 def say(line: str) -> None:
-    """Write a line to the standard output; what a path has of other bytes goes out as it is."""
+    """Write a line to stdout; bytes of a path that are not UTF-8 are written unchanged."""
     stdout().write(line.encode(errors="surrogateescape") + b"\n")
 
 
 def complain(line: str) -> None:
-    """Write a line to the standard error, where there is one."""
-    with suppress(AttributeError, OSError, ValueError):  # it is None, nobody reads it, or it is closed
+    """Write a line to stderr, if there is one."""
+    with suppress(AttributeError, OSError, ValueError):  # None, closed, or without a reader
         sys.stderr.write(f"{line}\n")
     _flush_stderr()
 
 
 def flush() -> None:
-    """Flush both outputs; an error of the standard error is left out."""
+    """Flush stdout and stderr, and ignore errors of stderr."""
     _flush_stderr()
     _flush(sys.stdout)
 
@@ -57,7 +57,7 @@ def _flush(stream: TextIO | None) -> None:
     try:
         stream.flush()
     except OSError:
-        # What is left goes nowhere, so that Python does not try again, and complain, at its end.
+        # Discard the rest, so that Python does not try again and complain at exit.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise
@@ -70,13 +70,13 @@ def _open(stream: TextIO | None, name: str) -> TextIO:
 
 
 class _Decoded(io.RawIOBase):
-    """Writer of bytes into a stream that takes text alone, such as a notebook's or an `io.StringIO`."""
+    """Writer of bytes to a text-only stream, such as a notebook's or an `io.StringIO`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, data: Buffer) -> int:
-        """Write bytes, which are whole lines."""
+        """Write bytes that are whole lines."""
         written = bytes(data)
         self._stream.write(written.decode(errors="surrogateescape"))
         return len(written)

@@ -1,7 +1,7 @@
-"""Numbers into files, as they come.
+"""Writers of scores and embeddings, which write as results arrive.
 
-After each write all that was written can be read, whatever ends the program; a parquet, whose index comes last, unless
-it is killed.
+All that was written is readable whatever ends the program. A parquet file, whose index comes last, is not if the
+program is killed.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """A file of arrays.
+    """File of arrays.
 
     Parameters
     ----------
     file
-        Where to write.
+        File to write to.
     column
-        What the arrays are called beside the fields of their texts, where the file has names.
+        Name of the arrays among the fields of their texts, in files that have names.
     like
-        An array `(0, ...)` of the shape and dtype of all that will be written.
+        Array `(0, ...)` with the row shape and dtype of everything that will be written.
     """
 
     def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
@@ -47,19 +47,19 @@ class Writer:
         self.like = like
 
     def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
-        """Write a number or a row for each text, and the fields of the text where the file has them."""
+        """Write a number or a row per text, with the fields of the text if the format has fields."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Write what stands at the end of the file."""
+        """Write the end of the file."""
 
     def _check_fields(self, fields: dict[str, Any]) -> None:
         if self.column in fields:
-            raise InvalidInputError(f"the texts have a field {self.column!r}, which would be written over")
+            raise InvalidInputError(f"field {self.column!r}: is in the texts already, and would be overwritten")
 
 
 class _Npy(Writer):
-    """One array, whose header says how many rows there are: it is written again after each of the writes."""
+    """One array; its header has the number of rows, so it is rewritten after each write."""
 
     def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
         super().__init__(file, column, like)
@@ -67,7 +67,7 @@ class _Npy(Writer):
         self._write_header()
 
     def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
-        _ = fields  # an array has no place for them
+        _ = fields  # an array has no fields
         self.file.write(np.ascontiguousarray(values).data)
         self._rows += len(values)
         self._write_header()
@@ -80,22 +80,22 @@ class _Npy(Writer):
         }
         self.file.flush()
         self.file.seek(0)
-        # numpy leaves room for the number of rows to grow.
+        # numpy pads the header, so that the number of rows can grow.
         np.lib.format.write_array_header_1_0(self.file, header)
         self.file.flush()
         self.file.seek(0, 2)
 
 
 class _Lines(Writer):
-    """A line for each text."""
+    """A line per text."""
 
-    # What the numbers of a row stand between, and in.
+    # Separator of the numbers of a row, and format of a row.
     _separator = "\t"
     _row = "%s"
 
     def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
         super().__init__(file, column, like)
-        # Nine digits are all that a float32 has.
+        # Nine digits represent a float32 exactly.
         number = "%.9g" if like.dtype.kind == "f" else "%d"
         self._form = number if like.ndim == 1 else self._row % self._separator.join([number] * like.shape[1])
 
@@ -105,47 +105,49 @@ class _Lines(Writer):
         try:
             data = "".join(lines).encode()
         except UnicodeEncodeError as error:
-            raise InvalidInputError(f"a field holds half a character, {error.object[error.start]!r}") from error
+            raise InvalidInputError(
+                f"a field has a lone surrogate, {error.object[error.start]!r}, which is not valid Unicode"
+            ) from error
         self.file.write(data)
         self.file.flush()
 
     def _line(self, fields: dict[str, Any], numbers: str) -> str:
-        _ = fields  # the numbers stand alone
+        _ = fields  # only the numbers are written
         return f"{numbers}\n"
 
 
 class _Jsonl(_Lines):
-    """An object for each text."""
+    """A JSON object per text."""
 
     _separator = ", "
     _row = "[%s]"
 
     def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
         if not np.isfinite(values).all():
-            raise InvalidArgumentError(f"{self.column}: not all numbers are finite, and JSON has no others")
+            raise InvalidArgumentError(f"{self.column}: not all numbers are finite, which JSON requires")
         super().write(fields, values)
 
     def _line(self, fields: dict[str, Any], numbers: str) -> str:
         self._check_fields(fields)
-        # What json makes of a list of numbers is right, too, but takes three times as long and is half as long again.
+        # json would write a list of numbers three times as slowly, and half as long again.
         try:
             before = json.dumps(fields, ensure_ascii=False, allow_nan=False, default=_json)[1:-1]
         except InvalidInputError:
             raise
         except ValueError as error:
-            raise InvalidInputError("jsonl: a field is not a finite number, and JSON has no others") from error
+            raise InvalidInputError("jsonl: a field is not a finite number, which JSON requires") from error
         return f'{{{before}{", " if before else ""}"{self.column}": {numbers}}}\n'
 
 
 def _json(value: Any) -> str:
-    """Return what JSON has of what a parquet may hold: a date or a decimal number."""
+    """Return a value of a parquet file, such as a date or a decimal number, for JSON."""
     if isinstance(value, bytes):
-        raise InvalidInputError("jsonl: the texts have a field of bytes, for which JSON has nothing")
+        raise InvalidInputError("jsonl: the texts have a field of bytes, which JSON cannot represent")
     return str(value)
 
 
 class _Parquet(Writer):
-    """A row group for each write; the columns are those of the first one's texts."""
+    """A row group per write, with the columns of the first texts."""
 
     def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
         super().__init__(file, column, like)
@@ -161,7 +163,7 @@ class _Parquet(Writer):
             self._open(self._table(fields).schema)
         strange = {name for row in fields for name in row}.difference(self._schema.names)
         if strange:
-            raise InvalidInputError(f"parquet: not all texts have a field {min(strange)!r}; jsonl takes them")
+            raise InvalidInputError(f"parquet: not all texts have a field {min(strange)!r}; write jsonl instead")
         table = self._table(fields, self._schema)
         numbers = self._arrow.array(values.reshape(-1))
         if values.ndim == 2:
@@ -186,30 +188,30 @@ class _Parquet(Writer):
 
 
 _WRITERS: dict[str, type[Writer]] = {"npy": _Npy, "jsonl": _Jsonl, "parquet": _Parquet, "tsv": _Lines}
-# What can be written into a file alone: its beginning, or its end, tells of the rest.
+# Formats that need a seekable file, because a header or an index describes the rest.
 _FILES = {"npy", "parquet"}
 _ENDINGS = {".ndjson": "jsonl"} | {f".{kind}": kind for kind in _WRITERS}
 
 
 def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
-    """Add where to write, and as what: on the standard output as `kind`."""
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="the file to write (default: stdout)")
+    """Add the output file and its format, which is `kind` on stdout."""
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="file to write (default: stdout)")
     parser.add_argument(
         "--output-format",
         choices=tuple(_WRITERS),
-        help=f"what to write (default: by OUT's ending, {kind} on stdout); tsv has the numbers alone, "
-        "npy and parquet are written into files alone",
+        help=f"output format (default: by OUT's extension, {kind} on stdout); tsv has only the numbers; "
+        "npy and parquet need a file",
     )
     parser.set_defaults(stdout_format=kind)
 
 
 def _is_read(place: Path, name: str) -> bool:
-    """Whether a file is the input of that name, which may be the standard one."""
+    """Return True if a file is the input of that name, which may be stdin."""
     if name != "-":
         return place.samefile(name)
     try:
         return os.path.samestat(os.fstat(sys.stdin.fileno()), place.stat())
-    except (AttributeError, OSError, ValueError):  # no file, but something that is read like one
+    except (AttributeError, OSError, ValueError):  # an object that stands for a file
         return False
 
 
@@ -220,24 +222,24 @@ def write(
     inputs: list[str],
     chunks: Iterable[tuple[list[dict[str, Any]], NDArray[Any]]],
 ) -> None:
-    """Write chunks, which are fields of texts with a number or a row for each, where and as what is asked for.
+    """Write chunks, which are fields of texts with a number or a row for each, to the output of the arguments.
 
-    What is there is written over when the first chunk is there. `inputs` are the files that are read meanwhile, and
-    further arguments are `Writer`'s.
+    An existing file is overwritten once the first chunk has arrived. `inputs` are the files that are being read. See
+    `Writer` for the other arguments.
 
     Raises
     ------
     InvalidArgumentError
-        Where the file's ending does not tell its kind, or it is one of the inputs, or a pipe that can't take the kind.
+        The file's extension is unknown, the file is an input, or it is a pipe and the format needs a file.
     InvalidInputError
-        Where the rows have no numbers, and the kind has no such rows.
+        Rows have no numbers, and the format has no such rows.
     """
     place: Path | None = arguments.output
     kind = _kind(arguments, place)
     if place is None and kind in _FILES:
         raise InvalidArgumentError(f"stdout: {kind} needs a file: -o OUT.{kind}")
     if place is not None and place.is_file() and any(_is_read(place, name) for name in inputs):
-        raise InvalidArgumentError(f"{place}: is read; it can't be written meanwhile")
+        raise InvalidArgumentError(f"{place}: is read as an input, so it can't be the output")
     if kind == "parquet":
         _arguments.pyarrow()
         if like.shape[1:] == (0,):
@@ -255,11 +257,11 @@ def write(
 
 
 def _kind(arguments: argparse.Namespace, place: Path | None) -> str:
-    """Return what to write."""
+    """Return the output format."""
     if arguments.output_format is not None:
         return str(arguments.output_format)
     kind = arguments.stdout_format if place is None else _ENDINGS.get(place.suffix.lower())
     if kind is None:
         known = ", ".join(_WRITERS)
-        raise InvalidArgumentError(f"{place}: no kind is known by this ending; --output-format says it: {known}")
+        raise InvalidArgumentError(f"{place}: unknown extension; give --output-format: {known}")
     return str(kind)
