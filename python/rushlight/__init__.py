@@ -1,4 +1,4 @@
-"""Sentence embeddings without the weight.
+"""Sentence-transformers models without PyTorch.
 
 Examples
 --------

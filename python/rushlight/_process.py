@@ -1,4 +1,4 @@
-"""What is the whole process's: how many threads compute, and what there is to compute with."""
+"""Settings of the process: the thread limit, and the features of build and machine."""
 
 from __future__ import annotations
 
@@ -8,47 +8,46 @@ from rushlight import _arguments, _core
 
 
 def get_num_threads() -> int:
-    """Return how many threads compute at once, of all models together.
+    """Return the maximum number of threads that compute at once, for all models together.
 
-    The default is the variable RUSHLIGHT_NUM_THREADS, else the cores that this process may run on, by affinity and
-    cgroup.
+    The default is the variable RUSHLIGHT_NUM_THREADS, or else the number of cores that affinity and cgroup allow.
 
     Raises
     ------
     InvalidArgumentError
-        Where the variable isn't a whole number from 1 up.
+        The variable is not an integer of at least 1.
     """
     return _core.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads compute at once, of all models together.
+    """Set the maximum number of threads that compute at once, for all models together.
 
     Parameters
     ----------
     n
-        At least 1; more than there are cores is allowed.
+        Number of threads, at least 1; it may exceed the number of cores.
 
     Raises
     ------
     InvalidArgumentError
-        Where it is no int, or below 1.
+        `n` is not an int of at least 1.
     """
     _core.set_num_threads(_arguments.positive("n", n))
 
 
 def info() -> dict[str, Any]:
-    """Return what this build has, and what it uses on this machine.
+    """Return the features of this build, and those in use on this machine.
 
     Returns
     -------
     dict
-        `version`; `features` of the build; `instruction_set`, the one in use; `instruction_sets`, all that the machine
-        has; `devices`; `num_threads`; `cache_folder`, a `pathlib.Path`.
+        `version`; `features` of the build; `instruction_set` in use; `instruction_sets` of the machine; `devices`;
+        `num_threads`; `cache_folder`, a `pathlib.Path`.
 
     Raises
     ------
     InvalidArgumentError
-        Where RUSHLIGHT_CPU names an instruction set that the machine lacks, or as `get_num_threads`.
+        RUSHLIGHT_CPU names an instruction set that the machine lacks, or RUSHLIGHT_NUM_THREADS is invalid.
     """
     return _core.info()

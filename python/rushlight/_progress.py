@@ -1,4 +1,4 @@
-"""Progress bars, which never end the call whose progress they show."""
+"""Progress bars whose errors never reach the call that shows them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,23 @@ if TYPE_CHECKING:
 
 
 def bar(*, shown: bool = True, **options: Any) -> tqdm[Any]:
-    """Return a progress bar on stderr, which is left out where stderr can't be written.
-
-    `options` are those of `tqdm`.
-    """
-    # Imported where it is needed: most calls show no bar.
+    """Return a progress bar on stderr, disabled if stderr cannot be written; `options` are those of `tqdm`."""
+    # Imported late, because most calls show no bar.
     from tqdm.auto import tqdm
 
     return tqdm(**options, file=_Stderr(sys.stderr), disable=not (shown and _can_write()))
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a standard stream is a terminal; one that is None or closed is not."""
+    """Return True if a standard stream is a terminal; None and closed streams are not."""
     try:
         return stream is not None and stream.isatty()
-    except (AttributeError, ValueError):  # what stands for a stream and isn't one; a closed one
+    except (AttributeError, ValueError):  # an object that stands for a stream; a closed stream
         return False
 
 
 def _can_write() -> bool:
-    """Return whether stderr is there, and both streams can be flushed, as `tqdm` does first."""
+    """Return True if stderr exists and both streams can be flushed, which `tqdm` does first."""
     if sys.stderr is None:
         return False
     try:
@@ -42,9 +39,9 @@ def _can_write() -> bool:
 
 
 class _Stderr:
-    """A stream that leaves out what it can't write, such as to a pipe that nobody reads any more.
+    """Stream that ignores errors of writing, such as those of a pipe without a reader.
 
-    An error would leave `tqdm`'s lock held, on which the next bar of another thread waits for ever.
+    An error would leave `tqdm`'s lock held, and block the next bar of another thread forever.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -61,11 +58,11 @@ class _Stderr:
             self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the stream has, such as its encoding and its number."""
+        """Return an attribute of the stream, such as its encoding."""
         return getattr(self._stream, name)
 
     def __eq__(self, other: object) -> bool:
-        """Return whether it is that stream: `tqdm` clears a bar before others write into the same."""
+        """Return True for the same stream: `tqdm` clears a bar before others write to its stream."""
         return self._stream is getattr(other, "_stream", other)
 
     def __hash__(self) -> int:

@@ -1,4 +1,4 @@
-"""Embeddings in fewer bits, and searching them."""
+"""Quantized embeddings, and search among them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def quantized(embeddings: NDArray[np.float32], precision: str) -> NDArray[Any]:
 
 
 class Options(NamedTuple):
-    """What a corpus is of, and how what is found in fewer bits is scored again: arguments of `util.semantic_search`."""
+    """Arguments of `util.semantic_search` for quantized corpora and for rescoring."""
 
     precision: str
     ranges: Any
@@ -36,21 +36,21 @@ class Options(NamedTuple):
 
 
 class Code(NamedTuple):
-    """What the bytes of embeddings stand for."""
+    """Meaning of the bytes of quantized embeddings."""
 
     precision: str
     dim: int
     ranges: NDArray[np.float32] | None
 
     def bounds(self, name: str) -> NDArray[np.float32]:
-        """Return the ranges, which the embeddings called `name` need."""
+        """Return the ranges; `name` is the argument that needs them."""
         if self.ranges is None:
-            problem = f"must be given for {name} of {self.precision}: those that they were quantized with"
+            problem = f"must be given for {name} of {self.precision}: the ones they were quantized with"
             raise InvalidArgumentError(f"ranges: {problem}")
         return self.ranges
 
     def stored(self, name: str, embeddings: Any) -> _Corpus:
-        """Return embeddings of this code, `(m, columns)`, as the core takes them."""
+        """Return embeddings of this code, `(m, columns)`, for the extension module."""
         bits = self.precision in _BITS
         columns = -(-self.dim // 8) if bits else self.dim
         values = packed(name, embeddings, self.precision)
@@ -62,7 +62,7 @@ class Code(NamedTuple):
         return {"values": values, "precision": self.precision, "ranges": None if bits else self.bounds(name)}
 
     def numbers(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what the bytes of embeddings of this code stand for, `(n, dim)`: of bits 1 and -1."""
+        """Convert bytes of this code to numbers `(n, dim)`; bits become 1 and -1."""
         levels = values.view(np.uint8) ^ np.uint8(0x80 if self.precision in _SIGNED else 0)
         if self.precision in _BITS:
             return np.unpackbits(levels, axis=1, count=self.dim).astype(np.float32) * 2 - 1
@@ -75,7 +75,7 @@ class Code(NamedTuple):
 def search(
     score: Any, query_embeddings: Any, corpus_embeddings: Any, top_k: int, options: Options
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the ids and scores of the best of a corpus in fewer bits."""
+    """Return ids and scores of the best hits in a quantized corpus."""
     precision = options.precision
     if not isinstance(score, str):
         raise InvalidArgumentError(f"score_function: can't be a callable for a corpus of {precision!r}; name one")
@@ -98,7 +98,7 @@ def search(
 
 
 def _rescored(embeddings: Any) -> NDArray[Any] | None:
-    """Return embeddings to score the best again with as an array `(m, d)`, of bytes or of float32."""
+    """Return the embeddings for rescoring as an array `(m, d)` of bytes or float32."""
     if embeddings is None:
         return None
     precision = _byte_type(embeddings)
@@ -107,18 +107,18 @@ def _rescored(embeddings: Any) -> NDArray[Any] | None:
 
 
 def _dimensions(columns: int, again: NDArray[Any] | None) -> int:
-    """Return how many dimensions bytes of bits have: those of the embeddings to score again with, if they fit."""
+    """Return the number of dimensions of packed bits: that of the embeddings for rescoring, if it fits."""
     width = 8 * columns if again is None else again.shape[1]
     return width if -(-width // 8) == columns else 8 * columns
 
 
 def _against(code: Code, corpus: _Corpus, again: NDArray[Any] | None, rescore: bool) -> _Corpus | None:
-    """Return what the best are scored again with, if anything."""
+    """Return the corpus for rescoring, or None."""
     if again is None:
-        # Levels were compared with the queries as they are: that needs no second time.
+        # int8 codes were compared with the unquantized queries already.
         return corpus if rescore and code.precision in _BITS else None
     if not rescore:
-        raise InvalidArgumentError("rescore_embeddings: are for rescore=True, got rescore=False")
+        raise InvalidArgumentError("rescore_embeddings: need rescore=True, got rescore=False")
     against = plain(again)
     if is_quantized(again):
         against = code._replace(precision=again.dtype.name).stored("rescore_embeddings", again)
@@ -129,22 +129,24 @@ def _against(code: Code, corpus: _Corpus, again: NDArray[Any] | None, rescore: b
 
 
 def refuse(query_embeddings: Any, corpus_embeddings: Any, options: Options) -> None:
-    """Check that nothing is in fewer bits, nor meant for what is, where the corpus is said to be float32."""
+    """Check that neither embeddings nor arguments are for a quantized corpus."""
     for name, rows in (("query_embeddings", query_embeddings), ("corpus_embeddings", corpus_embeddings)):
         if is_quantized(rows):
-            raise InvalidArgumentError(f"corpus_precision: must say what the bytes of {name} are, got 'float32'")
+            raise InvalidArgumentError(
+                f"corpus_precision: must name the precision of the bytes in {name}, got 'float32'"
+            )
     for name in ("ranges", "calibration_embeddings", "rescore_embeddings"):
         if getattr(options, name) is not None:
-            raise InvalidArgumentError(f"{name}: are for a corpus in fewer bits, got corpus_precision='float32'")
+            raise InvalidArgumentError(f"{name}: need a quantized corpus, got corpus_precision='float32'")
 
 
 def plain(rows: NDArray[np.float32]) -> _Corpus:
-    """Return embeddings of float32 as the core takes them."""
+    """Return float32 embeddings for the extension module."""
     return {"values": rows, "precision": "float32", "ranges": None}
 
 
 def ranges_of(ranges: Any, calibration_embeddings: Any, dim: int) -> NDArray[np.float32] | None:
-    """Return `(2, dim)`, the smallest and the largest number of each dimension; None where nobody says them."""
+    """Return the ranges `(2, dim)`, minimum and maximum of each dimension, or None if they are not given."""
     if ranges is not None:
         bounds = _arguments.matrix("ranges", ranges)
         if bounds.shape != (2, dim):
@@ -160,19 +162,19 @@ def ranges_of(ranges: Any, calibration_embeddings: Any, dim: int) -> NDArray[np.
 
 
 def is_quantized(embeddings: Any) -> bool:
-    """Return whether embeddings are an array or tensor of bytes, or a list of such."""
+    """Return True for an array or tensor of bytes, or a list of them."""
     return _byte_type(embeddings) is not None
 
 
 def _byte_type(embeddings: Any) -> str | None:
-    """Return "int8" or "uint8" of an array or tensor of bytes, or a list of such; None of what is none."""
+    """Return "int8" or "uint8" for an array or tensor of bytes, or a list of them, else None."""
     first = embeddings[0] if isinstance(embeddings, (list, tuple)) and embeddings else embeddings
     name = str(getattr(first, "dtype", "")).rpartition(".")[2]
     return name if name in {"int8", "uint8"} else None
 
 
 def packed(name: str, embeddings: Any, precision: str) -> NDArray[Any]:
-    """Return quantized embeddings as a C-contiguous array of bytes `(n, columns)`; a single one is one row."""
+    """Convert quantized embeddings to a C-contiguous array `(n, columns)`; a single one becomes one row."""
     dtype = np.dtype(np.int8 if precision in _SIGNED else np.uint8)
     try:
         array = np.asarray(embeddings)

@@ -1,4 +1,4 @@
-"""Documents, ordered by their scores with a query."""
+"""Documents sorted by their scores for a query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def documents(documents: Any) -> list[str]:
     Raises
     ------
     InvalidInputError
-        Where they are none: the first that is no text is named.
+        A document is not text; the message names the first one.
     """
     batch, single = _arguments.texts(documents, "documents")
     if single:
@@ -30,7 +30,7 @@ def documents(documents: Any) -> list[str]:
 def ranked(
     scores: NDArray[np.float32], texts: list[str], top_k: int | None, return_documents: bool
 ) -> list[dict[str, Any]]:
-    """Return `corpus_id`, `score`, and `text` where asked for, of the best first; of equal ones the first first."""
+    """Return `corpus_id`, `score` and, if asked for, `text` of the best documents; ties keep their order."""
     ranked: list[dict[str, Any]] = []
     for i in np.argsort(-scores, kind="stable")[:top_k].tolist():
         ranked.append({"corpus_id": i, "score": float(scores[i])})

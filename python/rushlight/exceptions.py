@@ -1,4 +1,4 @@
-"""What rushlight raises. Every class is a `RushlightError` and the built-in that one would catch."""
+"""Exceptions of rushlight. Each is a `RushlightError` and the built-in exception that fits it best."""
 
 __all__ = [
     "DeviceError",
@@ -17,48 +17,48 @@ __all__ = [
 
 
 class RushlightError(Exception):
-    """The base of all errors of rushlight."""
+    """Base of all exceptions of rushlight."""
 
 
 class InvalidArgumentError(RushlightError, ValueError):
-    """A value is out of range, or a name unknown: the message says what would be right."""
+    """An argument is out of range or unknown; the message lists valid values."""
 
 
 class InvalidInputError(InvalidArgumentError, TypeError):
-    """An input is not text: the message names its type and its index."""
+    """An input is not text; the message names its type and index."""
 
 
 class ModelNotFoundError(RushlightError, FileNotFoundError):
-    """A model or one of its files is nowhere: the message lists every place that was looked at."""
+    """A model or one of its files was not found; the message lists the places that were searched."""
 
 
 class ModelFormatError(RushlightError, ValueError):
-    """A file of a model is there and wrong: the message names the file, the key, and what it must be."""
+    """A file of a model is invalid; the message names the file, the key, and the valid values."""
 
 
 class UnsupportedFeatureError(RushlightError, NotImplementedError):
-    """A name of sentence-transformers that `rushlight.compat` lacks: the message says why, or what to use instead."""
+    """`rushlight.compat` lacks a name of sentence-transformers; the message gives the reason or an alternative."""
 
 
 class UnsupportedModelError(RushlightError, NotImplementedError):
-    """The model has a module, architecture or activation that rushlight lacks: the message says what there is."""
+    """rushlight lacks a module, architecture or activation of the model; the message lists the supported ones."""
 
 
 class DownloadError(RushlightError, OSError):
-    """The hub did not give a file: the message says which, the status, and what to do."""
+    """The hub did not deliver a file; the message names the file, the status and a remedy."""
 
 
 class DeviceError(RushlightError, RuntimeError):
-    """A device is not in this build, or not on this machine: the message says which."""
+    """The build or the machine lacks a device; the message names it."""
 
 
 class MissingDependencyError(RushlightError, ImportError):
-    """An optional package is absent: the message says what to install."""
+    """An optional package is not installed; the message names it."""
 
 
 class OutOfMemoryError(RushlightError, MemoryError):
-    """There is no memory for as much as a file or a caller asks for: the message says for what, and how much."""
+    """A file or a caller asks for more memory than there is; the message names the purpose and the size."""
 
 
 class InferenceError(RushlightError, RuntimeError):
-    """Anything else; its cause, where there is one, is in `__cause__`."""
+    """Any other error; `__cause__` holds its cause, if known."""

@@ -1,7 +1,7 @@
-"""What is done with embeddings: comparing, searching, mining for pairs, finding communities, making them smaller.
+"""Functions on embeddings: scores, search, paraphrase mining, communities, quantization.
 
-Embeddings are arrays, tensors or lists, `(n, d)` of any number type; `(d,)` is one embedding. All is exact. Of equal
-scores the lower index comes first; NaN is below every number.
+Embeddings are arrays, tensors or lists of numbers, `(n, d)`; `(d,)` is one embedding. Search and mining are exact. Ties
+are broken by the lower index, and NaN scores come last.
 
 Examples
 --------
@@ -79,48 +79,46 @@ def semantic_search(
 ) -> list[list[dict[str, Any]]]:
     """Find the embeddings of a corpus that are most similar to each query.
 
-    A corpus may be in fewer bits, as `quantize_embeddings` and `encode(precision=...)` give them. Of "int8" and "uint8"
-    each level stands for the lower end of its step, and the queries are compared with that. Of "binary" and "ubinary"
-    those are found whose bits differ in the fewest places from the queries' own; then the `rescore_multiplier * top_k`
-    best are scored by the queries as they are, a bit being 1 or -1.
+    The corpus may be quantized by `quantize_embeddings` or `encode(precision=...)`. An "int8" or "uint8" code is scored
+    as the lower end of its step. For "binary" and "ubinary", the `rescore_multiplier * top_k` candidates with the
+    smallest Hamming distance are found first, and then scored with the unquantized queries, where a bit is 1 or -1.
 
     Parameters
     ----------
     query_embeddings, corpus_embeddings
-        `(n, d)` and `(m, d)`; a corpus of bits is `(m, ceil(d / 8))`. Queries may be of the corpus's precision.
+        `(n, d)` and `(m, d)`; packed bits are `(m, ceil(d / 8))`. Queries may have the precision of the corpus.
     query_chunk_size, corpus_chunk_size
-        How many rows a `score_function` of your own is given at once. Otherwise they change nothing.
+        Maximum number of rows that a `score_function` of your own receives; no effect for the named ones.
     top_k
-        How many are found for each query, at least 1; fewer where the corpus has fewer.
+        Maximum number of hits per query, at least 1.
     score_function
-        "cos_sim", "dot", "euclidean" or "manhattan"; a function of this module; or a callable that takes arrays
-        `(n, d)` and `(m, d)` and returns scores `(n, m)`, higher for more similar: for a corpus of float32.
+        "cos_sim", "dot", "euclidean", "manhattan", or a function of this module. For a float32 corpus also a callable
+        that takes arrays `(n, d)` and `(m, d)` and returns scores `(n, m)`, higher for more similar.
     corpus_precision
-        "float32"; or, for a corpus of bytes, "int8", "uint8", "binary" or "ubinary".
+        "float32", "int8", "uint8", "binary" or "ubinary".
     ranges
-        `(2, d)`: the smallest and the largest number of each dimension, that int8 and uint8 were quantized with.
-        Default: those of `calibration_embeddings`, `(any, d)`; one of both is needed.
+        `(2, d)`: minimum and maximum of each dimension that int8 and uint8 were quantized with. The default is computed
+        from `calibration_embeddings`, `(any, d)`; int8 and uint8 need one of the two.
     rescore
-        Whether to score the best again; without it, bits give the scores of rows of 1 and -1. int8 and uint8 need it
-        for `rescore_embeddings` alone.
+        Score the candidates again. Without it, bits are scored as rows of 1 and -1. int8 and uint8 need it only for
+        `rescore_embeddings`.
     rescore_multiplier
-        How many are scored again for each that is found, at least 1: the more, the fewer are missed.
+        Number of candidates per hit, at least 1; more candidates miss fewer hits.
     rescore_embeddings
-        `(m, d)`: the same corpus in more bits, int8, uint8 or float, to score the best again with. Of float32 only
-        their rows are read, so it may be a `numpy.memmap`. It also tells how many dimensions bits have where queries
-        are bits, too, and that is no multiple of 8: the last byte's other bits count for nothing then. Without it
-        they count as dimensions that are equal.
+        `(m, d)`: the corpus in int8, uint8 or float, to score the candidates with. Of float32 only the candidates' rows
+        are read, so it may be a `numpy.memmap`. It also gives the number of dimensions of packed binary queries, so
+        that padding bits are ignored; without it they count as equal dimensions.
 
     Returns
     -------
     list of list of dict
-        For each query `corpus_id` and `score`, the best first.
+        `corpus_id` and `score` of the hits of each query, best first.
 
     Raises
     ------
     InvalidArgumentError
-        Where the widths differ, a size is below 1, the function is unknown or returns another shape; where the dtype of
-        a corpus is not that of its precision, ranges are missing, or an argument is for another precision.
+        Widths differ, a size is below 1, the score function is unknown or returns another shape, the dtype of the
+        corpus is not that of its precision, ranges are missing, or an argument is for another precision.
 
     Examples
     --------
@@ -185,21 +183,21 @@ def paraphrase_mining_embeddings(
     embeddings
         `(n, d)`.
     query_chunk_size, corpus_chunk_size
-        As in `semantic_search`.
+        See `semantic_search`.
     max_pairs, top_k
-        How many pairs are found at most, and how many others are looked at for each embedding; at least 1.
+        Maximum number of pairs, and number of neighbours to consider per embedding; at least 1.
     score_function
-        As in `semantic_search`; it must give a pair the same score from both sides.
+        See `semantic_search`; it must be symmetric.
 
     Returns
     -------
     list of list
-        `[score, i, j]` with i < j, each pair once, the best first.
+        `[score, i, j]` with i < j, each pair once, best first.
 
     Raises
     ------
     InvalidArgumentError
-        As `semantic_search`.
+        See `semantic_search`.
     """
     rows = _arguments.matrix("embeddings", embeddings)
     max_pairs, top_k = _arguments.positive("max_pairs", max_pairs), _arguments.positive("top_k", top_k)
@@ -227,31 +225,31 @@ def community_detection(
     batch_size: int = 1024,
     show_progress_bar: bool | None = False,
 ) -> list[list[int]]:
-    """Find groups of embeddings whose cosine with one of them, the centre, is at least `threshold`.
+    """Find groups of embeddings whose cosine with the group's centre, one of them, is at least `threshold`.
 
     Parameters
     ----------
     embeddings
         `(n, d)`.
     threshold
-        A cosine, as float32.
+        Minimum cosine, rounded to float32.
     min_community_size
-        Groups that are smaller are left out; at least 1.
+        Minimum number of embeddings in a group, at least 1.
     batch_size
-        How many embeddings are compared with all others between two steps of the progress bar, at least 1; with few it
-        takes longer. It changes neither the result nor the memory, which is a few numbers for each embedding.
+        Number of embeddings to compare with all others per step of the progress bar, at least 1. Small batches are
+        slower. It changes neither the result nor the memory, a few numbers per embedding.
     show_progress_bar
-        Whether to show progress; None is where the logger "rushlight" is at level INFO or below.
+        Show a progress bar; None shows one if the logger "rushlight" is at level INFO or below.
 
     Returns
     -------
     list of list of int
-        The largest group first; of each the centre, then the others by falling cosine. No id is in two of them.
+        Ids of each group, largest group first: the centre, then the others by descending cosine. Groups do not overlap.
 
     Raises
     ------
     InvalidArgumentError
-        Where the threshold is no number or a size is below 1.
+        The threshold is not a number, or a size is below 1.
     """
     rows = _arguments.matrix("embeddings", embeddings)
     size = _arguments.positive("min_community_size", min_community_size)
@@ -265,32 +263,33 @@ def community_detection(
 def quantize_embeddings(
     embeddings: Any, precision: str, ranges: Any = None, calibration_embeddings: Any = None
 ) -> NDArray[Any]:
-    """Return embeddings in fewer bits.
+    """Quantize embeddings.
 
     Parameters
     ----------
     embeddings
-        `(n, d)`, or `(d,)` for a precision without ranges or with given ones.
+        `(n, d)`, or `(d,)` if the precision has no ranges or they are given.
     precision
-        "int8" and "uint8" cut the range of each dimension into 255 steps; "binary" and "ubinary" keep a bit for each
-        dimension, eight in a byte; "float32" keeps all.
+        "int8" and "uint8" split the range of each dimension into 255 steps. "binary" and "ubinary" keep one bit of each
+        dimension, `x > 0`, eight in a byte. "float32" changes nothing.
     ranges
-        `(2, d)`: the smallest and the largest number of each dimension. Default: those of `calibration_embeddings`,
-        `(any, d)`, else those of the embeddings.
+        `(2, d)`: minimum and maximum of each dimension. The default is computed from `calibration_embeddings`, `(any,
+        d)`, or else from the embeddings.
 
     Returns
     -------
     numpy.ndarray
-        int8, uint8 or float32 `(n, d)`; for bits int8 or uint8 `(n, ceil(d / 8))`. `(d,)` gives one row without `n`.
+        int8, uint8 or float32 `(n, d)`; packed bits, int8 or uint8 `(n, ceil(d / 8))`. `(d,)` gives one row without
+        `n`.
 
     Raises
     ------
     InvalidArgumentError
-        Where the precision is unknown, a shape is wrong, or one embedding alone has no ranges.
+        The precision is unknown, a shape is wrong, or a single embedding has no ranges.
     """
     _arguments.one_of("precision", precision, PRECISIONS)
     if is_quantized(embeddings):
-        raise InvalidArgumentError("embeddings: are quantized already, of int8 or uint8")
+        raise InvalidArgumentError("embeddings: are quantized already, to int8 or uint8")
     rows = _arguments.matrix("embeddings", embeddings)
     single = np.ndim(embeddings) == 1 and rows.size > 0
     if len(rows) == 1 and precision in {"int8", "uint8"} and ranges is None and calibration_embeddings is None:
@@ -306,19 +305,19 @@ def quantize_embeddings(
 
 
 def normalize_embeddings(embeddings: Any) -> NDArray[np.float32]:
-    """Return embeddings over their L2 norms, float32 of the same shape; a norm under 1e-12 counts as that."""
+    """Divide embeddings by their L2 norms, at least 1e-12: float32 of the same shape."""
     rows = _arguments.matrix("embeddings", embeddings)
     unit = _core.normalize_embeddings(rows)
     return unit.reshape(-1) if np.ndim(embeddings) == 1 else unit
 
 
 def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:
-    """Return the first `truncate_dim` columns of an array or tensor, all of them for None; a view, nothing is copied.
+    """Return a view of the first `truncate_dim` columns of an array or tensor, or of all columns for None.
 
     Raises
     ------
     InvalidArgumentError
-        Where `truncate_dim` is below 1.
+        `truncate_dim` is below 1.
     """
     if truncate_dim is None:
         return embeddings

@@ -139,7 +139,7 @@ def test_the_kind_by_the_ending(tmp_path, name: str, kind: str) -> None:
 def test_no_kind_and_no_field(tmp_path) -> None:
     (tmp_path / "a.json").write_text("{}")
     with (
-        pytest.raises(InvalidArgumentError, match=r"a\.json: unknown extension; give --format .* jsonl"),
+        pytest.raises(InvalidArgumentError, match=r"a\.json: unknown extension; give --format: .* jsonl"),
         source(str(tmp_path / "a.json")),
     ):
         pass

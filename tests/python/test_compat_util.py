@@ -94,7 +94,7 @@ def test_sparse_embeddings_are_compared_pair_by_pair_as_dense_ones_are(name):
         compare(sparse_of(one), sparse_of(other[:2]))
     with pytest.raises(InvalidArgumentError, match="b: must have as many columns as a, 6, got 4"):
         compare(sparse_of(one), sparse_of(other[:, :4]))
-    with pytest.raises(InvalidArgumentError, match="rise within a row"):
+    with pytest.raises(InvalidArgumentError, match="ascending columns within a row"):
         compare(SparseEmbeddings([0, 2], [1, 1], [1, 1], (1, 6)), one[:1])
 
 

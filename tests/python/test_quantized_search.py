@@ -152,10 +152,10 @@ RANGES = np.float32([[0, 0, 0], [1, 1, 1]])
     ("corpus", "options", "said"),
     [
         (BYTES, {"corpus_precision": "int4"}, "corpus_precision: must be one of 'float32', 'int8'"),
-        (BYTES, {}, "corpus_precision: must say what the bytes of corpus_embeddings are, got 'float32'"),
-        (np.eye(3), {"ranges": RANGES}, "ranges: are for a corpus in fewer bits"),
-        (np.eye(3), {"calibration_embeddings": RANGES}, "calibration_embeddings: are for a corpus in fewer bits"),
-        (np.eye(3), {"rescore_embeddings": RANGES}, "rescore_embeddings: are for a corpus in fewer bits"),
+        (BYTES, {}, "corpus_precision: must name the precision of the bytes in corpus_embeddings, got 'float32'"),
+        (np.eye(3), {"ranges": RANGES}, "ranges: need a quantized corpus"),
+        (np.eye(3), {"calibration_embeddings": RANGES}, "calibration_embeddings: need a quantized corpus"),
+        (np.eye(3), {"rescore_embeddings": RANGES}, "rescore_embeddings: need a quantized corpus"),
         (BYTES, {"corpus_precision": "uint8"}, "ranges: must be given for corpus_embeddings of uint8"),
         (BYTES, {"corpus_precision": "uint8", "ranges": RANGES[:1]}, r"ranges: must have shape \(2, 3\), got \(1, 3\)"),
         (
@@ -196,7 +196,7 @@ RANGES = np.float32([[0, 0, 0], [1, 1, 1]])
         (
             BYTES[:, :1],
             {"corpus_precision": "ubinary", "rescore_embeddings": np.eye(2, 3), "rescore": False},
-            "rescore_embeddings: are for rescore=True",
+            "rescore_embeddings: need rescore=True",
         ),
     ],
 )
@@ -206,7 +206,7 @@ def test_what_makes_no_sense_is_refused(corpus, options, said):
 
 
 def test_quantized_queries_are_not_taken_for_numbers():
-    with pytest.raises(InvalidArgumentError, match="corpus_precision: must say what the bytes of query_embeddings"):
+    with pytest.raises(InvalidArgumentError, match="corpus_precision: must name the precision of the bytes in query_embeddings"):
         util.semantic_search(BYTES, np.eye(3))
     with pytest.raises(InvalidArgumentError, match="query_embeddings: must be int8"):
         util.semantic_search(BYTES, BYTES.astype(np.int8), corpus_precision="binary")

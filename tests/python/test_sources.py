@@ -122,7 +122,7 @@ def as_str(): return str(PATH)
     [
         ("my_model:missing", "", "missing"),
         ("my_model:PATH", "PATH = 3", "int"),
-        ("my_model:PATH", "PATH = '/no/such/folder'", "is none"),
+        ("my_model:PATH", "PATH = '/no/such/folder'", "must be a model's folder, got"),
         ("my_model:path", "def path(): raise OSError('broken')", "broken"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Sparse embeddings and sparse tensors."""
+"""Conversion between sparse embeddings and sparse tensors, and arithmetic on sparse embeddings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def is_sparse(embeddings: Any) -> bool:
-    """Tell whether embeddings are sparse ones, or a list with a sparse one in it."""
+    """Return True for sparse embeddings, or for a list that contains some."""
     each = embeddings if isinstance(embeddings, (list, tuple)) else [embeddings]
     return any(isinstance(one, SparseEmbeddings) or _is_sparse_tensor(one) for one in each)
 
@@ -27,7 +27,7 @@ def _is_sparse_tensor(one: Any) -> bool:
 
 
 def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
-    """Return sparse or dense embeddings as sparse ones, and whether it is a single one, without its row's axis."""
+    """Convert embeddings to sparse ones, and return True with them if they were a single embedding `(d,)`."""
     if isinstance(given, SparseEmbeddings):
         return given, given._single
     if isinstance(given, (list, tuple)) and is_sparse(given):
@@ -46,7 +46,7 @@ def as_embeddings(name: str, given: Any) -> tuple[SparseEmbeddings, bool]:
 
 
 def _below_each_other(name: str, parts: Sequence[SparseEmbeddings]) -> SparseEmbeddings:
-    """Return the rows of all, in their order."""
+    """Concatenate rows in order."""
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
         raise InvalidArgumentError(f"{name}: must be of the same width, got {' and '.join(map(str, widths))}")
@@ -65,25 +65,25 @@ def _embeddings(rows: Any, columns: Any, values: Any, shape: tuple[int, ...]) ->
 
 
 def normalized(embeddings: SparseEmbeddings) -> SparseEmbeddings:
-    """Return embeddings over their L2 norms; a norm under 1e-12 counts as that."""
+    """Divide embeddings by their L2 norms, at least 1e-12."""
     rows = _rows(embeddings)
     norms = np.sqrt(np.bincount(rows, embeddings.values.astype(np.float64) ** 2, len(embeddings)))
-    with np.errstate(invalid="ignore"):  # infinity over infinity is NaN
+    with np.errstate(invalid="ignore"):  # infinity / infinity is NaN
         values = embeddings.values / np.maximum(norms, 1e-12)[rows]
     return SparseEmbeddings(embeddings.indptr, embeddings.indices, values, embeddings.shape)
 
 
 def pairwise(name: str, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.float32]:
-    """Return the scores, of that name, of each row of `a` with that at its place in `b`.
+    """Score each row of `a` against the row at the same position in `b`, by a named function.
 
-    What is held is as large as the numbers that are not 0, whatever the width.
+    Memory grows with the number of nonzero values, not with the width.
     """
     if name == "cosine":
         return pairwise("dot", normalized(a), normalized(b))
     width = max(a.shape[1], 1)
     ours, theirs = (_rows(side) * width + side.indices for side in (a, b))
     if any((np.diff(places) <= 0).any() for places in (ours, theirs)):
-        raise InvalidArgumentError("indices: must be columns that rise within a row")
+        raise InvalidArgumentError("indices: must be ascending columns within a row")
     if name == "dot":
         common, first, second = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
         terms: NDArray[Any] = a.values[first].astype(np.float64) * b.values[second]
@@ -97,12 +97,12 @@ def pairwise(name: str, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.
 
 
 def _rows(embeddings: SparseEmbeddings) -> NDArray[np.int64]:
-    """Return the row of each number."""
+    """Return the row of each value."""
     return np.repeat(np.arange(len(embeddings), dtype=np.int64), np.diff(embeddings.indptr))
 
 
 def as_tensor(embeddings: SparseEmbeddings, *, sparse: bool, single: bool) -> Any:
-    """Return embeddings as a tensor, `(d,)` where it is a single one; without torch, as they are, or as an array."""
+    """Convert embeddings to a tensor, `(d,)` for a single one; without torch, to an array if `sparse` is False."""
     module = torch()
     if not sparse or module is None:
         result = embeddings if sparse else tensor(embeddings.to_dense())
@@ -113,5 +113,5 @@ def as_tensor(embeddings: SparseEmbeddings, *, sparse: bool, single: bool) -> An
         module.from_numpy(embeddings.values),
         embeddings.shape[1:] if single else embeddings.shape,
         is_coalesced=True,
-        check_invariants=False,  # SparseEmbeddings has checked them
+        check_invariants=False,  # SparseEmbeddings has checked the indices
     )

@@ -1,4 +1,4 @@
-"""Tensors where torch is installed, and arrays where it isn't."""
+"""Conversion of results to tensors if torch is installed, and of inputs to arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rushlight import SparseEmbeddings
 
 
 def torch() -> Any:
-    """Return the module torch, or None where it is not installed."""
+    """Import torch; return None if it is not installed."""
     try:
         return importlib.import_module("torch")
     except ImportError:
@@ -19,7 +19,7 @@ def torch() -> Any:
 
 
 def tensor(result: Any) -> Any:
-    """Return an array as a tensor that shares its memory, and so what is in a list or dict, where there is torch."""
+    """Convert an array, or those in a list or dict, to a tensor that shares memory; unchanged without torch."""
     if isinstance(result, list):
         return [tensor(each) for each in result]
     if isinstance(result, dict):
@@ -29,7 +29,7 @@ def tensor(result: Any) -> Any:
 
 
 def cast(result: Any, given: Any) -> Any:
-    """Return an array or tensor in the dtype of what it comes from, if that is one of floats."""
+    """Convert an array or tensor to the dtype of the input that it came from, if that is a float dtype."""
     name = dtype_of(getattr(given, "dtype", None))
     if name not in ("float16", "bfloat16", "float32", "float64"):
         return result
@@ -37,12 +37,12 @@ def cast(result: Any, given: Any) -> Any:
 
 
 def is_tensor(value: Any) -> bool:
-    """Tell whether something is a torch tensor."""
+    """Return True for a torch tensor."""
     return hasattr(value, "detach")
 
 
 def dense(embeddings: Any) -> Any:
-    """Return embeddings as rushlight takes them: sparse ones with their zeros, columns of a table as lists."""
+    """Convert embeddings for rushlight: sparse ones to dense ones, columns of a table to lists."""
     if hasattr(embeddings, "to_dense"):
         return embeddings.to_dense()
     if isinstance(embeddings, (list, tuple)):
@@ -60,14 +60,19 @@ def _dense_row(row: Any) -> Any:
 
 
 def name_of(device: Any) -> Any:
-    """Return the name of a torch.device or of the number of a GPU, and what is none of these as it is."""
+    """Return the name of a `torch.device` or of a GPU's index, and anything else unchanged."""
     if isinstance(device, int) and not isinstance(device, bool):
         return f"cuda:{device}"
     return str(device) if hasattr(device, "type") and hasattr(device, "index") else device
 
 
+def names_of(device: Any) -> Any:
+    """Return the name of a device, or the names of those in a list or tuple."""
+    return list(map(name_of, device)) if isinstance(device, (list, tuple)) else name_of(device)
+
+
 def dtype_of(value: Any) -> str | None:
-    """Return the name of a dtype of torch or numpy, and None for what is none."""
+    """Return the name of a dtype of torch or numpy, and None for anything else."""
     if isinstance(value, type) and issubclass(value, np.generic):
         value = np.dtype(value)
     is_torchs = (type(value).__module__, type(value).__name__) == ("torch", "dtype")

@@ -1,4 +1,4 @@
-"""The tokenizer of a model of any kind, called as that of transformers is."""
+"""Tokenizer of any kind of model, called like that of transformers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRUNCATION = {True: True, False: False, "longest_first": True, "do_not_truncate
 
 
 class Tokenizer(_tokenizer.Tokenizer):
-    """A `rushlight.Tokenizer` with what is used of transformers' tokenizers with a model; the rest says why not."""
+    """`rushlight.Tokenizer` with the common members of transformers' tokenizers; others raise the reason."""
 
     __slots__ = ("_padding_side",)
 
@@ -48,22 +48,22 @@ class Tokenizer(_tokenizer.Tokenizer):
 
     @property
     def model_max_length(self) -> int:
-        """How many tokens the model takes: its `max_seq_length`, which can be set; int(1e30) where it has no limit."""
+        """Maximum number of tokens: the model's `max_seq_length`, or int(1e30) without a limit."""
         return self._core.max_seq_length or int(1e30)
 
     @property
     def model_input_names(self) -> list[str]:
-        """What the model is given of tokens, by name."""
+        """Names of the model's inputs."""
         types = ["token_type_ids"] if self._current.has_token_type_ids else []
         return ["input_ids", *types, "attention_mask"]
 
     @property
     def padding_side(self) -> str:
-        """Where padding goes: "left" or "right"."""
+        """Side of the padding: "left" or "right"."""
         return self._padding_side or ("left" if self._current.pad_left else "right")
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Return how many special tokens a text gets, or a pair."""
+        """Return the number of special tokens that are added to a text or a pair."""
         return self._current.count([("", "") if pair else ""])[0]
 
     def __call__(
@@ -81,42 +81,41 @@ class Tokenizer(_tokenizer.Tokenizer):
         return_attention_mask: bool | None = None,
         **kwargs: Any,
     ) -> Tokens:
-        """Return the tokens of a text or of several, or of pairs.
+        """Tokenize texts or pairs.
 
         Parameters
         ----------
         text, text_pair
-            A text, or a list of texts, or of pairs; what each forms a pair with.
+            Text, or list of texts or pairs; and the second texts of pairs.
         add_special_tokens
-            Whether there are such around a text; pairs have them in any case, and only texts with them are cut.
+            Add special tokens. False works for single texts without truncation.
         padding
-            True or "longest", or "max_length"; False or "do_not_pad".
+            True or "longest"; "max_length"; False or "do_not_pad".
         truncation
-            True or "longest_first"; False or "do_not_truncate". None cuts where `max_length` is given and nothing is
-            padded.
+            True or "longest_first"; False or "do_not_truncate". None truncates if `max_length` is given without
+            padding.
         max_length
-            How many tokens to cut or pad to; by default `model_max_length`.
+            Number of tokens to truncate or pad to; the default is `model_max_length`.
         padding_side
-            "left" or "right", instead of the tokenizer's own.
+            "left" or "right"; overrides the tokenizer's own side.
         return_tensors
-            "pt" for torch's, "np" for numpy's; None for lists.
+            "pt" for torch tensors, "np" for numpy arrays, None for lists.
         return_token_type_ids, return_attention_mask
-            Whether there are such; None is whether the model has them, and True.
+            Return these arrays. None returns type ids if the model has them, and the attention mask.
         **kwargs
-            What else transformers takes: None and False alone.
+            Other arguments of transformers, which must be None or False.
 
         Returns
         -------
         Tokens
-            `input_ids`, `token_type_ids`, `attention_mask`: of a single text without `return_tensors`, lists of ints.
+            `input_ids`, `token_type_ids`, `attention_mask`; lists of ints for a single text without `return_tensors`.
 
         Raises
         ------
         InvalidArgumentError
-            Where an argument asks for what rushlight does not do; where tensors are asked for of texts of several
-            lengths.
+            An argument asks for something that rushlight does not do, or tensors need texts of equal length.
         MissingDependencyError
-            Where torch's tensors are asked for, and it is not installed.
+            Tensors need torch, which is not installed.
         """
         _refuse_further(kwargs)
         pad = _choice("padding", padding, _PADDING)
@@ -157,12 +156,12 @@ class Tokenizer(_tokenizer.Tokenizer):
         return Tokens({name: each[0] for name, each in lists.items()} if single else lists)
 
     def encode(self, text: str, text_pair: str | None = None, **options: Any) -> Any:
-        """Return the `input_ids` of a text or pair; `**options` are those of a call."""
+        """Return the `input_ids` of a text or pair; see a call for `**options`."""
         _arguments.text("text", text, InvalidInputError)
         return self(text, text_pair, **options)["input_ids"]
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Return the text of token ids or of a single one; of a list of such, a list of texts."""
+        """Return the text of token ids or of a single id, or a list of texts for a list of lists."""
         _refuse_further(kwargs, nothing=(None,))
         ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
         if hasattr(ids, "__index__"):
@@ -172,16 +171,16 @@ class Tokenizer(_tokenizer.Tokenizer):
         return super().decode(ids, skip_special_tokens=skip_special_tokens)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any) -> list[str]:
-        """Return the text of each of several lists of token ids."""
+        """Return the text of each list of token ids."""
         return [self.decode(ids, skip_special_tokens, **kwargs) for ids in sequences]
 
     def tokenize(self, text: str) -> list[str]:
-        """Return the tokens of a text, without special ones around it."""
+        """Return the tokens of a text without special tokens."""
         tokens: list[str] = self.convert_ids_to_tokens(self._plain(text, cut=False))
         return tokens
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """Return the token of an id, or those of several; None where there is none."""
+        """Return the token of an id, or the tokens of several; None for an unknown id."""
         _refuse_further({"skip_special_tokens": skip_special_tokens})
         if hasattr(ids, "__index__"):
             return self.convert_ids_to_tokens([ids])[0]
@@ -189,7 +188,7 @@ class Tokenizer(_tokenizer.Tokenizer):
         return [tokenizer.id_to_token(token_id) for token_id in _tokenizer.token_ids(ids)]
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """Return the id of a token, or those of several; the id of `unk_token` where there is none."""
+        """Return the id of a token, or the ids of several; the id of `unk_token` for an unknown token."""
         if not isinstance(tokens, (str, list, tuple)):
             raise InvalidArgumentError(f"tokens: must be a str or a list of str, got {type(tokens).__name__}")
         if isinstance(tokens, str):
@@ -198,22 +197,22 @@ class Tokenizer(_tokenizer.Tokenizer):
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     def get_vocab(self) -> dict[str, int]:
-        """Return all tokens with their ids, added ones included."""
+        """Return all tokens with their ids, including added tokens."""
         return self._current.vocab()
 
     def __len__(self) -> int:
-        """Return how many tokens there are, added ones included."""
+        """Return the number of tokens, including added ones."""
         return len(self.get_vocab())
 
     def _plain(self, text: str | tuple[str, str], cut: bool) -> list[int]:
-        """Return the ids of a text without special tokens."""
+        """Return the token ids of a text without special tokens."""
         if cut or not isinstance(text, str):
             what = "a text that is cut" if cut else "a pair"
             raise InvalidArgumentError(f"add_special_tokens: {what} has special tokens")
         return self._current.encode_plain(_arguments.text("text", text, InvalidInputError))
 
     def __getattr__(self, name: str) -> Any:
-        """Return a special token or its id, or None; say why another member of transformers' tokenizers is missing."""
+        """Return a special token or its id, or None; raise the reason why another member is absent."""
         part = name.removesuffix("_id")
         if part not in _PARTS:
             refuse_of_tokenizer(name)
@@ -229,18 +228,18 @@ class Tokenizer(_tokenizer.Tokenizer):
         return self
 
     def __reduce__(self) -> NoReturn:
-        """Raise UnsupportedFeatureError: a model is pickled with its tokenizer."""
-        raise UnsupportedFeatureError("Tokenizer: it is not pickled; pickle the model, whose tokenizer it is")
+        """Raise `UnsupportedFeatureError`: a model is pickled with its tokenizer."""
+        raise UnsupportedFeatureError("Tokenizer: it cannot be pickled; pickle the model instead")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set nothing but what it is made of."""
+        """Refuse to set public attributes."""
         if not name.startswith("_"):
             refuse_setting(name)
         super().__setattr__(name, value)
 
 
 def _paired(text: Any, pair: Any) -> tuple[list[str | tuple[str, str]], bool]:
-    """Return texts or pairs as a list, and whether it is a single one."""
+    """Return texts or pairs as a list, and True if they were a single one."""
     texts, single = _arguments.texts(text, "text")
     if pair is None:
         return texts, single
@@ -257,7 +256,7 @@ def _choice(name: str, value: Any, known: dict[Any, Any]) -> Any:
 
 
 def _refuse_further(options: dict[str, Any], nothing: tuple[Any, ...] = (None, False, 0)) -> None:
-    """Refuse what transformers takes and rushlight doesn't, unless it asks for nothing."""
+    """Refuse further arguments of transformers, unless they ask for nothing."""
     for name, value in options.items():
         if not any(value is each for each in nothing) and name != "verbose":
             raise InvalidArgumentError(f"{name}: rushlight's tokenizer doesn't take it, got {value!r}")

@@ -1,4 +1,4 @@
-"""What tokenizing gives."""
+"""Results of tokenizers."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 class Tokens(dict[str, Any]):
-    """Tokens of texts by their names, which are attributes, too, as those of transformers' `BatchEncoding` are."""
+    """Dict of token arrays whose names are attributes, too, like the `BatchEncoding` of transformers."""
 
     def to(self, device: Any, *, non_blocking: bool = False) -> Self:
-        """Put all on a device, in place.
+        """Move all tensors to a device, in place.
 
         Raises
         ------
         DeviceError
-            Where they are no tensors, and the device is not "cpu".
+            The values are not tensors, and the device is not "cpu".
         """
         for name, values in self.items():
             if is_tensor(values):
                 self[name] = values.to(device, non_blocking=non_blocking)
             elif name_of(device) != "cpu":
-                raise DeviceError(f"device {name_of(device)!r}: {name} are no tensors, and so on 'cpu'")
+                raise DeviceError(f"device {name_of(device)!r}: {name} are no tensors, so they stay on 'cpu'")
         return self
 
     def __getattr__(self, name: str) -> Any:
-        """Return what is there by that name."""
+        """Return the array of that name."""
         try:
             return self[name]
         except KeyError:

@@ -10,12 +10,12 @@ import numpy as np
 
 from rushlight import _arguments
 from rushlight._loaded import Core, Loaded
-from rushlight._pool import Pool, devices_of
+from rushlight._pool import Pool, workers
 from rushlight.compat._calls import called_like
 from rushlight.compat._loading import check, device_and_dtype
 from rushlight.compat._refusals import NO_MODULE
 from rushlight.compat._refused import refuse_member
-from rushlight.compat._tensors import dtype_of, name_of, tensor, torch
+from rushlight.compat._tensors import dtype_of, name_of, names_of, tensor, torch
 from rushlight.compat._tokenizer import Tokenizer
 from rushlight.compat._tokens import Tokens
 from rushlight.exceptions import DeviceError, InvalidArgumentError, InvalidInputError, UnsupportedFeatureError
@@ -275,19 +275,10 @@ class Upstream(Loaded[Core]):
         pool.close()
 
     def _check_workers(self, device: Any, pool: Pool | None, chunk_size: int | None) -> None:
-        """Check the workers of a call; on one device, all threads compute in any case."""
-        if chunk_size is not None:
-            _arguments.positive("chunk_size", chunk_size)
-        if pool is not None and not isinstance(pool, Pool):
-            raise InvalidArgumentError(f"pool: must come from start_multi_process_pool, got {type(pool).__name__}")
-        if pool is not None:
-            devices = pool.devices()
-        elif isinstance(device, (list, tuple)):
-            devices = devices_of("device", map(name_of, device))
-        else:
-            devices = [] if device is None else [name_of(device)]
-        for one in devices:
-            self._check_device(one)
+        """Check that the workers of a call are on the model's own device, where all threads compute anyway."""
+        found = workers(self._engine.device, names_of(device), pool, chunk_size)
+        for name in [] if found is None else found[0]:
+            self._check_device(name)
 
     # In sentence-transformers a model is a list of modules, and is called with tokens.
 

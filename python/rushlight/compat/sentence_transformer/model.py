@@ -9,7 +9,7 @@ from rushlight import Model, _core
 from rushlight._quantized import PRECISIONS
 from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
-from rushlight.compat._tensors import name_of, torch
+from rushlight.compat._tensors import name_of, names_of, torch
 from rushlight.compat._upstream import Upstream, task_of, with_pairs
 from rushlight.compat.util.quantization import quantize_embeddings
 from rushlight.exceptions import InvalidArgumentError
@@ -132,7 +132,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
             precision="float32" if precision is None or tokens_in_bits else precision,
             convert_to_numpy=convert_to_numpy,
             convert_to_tensor=convert_to_tensor,
-            device=list(map(name_of, device)) if isinstance(device, (list, tuple)) else name_of(device),
+            device=names_of(device),
             normalize_embeddings=normalize_embeddings,
             truncate_dim=truncate_dim,
             pool=pool,
