@@ -232,6 +232,20 @@ bench-peers: $(PACKAGE) models $(BENCHED) $(PEERS:%=benches/.venv-%/.installed) 
 	$(BENCH) plot
 	$(BENCH) table
 
+# Installs the wheel $2 into the environment $1.
+define install-wheel
+$(PYTHON) scripts/make_venv.py benches/.venv-$1
+benches/.venv-$1/bin/python -m pip install --quiet $2
+benches/.venv-$1/bin/python -m pip install --quiet --force-reinstall --no-deps $2
+endef
+
+# PARTS are some of bits, instructions and throughput; the instructions need valgrind.
+.PHONY: bench-compare
+bench-compare: models-for-tests ## Compare the wheels BEFORE=a.whl and AFTER=b.whl: bits, instructions, throughput
+	$(call install-wheel,before,$(or $(BEFORE),$(error BEFORE must name a wheel)))
+	$(call install-wheel,after,$(or $(AFTER),$(error AFTER must name a wheel)))
+	benches/.venv-before/bin/python benches/python/bench.py compare $(BEFORE) $(AFTER) $(if $(PARTS),--parts $(PARTS))
+
 $(BENCHED): $(TOOLS)
 	$(PY) -m pip install --quiet --group bench
 	@touch $@

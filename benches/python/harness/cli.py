@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+from pathlib import Path
 
 from harness import (
+    compare,
     contenders,
     growth,
     instructions,
@@ -61,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--texts", type=int, default=4096, help="of a call, at most, where their number changes")
     added = command("instructions", _instructions, "count the instructions of a fixed call, with valgrind")
     added.add_argument("--keep", action="store_true", help="keep the counts, for later runs to be held against")
+    added = command("compare", _compare, "compare two wheels, which benches/.venv-before and benches/.venv-after have")
+    added.add_argument("wheels", nargs=2, type=Path, metavar="WHEEL")
+    added.add_argument(
+        "--parts", nargs="+", default=list(compare.MEASUREMENTS), choices=compare.MEASUREMENTS, help="what to compare"
+    )
+    added.add_argument("--threads", type=int, default=2, help="of the throughput")
+    added.add_argument("--rounds", type=int, default=40, help="of the throughput: half a second of each wheel")
     command("plot", lambda _: plots.draw_all(), "draw all results")
     command("table", lambda _: print(tables.render(), end=""), "print all results as tables in Markdown")
     return parser
@@ -116,6 +125,10 @@ def _scaling(arguments: argparse.Namespace) -> None:
 
 def _instructions(arguments: argparse.Namespace) -> None:
     instructions.measure(keep=arguments.keep)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    compare.compare(arguments.wheels, arguments.parts, arguments.threads, arguments.rounds)
 
 
 def _growth(arguments: argparse.Namespace) -> None:
