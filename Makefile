@@ -23,7 +23,7 @@ export RUSHLIGHT_TEST_MODELS
 
 # All files and folders below the folder $1 (a folder's time tells of files that went away).
 below = $(foreach path,$(wildcard $1/*),$(path) $(call below,$(path)))
-SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE THIRD-PARTY-NOTICES \
 	$(filter-out %.pyc %/__pycache__,$(call below,src) $(call below,python))
 
 # CUDA's compiler and headers.
@@ -81,7 +81,7 @@ families: ## Write the documentation's table of families from what the tests mea
 	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --test table
 
 .PHONY: lint
-lint: lint-rust lint-python lint-workflows check-version ## All checks that need neither tests nor the built package
+lint: lint-rust lint-python lint-workflows check-version check-notices ## All checks that need neither tests nor the built package
 
 .PHONY: lint-rust
 lint-rust: $(TOOLS) ## rustfmt, clippy and rustdoc
@@ -198,6 +198,15 @@ test-device: models-for-tests ## The tests of all models on DEVICE alone: cpu, c
 deny: ## Hold the advisories, licences and sources of all dependencies against deny.toml
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	cargo deny --locked check advisories licenses bans sources
+
+.PHONY: notices
+notices: $(TOOLS) ## Write THIRD-PARTY-NOTICES from the sources of the crates that wheels contain: minutes
+	@cargo about --version >/dev/null 2>&1 || cargo install --locked cargo-about --features cli
+	$(PY) scripts/notices.py
+
+.PHONY: check-notices
+check-notices: $(TOOLS)
+	$(PY) scripts/notices.py --check
 
 .PHONY: check-version
 check-version: $(TOOLS) ## Hold the places that name the version against each other, and TAG where it is given

