@@ -27,11 +27,12 @@ mod weights;
 
 pub use config::PoolingMode;
 pub use device::{Device, Dtype};
-pub use engine::Role;
+pub use engine::{Prompts, Role};
 pub use error::{Error, Result};
 pub use inputs::Reader;
 pub use models::{
     DevicePool, Elementwise, EncodeIter, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation, SparseModel,
+    ranked,
 };
 pub use observer::Observer;
 #[doc(hidden)] // Tests and benches compare both.

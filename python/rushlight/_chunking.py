@@ -86,10 +86,10 @@ def encode_chunks(
     if single:
         raise InvalidArgumentError("texts: must be a list of texts, got a str")
     role = options.get("role")
-    engine = self._engine_of(role)
+    engine = self._engine
     prompt = self._prompt(options.pop("prompt", None), options.pop("prompt_name", None), role)
     chunks = [
-        _split(engine, _arguments.text(f"texts[{i}]", text), max_tokens, overlap, prompt)
+        _split(engine, _arguments.text(f"texts[{i}]", text), max_tokens, overlap, prompt, role)
         for i, text in enumerate(whole)
     ]
     rows = self.encode([text for parts in chunks for text, _, _ in parts], prompt=prompt, **options)
@@ -101,13 +101,18 @@ def encode_chunks(
 
 
 def _split(
-    engine: _core.Model, text: str, max_tokens: int | None, overlap: int, prompt: str = ""
+    engine: _core.Model,
+    text: str,
+    max_tokens: int | None,
+    overlap: int,
+    prompt: str = "",
+    role: Role | None = None,
 ) -> list[tuple[str, int, int]]:
     """Split a text into chunks that fit into `max_tokens` tokens together with a prompt."""
     if max_tokens is not None:
         max_tokens = _arguments.positive("max_tokens", max_tokens)
     overlap = _arguments.at_least(0, "overlap", overlap)
-    spans = engine.chunk(text, max_tokens, overlap, prompt)
+    spans = engine.chunk(text, max_tokens, overlap, prompt, role)
     return [(text[start:end], start, end) for start, end in spans]
 
 

@@ -85,7 +85,7 @@ def encode(
         else:
             encodings, truncated, longest = _tokens(engine, texts, request)
     if warn:
-        warn_of_truncation(truncated, len(texts), longest, engine.max_seq_length)
+        warn_of_truncation(truncated, len(texts), longest, engine.max_seq_length_of(request["role"]))
     if rows is not None:
         return output.out
     if not is_sentence:

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rushlight")
 
-# Names of the prompts for each role; the first non-empty prompt is used.
-_ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
-
 # Classes of the extension module that compute; their constructors take the same arguments.
 Core = TypeVar("Core", _core.Model, _core.MultiVectorModel, _core.Reranker, _core.SparseModel)
 
@@ -115,8 +112,9 @@ class Loaded(Generic[Core]):
 
     @default_prompt_name.setter
     def default_prompt_name(self, name: str | None) -> None:
-        if name is not None:
-            self._named_prompt("default_prompt_name", name)
+        if name is not None and name not in self._prompts:
+            known = ", ".join(map(repr, self._prompts))
+            raise InvalidArgumentError(f"default_prompt_name: no prompt {name!r}; there are {known}")
         self._default_prompt_name = name
 
     def _prompt(self, prompt: str | None, prompt_name: str | None, role: Role | None = None) -> str:
@@ -124,23 +122,15 @@ class Loaded(Generic[Core]):
         if prompt is not None:
             if prompt_name is not None:
                 logger.warning("both prompt and prompt_name are given: prompt_name is ignored")
-            return _arguments.text("prompt", prompt)
-        if prompt_name is not None:
-            return self._named_prompt("prompt_name", prompt_name)
-        name = self._default_prompt_name if role is None else self._prompt_name_of(role)
-        return _arguments.text("prompts", self._prompts.get(name or "", ""))
+            prompt = _arguments.text("prompt", prompt)
+        elif prompt_name is not None:
+            prompt_name = _arguments.text("prompt_name", prompt_name)
+        prompts = _arguments.prompts(self._prompts)
+        return _core.choose_prompt(prompts, self._default_prompt_name, prompt, prompt_name, role)
 
     def _prompt_name_of(self, role: Role) -> str | None:
-        """Return the name of the role's first non-empty prompt, else of its first one, else None."""
-        names = [name for name in _ROLES[role] if self._prompts.get(name) is not None]
-        return next((name for name in names if self._prompts[name]), names[0] if names else None)
-
-    def _named_prompt(self, argument: str, name: str) -> str:
-        try:
-            return _arguments.text("prompts", self._prompts[name])
-        except (KeyError, TypeError):
-            known = ", ".join(map(repr, self._prompts))
-            raise InvalidArgumentError(f"{argument}: no prompt {name!r}; there are {known}") from None
+        """Return the name of the role's prompt, or None."""
+        return _core.prompt_name_of(_arguments.prompts(self._prompts), role)
 
     # Tokens
 

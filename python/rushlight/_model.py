@@ -271,12 +271,12 @@ class Model(Comparing[_core.Model]):
         """
         check_truncation(truncation)
         _arguments.positive("batch_size", batch_size)
-        engine = self._engine_of(role)
+        engine = self._engine
         workers = _pool.workers(engine.device, device, pool, chunk_size)
         output = _encoding.Output(output_value, precision, convert_to_numpy, convert_to_tensor, out)
         output.check(workers)
         prompt = self._prompt(prompt, prompt_name, role)
-        request = self._request(prompt, normalize_embeddings, truncate_dim, truncation)
+        request = self._request(prompt, role, normalize_embeddings, truncate_dim, truncation)
         warn = truncation == "warn"
         return _encoding.encode(
             engine, inputs, request, output, workers, show_progress_bar=show_progress_bar, warn=warn
@@ -393,18 +393,19 @@ class Model(Comparing[_core.Model]):
 
     # Internals
 
-    def _engine_of(self, role: Role | None) -> _core.Model:
-        """Return what embeds texts in a role: another engine than the model's own if its folder has a Router."""
-        _arguments.one_of("role", role, (None, "query", "document"))
-        routed = None if role is None else self._engine.route(role == "query")
-        return self._engine if routed is None else routed
-
     def _request(
-        self, prompt: str, normalize_embeddings: bool, truncate_dim: int | None, truncation: str
+        self,
+        prompt: str,
+        role: Role | None,
+        normalize_embeddings: bool,
+        truncate_dim: int | None,
+        truncation: str,
     ) -> _core._Request:
+        _arguments.one_of("role", role, (None, "query", "document"))
         columns = _arguments.optional_positive("truncate_dim", truncate_dim)
         return {
             "prompt": prompt,
+            "role": role,
             "normalize_embeddings": bool(normalize_embeddings),
             "truncate_dim": self._truncate_dim if columns is None else columns,
             "fail_on_truncation": truncation == "error",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import _arguments
+from rushlight import _arguments, _core
 from rushlight.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def ranked(
     scores: NDArray[np.float32], texts: list[str], top_k: int | None, return_documents: bool
 ) -> list[dict[str, Any]]:
     """Return `corpus_id`, `score` and, if asked for, `text` of the best documents; ties keep their order."""
-    ranked: list[dict[str, Any]] = []
-    for i in np.argsort(-scores, kind="stable")[:top_k].tolist():
-        ranked.append({"corpus_id": i, "score": float(scores[i])})
-        if return_documents:
-            ranked[-1]["text"] = texts[i]
-    return ranked
+    best = _core.ranked(np.ascontiguousarray(scores), top_k)
+    if return_documents:
+        return [{"corpus_id": i, "score": score, "text": texts[i]} for i, score in best]
+    return [{"corpus_id": i, "score": score} for i, score in best]

@@ -189,7 +189,7 @@ class Reranker(Loaded[_core.Reranker]):
         if not isinstance(activation, str):
             scores = _activated(activation, scores)
             if apply_softmax and self.num_labels > 1:
-                scores = _softmax(scores)
+                scores = _core.softmax(scores)
         if self.num_labels == 1:
             scores = scores[:, 0]
         if torch is not None:
@@ -299,12 +299,6 @@ def _activated(activation: Callable[[NDArray[np.float32]], Any], logits: NDArray
     if scores.shape != shape:
         raise InvalidArgumentError(f"activation_fn: must return an array of shape {shape}, got one of {scores.shape}")
     return scores
-
-
-def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=np.float64)
-    softmax: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return softmax
 
 
 def _pairs(inputs: Any) -> tuple[list[tuple[str, str]], bool]:

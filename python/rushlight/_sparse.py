@@ -274,12 +274,7 @@ class SparseModel(Comparing[_core.SparseModel]):
             Maximum number of tokens per embedding; None returns all.
         """
         top_k = None if top_k is None else _arguments.positive("top_k", top_k)
-        decoded = []
-        for row in _sparse("embeddings", embeddings):
-            order = np.argsort(-row.values, kind="stable")[:top_k]
-            tokens = self._engine.tokens(row.indices[order].tolist())
-            decoded.append(list(zip(tokens, row.values[order].tolist(), strict=True)))
-        return decoded
+        return self._engine.decode(_sparse("embeddings", embeddings)._parts(), top_k)
 
     def similarity(self, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.float32]:
         """Score every embedding in `a` against every one in `b` by `similarity_fn_name`: float32 `(n, m)`."""

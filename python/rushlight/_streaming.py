@@ -85,8 +85,8 @@ def encode_iter(
     if isinstance(inputs, str):
         raise InvalidInputError("inputs: must be an iterable of str, got str")
     texts = _arguments.batch("inputs", inputs)
-    engine, prompt = self._engine_of(role), self._prompt(prompt, prompt_name, role)
-    stream = engine.stream(self._request(prompt, normalize_embeddings, truncate_dim, truncation))
+    engine, prompt = self._engine, self._prompt(prompt, prompt_name, role)
+    stream = engine.stream(self._request(prompt, role, normalize_embeddings, truncate_dim, truncation))
 
     def embed() -> Iterator[NDArray[Any]]:
         truncated = longest = total = 0
@@ -94,7 +94,7 @@ def encode_iter(
             truncated, longest, total = truncated + count, max(longest, most), total + len(embeddings)
             yield quantized(embeddings, precision)
         if truncation == "warn":
-            warn_of_truncation(truncated, total, longest, engine.max_seq_length)
+            warn_of_truncation(truncated, total, longest, engine.max_seq_length_of(role))
 
     return embed()
 

@@ -19,8 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use collect::{Collected, DenseRows, Encodings, SparseRows, TokenRows};
-pub(crate) use prompts::Prompts;
-pub use prompts::Role;
+pub use prompts::{Prompts, Role};
 pub(crate) use run::Request;
 pub(crate) use stream::Ahead;
 
@@ -115,11 +114,6 @@ impl Engine {
             }),
             None => Cow::Borrowed(self),
         }
-    }
-
-    /// Tokens that are kept of a text in a role; `None` where there is no limit.
-    pub(crate) fn max_seq_length_of(&self, role: Role) -> Option<usize> {
-        self.route(Some(role)).max_seq_length
     }
 
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::config::{Kind, Settings};
 use crate::error::{Error, Result};
@@ -16,6 +17,20 @@ pub enum Role {
     Document,
 }
 
+impl FromStr for Role {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a name that is neither "query" nor "document".
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "query" => Ok(Self::Query),
+            "document" => Ok(Self::Document),
+            other => Err(Error::argument("role", format!("must be query or document, got {other:?}"))),
+        }
+    }
+}
+
 impl Role {
     /// Names of the prompts for this role; the first that isn't empty counts.
     fn prompt_names(self) -> &'static [&'static str] {
@@ -28,12 +43,17 @@ impl Role {
 
 /// Prompts of a model by name, and the name of the default.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Prompts {
+pub struct Prompts {
     pub(crate) by_name: BTreeMap<String, String>,
     pub(crate) default_name: Option<String>,
 }
 
 impl Prompts {
+    /// Makes prompts of their names and texts, with the name of the default, which may be absent.
+    pub fn new(by_name: BTreeMap<String, String>, default_name: Option<String>) -> Self {
+        Self { by_name, default_name }
+    }
+
     /// Takes the prompts of a folder's settings, which `file` holds, and over them those of the caller.
     pub(crate) fn of(kind: Kind, settings: &Settings, file: &Path, options: &LoadOptions) -> Result<Self> {
         let always = if kind == Kind::Reranker { &[][..] } else { &["query", "document"] };
@@ -66,7 +86,7 @@ impl Prompts {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where there is no prompt of that name.
-    pub(crate) fn choose<'a>(
+    pub fn choose<'a>(
         &'a self,
         prompt: Option<&'a str>,
         prompt_name: Option<&str>,
@@ -78,11 +98,15 @@ impl Prompts {
         if let Some(name) = prompt_name {
             return self.get(name).ok_or_else(|| self.unknown("prompt_name", name));
         }
-        if let Some(role) = role {
-            let mut of_role = role.prompt_names().iter().filter_map(|name| self.get(name));
-            return Ok(of_role.find(|prompt| !prompt.is_empty()).unwrap_or(""));
-        }
-        Ok(self.default_name.as_deref().and_then(|name| self.get(name)).unwrap_or(""))
+        let name = role.map_or(self.default_name.as_deref(), |role| self.name_of(role));
+        Ok(name.and_then(|name| self.get(name)).unwrap_or(""))
+    }
+
+    /// Name of the prompt for a role: of its names the first whose prompt isn't empty, else the first that has one.
+    pub fn name_of(&self, role: Role) -> Option<&'static str> {
+        let mut names = role.prompt_names().iter().copied().filter(|name| self.by_name.contains_key(*name));
+        let filled = names.clone().find(|name| self.get(name) != Some(""));
+        filled.or_else(|| names.next())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -121,6 +145,7 @@ mod tests {
         let prompts = prompts(&[("query", ""), ("other", "o: ")], Some("other"));
         assert_eq!(prompts.choose(None, None, Some(Role::Query)).unwrap(), "");
         assert_eq!(prompts.choose(None, None, Some(Role::Document)).unwrap(), "");
+        assert_eq!([Role::Query, Role::Document].map(|role| prompts.name_of(role)), [Some("query"), None]);
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl MultiVectorModel {
         let options = MultiVectorOptions { prompt_name: None, prompt: None, ..*options };
         let query = self.encode_query(&[query], &options)?;
         let documents = self.encode_document(documents, &options)?;
-        Ok(ranked(self.similarity(&query, &documents)?.as_slice()))
+        Ok(ranked(self.similarity(&query, &documents)?.as_slice(), None))
     }
 }
 

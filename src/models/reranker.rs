@@ -185,7 +185,7 @@ impl Reranker {
             return Err(Error::argument("num_labels", problem));
         }
         let pairs: Vec<_> = documents.iter().map(|document| (query, document.as_ref())).collect();
-        Ok(ranked(self.predict(&pairs, options)?.as_slice()))
+        Ok(ranked(self.predict(&pairs, options)?.as_slice(), None))
     }
 
     /// How many scores a pair gets.
@@ -281,10 +281,11 @@ impl Reranker {
     }
 }
 
-/// The places of scores, the highest first; of equal ones the first first, and what is no number last.
-pub(crate) fn ranked(scores: &[f32]) -> Vec<Ranked> {
+/// Ranks scores: the `top_k` highest first, or all; of equal ones the first given first, and NaN last.
+pub fn ranked(scores: &[f32], top_k: Option<usize>) -> Vec<Ranked> {
     let mut ranked: Vec<_> = scores.iter().enumerate().map(|(index, score)| Ranked { index, score: *score }).collect();
     ranked.sort_by(|a, b| falling(a.score, b.score));
+    ranked.truncate(top_k.unwrap_or(usize::MAX));
     ranked
 }
 
@@ -294,8 +295,10 @@ mod tests {
 
     #[test]
     fn the_best_comes_first_and_equals_keep_their_order() {
-        let order: Vec<_> =
-            ranked(&[0.5, 2.0, f32::NAN, 0.5, 0.0, -0.0, 0.0, f32::NEG_INFINITY]).iter().map(|r| r.index).collect();
+        let order: Vec<_> = ranked(&[0.5, 2.0, f32::NAN, 0.5, 0.0, -0.0, 0.0, f32::NEG_INFINITY], None)
+            .iter()
+            .map(|r| r.index)
+            .collect();
         assert_eq!(order, [1, 0, 3, 4, 5, 6, 7, 2]);
     }
 }

@@ -101,12 +101,6 @@ impl Model {
         Ok(model)
     }
 
-    /// The model of a role's route, where that is another one.
-    pub(crate) fn by_route(&self, role: Role) -> Option<Self> {
-        self.engine.other.as_ref().filter(|other| other.role == role)?;
-        Some(Self { engine: self.engine.route(Some(role)).into_owned(), ..self.clone() })
-    }
-
     /// Whether its folder lists modules; a folder without a list means mean pooling.
     pub(crate) fn has_modules(&self) -> bool {
         self.engine.loaded.entries.is_some()
@@ -173,6 +167,11 @@ impl Model {
     /// Tokens that are kept of a text, special tokens included; `None` where there is no limit.
     pub fn max_seq_length(&self) -> Option<usize> {
         self.engine.max_seq_length
+    }
+
+    /// [`Model::max_seq_length`] on the route of a role.
+    pub fn max_seq_length_of(&self, role: Option<Role>) -> Option<usize> {
+        self.engine.route(role).max_seq_length
     }
 
     /// Sets how many tokens are kept of a text. Special tokens are kept in any case.

@@ -185,7 +185,7 @@ impl SparseModel {
 
     /// Tokens that are kept of a document, special tokens included; `None` where there is no limit.
     pub fn max_seq_length(&self) -> Option<usize> {
-        self.engine.max_seq_length_of(Role::Document)
+        self.engine.route(Some(Role::Document)).max_seq_length
     }
 
     /// Sets how many tokens are kept of a document, and of a query where it goes the same way.

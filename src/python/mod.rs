@@ -7,6 +7,7 @@ mod model;
 mod multi_vector;
 mod observer;
 mod paths;
+mod prompts;
 mod reranker;
 mod sparse;
 mod tokenizer;
@@ -35,7 +36,11 @@ mod _core {
     #[pymodule_export]
     use super::multi_vector::{MultiVectorModel, maxsim, maxsim_pairwise};
     #[pymodule_export]
+    use super::prompts::{choose_prompt, prompt_name_of};
+    #[pymodule_export]
     use super::reranker::Reranker;
+    #[pymodule_export]
+    use super::reranker::{ranked, softmax};
     #[pymodule_export]
     use super::sparse::{SparseModel, sparse_similarity};
     #[pymodule_export]

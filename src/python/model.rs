@@ -38,6 +38,7 @@ impl Model {
 #[pyo3(from_item_all)]
 struct Request {
     prompt: String,
+    role: Option<String>,
     normalize_embeddings: bool,
     truncate_dim: Option<usize>,
     fail_on_truncation: bool,
@@ -51,14 +52,15 @@ impl Request {
         Watchers { progress: own(&self.progress), poll: own(&self.poll) }
     }
 
-    fn options(&self) -> EncodeOptions<'_> {
-        EncodeOptions {
+    fn options(&self) -> crate::Result<EncodeOptions<'_>> {
+        Ok(EncodeOptions {
             prompt: Some(&self.prompt),
+            role: self.role.as_deref().map(str::parse).transpose()?,
             normalize_embeddings: self.normalize_embeddings,
             truncate_dim: self.truncate_dim,
             truncation: Truncation::failing(self.fail_on_truncation),
             ..EncodeOptions::default()
-        }
+        })
     }
 }
 
@@ -100,7 +102,7 @@ impl Stream {
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let texts = texts("inputs", first, texts_or_pairs)?;
         let embeddings = compute_watched(py, self.request.watchers(py), |observer| {
-            let options = EncodeOptions { observer: Some(observer), ..self.request.options() };
+            let options = EncodeOptions { observer: Some(observer), ..self.request.options()? };
             self.model.step(&mut lock(&self.ahead), &inputs(&texts)?, &options)
         })?;
         embedded(py, embeddings)
@@ -147,11 +149,6 @@ impl Model {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// The model that embeds queries, or documents, where they go different ways and it is another one.
-    fn route(&self, as_queries: bool) -> Option<Self> {
-        self.get().by_route(role(as_queries)).map(|model| Self { model: RwLock::new(model) })
-    }
-
     /// The tokenizer of queries, of documents, or of texts that are said to be neither.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
         Tokenizer::of(self.get().reader(as_queries.map(role)))
@@ -166,7 +163,7 @@ impl Model {
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
-            model.encode_inputs(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options() })
+            model.encode_inputs(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options()? })
         })?;
         embedded(py, embeddings)
     }
@@ -190,7 +187,7 @@ impl Model {
         let pool = compute(py, None, |_| crate::DevicePool::new(&self.get(), &devices))?;
         let texts = texts("inputs", 0, texts_or_pairs)?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
-            let options = EncodeOptions { observer: Some(observer), ..request.options() };
+            let options = EncodeOptions { observer: Some(observer), ..request.options()? };
             pool.encode_inputs(&inputs(&texts)?, &options, chunk_size)
         })?;
         embedded(py, embeddings)
@@ -210,7 +207,7 @@ impl Model {
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let encodings = compute_watched(py, request.watchers(py), |observer| {
-            model.encode_tokens(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options() })
+            model.encode_tokens(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options()? })
         })?;
         let dict = |encoding: crate::TokenEncoding| {
             let (dict, tokens, hidden) = (PyDict::new(py), encoding.input_ids.len(), model.hidden_size());
@@ -235,10 +232,12 @@ impl Model {
         max_tokens: Option<usize>,
         overlap: usize,
         prompt: &str,
+        role: Option<&str>,
     ) -> PyResult<Vec<(usize, usize)>> {
-        let model = self.get();
+        let role = role.map(str::parse).transpose().into_python(py)?;
+        let reader = self.get().reader(role);
         let chunks = compute(py, None, |observer| {
-            model.chunk(&text, &ChunkOptions { max_tokens, overlap, prompt, observer: Some(observer) })
+            reader.chunk(&text, &ChunkOptions { max_tokens, overlap, prompt, observer: Some(observer) })
         })?;
         // Both rise from chunk to chunk, so that nothing is counted twice.
         let counted = |bytes: &mut dyn Iterator<Item = usize>| {
@@ -323,6 +322,12 @@ impl Model {
     #[getter]
     fn max_seq_length(&self) -> Option<usize> {
         self.get().max_seq_length()
+    }
+
+    /// Tokens that are kept of a text in a role.
+    fn max_seq_length_of(&self, py: Python<'_>, role: Option<&str>) -> PyResult<Option<usize>> {
+        let role = role.map(str::parse).transpose().into_python(py)?;
+        Ok(self.get().max_seq_length_of(role))
     }
 
     #[setter]

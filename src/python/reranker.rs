@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -161,4 +162,25 @@ impl Reranker {
     fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
         self.model.write().unwrap_or_else(PoisonError::into_inner).set_max_length(tokens).into_python(py)
     }
+}
+
+/// Ranks scores: indices and scores of the `top_k` highest, the highest first; ties keep their order, and NaN comes last.
+#[pyfunction]
+pub(super) fn ranked(
+    py: Python<'_>,
+    scores: PyReadonlyArray1<'_, f32>,
+    top_k: Option<usize>,
+) -> PyResult<Vec<(usize, f32)>> {
+    let scores = scores.as_slice()?;
+    let ranked = compute(py, None, |_| Ok(crate::ranked(scores, top_k)))?;
+    Ok(ranked.into_iter().map(|ranked| (ranked.index, ranked.score)).collect())
+}
+
+/// Takes a softmax over each row of scores, `(n, num_labels)`.
+#[pyfunction]
+pub(super) fn softmax<'py>(py: Python<'py>, scores: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyAny>> {
+    let [rows, columns] = [0, 1].map(|axis| scores.shape()[axis]);
+    let mut scores = scores.as_slice()?.to_vec();
+    scores.chunks_exact_mut(columns.max(1)).for_each(|row| ScoreActivation::Softmax.apply(row));
+    array(py, scores, rows, columns)
 }

@@ -14,7 +14,6 @@ use super::inputs::{Compute, inputs, role, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
-use crate::engine::Role;
 use crate::options::{LoadOptions, SparseOptions, Truncation};
 use crate::vectors::similarity::{Run, Similarity};
 use crate::vectors::sparse::SparseEmbeddings;
@@ -97,10 +96,10 @@ impl SparseModel {
         Ok((parts, truncated.count, truncated.longest))
     }
 
-    /// The tokens of ids; an id without one is "".
-    fn tokens(&self, ids: Vec<u32>) -> Vec<String> {
-        let reader = self.get().reader(Some(Role::Document));
-        ids.into_iter().map(|id| reader.tokenizer().token(id).unwrap_or_default()).collect()
+    /// Decodes embeddings: the tokens of each with their weights, the `top_k` largest first.
+    fn decode(&self, py: Python<'_>, given: Given<'_>, top_k: Option<usize>) -> PyResult<Vec<Vec<(String, f32)>>> {
+        let (model, embeddings) = (self.get(), embeddings(py, given)?);
+        compute(py, None, |_| Ok((0..embeddings.len()).map(|row| model.decode(&embeddings, row, top_k)).collect()))
     }
 
     /// The tokenizer of queries, of documents, or of texts that are said to be neither.

@@ -75,8 +75,8 @@ impl ScoreActivation {
         format!("torch.nn.modules.{module}.{}", self.class())
     }
 
-    /// Makes scores of the logits of one pair.
-    pub(super) fn apply(self, logits: &mut [f32]) {
+    /// Makes scores of the logits of one pair, in place.
+    pub fn apply(self, logits: &mut [f32]) {
         let each = |logits: &mut [f32], activation: Activation| {
             logits.iter_mut().for_each(|x| *x = activation.of(f64::from(*x)) as f32);
         };

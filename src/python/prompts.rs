@@ -1,0 +1,34 @@
+//! The choice of a prompt, from prompts that Python holds.
+
+use std::collections::BTreeMap;
+
+use pyo3::prelude::*;
+
+use super::errors::IntoPython;
+use crate::engine::{Prompts, Role};
+
+/// Chooses a call's prompt: the given one, else the named one, else the one of the role, else the default one.
+#[pyfunction]
+#[pyo3(signature = (prompts, default_prompt_name, prompt, prompt_name, role=None))]
+pub(super) fn choose_prompt(
+    py: Python<'_>,
+    prompts: BTreeMap<String, String>,
+    default_prompt_name: Option<String>,
+    prompt: Option<&str>,
+    prompt_name: Option<&str>,
+    role: Option<&str>,
+) -> PyResult<String> {
+    let role = role.map(str::parse).transpose().into_python(py)?;
+    Prompts::new(prompts, default_prompt_name).choose(prompt, prompt_name, role).map(str::to_owned).into_python(py)
+}
+
+/// Name of the prompt for a role, if there is one.
+#[pyfunction]
+pub(super) fn prompt_name_of(
+    py: Python<'_>,
+    prompts: BTreeMap<String, String>,
+    role: &str,
+) -> PyResult<Option<&'static str>> {
+    let role: Role = role.parse().into_python(py)?;
+    Ok(Prompts::new(prompts, None).name_of(role))
+}
