@@ -47,6 +47,8 @@ def write() -> None:
     # Offline it asks no service for what the sources say themselves.
     options = ["--offline", "--fail", f"--config={ABOUT / 'about.toml'}", f"--output-file={FILE}"]
     subprocess.run(["cargo", "about", "generate", *WHEEL, *options, ABOUT / "notices.hbs"], cwd=ROOT, check=True)
+    # Some licences come with the line ends of Windows.
+    FILE.write_text(FILE.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
 
 
 def check() -> list[str]:
