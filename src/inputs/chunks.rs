@@ -34,7 +34,7 @@ impl Reader {
             return Err(Error::argument("overlap", problem));
         }
         let places =
-            self.interruptible(Input::Text(text), &checkpoint, Tokenizer::places).map_err(|error| match error {
+            self.interruptible(Input::Text(text), &checkpoint, Tokenizer::offsets).map_err(|error| match error {
                 Error::Tokenizer(problem) => Error::argument("text", problem),
                 other => other,
             })?;

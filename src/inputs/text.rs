@@ -8,7 +8,7 @@ use crate::engine::loaded::Loaded;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::threads::schedule;
-use crate::tokenize::{Fill, Input, Tokenizer, Tokens};
+use crate::tokenize::{Input, PadTo, Tokenizer, Tokens};
 
 /// Texts tokenized by a thread at a time.
 pub(crate) const TEXTS_A_PIECE: usize = 32;
@@ -46,7 +46,7 @@ pub struct Reader {
     excluded: usize,
     /// Tokens that are kept of an input, special tokens included.
     max_length: usize,
-    pad_to: Option<Fill>,
+    pad_to: Option<PadTo>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -66,7 +66,7 @@ impl Reader {
     }
 
     /// Pads short inputs.
-    pub(crate) fn padding(self, pad_to: Option<Fill>) -> Self {
+    pub(crate) fn padding(self, pad_to: Option<PadTo>) -> Self {
         Self { pad_to, ..self }
     }
 
@@ -128,7 +128,7 @@ impl Reader {
     fn padded(&self, tokens: Tokens) -> Tokens {
         let mut tokens = Tokens { excluded: self.excluded, ..tokens };
         if let Some(pad_to) = self.pad_to {
-            pad_to.up(&mut tokens);
+            pad_to.apply(&mut tokens);
         }
         tokens
     }

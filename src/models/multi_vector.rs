@@ -8,8 +8,8 @@ use super::reranker::{Ranked, ranked};
 use super::sentence::find;
 use crate::config::{Expansion, Kind, Strategy, object, with_implied};
 use crate::device::Device;
+use crate::engine::consistent::load_consistent;
 use crate::engine::loaded::opened;
-use crate::engine::whole::whole;
 use crate::engine::{Engine, Request, Role, TokenRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
@@ -17,7 +17,7 @@ use crate::observer::NoObserver;
 use crate::options::{LoadOptions, MultiVectorOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
-use crate::tokenize::{Fill, Input, Tokenizer};
+use crate::tokenize::{Input, PadTo, Tokenizer};
 use crate::vectors::embeddings::Truncated;
 use crate::vectors::maxsim::{MultiVectorSimilarity, pairwise, similarity};
 use crate::vectors::similarity::{Matrix, Run};
@@ -38,7 +38,7 @@ pub struct MultiVectorModel {
 #[derive(Clone, Debug)]
 struct Side {
     max_length: Option<usize>,
-    pad_to: Option<Fill>,
+    pad_to: Option<PadTo>,
     /// Tokens that get no vector.
     skipped: Arc<HashSet<u32>>,
 }
@@ -79,7 +79,7 @@ impl MultiVectorModel {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "is for models that give one vector a text"));
         }
-        whole(folder, |folder| Self::opened(folder, options))
+        load_consistent(folder, |folder| Self::opened(folder, options))
     }
 
     fn opened(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
@@ -128,11 +128,11 @@ impl MultiVectorModel {
 }
 
 /// The padding of queries: the token that is named, else the mask token, else the one that ends texts.
-fn padding(engine: &Engine, expansion: &Expansion) -> Result<Fill> {
+fn padding(engine: &Engine, expansion: &Expansion) -> Result<PadTo> {
     let file = &engine.loaded.late_interaction.file;
     let error = |problem: String| Err(Error::config(file, "query_expansion", problem));
     let tokenizer = engine.tokenizer();
-    let id = expansion.token.as_ref().map_or_else(|| tokenizer.filler_id(), |token| tokenizer.id(token));
+    let id = expansion.token.as_ref().map_or_else(|| tokenizer.expansion_token_id(), |token| tokenizer.id(token));
     let Some(id) = id.filter(|id| (*id as usize) < engine.loaded.network.limits().vocab_size) else {
         let wanted = expansion.token.as_ref().map_or("a mask token".to_owned(), |token| format!("the token {token:?}"));
         return error(format!("the model has no {wanted} to fill queries up with"));
@@ -144,7 +144,7 @@ fn padding(engine: &Engine, expansion: &Expansion) -> Result<Fill> {
         let what = format!("{}: query_expansion, with a tokenizer that pads", file.display());
         return Err(Error::unsupported(what, "left", "right"));
     }
-    Ok(Fill { id, length: expansion.length, attend: expansion.attend })
+    Ok(PadTo { token_id: id, length: expansion.length, attend: expansion.attend })
 }
 
 /// Embedding.
@@ -244,7 +244,7 @@ impl MultiVectorModel {
         transformer.insert("max_seq_length".to_owned(), self.engine.loaded.default_max_seq_length().into());
         let settings = object([("similarity_fn_name", self.similarity.name().into())]);
         let own = KindSettings { settings, transformer, ..KindSettings::default() };
-        save::save(&self.engine, &own, path.as_ref())
+        save::save(&self.engine, &own, path.as_ref(), &NoObserver)
     }
 }
 

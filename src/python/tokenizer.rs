@@ -68,7 +68,7 @@ impl Tokenizer {
 
     /// Special tokens by what they are for, such as `cls_token`.
     fn special_tokens(&self) -> Vec<(&'static str, String)> {
-        self.reader.tokenizer().special_tokens_by_part().to_vec()
+        self.reader.tokenizer().named_special_tokens().to_vec()
     }
 
     /// All tokens with their ids, added ones included.

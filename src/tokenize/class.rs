@@ -1,61 +1,61 @@
-//! Which tokenizer class a folder asks for, and what that class makes of tokenizer.json.
+//! Tokenizer classes of transformers: how to choose one, and how each builds its tokenizer.
 //!
-//! transformers has two kinds. A generic class takes tokenizer.json as it is. A class with a name of its own takes the
-//! vocabulary (and a SentencePiece charsmap) and sets up all the rest by itself, from its own defaults and the switches
-//! in tokenizer_config.json: so a cased tokenizer.json is lowercased by a BertTokenizer that is not told otherwise.
+//! transformers has two kinds. A generic class takes tokenizer.json as it is. A specific class takes only the vocabulary
+//! (and a SentencePiece charsmap). It builds all other steps from its own defaults and the switches in
+//! tokenizer_config.json. A BertTokenizer therefore lowercases, even if tokenizer.json is cased.
 
 use std::path::Path;
 
-use super::files::{Alone, Settings, TokenizerFile};
+use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
 use super::layout::Layouts;
 use super::rebuild;
 use super::special::SpecialTokens;
 use super::steps::Steps;
 use crate::error::{Error, Result};
 
-/// How a class goes about it. A new class is a new entry in [`CLASSES`].
+/// A tokenizer class. A new class is a new entry in [`CLASSES`].
 pub(super) struct Class {
     name: &'static str,
-    /// Names of the same thing.
+    /// Other names of the class.
     aliases: &'static [&'static str],
-    /// Whether the model gets `token_type_ids`, unless tokenizer_config.json's `model_input_names` says.
+    /// True if the model gets `token_type_ids`; `model_input_names` in tokenizer_config.json overrides it.
     pub(super) token_type_ids: bool,
-    /// The special tokens where the files name none.
+    /// Special tokens by default.
     pub(super) special_tokens: &'static [(&'static str, &'static str)],
-    /// The extra special tokens where the files list none.
+    /// Extra special tokens by default.
     pub(super) extra_tokens: Extra,
-    /// Whether a mask token that is given as a mere text takes the white space before it.
+    /// True if a mask token given as a plain string absorbs the white space before it.
     pub(super) mask_takes_space_before: bool,
-    /// Whether the special tokens are added once more at the end, as plain ones: whatever else the files say of them.
+    /// True if special tokens are added again at the end without the flags that the files give them.
     pub(super) plain_special_tokens: bool,
-    /// Whether padding goes before the tokens, unless the files say.
+    /// True if padding goes before the tokens by default.
     pub(super) pad_left: bool,
-    /// What tokens have at the end of a word, where the decoder leaves it in.
+    /// Suffix of tokens that end a word, if the decoder leaves it in.
     pub(super) word_end: Option<&'static str>,
-    /// What it can do with where there is no tokenizer.json.
-    pub(super) alone: Alone,
+    /// Files that can replace tokenizer.json.
+    pub(super) vocabulary_files: VocabularyFiles,
     build: fn(rebuild::Source<'_>) -> Result<Steps>,
-    join: Join,
+    template: Template,
 }
 
-/// Special tokens that have no part of their own to play.
+/// Special tokens without a role such as `cls_token`.
 pub(super) enum Extra {
     Listed(&'static [&'static str]),
-    /// T5's, which stand for what is left out of a text: as many as `extra_ids` says.
+    /// T5's sentinel tokens, `extra_ids` of them.
     Sentinels,
 }
 
-/// T5's models have 100.
-const MOST_SENTINELS: u32 = 1 << 16;
+/// Upper bound of sentinel tokens; T5's models have 100.
+const MAX_SENTINELS: u32 = 1 << 16;
 
 impl Extra {
-    pub(super) fn contents(&self, config: &Settings) -> Result<Vec<String>> {
+    pub(super) fn contents(&self, config: &JsonObject) -> Result<Vec<String>> {
         match self {
             Self::Listed(tokens) => Ok(tokens.iter().map(|&token| token.to_owned()).collect()),
             Self::Sentinels => {
                 let count = config.count("extra_ids", 100)?;
-                if count > MOST_SENTINELS {
-                    return Err(config.error("extra_ids", format!("must be at most {MOST_SENTINELS}, got {count}")));
+                if count > MAX_SENTINELS {
+                    return Err(config.error("extra_ids", format!("must be at most {MAX_SENTINELS}, got {count}")));
                 }
                 Ok((0..count).map(|index| format!("<extra_id_{index}>")).collect())
             }
@@ -63,11 +63,11 @@ impl Extra {
     }
 }
 
-/// How the special tokens go around one text and between two.
-enum Join {
-    /// As tokenizer.json's post_processor says.
+/// Positions of special tokens around one text and between two.
+enum Template {
+    /// The post_processor of tokenizer.json.
     AsFiled,
-    /// The same; where it has none, as BERT's.
+    /// The post_processor of tokenizer.json, else BERT's template.
     AsFiledOrBert(&'static str, &'static str),
     /// `A last`, `A last B last`: all of type 0.
     Last(&'static str),
@@ -147,9 +147,9 @@ const GENERIC: Class = Class {
     plain_special_tokens: false,
     pad_left: false,
     word_end: None,
-    alone: Alone::None,
+    vocabulary_files: VocabularyFiles::None,
     build: rebuild::as_filed,
-    join: Join::AsFiled,
+    template: Template::AsFiled,
 };
 const UNALIASED: Class = Class { aliases: &[], ..GENERIC };
 const BERT: Class = Class {
@@ -157,18 +157,18 @@ const BERT: Class = Class {
     aliases: &["ElectraTokenizer", "LxmertTokenizer", "MobileBertTokenizer", "SqueezeBertTokenizer"],
     token_type_ids: true,
     special_tokens: BERT_TOKENS,
-    alone: Alone::Vocabulary,
+    vocabulary_files: VocabularyFiles::Vocabulary,
     build: rebuild::word_piece,
-    join: Join::Bert("cls_token", "sep_token"),
+    template: Template::Bert("cls_token", "sep_token"),
     ..GENERIC
 };
 const ROBERTA: Class = Class {
     name: "RobertaTokenizer",
     aliases: &["BartTokenizer", "LEDTokenizer", "LongformerTokenizer", "MvpTokenizer"],
     special_tokens: ROBERTA_TOKENS,
-    alone: Alone::VocabularyAndMerges,
+    vocabulary_files: VocabularyFiles::VocabularyAndMerges,
     build: rebuild::byte_level_bpe,
-    join: Join::Roberta("cls_token", "sep_token"),
+    template: Template::Roberta("cls_token", "sep_token"),
     ..GENERIC
 };
 const XLM_ROBERTA: Class = Class {
@@ -176,7 +176,7 @@ const XLM_ROBERTA: Class = Class {
     aliases: &[],
     special_tokens: ROBERTA_TOKENS,
     build: rebuild::xlm_roberta,
-    join: Join::Roberta("bos_token", "eos_token"),
+    template: Template::Roberta("bos_token", "eos_token"),
     ..GENERIC
 };
 
@@ -188,10 +188,10 @@ static CLASSES: [Class; 13] = [
         name: "MPNetTokenizer",
         special_tokens: MPNET_TOKENS,
         mask_takes_space_before: true,
-        alone: Alone::Vocabulary,
+        vocabulary_files: VocabularyFiles::Vocabulary,
         build: rebuild::word_piece,
         aliases: &[],
-        join: Join::Roberta("cls_token", "sep_token"),
+        template: Template::Roberta("cls_token", "sep_token"),
         ..GENERIC
     },
     ROBERTA,
@@ -207,7 +207,7 @@ static CLASSES: [Class; 13] = [
         name: "AlbertTokenizer",
         special_tokens: ALBERT_TOKENS,
         build: rebuild::albert,
-        join: Join::AsFiledOrBert("cls_token", "sep_token"),
+        template: Template::AsFiledOrBert("cls_token", "sep_token"),
         ..UNALIASED
     },
     Class {
@@ -215,7 +215,7 @@ static CLASSES: [Class; 13] = [
         token_type_ids: true,
         special_tokens: DEBERTA_TOKENS,
         build: rebuild::deberta_v2,
-        join: Join::Bert("cls_token", "sep_token"),
+        template: Template::Bert("cls_token", "sep_token"),
         ..UNALIASED
     },
     Class {
@@ -223,14 +223,14 @@ static CLASSES: [Class; 13] = [
         special_tokens: T5_TOKENS,
         extra_tokens: Extra::Sentinels,
         build: rebuild::t5,
-        join: Join::Last("eos_token"),
+        template: Template::Last("eos_token"),
         ..UNALIASED
     },
     Class {
         name: "Qwen2Tokenizer",
         special_tokens: QWEN_TOKENS,
         plain_special_tokens: true,
-        alone: Alone::VocabularyAndMerges,
+        vocabulary_files: VocabularyFiles::VocabularyAndMerges,
         build: rebuild::qwen2,
         ..UNALIASED
     },
@@ -238,15 +238,15 @@ static CLASSES: [Class; 13] = [
     Class {
         name: "CLIPTokenizer",
         special_tokens: CLIP_TOKENS,
-        alone: Alone::VocabularyAndMerges,
+        vocabulary_files: VocabularyFiles::VocabularyAndMerges,
         build: rebuild::clip,
-        join: Join::Roberta("bos_token", "eos_token"),
+        template: Template::Roberta("bos_token", "eos_token"),
         word_end: Some(rebuild::WORD_END),
         ..UNALIASED
     },
 ];
 
-/// Classes that transformers has and we don't. Names that are in neither list are generic there, and so here.
+/// Classes of transformers that rushlight lacks. Names in neither list are generic in transformers, and here.
 #[rustfmt::skip]
 const MISSING: &[&str] = &[
     "Barthez", "Bartpho", "BertGeneration", "BertJapanese", "Bertweet", "BigBird", "BioGpt",
@@ -260,7 +260,7 @@ const MISSING: &[&str] = &[
     "Tipsv2", "Udop", "VideoPrism", "Vits", "Wav2Vec2CTC", "Wav2Vec2PhonemeCTC", "Whisper", "XGLM", "XLM", "XLNet",
 ];
 
-/// The class that transformers registers for a `model_type`; `None` where it has none or we don't know it.
+/// Returns the class that transformers registers for a `model_type`; `None` if it has none or rushlight doesn't know it.
 #[rustfmt::skip]
 fn registered(model_type: &str) -> Option<&'static str> {
     Some(match model_type {
@@ -283,21 +283,21 @@ fn registered(model_type: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether transformers is known to register no class for a `model_type`, and so takes its general one; empty is none.
+/// Returns true if transformers registers no class for a `model_type` and takes its generic one.
 fn has_no_class(model_type: &str) -> bool {
     matches!(model_type, "" | "eurobert")
 }
 
-/// Whether transformers distrusts what folders of this `model_type` declare.
+/// Returns true if transformers ignores the class that folders of this `model_type` declare.
 fn declares_wrongly(model_type: &str) -> bool {
     matches!(model_type, "modernbert" | "modernbert-decoder" | "qwen2")
 }
 
 impl Class {
-    /// The class of a folder: what tokenizer_config.json declares, else what config.json does, else what goes with the
-    /// `model_type`; and that one may overrule the others.
-    pub(super) fn of(folder: &Path, config: &Settings, model_type: &str) -> Result<&'static Self> {
-        let model_config = Settings::read(&folder.join("config.json"))?;
+    /// Returns the class of a folder: the one that tokenizer_config.json declares, else config.json, else the one
+    /// registered for the `model_type`, which may override the others.
+    pub(super) fn of(folder: &Path, config: &JsonObject, model_type: &str) -> Result<&'static Self> {
+        let model_config = JsonObject::read(&folder.join("config.json"))?;
         let declared = match config.text("tokenizer_class")? {
             Some(class) => Some(class),
             None => model_config.text("tokenizer_class")?,
@@ -325,32 +325,35 @@ impl Class {
         }
     }
 
-    pub(super) fn build(&self, file: TokenizerFile, config: &Settings, special: &SpecialTokens) -> Result<Steps> {
+    pub(super) fn build(&self, file: TokenizerFile, config: &JsonObject, special: &SpecialTokens) -> Result<Steps> {
         (self.build)(rebuild::Source { file, config, special })
     }
 
-    /// Where the special tokens go; they must be registered by now. `file` is tokenizer.json's path.
+    /// Returns the layouts of special tokens, which must be registered already. `file` is tokenizer.json's path.
     pub(super) fn layouts(
         &self,
         tokenizer: &Steps,
         file: &Path,
-        config: &Settings,
+        config: &JsonObject,
         special: &SpecialTokens,
     ) -> Result<Layouts> {
         let id = |key: &str| {
             let id = special.get(key).and_then(|token| tokenizer.token_to_id(token));
-            id.ok_or_else(|| config.error(key, format!("must be a token: {} puts it around every text", self.name)))
+            id.ok_or_else(|| {
+                config
+                    .error(key, format!("must name a token of the vocabulary: {} puts it around every text", self.name))
+            })
         };
-        match self.join {
-            Join::AsFiledOrBert(first, last) if tokenizer.get_post_processor().is_none() => {
+        match self.template {
+            Template::AsFiledOrBert(first, last) if tokenizer.get_post_processor().is_none() => {
                 Ok(Layouts::bert(id(first)?, id(last)?))
             }
-            Join::AsFiled | Join::AsFiledOrBert(..) => {
+            Template::AsFiled | Template::AsFiledOrBert(..) => {
                 Layouts::of(tokenizer).map_err(|problem| Error::config(file, "post_processor", problem))
             }
-            Join::Last(last) => Ok(Layouts::ended(id(last)?)),
-            Join::Bert(first, last) => Ok(Layouts::bert(id(first)?, id(last)?)),
-            Join::Roberta(first, last) => Ok(Layouts::roberta(id(first)?, id(last)?)),
+            Template::Last(last) => Ok(Layouts::ended(id(last)?)),
+            Template::Bert(first, last) => Ok(Layouts::bert(id(first)?, id(last)?)),
+            Template::Roberta(first, last) => Ok(Layouts::roberta(id(first)?, id(last)?)),
         }
     }
 }
@@ -363,6 +366,6 @@ fn unsupported(folder: &Path, name: &str) -> Error {
 
 fn no_class(folder: &Path, model_type: &str) -> Error {
     let file = folder.join("tokenizer_config.json");
-    let problem = format!("must be there: model_type {model_type:?} does not say which class the tokenizer has");
+    let problem = format!("is missing; must name the tokenizer's class, since model_type {model_type:?} implies none");
     Error::config(file, "tokenizer_class", problem)
 }

@@ -1,13 +1,13 @@
-//! Where special tokens go around the tokens of one text or two, and how two texts share a limited room.
+//! Layouts of special tokens around one text or two, and truncation of both to a length limit.
 
 use std::iter::repeat_n;
 
 use tokenizers::{Encoding, PostProcessor, Token};
 
-use super::guard::caught;
+use super::catch_panic::catch_panic;
 use super::steps::Steps;
 
-/// Stand-ins for the tokens of the first and the second text, by which a layout is read off a post-processor.
+/// Placeholders of the first and the second text. Passing them through a post-processor reveals its layout.
 const FIRST: u32 = u32::MAX;
 const SECOND: u32 = u32::MAX - 1;
 
@@ -18,7 +18,7 @@ struct Piece {
     type_id: u32,
 }
 
-/// A row of special tokens and texts.
+/// Sequence of special tokens and placeholders of texts.
 #[derive(Debug, PartialEq)]
 pub(super) struct Layout(Vec<Piece>);
 
@@ -31,12 +31,12 @@ impl Layout {
         self.0.iter().map(|piece| piece.id).filter(|id| ![FIRST, SECOND].contains(id))
     }
 
-    /// How many special tokens there are.
-    pub(super) fn added(&self) -> usize {
+    /// Returns the number of special tokens.
+    pub(super) fn special_tokens(&self) -> usize {
         self.special_ids().count()
     }
 
-    /// How many tokens come of texts with so many tokens.
+    /// Returns the total length for texts of these lengths.
     pub(super) fn length(&self, first: usize, second: usize) -> usize {
         let length = |piece: &Piece| match piece.id {
             FIRST => first,
@@ -46,7 +46,7 @@ impl Layout {
         self.0.iter().map(length).sum()
     }
 
-    /// Ids and type ids of the whole row.
+    /// Returns ids and type ids of the whole sequence.
     pub(super) fn join(&self, first: &[u32], second: &[u32]) -> (Vec<u32>, Vec<u32>) {
         let length = self.length(first.len(), second.len());
         let (mut ids, mut type_ids) = (Vec::with_capacity(length), Vec::with_capacity(length));
@@ -70,12 +70,12 @@ pub(super) struct Layouts {
 }
 
 impl Layouts {
-    /// No special tokens.
+    /// Adds no special tokens.
     pub(super) fn bare() -> Self {
         Self { single: Layout::new(&[(FIRST, 0)]), pair: Layout::new(&[(FIRST, 0), (SECOND, 1)]) }
     }
 
-    /// A token after each text.
+    /// Adds a token after each text.
     pub(super) fn ended(last: u32) -> Self {
         Self {
             single: Layout::new(&[(FIRST, 0), (last, 0)]),
@@ -97,37 +97,37 @@ impl Layouts {
         }
     }
 
-    /// What the tokenizer's own post-processor does.
+    /// Reads the layouts from the tokenizer's post-processor.
     pub(super) fn of(tokenizer: &Steps) -> Result<Self, String> {
         let Some(processor) = tokenizer.get_post_processor() else {
             return Ok(Self::bare());
         };
         let text = |id| Encoding::from_tokens(vec![Token::new(id, String::new(), (0, 0))], 0);
         let read = |pair: Option<Encoding>| -> Result<Layout, String> {
-            let encoding = caught(|| processor.process(text(FIRST), pair, true))?;
+            let encoding = catch_panic(|| processor.process(text(FIRST), pair, true))?;
             let pieces = encoding.get_ids().iter().zip(encoding.get_type_ids());
             Ok(Layout(pieces.map(|(&id, &type_id)| Piece { id, type_id }).collect()))
         };
         Ok(Self { single: read(None)?, pair: read(Some(text(SECOND)))? })
     }
 
-    /// The largest id of a special token.
+    /// Returns the largest id of a special token.
     pub(super) fn max_id(&self) -> u32 {
         self.single.special_ids().chain(self.pair.special_ids()).max().unwrap_or(0)
     }
 }
 
-/// How many tokens of each text are kept so that both fit into `room`: the longer one loses first, and of an odd
-/// room that both fill, the longer one (of equals the second) gets the token more.
-pub(super) fn longest_first(first: usize, second: Option<usize>, room: usize) -> (usize, usize) {
-    let Some(second) = second else { return (first.min(room), 0) };
-    if first.saturating_add(second) <= room {
+/// Returns how many tokens of each text to keep so that both have at most `limit`. The longer text is cut first. If both are
+/// cut and the limit is odd, the longer one (the second if equal) keeps one more.
+pub(super) fn longest_first(first: usize, second: Option<usize>, limit: usize) -> (usize, usize) {
+    let Some(second) = second else { return (first.min(limit), 0) };
+    if first.saturating_add(second) <= limit {
         return (first, second);
     }
-    let half = room / 2;
+    let half = limit / 2;
     let (short, long) = match first.min(second) {
-        short if short <= half => (short, room - short),
-        _ => (half, room - half),
+        short if short <= half => (short, limit - short),
+        _ => (half, limit - half),
     };
     if first > second { (long, short) } else { (short, long) }
 }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn one_text_gets_all_the_room() {
+    fn one_text_may_fill_the_limit() {
         assert_eq!(longest_first(10, None, 4), (4, 0));
         assert_eq!(longest_first(3, None, usize::MAX), (3, 0));
         assert_eq!(longest_first(3, Some(4), usize::MAX), (3, 4));
@@ -175,7 +175,7 @@ mod tests {
         let layouts = Layouts::bert(1, 2);
         assert_eq!(layouts.single.join(&[7, 8], &[]), (vec![1, 7, 8, 2], vec![0; 4]));
         assert_eq!(layouts.pair.join(&[7, 8], &[9]), (vec![1, 7, 8, 2, 9, 2], vec![0, 0, 0, 0, 1, 1]));
-        assert_eq!((layouts.single.added(), layouts.pair.added()), (2, 3));
+        assert_eq!((layouts.single.special_tokens(), layouts.pair.special_tokens()), (2, 3));
         assert_eq!(Layouts::roberta(1, 2).pair.join(&[7], &[9]).0, [1, 7, 2, 2, 9, 2]);
         assert_eq!(layouts.pair.length(5, 6), 14);
         assert_eq!(layouts.max_id(), 2);

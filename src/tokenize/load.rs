@@ -1,4 +1,4 @@
-//! From a folder to its tokenizer.
+//! Loading a tokenizer from its folder.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,30 +7,30 @@ use serde_json::Value;
 use tokenizers::normalizers::Lowercase;
 use tokenizers::{ModelWrapper, PaddingDirection, PostProcessorWrapper, TruncationDirection};
 
+use super::catch_panic::catch_panic;
 use super::class::Class;
-use super::files::{Alone, Settings, TokenizerFile};
-use super::guard::caught;
+use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
 use super::layout::Layouts;
 use super::special::SpecialTokens;
 use super::steps::{Normalizer, Steps};
 use super::{Tokenizer, rebuild};
-use crate::config::as_whole;
+use crate::config::as_integer;
 use crate::error::{Error, Result};
 
 impl Tokenizer {
-    /// Loads the tokenizer of a transformer's folder. `model_type` is config.json's. What sentence_bert_config.json says
-    /// comes first: `do_lower_case` lowercases before all else, and tokenizer_config.json's length counts only where there
-    /// is no `max_seq_length`.
+    /// Loads the tokenizer of a transformer's folder. `model_type` is config.json's; `do_lower_case` and `max_seq_length` are
+    /// sentence_bert_config.json's. `do_lower_case` lowercases before all other steps. `max_seq_length` overrides
+    /// tokenizer_config.json's length.
     pub(crate) fn load(
         folder: &Path,
         model_type: &str,
         do_lower_case: bool,
         max_seq_length: Option<usize>,
     ) -> Result<Self> {
-        let config = Settings::read(&folder.join("tokenizer_config.json"))?;
-        refuse_unknown_ways(&config)?;
+        let config = JsonObject::read(&folder.join("tokenizer_config.json"))?;
+        refuse_other_files(&config)?;
         let class = Class::of(folder, &config, model_type)?;
-        let file = TokenizerFile::read_any(folder, class.alone)?;
+        let file = TokenizerFile::read_any(folder, class.vocabulary_files)?;
         let special = SpecialTokens::collect(folder, &config, &file, class)?;
         let padded_left = file.padding.as_ref().map(|padding| matches!(padding.direction, PaddingDirection::Left));
         let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
@@ -49,7 +49,7 @@ impl Tokenizer {
             token_type_ids: takes_token_type_ids(&config, class)?,
             max_id: inner.get_vocab(true).into_values().max().unwrap_or(0).max(layouts.max_id()),
             pad_id: special.get("pad_token").and_then(|token| inner.token_to_id(token)),
-            filler_id: ["mask_token", "eos_token"]
+            expansion_token_id: ["mask_token", "eos_token"]
                 .iter()
                 .find_map(|key| special.get(key))
                 .and_then(|token| inner.token_to_id(token)),
@@ -60,22 +60,22 @@ impl Tokenizer {
                 None => model_max_length(&config)?,
             },
             limit: None,
-            cleans_up: config.truth("clean_up_tokenization_spaces", false)
+            cleans_up_spaces: config.truthy("clean_up_tokenization_spaces", false)
                 && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
             word_end: class.word_end,
             inner,
             layouts,
             promoted: Vec::new(),
-            special_tokens: special.by_part(),
+            special_tokens: special.by_role(),
         })
     }
 
-    /// Loads a tokenizer.json as it is, its truncation included, for models that take no special tokens.
+    /// Loads a tokenizer.json as it is, including its truncation, for models without special tokens.
     pub(crate) fn load_as_filed(folder: &Path) -> Result<Self> {
-        let file = TokenizerFile::read_any(folder, Alone::None)?;
+        let file = TokenizerFile::read_any(folder, VocabularyFiles::None)?;
         let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
         let limit = file.truncation.as_ref().map(|cut| cut.max_length);
-        let (config, special) = (Settings::none(&file.path), SpecialTokens::none());
+        let (config, special) = (JsonObject::empty(&file.path), SpecialTokens::none());
         let mut inner = rebuild::as_filed(rebuild::Source { file, config: &config, special: &special })?;
         inner.with_post_processor(None::<PostProcessorWrapper>);
         Ok(Self {
@@ -83,12 +83,12 @@ impl Tokenizer {
             token_type_ids: false,
             max_id: inner.get_vocab(true).into_values().max().unwrap_or(0),
             pad_id: None,
-            filler_id: None,
+            expansion_token_id: None,
             pad_left: false,
             cut_left: cut_left.unwrap_or(false),
             model_max_length: None,
             limit,
-            cleans_up: false,
+            cleans_up_spaces: false,
             word_end: None,
             inner,
             layouts: Layouts::bare(),
@@ -98,19 +98,19 @@ impl Tokenizer {
     }
 }
 
-/// Settings that change what is read, which nobody seems to use any more.
-fn refuse_unknown_ways(config: &Settings) -> Result<()> {
+/// Refuses obsolete settings that name other files to read.
+fn refuse_other_files(config: &JsonObject) -> Result<()> {
     for key in ["fast_tokenizer_files", "init_inputs"] {
         if config.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
-            return Err(config.error(key, "is not supported; must be absent or empty"));
+            return Err(config.error(key, "must be absent or empty: other tokenizer files are not supported"));
         }
     }
     Ok(())
 }
 
-/// Lowercases before all else, unless the tokenizer has a step that does just that.
+/// Puts a lowercasing step first, unless the tokenizer has one.
 fn lowercase_first(tokenizer: &mut Steps) -> Result<()> {
-    caught(|| {
+    catch_panic(|| {
         let normalizer = match tokenizer.get_normalizer() {
             Some(steps) => steps.clone().lowercasing(),
             None => Normalizer::new(Lowercase.into())?,
@@ -120,7 +120,7 @@ fn lowercase_first(tokenizer: &mut Steps) -> Result<()> {
     .map_err(Error::Tokenizer)
 }
 
-fn takes_token_type_ids(config: &Settings, class: &Class) -> Result<bool> {
+fn takes_token_type_ids(config: &JsonObject, class: &Class) -> Result<bool> {
     match config.get("model_input_names") {
         None => Ok(class.token_type_ids),
         Some(Value::Array(names)) => Ok(names.iter().any(|name| name == "token_type_ids")),
@@ -128,17 +128,17 @@ fn takes_token_type_ids(config: &Settings, class: &Class) -> Result<bool> {
     }
 }
 
-/// `model_max_length`, or `max_len` as it was once called.
-fn model_max_length(config: &Settings) -> Result<Option<usize>> {
-    /// From here on a number says "no limit": transformers writes 1e30.
+/// Returns `model_max_length`, or `max_len`, its older name.
+fn model_max_length(config: &JsonObject) -> Result<Option<usize>> {
+    /// Numbers from here on mean "no limit": transformers writes 1e30.
     const NO_LIMIT: f64 = 1e20;
     let key = if config.get("model_max_length").is_some() { "model_max_length" } else { "max_len" };
     match config.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(number)) if number.as_f64().is_some_and(|number| number >= NO_LIMIT) => Ok(None),
-        Some(value) => match as_whole(value).filter(|&length| length > 0) {
+        Some(value) => match as_integer(value).filter(|&length| length > 0) {
             Some(length) => Ok(usize::try_from(length).ok()),
-            None => Err(config.error(key, format!("must be a whole number of at least 1, not {value}"))),
+            None => Err(config.error(key, format!("must be an integer of at least 1, got {value}"))),
         },
     }
 }

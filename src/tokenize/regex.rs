@@ -1,15 +1,15 @@
-//! Regular expressions of a tokenizer.json. The tokenizers crate takes a text as ended where its engine gives up on it,
-//! so that the rest becomes one word; these never do that.
+//! Regular expressions of a tokenizer.json. If the engine of the tokenizers crate gives up, the rest of the text silently
+//! becomes one word. Expressions of this module use a fallback or return an error instead.
 
 use fancy_regex::Regex as Backtracking;
 use regex::Regex as Linear;
 use tokenizers::{Offsets, Result, pattern::Pattern};
 
-/// White space before a word, but for its last character: the look-ahead that GPT-2's pattern and its heirs have.
+/// White space before a word without its last character: the look-ahead in GPT-2's pattern and those derived from it.
 const BLANKS: &str = r"\s+(?!\S)";
 
-/// A regular expression. Where backtracking exceeds its limits, the same without look-ahead goes on, in linear time;
-/// where there is no such thing, that is an error.
+/// A regular expression. If backtracking exceeds its limits, an equivalent expression without look-ahead takes over, in
+/// linear time. Matching fails if there is no equivalent.
 #[derive(Clone)]
 pub(super) struct Regex {
     backtracking: Backtracking,
@@ -21,7 +21,7 @@ impl Regex {
         Ok(Self { backtracking: Backtracking::new(pattern)?, linear: without_look_ahead(pattern) })
     }
 
-    /// Matches a text as it stands.
+    /// Makes an expression that matches `text` literally.
     pub(super) fn literal(text: &str) -> Result<Self> {
         Self::new(&regex::escape(text))
     }
@@ -39,14 +39,14 @@ impl Pattern for &Regex {
     }
 }
 
-/// The pattern with [`BLANKS`], one of its alternatives, in words of an automaton: the group `blanks` is what it matches
-/// but at the end of a text, where it matches all.
+/// Rewrites a pattern that has [`BLANKS`] as an alternative, for an automaton. The group `blanks` captures its match, except
+/// at the end of a text, where all white space matches.
 fn without_look_ahead(pattern: &str) -> Option<Linear> {
     let (before, after) = pattern.split_once(BLANKS)?;
-    // It is an alternative of the whole pattern if the others make sense without it.
+    // BLANKS is an alternative of the whole pattern if the others are valid without it.
     let is_alternative = (before.is_empty() || Linear::new(before.strip_suffix('|')?).is_ok())
         && (after.is_empty() || Linear::new(after.strip_prefix('|')?).is_ok());
-    // The automaton's engine takes `a++` as `(a+)+`, and that may match where the possessive one doesn't.
+    // The automaton reads possessive `a++` as `(a+)+`, which may match more.
     let counted = |end: usize| pattern[..end].ends_with(|c: char| c.is_ascii_digit() || c == ',');
     let possessive = ["++", "*+", "?+"].iter().any(|repeated| pattern.contains(repeated))
         || pattern.match_indices("}+").any(|(end, _)| counted(end));
@@ -54,24 +54,24 @@ fn without_look_ahead(pattern: &str) -> Option<Linear> {
     (is_alternative && !possessive).then(linear)?.ok()
 }
 
-/// The matches of a pattern of [`without_look_ahead`], and what lies between them.
+/// Returns the matches of a pattern of [`without_look_ahead`], and the text between them.
 fn find_linear(regex: &Linear, text: &str) -> Vec<(Offsets, bool)> {
     let mut found = Vec::new();
     let (mut end, mut at) = (0, 0);
     while let Some(captures) = (at <= text.len()).then(|| regex.captures_at(text, at)).flatten() {
-        let whole = captures.get_match();
-        let stop = captures.name("blanks").map_or(whole.end(), |blanks| blanks.end());
+        let full = captures.get_match();
+        let stop = captures.name("blanks").map_or(full.end(), |blanks| blanks.end());
         at = stop;
-        if whole.is_empty() {
+        if full.is_empty() {
             at += text[stop..].chars().next().map_or(1, char::len_utf8);
             if stop == end && !found.is_empty() {
-                continue; // No empty match follows another match.
+                continue; // An empty match directly after another match does not count.
             }
         }
-        if end < whole.start() {
-            found.push(((end, whole.start()), false));
+        if end < full.start() {
+            found.push(((end, full.start()), false));
         }
-        found.push(((whole.start(), stop), true));
+        found.push(((full.start(), stop), true));
         end = stop;
     }
     if end < text.len() {

@@ -1,7 +1,7 @@
-//! Special and added tokens: which there are, and how they get into the tokenizer.
+//! Special and added tokens, and their registration with the tokenizer.
 //!
-//! They come from up to four files, and which of them counts is a rule of transformers: `added_tokens_decoder` of
-//! tokenizer_config.json silences special_tokens_map.json, added_tokens.json and tokenizer.json's own list.
+//! They come from up to four files, whose precedence is that of transformers: `added_tokens_decoder` of
+//! tokenizer_config.json overrides special_tokens_map.json, added_tokens.json and tokenizer.json's own list.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -9,19 +9,19 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::catch_panic::catch_panic;
 use super::class::Class;
-use super::files::{Settings, TokenizerFile};
-use super::guard::caught;
+use super::files::{JsonObject, TokenizerFile};
 use super::steps::Steps;
 use crate::error::Result;
 
-/// Added tokens with the ids that a file gives them, in the file's order.
-pub(super) type Numbered = Vec<(u32, Special)>;
+/// Added tokens with their ids, in the file's order.
+pub(super) type TokensById = Vec<(u32, Special)>;
 
-/// The keys under which a special token has a part to play, in the order in which missing ones get their ids.
-const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// Roles of special tokens, in the order in which missing ones get their ids.
+const ROLES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// An added token as the files say it: `None` is what they leave open.
+/// An added token; `None` is a flag that the files leave open.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Special {
     pub(super) content: String,
@@ -44,22 +44,22 @@ impl Special {
         }
     }
 
-    fn read(file: &Settings, key: &str, value: &Value) -> Result<Self> {
+    fn read(file: &JsonObject, key: &str, value: &Value) -> Result<Self> {
         match value {
             Value::String(content) => Ok(Self::named(content)),
             Value::Object(map) => Self::from_map(file, key, map),
-            other => Err(file.mismatch(key, "a text, or an object with content", other)),
+            other => Err(file.mismatch(key, "a string, or an object with content", other)),
         }
     }
 
-    fn from_map(file: &Settings, key: &str, map: &Map<String, Value>) -> Result<Self> {
+    fn from_map(file: &JsonObject, key: &str, map: &Map<String, Value>) -> Result<Self> {
         let flag = |name: &str| match map.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(other) => Err(file.mismatch(format!("{key}.{name}"), "true or false", other)),
         };
         let Some(Value::String(content)) = map.get("content") else {
-            return Err(file.error(format!("{key}.content"), "must be there, and a text"));
+            return Err(file.error(format!("{key}.content"), "is missing or not a string; must be the token's text"));
         };
         Ok(Self {
             content: content.clone(),
@@ -71,19 +71,21 @@ impl Special {
         })
     }
 
-    /// tokenizer.json's list, whose entries carry their ids.
-    pub(super) fn list_with_ids(file: &Settings, key: &str) -> Result<Numbered> {
+    /// Reads tokenizer.json's list, whose entries have their ids.
+    pub(super) fn list_with_ids(file: &JsonObject, key: &str) -> Result<TokensById> {
         let entries = match file.get(key) {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::Array(entries)) => entries,
             Some(other) => return Err(file.mismatch(key, "a list", other)),
         };
         let read = |(index, entry): (usize, &Value)| {
-            let place = format!("{key}[{index}]");
-            let Value::Object(map) = entry else { return Err(file.mismatch(place, "an object", entry)) };
+            let entry_key = format!("{key}[{index}]");
+            let Value::Object(map) = entry else { return Err(file.mismatch(entry_key, "an object", entry)) };
             let id = map.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
-            let id = id.ok_or_else(|| file.error(format!("{place}.id"), "must be a token's id"))?;
-            Ok((id, Self::from_map(file, &place, map)?))
+            let id = id.ok_or_else(|| {
+                file.error(format!("{entry_key}.id"), "must be a token's id, an integer of at least 0")
+            })?;
+            Ok((id, Self::from_map(file, &entry_key, map)?))
         };
         entries.iter().enumerate().map(read).collect()
     }
@@ -97,18 +99,18 @@ impl Special {
     }
 }
 
-/// Tokens by key, such as `cls_token`, in the order in which the keys turned up; `None` where a file says null.
+/// Tokens by key, such as `cls_token`, in order of first appearance; `None` if a file says null.
 #[derive(Default)]
-struct Named(Vec<(String, Option<Special>)>);
+struct NamedTokens(Vec<(String, Option<Special>)>);
 
-impl Named {
+impl NamedTokens {
     fn find(&mut self, key: &str) -> Option<&mut Option<Special>> {
         self.0.iter_mut().find(|(name, _)| name == key).map(|(_, token)| token)
     }
 
     fn set(&mut self, key: &str, token: Option<Special>) {
         match self.find(key) {
-            Some(place) => *place = token,
+            Some(current) => *current = token,
             None => self.0.push((key.to_owned(), token)),
         }
     }
@@ -119,31 +121,31 @@ impl Named {
         }
     }
 
-    /// The tokens under the usual keys, then the others.
+    /// Iterates over the tokens with a role, then over the others.
     fn tokens(&self) -> impl Iterator<Item = &Special> {
-        let usual = NAMES.iter().flat_map(|name| self.0.iter().filter(move |(key, _)| key == name));
-        let others = self.0.iter().filter(|(key, _)| !NAMES.contains(&key.as_str()));
+        let usual = ROLES.iter().flat_map(|name| self.0.iter().filter(move |(key, _)| key == name));
+        let others = self.0.iter().filter(|(key, _)| !ROLES.contains(&key.as_str()));
         usual.chain(others).filter_map(|(_, token)| token.as_ref())
     }
 }
 
-/// Every special and added token of a folder.
+/// All special and added tokens of a folder.
 pub(super) struct SpecialTokens {
-    named: Named,
+    named: NamedTokens,
     extra: Vec<Special>,
     added: BTreeMap<u32, Special>,
-    /// Whether the special ones are plain whatever the files say.
+    /// True if special tokens ignore the flags that the files give them.
     plain: bool,
 }
 
 impl SpecialTokens {
-    /// None but those that tokenizer.json itself adds.
+    /// Makes an empty set: only tokenizer.json itself adds tokens.
     pub(super) fn none() -> Self {
-        Self { named: Named::default(), extra: Vec::new(), added: BTreeMap::new(), plain: false }
+        Self { named: NamedTokens::default(), extra: Vec::new(), added: BTreeMap::new(), plain: false }
     }
 
-    pub(super) fn collect(folder: &Path, config: &Settings, file: &TokenizerFile, class: &Class) -> Result<Self> {
-        let mut named = Named::default();
+    pub(super) fn collect(folder: &Path, config: &JsonObject, file: &TokenizerFile, class: &Class) -> Result<Self> {
+        let mut named = NamedTokens::default();
         read_named(config, &mut named)?;
         let mut extra = read_extra(config, &mut named)?;
         let added = match config.get("added_tokens_decoder") {
@@ -152,7 +154,7 @@ impl SpecialTokens {
             None => read_old_files(folder, file, &mut named, &mut extra)?,
         };
         let flags: HashMap<&str, &Special> = added.iter().map(|(_, token)| (token.content.as_str(), token)).collect();
-        for (_, token) in named.0.iter_mut().filter(|(key, _)| NAMES.contains(&key.as_str())) {
+        for (_, token) in named.0.iter_mut().filter(|(key, _)| ROLES.contains(&key.as_str())) {
             if let Some(listed) = token.as_ref().and_then(|token| flags.get(token.content.as_str())) {
                 *token = Some((*listed).clone());
             }
@@ -173,18 +175,18 @@ impl SpecialTokens {
         Ok(Self { named, extra, added: added.into_iter().collect(), plain: class.plain_special_tokens })
     }
 
-    /// Those that have a part to play, by its name.
-    pub(super) fn by_part(&self) -> Vec<(&'static str, String)> {
-        NAMES.iter().filter_map(|name| Some((*name, self.get(name)?.to_owned()))).collect()
+    /// Returns the tokens that have a role, with its name.
+    pub(super) fn by_role(&self) -> Vec<(&'static str, String)> {
+        ROLES.iter().filter_map(|name| Some((*name, self.get(name)?.to_owned()))).collect()
     }
 
-    /// The token under a key such as `cls_token`.
+    /// Returns the token of a role such as `cls_token`.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         let (_, token) = self.named.0.iter().find(|(name, _)| name == key)?;
         token.as_ref().map(|token| token.content.as_str())
     }
 
-    /// All special tokens, in the order in which missing ones get their ids.
+    /// Iterates over all special tokens, in the order in which missing ones get their ids.
     fn all(&self) -> impl Iterator<Item = &Special> {
         self.named.tokens().chain(&self.extra)
     }
@@ -192,8 +194,8 @@ impl SpecialTokens {
     /// Adds the tokens in transformers' order: it decides the ids of new ones, and of two with the same content the
     /// later one's flags count.
     pub(super) fn register(&self, tokenizer: &mut Steps) -> std::result::Result<(), String> {
-        let there: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
-        let known = there.iter().map(|token| &token.content).chain(self.added.values().map(|token| &token.content));
+        let existing: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
+        let known = existing.iter().map(|token| &token.content).chain(self.added.values().map(|token| &token.content));
         let known: HashSet<&String> = known.collect();
         let names: HashSet<&String> = self.named.tokens().map(|token| &token.content).collect();
         let missing = self.all().filter(|token| !known.contains(&token.content));
@@ -202,32 +204,32 @@ impl SpecialTokens {
             Special { special, ..token.clone() }.added()
         });
         let again = self.all().filter(|_| self.plain).map(|token| Special::named(&token.content).added());
-        caught(|| tokenizer.add_tokens(added.chain(again))).map(drop)
+        catch_panic(|| tokenizer.add_tokens(added.chain(again))).map(drop)
     }
 
-    /// The ids of all special tokens.
+    /// Returns the ids of all special tokens.
     pub(super) fn ids(&self, tokenizer: &Steps) -> HashSet<u32> {
         self.all().filter_map(|token| tokenizer.token_to_id(&token.content)).collect()
     }
 }
 
-/// The tokens under keys that end in `_token`. Only the usual ones may be null.
-fn read_named(file: &Settings, named: &mut Named) -> Result<()> {
+/// Reads the tokens under keys that end in `_token`. Only those with a role may be null.
+fn read_named(file: &JsonObject, named: &mut NamedTokens) -> Result<()> {
     for (key, value) in file.iter().filter(|(key, _)| key.ends_with("_token")) {
-        let usual = NAMES.contains(&key.as_str());
+        let has_role = ROLES.contains(&key.as_str());
         match value {
-            Value::Null if usual => named.set(key, None),
+            Value::Null if has_role => named.set(key, None),
             Value::String(_) | Value::Object(_) => named.set(key, Some(Special::read(file, key, value)?)),
-            other if usual => return Err(file.mismatch(key, "a text, or an object with content", other)),
-            _ => continue, // add_bos_token and the like are switches
+            other if has_role => return Err(file.mismatch(key, "a string, or an object with content", other)),
+            _ => continue, // add_bos_token and similar keys are switches
         };
     }
     Ok(())
 }
 
-/// The tokens without a part of their own, under the new or the old key; `None` where neither is there. A mapping gives
-/// its tokens names, and then the old key still counts.
-fn read_extra(file: &Settings, named: &mut Named) -> Result<Option<Vec<Special>>> {
+/// Reads the tokens without a role, under the new or the old key; `None` if both are absent. If the new key holds a mapping,
+/// its tokens get names, and the old key counts too.
+fn read_extra(file: &JsonObject, named: &mut NamedTokens) -> Result<Option<Vec<Special>>> {
     let (new, old) = ("extra_special_tokens", "additional_special_tokens");
     if let Some(Value::Object(map)) = file.get(new) {
         for (name, token) in map {
@@ -240,7 +242,7 @@ fn read_extra(file: &Settings, named: &mut Named) -> Result<Option<Vec<Special>>
     read_list(file, key)
 }
 
-fn read_list(file: &Settings, key: &str) -> Result<Option<Vec<Special>>> {
+fn read_list(file: &JsonObject, key: &str) -> Result<Option<Vec<Special>>> {
     match file.get(key) {
         None => Ok(None),
         Some(Value::Null) => Ok(Some(Vec::new())),
@@ -252,34 +254,35 @@ fn read_list(file: &Settings, key: &str) -> Result<Option<Vec<Special>>> {
     }
 }
 
-fn read_decoder(file: &Settings, decoder: &Map<String, Value>) -> Result<Numbered> {
+fn read_decoder(file: &JsonObject, decoder: &Map<String, Value>) -> Result<TokensById> {
     let read = |(id, token): (&String, &Value)| {
-        let place = format!("added_tokens_decoder.{id}");
-        let id = id.parse().map_err(|_| file.error(&place, "the key must be a token's id"))?;
-        let Value::Object(map) = token else { return Err(file.mismatch(place, "an object", token)) };
-        Ok((id, Special::from_map(file, &place, map)?))
+        let key = format!("added_tokens_decoder.{id}");
+        let id = id.parse().map_err(|_| file.error(&key, "must be a token's id, an integer of at least 0"))?;
+        let Value::Object(map) = token else { return Err(file.mismatch(key, "an object", token)) };
+        Ok((id, Special::from_map(file, &key, map)?))
     };
     decoder.iter().map(read).collect()
 }
 
-/// Folders without `added_tokens_decoder`: special_tokens_map.json overrules, tokenizer.json lists.
+/// Reads the added tokens of folders without `added_tokens_decoder`: special_tokens_map.json overrides tokenizer_config.json,
+/// and tokenizer.json lists added tokens.
 fn read_old_files(
     folder: &Path,
     file: &TokenizerFile,
-    named: &mut Named,
+    named: &mut NamedTokens,
     extra: &mut Option<Vec<Special>>,
-) -> Result<Numbered> {
-    let map = Settings::read(&folder.join("special_tokens_map.json"))?;
+) -> Result<TokensById> {
+    let map = JsonObject::read(&folder.join("special_tokens_map.json"))?;
     read_named(&map, named)?;
     let listed = read_extra(&map, named)?;
     if extra.is_none() {
         *extra = listed;
     }
-    let mut added = Numbered::new();
-    let old = Settings::read(&folder.join("added_tokens.json"))?;
+    let mut added = TokensById::new();
+    let old = JsonObject::read(&folder.join("added_tokens.json"))?;
     for (content, id) in old.iter() {
         let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
-        let id = id.ok_or_else(|| old.error(content, "must be a token's id"))?;
+        let id = id.ok_or_else(|| old.error(content, "must be a token's id, an integer of at least 0"))?;
         let is_special = |token: &Special| token.content == *content;
         let special = named.tokens().chain(extra.iter().flatten()).any(is_special);
         added.push((id, Special { special, normalized: Some(!special), ..Special::named(content) }));

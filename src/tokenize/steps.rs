@@ -1,5 +1,5 @@
-//! The steps of a tokenizer.json that change a text: those of the tokenizers crate, but that none gives up in silence
-//! and none makes gigabytes of a kilobyte.
+//! Steps of a tokenizer.json that change a text. They are those of the tokenizers crate, with two guards: none fails
+//! silently, and none turns a kilobyte into gigabytes.
 
 use tokenizers::normalizers::Lowercase;
 use tokenizers::normalizers::replace::{Replace as ReplaceWrapper, ReplacePattern};
@@ -11,33 +11,33 @@ use tokenizers::{
     PreTokenizedString, PreTokenizerWrapper, Result, SplitDelimiterBehavior, TokenizerImpl,
 };
 
-use super::guard::give_up;
+use super::catch_panic::abort;
 use super::regex::Regex;
 
 /// A tokenizer of these steps.
 pub(super) type Steps = TokenizerImpl<ModelWrapper, Normalizer, PreTokenizer, PostProcessorWrapper, Decoder>;
 
-/// How many times as long as a text its normalized form may be: Unicode's longest decomposition is eleven times as long.
-const GROWTH: usize = 64;
-/// Bytes that a normalized text may have beyond that.
-const ADDED: usize = 4096;
-/// How many steps of a pre-tokenizer may lengthen a text; each may double it.
-const LENGTHENING: usize = 4;
+/// Upper bound of the growth of a text by normalization. Unicode's longest decomposition grows a text eleven times.
+const MAX_GROWTH: usize = 64;
+/// Bytes that normalization may add beyond that.
+const MAX_ADDED: usize = 4096;
+/// Upper bound of the steps of a pre-tokenizer that lengthen a text; each may double it.
+const MAX_LENGTHENING: usize = 4;
 
-/// The most bytes that may become of so many.
-fn most(bytes: usize) -> usize {
-    bytes.saturating_mul(GROWTH).saturating_add(ADDED)
+/// Returns the maximum length of a text of `bytes` bytes after normalization.
+fn max_length(bytes: usize) -> usize {
+    bytes.saturating_mul(MAX_GROWTH).saturating_add(MAX_ADDED)
 }
 
-fn check_growth(bytes: usize, most: usize) -> Result<()> {
-    if bytes <= most {
+fn check_growth(bytes: usize, max: usize) -> Result<()> {
+    if bytes <= max {
         return Ok(());
     }
-    Err(format!("the tokenizer makes more than {most} bytes of it: at most {GROWTH} times its own and {ADDED} more")
+    Err(format!("the tokenizer makes more than {max} bytes of it; the limit is {MAX_GROWTH} times its own length and {MAX_ADDED} more")
         .into())
 }
 
-/// Replaces what a pattern matches.
+/// Replaces the matches of a pattern.
 #[derive(Clone)]
 struct Replace {
     pattern: Regex,
@@ -46,7 +46,7 @@ struct Replace {
 
 impl Replace {
     fn new(replace: &ReplaceWrapper) -> Result<Self> {
-        // The crate shows its pattern in no other way.
+        // The crate exposes its pattern only by serialization.
         let pattern = serde_json::from_value(serde_json::to_value(replace)?["pattern"].take())?;
         let pattern = match pattern {
             ReplacePattern::String(text) => Regex::literal(&text)?,
@@ -55,8 +55,8 @@ impl Replace {
         Ok(Self { pattern, content: replace.content.clone() })
     }
 
-    fn in_token(&self, token: &str, most: usize) -> Result<String> {
-        let found = Replaced { by: self, most }.find_matches(token)?;
+    fn in_token(&self, token: &str, max: usize) -> Result<String> {
+        let found = BoundedReplace { by: self, max }.find_matches(token)?;
         Ok(found
             .into_iter()
             .map(|((start, end), is_match)| if is_match { &*self.content } else { &token[start..end] })
@@ -64,23 +64,23 @@ impl Replace {
     }
 }
 
-/// A pattern whose matches may be replaced: the result has no more than `most` bytes.
-struct Replaced<'a> {
+/// A pattern that fails if the text would exceed `max` bytes after replacement.
+struct BoundedReplace<'a> {
     by: &'a Replace,
-    most: usize,
+    max: usize,
 }
 
-impl Pattern for Replaced<'_> {
+impl Pattern for BoundedReplace<'_> {
     fn find_matches(&self, text: &str) -> Result<Vec<(Offsets, bool)>> {
         let found = (&self.by.pattern).find_matches(text)?;
         let bytes =
             found.iter().map(|((start, end), is_match)| if *is_match { self.by.content.len() } else { end - start });
-        check_growth(bytes.sum(), self.most)?;
+        check_growth(bytes.sum(), self.max)?;
         Ok(found)
     }
 }
 
-/// What is done to a text before all else.
+/// The first step: normalizes a text.
 #[derive(Clone)]
 pub(super) struct Normalizer(Vec<NormalizerStep>);
 
@@ -108,7 +108,7 @@ impl Normalizer {
         Ok(())
     }
 
-    /// The same, which lowercases before all else unless it has a step that does just that.
+    /// Puts a lowercasing step first, unless there is one.
     pub(super) fn lowercasing(mut self) -> Self {
         let lowercases = |step: &_| matches!(step, NormalizerStep::Other(NormalizerWrapper::Lowercase(_)));
         if !self.0.iter().any(lowercases) {
@@ -119,30 +119,30 @@ impl Normalizer {
 }
 
 impl NormalizerStep {
-    fn normalize(&self, text: &mut NormalizedString, most: usize) -> Result<()> {
+    fn normalize(&self, text: &mut NormalizedString, max: usize) -> Result<()> {
         match self {
-            Self::Replace(replace) => return text.replace(Replaced { by: replace, most }, &replace.content),
+            Self::Replace(replace) => return text.replace(BoundedReplace { by: replace, max }, &replace.content),
             Self::Prepend(_) if text.is_empty() => {}
             Self::Prepend(prefix) => {
-                check_growth(text.len() + prefix.len(), most)?;
+                check_growth(text.len() + prefix.len(), max)?;
                 text.prepend(prefix);
             }
             Self::Other(step) => tokenizers::Normalizer::normalize(step, text)?,
         }
-        check_growth(text.len(), most)
+        check_growth(text.len(), max)
     }
 }
 
 impl tokenizers::Normalizer for Normalizer {
-    /// An error unwinds: the tokenizers crate would take the text as it is by then.
+    /// Unwinds on an error, since the tokenizers crate ignores errors here and would go on with a half-normalized text.
     fn normalize(&self, text: &mut NormalizedString) -> Result<()> {
-        let most = most(text.len_original());
-        let normalized = self.0.iter().try_for_each(|step| step.normalize(text, most));
-        normalized.map_err(|error| give_up(error.to_string()))
+        let max = max_length(text.len_original());
+        let normalized = self.0.iter().try_for_each(|step| step.normalize(text, max));
+        normalized.map_err(|error| abort(error.to_string()))
     }
 }
 
-/// What parts a text into words.
+/// The second step: splits a text into words.
 pub(super) struct PreTokenizer(Vec<PreTokenizerStep>);
 
 enum PreTokenizerStep {
@@ -156,16 +156,17 @@ impl PreTokenizer {
         let mut steps = Vec::new();
         Self::add(pre_tokenizer, &mut steps)?;
         let lengthening = steps.iter().filter(|step| step.lengthens()).count();
-        if lengthening > LENGTHENING {
-            return Err(
-                format!("must have at most {LENGTHENING} ByteLevel and Metaspace steps, not {lengthening}").into()
-            );
+        if lengthening > MAX_LENGTHENING {
+            return Err(format!(
+                "must have at most {MAX_LENGTHENING} ByteLevel and Metaspace steps, got {lengthening}"
+            )
+            .into());
         }
         Ok(Self(steps))
     }
 
     fn add(pre_tokenizer: PreTokenizerWrapper, steps: &mut Vec<PreTokenizerStep>) -> Result<()> {
-        /// GPT-2's words: endings of English ones; letters, digits or signs, with a space before them; white space.
+        /// GPT-2's words: English endings; letters, digits or signs after an optional space; white space.
         const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
         steps.push(match pre_tokenizer {
             PreTokenizerWrapper::Sequence(inner) => {
@@ -189,7 +190,7 @@ impl PreTokenizer {
 }
 
 impl PreTokenizerStep {
-    /// Whether it can make a text longer.
+    /// Returns true if the step can lengthen a text.
     fn lengthens(&self) -> bool {
         matches!(self, Self::Bytes { .. } | Self::Other(PreTokenizerWrapper::Metaspace(_)))
     }
@@ -205,17 +206,17 @@ impl tokenizers::PreTokenizer for PreTokenizerStep {
     fn pre_tokenize(&self, text: &mut PreTokenizedString) -> Result<()> {
         match self {
             Self::Split { pattern, behavior, invert: true } => {
-                text.split(|_, part| part.split(Invert(pattern), *behavior))
+                text.split(|_, word| word.split(Invert(pattern), *behavior))
             }
-            Self::Split { pattern, behavior, invert: false } => text.split(|_, part| part.split(pattern, *behavior)),
+            Self::Split { pattern, behavior, invert: false } => text.split(|_, word| word.split(pattern, *behavior)),
             Self::Bytes { words, add_prefix_space } => {
-                text.split(|_, mut part| {
-                    if *add_prefix_space && !part.get().starts_with(' ') {
-                        part.prepend(" ");
+                text.split(|_, mut word| {
+                    if *add_prefix_space && !word.get().starts_with(' ') {
+                        word.prepend(" ");
                     }
                     match words {
-                        Some(words) => part.split(words, SplitDelimiterBehavior::Isolated),
-                        None => Ok(vec![part]),
+                        Some(words) => word.split(words, SplitDelimiterBehavior::Isolated),
+                        None => Ok(vec![word]),
                     }
                 })?;
                 ByteLevel::new(false, true, false).pre_tokenize(text)
@@ -225,7 +226,7 @@ impl tokenizers::PreTokenizer for PreTokenizerStep {
     }
 }
 
-/// What makes a text of tokens.
+/// The last step: joins tokens to a text.
 pub(super) struct Decoder(Vec<DecoderStep>);
 
 enum DecoderStep {
@@ -255,15 +256,15 @@ impl Decoder {
 impl tokenizers::Decoder for Decoder {
     fn decode_chain(&self, mut tokens: Vec<String>) -> Result<Vec<String>> {
         let bytes = |tokens: &[String]| tokens.iter().map(String::len).sum();
-        let most = most(bytes(&tokens));
+        let max = max_length(bytes(&tokens));
         for step in &self.0 {
             tokens = match step {
                 DecoderStep::Replace(replace) => {
-                    tokens.iter().map(|token| replace.in_token(token, most)).collect::<Result<_>>()?
+                    tokens.iter().map(|token| replace.in_token(token, max)).collect::<Result<_>>()?
                 }
                 DecoderStep::Other(step) => step.decode_chain(tokens)?,
             };
-            check_growth(bytes(&tokens), most)?;
+            check_growth(bytes(&tokens), max)?;
         }
         Ok(tokens)
     }

@@ -240,8 +240,8 @@ fn files_that_are_no_json_objects_are_refused() {
         assert!(file == CONFIG && key.starts_with("line "), "{bad:.20}: {file} {key}");
     }
     for bad in ["[]", "null", "3", "\"text\""] {
-        assert_eq!(place(load_texts("{}", bad)), (CONFIG.to_owned(), "the whole file".to_owned()));
-        assert_eq!(place(load_texts(bad, "{}")), ("tokenizer.json".to_owned(), "the whole file".to_owned()));
+        assert_eq!(place(load_texts("{}", bad)), (CONFIG.to_owned(), "(whole file)".to_owned()));
+        assert_eq!(place(load_texts(bad, "{}")), ("tokenizer.json".to_owned(), "(whole file)".to_owned()));
     }
 }
 

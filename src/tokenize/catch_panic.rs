@@ -1,4 +1,4 @@
-//! The one place where a panic of the tokenizers crate ends.
+//! Converts panics of the tokenizers crate into errors.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -6,37 +6,37 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_h
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic of this thread becomes an error, which says all that there is to say.
+    /// True while [`catch_panic`] runs on this thread. The error carries the panic's message, so nothing is printed.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `call`, which calls into the tokenizers crate, and makes an error's or a panic's message of what goes wrong.
+/// Runs `call`, which calls into the tokenizers crate, and returns the message of an error or a panic.
 ///
-/// That crate panics on some files (a bad charsmap, merges that don't fit, a template without its tokens). All that
-/// `call` changes is thrown away on an error, so nothing half done is seen, and nothing is printed.
-pub(super) fn caught<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    hush_caught_panics();
+/// That crate panics on some files: a bad charsmap, merges that don't fit, a template without its tokens. Callers drop
+/// everything that `call` changed on an error, so no half-built state is visible.
+pub(super) fn catch_panic<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    silence_caught_panics();
     let outer = CAUGHT.replace(true);
     let result = catch_unwind(AssertUnwindSafe(call));
     CAUGHT.set(outer);
     match result {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(panic) => match panic.downcast::<GaveUp>() {
-            Ok(gave_up) => Err(gave_up.0),
-            Err(panic) => Err(format!("the tokenizers crate can't use it: {}", message(panic.as_ref()))),
+        Err(panic) => match panic.downcast::<Aborted>() {
+            Ok(aborted) => Err(aborted.0),
+            Err(panic) => Err(format!("the tokenizers crate can't read it: {}", message(panic.as_ref()))),
         },
     }
 }
 
-/// Ends the call that [`caught`] runs with this error, where the tokenizers crate drops the errors that it is returned.
-pub(super) fn give_up(problem: String) -> ! {
-    resume_unwind(Box::new(GaveUp(problem)))
+/// Unwinds to [`catch_panic`], which returns this error. Needed where the tokenizers crate drops returned errors.
+pub(super) fn abort(problem: String) -> ! {
+    resume_unwind(Box::new(Aborted(problem)))
 }
 
-struct GaveUp(String);
+struct Aborted(String);
 
-/// Puts a hook before the process's own that keeps it from the panics that are caught here; all others it gets.
-fn hush_caught_panics() {
+/// Installs a panic hook that skips panics caught here and passes all others to the previous hook.
+fn silence_caught_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let others = take_hook();
@@ -59,17 +59,17 @@ mod tests {
 
     use super::*;
 
-    /// Run by the next one in a process of its own, for what it prints.
+    /// Runs in a process of its own, started by the next test, which checks its output.
     #[test]
     #[ignore = "prints a panic"]
     fn panics_here_and_elsewhere() {
-        let caught_within = || caught::<()>(|| panic!("caught within"));
-        let outer = caught::<()>(|| {
+        let caught_within = || catch_panic::<()>(|| panic!("caught within"));
+        let outer = catch_panic::<()>(|| {
             assert!(caught_within().is_err());
             panic!("caught outside")
         });
-        assert_eq!(outer.unwrap_err(), "the tokenizers crate can't use it: caught outside");
-        assert_eq!(caught::<()>(|| give_up("as it is".to_owned())).unwrap_err(), "as it is");
+        assert_eq!(outer.unwrap_err(), "the tokenizers crate can't read it: caught outside");
+        assert_eq!(catch_panic::<()>(|| abort("as it is".to_owned())).unwrap_err(), "as it is");
         let elsewhere = std::thread::spawn(|| panic!("of another thread"));
         assert!(elsewhere.join().is_err());
         assert!(catch_unwind(|| panic!("of the same thread")).is_err());
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn only_panics_that_are_caught_here_print_nothing() {
-        let test = "tokenize::guard::tests::panics_here_and_elsewhere";
+        let test = "tokenize::catch_panic::tests::panics_here_and_elsewhere";
         let mut command = Command::new(std::env::current_exe().unwrap());
         let done = command.args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap();
         let printed = String::from_utf8_lossy(&done.stderr);
