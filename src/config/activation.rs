@@ -1,10 +1,10 @@
-//! The activation functions and their many names.
+//! Activation functions, by the names that transformers and torch give them.
 
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// An activation function, applied element by element, with the parameters that torch's classes have by default.
+/// An activation function, applied element by element, with the default parameters of torch's class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Activation {
     #[default]
@@ -17,7 +17,7 @@ pub(crate) enum Activation {
     Silu,
     Tanh,
     Sigmoid,
-    // These are rare: they are computed number by number.
+    // Rare functions, computed by the scalar definition.
     Relu6,
     LeakyRelu,
     Elu,
@@ -35,7 +35,7 @@ pub(crate) enum Activation {
     Hardshrink,
 }
 
-/// torch's classes by their names.
+/// Names of torch's classes.
 const CLASSES: [(&str, Activation); 21] = [
     ("Sigmoid", Activation::Sigmoid),
     ("Identity", Activation::Identity),
@@ -66,7 +66,7 @@ impl Activation {
         CLASSES.into_iter().map(|(_, activation)| activation).chain([Self::GeluTanh])
     }
 
-    /// By the name that transformers' configs use, such as `gelu_new`.
+    /// Parses a name of transformers' configs, such as `gelu_new`.
     pub(crate) fn from_transformers(name: &str, file: &Path, key: &str) -> Result<Self> {
         Ok(match name {
             "gelu" | "gelu_python" => Self::Gelu,
@@ -92,7 +92,7 @@ impl Activation {
         })
     }
 
-    /// By the dotted name of torch's class, such as `torch.nn.modules.activation.Tanh`.
+    /// Parses the dotted name of a torch class, such as `torch.nn.modules.activation.Tanh`.
     pub(crate) fn from_torch(name: &str, file: &Path, key: &str) -> Result<Self> {
         torch_class(name).and_then(Self::of_class).ok_or_else(|| {
             let known: Vec<_> = Self::classes().collect();
@@ -100,26 +100,26 @@ impl Activation {
         })
     }
 
-    /// The names of torch's classes.
+    /// Iterates over the names of torch's classes.
     pub(crate) fn classes() -> impl Iterator<Item = &'static str> {
         CLASSES.into_iter().map(|(class, _)| class)
     }
 
-    /// By the name of torch's class.
+    /// Finds the function of a torch class by its name.
     pub(crate) fn of_class(class: &str) -> Option<Self> {
         CLASSES.into_iter().find(|(known, _)| *known == class).map(|(_, activation)| activation)
     }
 
-    /// The name of torch's class; empty for GELU's approximation, which has none by default.
+    /// Returns the name of torch's class; empty for GELU's approximation, which has no class with default parameters.
     pub(crate) fn class(self) -> &'static str {
         CLASSES.into_iter().find(|(_, activation)| *activation == self).map_or("", |(class, _)| class)
     }
 
-    /// The function of one number, by its definition.
+    /// Computes the function of one number by its definition.
     pub(crate) fn of(self, x: f64) -> f64 {
         const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
         const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
-        // What is no number stays so: comparisons are written for it to fall through.
+        // Comparisons are written so that NaN passes through.
         let below_0 = |slope: &dyn Fn(f64) -> f64| if x > 0.0 { x } else { slope(x) };
         match self {
             Self::Identity => x,
@@ -167,7 +167,7 @@ impl Activation {
     }
 }
 
-/// The class in the dotted name of one of torch's.
+/// Returns the class in a dotted name of torch.
 pub(crate) fn torch_class(name: &str) -> Option<&str> {
     name.strip_prefix("torch.nn.").and_then(|rest| rest.rsplit('.').next())
 }
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// Made by Python's math from the formulas in torch's documentation.
+    /// Computed with Python's math module from the formulas in torch's documentation.
     const X: [f64; 10] = [-7.25, -2.5, -0.75, -0.25, 0.0, 0.375, 0.875, 2.0, 6.5, 30.0];
     #[rustfmt::skip]
     const VALUES: [(&str, [f64; 10]); 21] = [

@@ -1,4 +1,4 @@
-//! The files that speak of the whole model: `modules.json`, `config_sentence_transformers.json`, and
+//! Files that describe the whole model: `modules.json`, `config_sentence_transformers.json`, and
 //! `sentence_bert_config.json` with its older names.
 
 use std::collections::BTreeMap;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JsonFile, Kind, PoolingConfig, adapter, inside, truth, whole};
+use super::{JsonFile, Kind, PoolingConfig, adapter, inside, optional_integer, truthy};
 use crate::error::{Error, Result};
 
-/// A kind of module that rushlight has.
+/// Kind of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModuleKind {
     Transformer,
@@ -24,16 +24,16 @@ pub(crate) enum ModuleKind {
     Dense,
     LayerNorm,
     Normalize,
-    /// Which tokens' vectors are kept.
+    /// Selection of the tokens whose vectors are kept.
     MultiVectorMask,
-    /// Modules that depend on whether a text is a query or a document.
+    /// Other modules for queries than for documents.
     Router,
 }
 
-/// Where sentence-transformers keeps its modules.
-const ROOMS: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
+/// Packages of sentence-transformers that hold module classes.
+const PACKAGES: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
 
-/// A class that changes nothing at inference: entries of it are left out when a folder is read.
+/// A class that does nothing at inference; its entries are skipped.
 const DROPOUT: &str = "Dropout";
 
 impl ModuleKind {
@@ -52,41 +52,41 @@ impl ModuleKind {
         ("Normalize", Self::Normalize),
     ];
 
-    /// The class's name.
+    /// Returns the class's name.
     pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// The class's dotted name, in the spelling that all versions know which have the class.
+    /// Returns the class's dotted name, in the spelling that all versions with this class know.
     pub(crate) fn class(self) -> String {
-        let room = match self {
+        let package = match self {
             Self::MlmTransformer | Self::SpladePooling | Self::SparseStaticEmbedding => "sparse_encoder.models",
             Self::MultiVectorMask => "multi_vector_encoder.modules.multi_vector_mask",
             _ => "models",
         };
-        format!("sentence_transformers.{room}.{}", self.name())
+        format!("sentence_transformers.{package}.{}", self.name())
     }
 
-    /// The class in a dotted name, which has any of the spellings that sentence-transformers has had.
+    /// Returns the class in a dotted name, in any spelling that sentence-transformers has used.
     fn class_in(name: &str) -> Option<&str> {
         match name.split('.').collect::<Vec<_>>()[..] {
             ["sentence_transformers", "models", class] => Some(class),
             ["sentence_transformers", "models", _, class] => Some(class),
             ["sentence_transformers", "sparse_encoder", "models", class] => Some(class),
             ["sentence_transformers", "sparse_encoder", "models", _, class] => Some(class),
-            ["sentence_transformers", room, "modules", _, class] if ROOMS.contains(&room) => Some(class),
+            ["sentence_transformers", package, "modules", _, class] if PACKAGES.contains(&package) => Some(class),
             ["pylate", "models", "Dense", "Dense"] => Some("Dense"),
             _ => None,
         }
     }
 }
 
-/// A module of the model: its kind, and the folder with its files.
+/// A module of a model: its kind, and the folder with its files.
 #[derive(Clone, Debug)]
 pub(crate) struct ModuleEntry {
     pub(crate) kind: ModuleKind,
     pub(crate) folder: PathBuf,
-    /// Of a Pooling module that has no file: what is asked for.
+    /// Settings of a Pooling module without a file.
     pub(crate) pooling: Option<PoolingConfig>,
 }
 
@@ -95,8 +95,8 @@ impl ModuleEntry {
         Self { kind, folder, pooling: None }
     }
 
-    /// The module that a file lists: its class's dotted name under `key`, and its folder. `None` is a module that changes
-    /// nothing at inference.
+    /// Makes the entry of a listed module, given its class's dotted name, which stands under `key`, and its folder. Returns
+    /// `None` for a module that does nothing at inference.
     pub(super) fn listed(class: &str, folder: PathBuf, file: &JsonFile, key: &str) -> Result<Option<Self>> {
         let name = ModuleKind::class_in(class);
         if name == Some(DROPOUT) {
@@ -113,8 +113,8 @@ impl ModuleEntry {
     }
 }
 
-/// The modules in their order, by `modules.json`; where that is absent, a transformer with mean pooling is meant:
-/// `None`.
+/// Reads the modules in their order from `modules.json`. Returns `None` if it is absent, which means a transformer with mean
+/// pooling.
 pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
     #[derive(Deserialize)]
     struct Entry {
@@ -133,10 +133,10 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
     entries.into_iter().enumerate().filter_map(|entry| read(entry).transpose()).collect::<Result<_>>().map(Some)
 }
 
-/// `config_sentence_transformers.json`: what the model's author chose for `encode`.
+/// `config_sentence_transformers.json`: defaults of `encode` chosen by the model's author.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Settings {
-    /// A prompt that is null counts as empty.
+pub(crate) struct ModelSettings {
+    /// Prompts by name; null counts as empty.
     #[serde(default)]
     pub(crate) prompts: Option<BTreeMap<String, Option<String>>>,
     #[serde(default)]
@@ -147,13 +147,13 @@ pub(crate) struct Settings {
     pub(crate) truncate_dim: Option<usize>,
     #[serde(default)]
     pub(crate) model_type: Option<String>,
-    /// Of sparse models: how many weights of an embedding are kept.
+    /// Number of weights kept of a sparse embedding.
     #[serde(default)]
     pub(crate) max_active_dims: Option<usize>,
 }
 
-impl Settings {
-    /// The folder's, with the file they are from; none where the file is absent. The model must be of that kind.
+impl ModelSettings {
+    /// Reads a folder's settings, and returns the file's path; an absent file means defaults. The model must be of `kind`.
     pub(crate) fn read(folder: &Path, kind: Kind) -> Result<(Self, PathBuf)> {
         let path = folder.join("config_sentence_transformers.json");
         let Some(file) = JsonFile::read_if_there(path.clone())? else { return Ok((Self::default(), path)) };
@@ -161,7 +161,7 @@ impl Settings {
         let settings: Self = file.parse()?;
         if let Some(other) = settings.model_type.as_deref().filter(|name| Kind::named(name) != Some(kind)) {
             let what = format!("{}: for {}, model_type", path.display(), kind.class());
-            let hint = Kind::named(other).map(|kind| format!(" (this one is for {})", kind.class()));
+            let hint = Kind::named(other).map(|kind| format!(" (this folder is for {})", kind.class()));
             let supported = format!("{}{}", kind.model_type(), hint.unwrap_or_default());
             return Err(Error::unsupported(what, other, supported));
         }
@@ -172,13 +172,13 @@ impl Settings {
     }
 }
 
-/// `sentence_bert_config.json`: how the transformer is used.
+/// `sentence_bert_config.json`: settings of the transformer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TransformerSettings {
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_integer")]
     pub(crate) max_seq_length: Option<usize>,
-    #[serde(default, deserialize_with = "truth")]
+    #[serde(default, deserialize_with = "truthy")]
     pub(crate) do_lower_case: bool,
     #[serde(default)]
     transformer_task: Option<String>,
@@ -204,7 +204,7 @@ pub(crate) struct TransformerSettings {
     config_args: Option<Value>,
 }
 
-/// The file of the transformer's settings: the first that is there and says anything.
+/// Reads the file of the transformer's settings: the first non-empty one.
 pub(super) fn transformer_file(folder: &Path) -> Result<Option<JsonFile>> {
     const FILES: [&str; 7] = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
     for name in FILES {
@@ -219,7 +219,7 @@ pub(super) fn transformer_file(folder: &Path) -> Result<Option<JsonFile>> {
     Ok(None)
 }
 
-/// The transformer's settings.
+/// Reads the transformer's settings.
 pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<TransformerSettings> {
     let Some(file) = transformer_file(folder)? else { return Ok(TransformerSettings::default()) };
     let settings: TransformerSettings = file.parse()?;
@@ -228,23 +228,23 @@ pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<Transfor
 }
 
 impl TransformerSettings {
-    /// Refuses what would change the numbers and isn't built.
+    /// Refuses unsupported settings that would change the results.
     fn check(&self, file: &JsonFile, kind: Kind) -> Result<()> {
         let refuse = |key: &str, got: &str, supported: &str| {
             Err(Error::unsupported(format!("{}: {key}", file.path.display()), got, supported))
         };
-        let wanted = kind.task();
-        if let Some(task) = self.transformer_task.as_deref().filter(|task| *task != wanted.name) {
-            return refuse("transformer_task", task, wanted.name);
+        let expected = kind.task();
+        if let Some(task) = self.transformer_task.as_deref().filter(|task| *task != expected.name) {
+            return refuse("transformer_task", task, expected.name);
         }
-        if let Some(output) = self.module_output_name.as_deref().filter(|output| *output != wanted.module_output) {
-            return refuse("module_output_name", output, wanted.module_output);
+        if let Some(output) = self.module_output_name.as_deref().filter(|output| *output != expected.module_output) {
+            return refuse("module_output_name", output, expected.module_output);
         }
         if let Some(modalities) = &self.modality_config {
             let text = modalities.as_object().is_some_and(|modalities| modalities.keys().all(|key| key == "text"));
             let output = modalities.pointer("/text/method_output_name").and_then(Value::as_str);
-            if !text || output.is_some_and(|output| output != wanted.method_output) {
-                let supported = format!("text with {}", wanted.method_output);
+            if !text || output.is_some_and(|output| output != expected.method_output) {
+                let supported = format!("text with {}", expected.method_output);
                 return refuse("modality_config", &modalities.to_string(), &supported);
             }
         }
@@ -257,7 +257,7 @@ impl TransformerSettings {
             ("tokenizer_args", &self.tokenizer_args),
             ("config_args", &self.config_args),
         ];
-        // Those are read elsewhere.
+        // LateInteraction reads these.
         let late = |key: &str| kind == Kind::MultiVector && (key.starts_with("query_") || key == "document_length");
         let says = |value: &Value| !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty());
         let unused = unused.iter().filter(|(key, _)| !late(key));

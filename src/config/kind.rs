@@ -1,15 +1,15 @@
-//! The kinds of models, as their folders name them.
+//! Kinds of models, and their names in the folders' files.
 
 use serde_json::{Map, Value, json};
 
 use super::object;
 
-/// What a folder's model gives of a text. Each kind is loaded by a class of its own.
+/// Kind of a model by its result. Each kind has a class of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// One vector: [`Model`](crate::Model).
+    /// One vector a text: [`Model`](crate::Model).
     Sentence,
-    /// Scores of a pair: [`Reranker`](crate::Reranker).
+    /// Scores of a pair of texts: [`Reranker`](crate::Reranker).
     Reranker,
     /// A weight for each token of the vocabulary: [`SparseModel`](crate::SparseModel).
     Sparse,
@@ -17,20 +17,20 @@ pub(crate) enum Kind {
     MultiVector,
 }
 
-/// What a transformer does, as `sentence_bert_config.json` says it.
+/// Task of a transformer in `sentence_bert_config.json`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Task {
     pub(super) name: &'static str,
-    /// What the transformer's own code calls its output.
+    /// Name of the output in the transformer's own code.
     pub(super) method_output: &'static str,
-    /// What the modules after it call that.
+    /// Name of the output for the modules that follow.
     pub(super) module_output: &'static str,
 }
 
 impl Kind {
     const ALL: [Self; 4] = [Self::Sentence, Self::Reranker, Self::Sparse, Self::MultiVector];
 
-    /// By the `model_type` of `config_sentence_transformers.json`; PyLate has one of its own.
+    /// Finds a kind by the `model_type` of `config_sentence_transformers.json`; PyLate's is `ColBERT`.
     pub(super) fn named(model_type: &str) -> Option<Self> {
         if model_type == "ColBERT" {
             return Some(Self::MultiVector);
@@ -38,7 +38,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.model_type() == model_type)
     }
 
-    /// Its `model_type` in `config_sentence_transformers.json`.
+    /// Returns the `model_type` of `config_sentence_transformers.json`.
     pub(crate) fn model_type(self) -> &'static str {
         match self {
             Self::Sentence => "SentenceTransformer",
@@ -48,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// The class that loads it.
+    /// Returns rushlight's class that loads the kind.
     pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Sentence => "Model",
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// The class of transformers that its transformer is loaded by.
+    /// Returns the class of transformers that loads the transformer.
     pub(super) fn auto_class(self) -> &'static str {
         match self {
             Self::Sentence | Self::MultiVector => "AutoModel",
@@ -67,7 +67,8 @@ impl Kind {
         }
     }
 
-    /// What its task adds to `sentence_bert_config.json`: nothing for the kinds that versions know which refuse these keys.
+    /// Returns the keys of the task in `sentence_bert_config.json`: none for kinds that older versions load, since those refuse
+    /// these keys.
     pub(crate) fn task_settings(self) -> Map<String, Value> {
         let Task { name, method_output, module_output } = match self {
             Self::Sentence | Self::Sparse => return Map::new(),

@@ -1,4 +1,4 @@
-//! How a late-interaction model treats queries and documents, in the three layouts that its folder may have.
+//! Settings of late-interaction models for queries and documents, in the three folder layouts that exist.
 
 use std::path::{Path, PathBuf};
 
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::folder::transformer_file;
-use super::{JsonFile, Kind, ModuleEntry, ModuleKind, NormalizeConfig, Settings, is_true, object, truth};
+use super::{JsonFile, Kind, ModelSettings, ModuleEntry, ModuleKind, NormalizeConfig, is_truthy, object, truthy};
 use crate::error::{Error, Result};
 
-/// What a folder says beside its modules' weights.
+/// Settings of a late-interaction model.
 #[derive(Debug, Default)]
 pub(crate) struct LateInteraction {
     pub(crate) expansion: Option<Expansion>,
-    /// Tokens that are kept of a query, where it isn't filled up.
+    /// Maximum tokens of a query without expansion.
     pub(crate) query_length: Option<usize>,
     pub(crate) document_length: Option<usize>,
-    /// Words whose tokens are left out of the result, and of which texts.
+    /// Words whose tokens are left out of the result.
     pub(crate) skiplist: Vec<String>,
     pub(crate) skips_in_queries: bool,
     pub(crate) skips_in_documents: bool,
-    /// What older layouts put before queries and documents, each as one token where there is such a token.
+    /// Prefixes of queries and documents in older layouts; each is one token if the vocabulary has it.
     pub(crate) prefixes: Option<[String; 2]>,
-    /// Where lengths are said, for messages.
+    /// File that holds the lengths, for messages.
     pub(crate) file: PathBuf,
 }
 
-/// How queries are filled up with a token.
+/// Query expansion: padding of queries with a token.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expansion {
     pub(crate) strategy: Strategy,
-    /// Whether the other tokens attend to the filled-in ones.
+    /// True if the other tokens attend to the expansion tokens.
     #[serde(default)]
     pub(crate) attend: bool,
-    /// The token; `None` is the mask token.
+    /// The expansion token; `None` means the mask token.
     #[serde(default)]
     pub(crate) token: Option<String>,
     pub(crate) length: usize,
@@ -43,13 +43,13 @@ pub(crate) struct Expansion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Strategy {
-    /// To that length exactly: longer queries are cut.
+    /// Exactly `length` tokens: longer queries are cut.
     Fixed,
-    /// To that length at least.
+    /// At least `length` tokens.
     Min,
 }
 
-/// ColBERT's length of a query where none is given.
+/// Default length of a query in ColBERT.
 const QUERY_LENGTH: usize = 32;
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
@@ -57,7 +57,7 @@ fn punctuation() -> Vec<String> {
     PUNCTUATION.chars().map(String::from).collect()
 }
 
-/// PyLate's keys in `config_sentence_transformers.json`: before sentence-transformers 5 they alone tell its folders.
+/// PyLate's keys in `config_sentence_transformers.json`: before sentence-transformers 5, only they identify its folders.
 const PYLATE_KEYS: [&str; 9] = [
     "query_length",
     "document_length",
@@ -70,34 +70,34 @@ const PYLATE_KEYS: [&str; 9] = [
     "skiplist_words",
 ];
 
-/// The modules that older folders don't list: words are skipped and vectors normalized.
+/// Modules that older folders have without listing them: they skip words and normalize vectors.
 const IMPLIED: [ModuleKind; 2] = [ModuleKind::MultiVectorMask, ModuleKind::Normalize];
 
-/// The kind that a folder with `modules.json` names.
+/// Origin of a folder with `modules.json`, by its `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Named {
+enum Origin {
     Native,
     PyLate,
-    /// Nothing, which means a sentence embedding model whose projection is taken to each token.
-    Nothing,
+    /// No `model_type`: a sentence embedding model whose projection is applied to each token.
+    Untyped,
 }
 
-impl Named {
+impl Origin {
     fn read(folder: &Path) -> Result<Self> {
-        let (settings, _) = Settings::read(folder, Kind::MultiVector)?;
+        let (settings, _) = ModelSettings::read(folder, Kind::MultiVector)?;
         Ok(match settings.model_type.as_deref() {
             Some("ColBERT") => Self::PyLate,
             Some(_) => Self::Native,
-            None => Self::Nothing,
+            None => Self::Untyped,
         })
     }
 }
 
-/// A folder's modules, by those that it lists: older folders imply some. A listed Normalize that doesn't name tokens does
-/// nothing: there is no sentence's embedding.
+/// Returns a folder's modules: the listed ones, and those that older folders imply. A listed Normalize of sentence
+/// embeddings does nothing, so it is dropped.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where nothing says that the folder is a late-interaction model's: its projection would be random.
+/// [`Error::Unsupported`] if nothing identifies the folder as a late-interaction model: its projection would be random.
 pub(crate) fn with_implied(folder: &Path, modules: Vec<ModuleEntry>) -> Result<Vec<ModuleEntry>> {
     let mut listed = Vec::with_capacity(modules.len());
     for entry in modules {
@@ -105,16 +105,16 @@ pub(crate) fn with_implied(folder: &Path, modules: Vec<ModuleEntry>) -> Result<V
             listed.push(entry);
         }
     }
-    let named = Named::read(folder)?;
+    let origin = Origin::read(folder)?;
     let lists = |kind| listed.iter().any(|entry| entry.kind == kind);
-    if named == Named::Nothing && (lists(ModuleKind::Pooling) || !lists(ModuleKind::Dense)) {
+    if origin == Origin::Untyped && (lists(ModuleKind::Pooling) || !lists(ModuleKind::Dense)) {
         let what = format!("{}: for MultiVectorModel, modules", folder.join("modules.json").display());
         let got: Vec<_> = listed.iter().map(|entry| entry.kind.name()).collect();
         let supported =
             "Transformer and Dense without Pooling, where config_sentence_transformers.json names no model_type";
         return Err(Error::unsupported(what, got.join(", "), supported));
     }
-    if named != Named::Native {
+    if origin != Origin::Native {
         for kind in IMPLIED {
             listed.push(ModuleEntry::new(kind, folder.join(format!("{}_{}", listed.len(), kind.name()))));
         }
@@ -122,24 +122,24 @@ pub(crate) fn with_implied(folder: &Path, modules: Vec<ModuleEntry>) -> Result<V
     Ok(listed)
 }
 
-/// Tokens that queries are filled up to at most. Published models have up to 512.
-const MOST_FILLED: usize = 1 << 16;
+/// Upper bound of the length of expanded queries. Published models have up to 512.
+const MAX_EXPANDED: usize = 1 << 16;
 
 impl LateInteraction {
     /// Reads a folder in the layout of Stanford's ColBERT, of PyLate, or of sentence-transformers.
     pub(crate) fn read(folder: &Path, transformer: &Path, entries: Option<&[ModuleEntry]>) -> Result<Self> {
         match entries {
-            None => Self::of_stanford(folder),
+            None => Self::read_stanford(folder),
             Some(entries) => {
-                let named = Named::read(folder)?;
-                let implied = if named == Named::Native { 0 } else { IMPLIED.len() };
+                let origin = Origin::read(folder)?;
+                let implied = if origin == Origin::Native { 0 } else { IMPLIED.len() };
                 let listed = &entries[..entries.len().saturating_sub(implied)];
-                Self::native(transformer, listed)?.with_pylate_keys(folder, transformer, named)
+                Self::native(transformer, listed)?.with_pylate_keys(folder, transformer, origin)
             }
         }
     }
 
-    fn of_stanford(folder: &Path) -> Result<Self> {
+    fn read_stanford(folder: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(default)]
         struct Raw {
@@ -147,9 +147,9 @@ impl LateInteraction {
             doc_token_id: String,
             query_maxlen: Option<usize>,
             doc_maxlen: Option<usize>,
-            #[serde(deserialize_with = "truth")]
+            #[serde(deserialize_with = "truthy")]
             attend_to_mask_tokens: bool,
-            #[serde(deserialize_with = "truth")]
+            #[serde(deserialize_with = "truthy")]
             mask_punctuation: bool,
         }
         impl Default for Raw {
@@ -184,8 +184,8 @@ impl LateInteraction {
         .checked()
     }
 
-    /// Takes what PyLate says of the whole model, where the transformer's own settings don't say it.
-    fn with_pylate_keys(mut self, folder: &Path, transformer: &Path, named: Named) -> Result<Self> {
+    /// Adds PyLate's keys of the whole model, unless the transformer's own settings have them.
+    fn with_pylate_keys(mut self, folder: &Path, transformer: &Path, origin: Origin) -> Result<Self> {
         #[derive(Default, Deserialize)]
         struct Raw {
             #[serde(default)]
@@ -201,42 +201,42 @@ impl LateInteraction {
             #[serde(default)]
             skiplist_words: Option<Vec<String>>,
         }
-        let says = |file: &Option<JsonFile>, key: &str| file.as_ref().is_some_and(|file| file.value.get(key).is_some());
-        let pylate = |file: &Option<JsonFile>| PYLATE_KEYS.iter().any(|key| says(file, key));
+        let has = |file: &Option<JsonFile>, key: &str| file.as_ref().is_some_and(|file| file.value.get(key).is_some());
+        let pylate = |file: &Option<JsonFile>| PYLATE_KEYS.iter().any(|key| has(file, key));
         let file = JsonFile::read_if_there(folder.join("config_sentence_transformers.json"))?;
         let own = transformer_file(transformer)?;
         let or_default =
             |file: &JsonFile| file.clone().or_default(&["query_prefix", "document_prefix", "query_length"]);
         let raw = file.as_ref().map_or_else(|| Ok(Raw::default()), |file| or_default(file).parse::<Raw>())?;
         let value = |key: &str| file.as_ref().and_then(|file| file.value.get(key));
-        if !says(&own, "query_expansion") {
-            // Nothing but false turns it off: null and 0 don't.
+        if !has(&own, "query_expansion") {
+            // Only false turns it off: null and 0 don't.
             let expands = pylate(&file) && value("do_query_expansion") != Some(&Value::Bool(false));
             let attend = ["attend_to_expansion_tokens", "attend_to_mask_tokens"].into_iter().find_map(value);
-            self.expansion = match says(&file, "query_expansion") {
+            self.expansion = match has(&file, "query_expansion") {
                 true => raw.query_expansion,
                 false => expands.then(|| Expansion {
                     strategy: Strategy::Fixed,
-                    attend: attend.is_some_and(is_true),
+                    attend: attend.is_some_and(is_truthy),
                     token: None,
                     length: raw.query_length.unwrap_or(QUERY_LENGTH),
                 }),
             };
         }
-        if !says(&own, "query_length") {
+        if !has(&own, "query_length") {
             self.query_length = raw.query_length;
         }
-        if !says(&own, "document_length") {
+        if !has(&own, "document_length") {
             self.document_length = raw.document_length;
         }
-        let marked = says(&file, "query_prefix") || says(&file, "document_prefix");
+        let marked = has(&file, "query_prefix") || has(&file, "document_prefix");
         if marked {
             self.prefixes = Some([raw.query_prefix, raw.document_prefix].map(Option::unwrap_or_default));
         }
-        let words = match named {
-            Named::Native => Vec::new(),
-            Named::Nothing if !marked => raw.skiplist_words.unwrap_or_default(),
-            Named::Nothing | Named::PyLate => raw.skiplist_words.unwrap_or_else(punctuation),
+        let words = match origin {
+            Origin::Native => Vec::new(),
+            Origin::Untyped if !marked => raw.skiplist_words.unwrap_or_default(),
+            Origin::Untyped | Origin::PyLate => raw.skiplist_words.unwrap_or_else(punctuation),
         };
         self.skips_in_documents |= !words.is_empty();
         self.skiplist.extend(words);
@@ -306,14 +306,14 @@ impl LateInteraction {
         Ok(())
     }
 
-    /// The `config.json` of a MultiVectorMask module that says the same.
+    /// Returns the `config.json` of a MultiVectorMask module with these settings.
     pub(crate) fn mask_settings(&self) -> Value {
         let tasks = [(self.skips_in_queries, "query"), (self.skips_in_documents, "document")];
         let tasks: Vec<_> = tasks.iter().filter(|(skips, _)| *skips).map(|(_, task)| *task).collect();
         json!({ "skiplist_words": self.skiplist, "skiplist_tasks": tasks, "keep_only_token_ids": null })
     }
 
-    /// What it adds to the transformer's settings, with the lengths that are in use.
+    /// Returns the keys for the transformer's settings, with the lengths in use.
     pub(crate) fn transformer_settings(
         &self,
         query_length: Option<usize>,
@@ -335,9 +335,9 @@ impl LateInteraction {
         if let Some((key, _)) = lengths.iter().find(|(_, length)| *length == Some(0)) {
             return Err(Error::config(self.file, *key, "must be at least 1, got 0"));
         }
-        let filled = self.expansion.as_ref().map_or(0, |expansion| expansion.length);
-        if filled > MOST_FILLED {
-            let problem = format!("must be at most {MOST_FILLED} where queries are filled up, got {filled}");
+        let expanded = self.expansion.as_ref().map_or(0, |expansion| expansion.length);
+        if expanded > MAX_EXPANDED {
+            let problem = format!("must be at most {MAX_EXPANDED} with query expansion, got {expanded}");
             return Err(Error::config(self.file, "query length", problem));
         }
         Ok(self)

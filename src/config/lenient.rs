@@ -1,14 +1,14 @@
-//! Values of JSON as Python takes them where it checks no types: `if value`, `value or default`.
+//! Conversions of JSON values that follow Python's truthiness: `if value`, `value or default`.
 //!
-//! sentence-transformers reads its own files like this. transformers checks most of `config.json`, and refuses a value of
-//! another type; the fields it checks don't use these functions.
+//! sentence-transformers reads its own files like this. transformers checks the types of most fields in `config.json`; those
+//! fields don't use these functions.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Returns whether Python's `if` takes a value for true: 1, `"false"` and `[0]`, but not 0, `""`, `[]` or null.
-pub(crate) fn is_true(value: &Value) -> bool {
+/// Returns the truthiness of a value in Python: true for 1, `"false"` and `[0]`; false for 0, `""`, `[]` and null.
+pub(crate) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(value) => *value,
@@ -19,31 +19,31 @@ pub(crate) fn is_true(value: &Value) -> bool {
     }
 }
 
-/// Returns a whole number that is written as an integer or as a float, such as 512.0.
-pub(crate) fn as_whole(value: &Value) -> Option<u64> {
-    /// Up to here every whole number is a float.
+/// Returns an integer that is written as an integer or as a float, such as 512.0.
+pub(crate) fn as_integer(value: &Value) -> Option<u64> {
+    /// Up to here a float represents every integer exactly.
     const LAST: f64 = (1_u64 << 53) as f64;
-    let whole = |number: &f64| number.fract() == 0.0 && (0.0..=LAST).contains(number);
-    value.as_u64().or_else(|| value.as_f64().filter(whole).map(|number| number as u64))
+    let is_integer = |number: &f64| number.fract() == 0.0 && (0.0..=LAST).contains(number);
+    value.as_u64().or_else(|| value.as_f64().filter(is_integer).map(|number| number as u64))
 }
 
-/// Reads `bool(value)`.
-pub(crate) fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Value::deserialize(deserializer).map(|value| is_true(&value))
+/// Deserializes `bool(value)`.
+pub(crate) fn truthy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Value::deserialize(deserializer).map(|value| is_truthy(&value))
 }
 
-/// Reads a whole number, which may be null or written as a float.
-pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+/// Deserializes an integer that may be null or written as a float.
+pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(None),
-        value => match as_whole(&value).and_then(|number| usize::try_from(number).ok()) {
+        value => match as_integer(&value).and_then(|number| usize::try_from(number).ok()) {
             Some(number) => Ok(Some(number)),
-            None => Err(Error::custom(format!("must be a whole number that is not negative, got {value}"))),
+            None => Err(Error::custom(format!("must be an integer of at least 0, got {value}"))),
         },
     }
 }
 
-/// Reads a token's id; null and negative numbers are no token's.
+/// Deserializes a token's id; null and negative numbers mean none.
 pub(crate) fn token_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     match Option::<i64>::deserialize(deserializer)? {
         None | Some(..0) => Ok(None),
@@ -59,9 +59,9 @@ mod tests {
     #[derive(Debug, Default, Deserialize)]
     #[serde(default)]
     struct Read {
-        #[serde(deserialize_with = "truth")]
+        #[serde(deserialize_with = "truthy")]
         truth: bool,
-        #[serde(deserialize_with = "whole")]
+        #[serde(deserialize_with = "optional_integer")]
         whole: Option<usize>,
         #[serde(deserialize_with = "token_id")]
         token_id: Option<u32>,

@@ -1,4 +1,4 @@
-//! The `config.json` of the modules that follow a transformer.
+//! `config.json` of the modules that follow a transformer.
 
 use std::fmt;
 use std::path::Path;
@@ -7,34 +7,34 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Activation, JsonFile, is_true, object, truth};
+use super::{Activation, JsonFile, is_truthy, object, truthy};
 use crate::error::{Error, Result};
 
-/// A way to make one vector of a text's token embeddings.
+/// Reduction of a text's token embeddings to one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum PoolingMode {
-    /// The first token's.
+    /// The first token's embedding.
     #[serde(rename = "cls")]
     Cls,
-    /// The largest of each column.
+    /// The maximum of each column.
     #[serde(rename = "max")]
     Max,
     /// The mean.
     #[serde(rename = "mean")]
     Mean,
-    /// The sum by the square root of the number of tokens.
+    /// The sum divided by the square root of the number of tokens.
     #[serde(rename = "mean_sqrt_len_tokens")]
     MeanSqrtLen,
     /// The mean with weights of 1, 2, 3, … from the first token to the last.
     #[serde(rename = "weightedmean")]
     WeightedMean,
-    /// The last token's.
+    /// The last token's embedding.
     #[serde(rename = "lasttoken")]
     LastToken,
 }
 
 impl PoolingMode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Self; 6] =
         [Self::Cls, Self::Max, Self::Mean, Self::MeanSqrtLen, Self::WeightedMean, Self::LastToken];
 
@@ -59,19 +59,19 @@ impl fmt::Display for PoolingMode {
 impl FromStr for PoolingMode {
     type Err = Error;
 
-    /// By sentence-transformers' name, such as `mean`.
+    /// Parses sentence-transformers' name, such as `mean`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a name that is none.
+    /// [`Error::InvalidArgument`] for an unknown name.
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::argument("pooling", format!("must be of {known}, got {name:?}"))
+            Error::argument("pooling", format!("must be one of {known}, got {name:?}"))
         })
     }
 }
 
-/// The modes in the order in which old configs' flags concatenate, with the name of the flag.
+/// Flags of old configs with their modes, in the order in which the modes' vectors are concatenated.
 const FLAGS: [(&str, PoolingMode); 6] = [
     ("pooling_mode_cls_token", PoolingMode::Cls),
     ("pooling_mode_max_tokens", PoolingMode::Max),
@@ -81,11 +81,11 @@ const FLAGS: [(&str, PoolingMode); 6] = [
     ("pooling_mode_lasttoken", PoolingMode::LastToken),
 ];
 
-/// How token embeddings become one vector: the modes' vectors, one after the other.
+/// Settings of a Pooling module: the modes, whose vectors are concatenated.
 #[derive(Clone, Debug)]
 pub(crate) struct PoolingConfig {
     pub(crate) modes: Vec<PoolingMode>,
-    /// Whether the prompt's tokens count.
+    /// True if the prompt's tokens are pooled too.
     pub(crate) include_prompt: bool,
 }
 
@@ -100,7 +100,7 @@ impl PoolingConfig {
         }
         #[derive(Deserialize)]
         struct Raw {
-            #[serde(default = "yes", deserialize_with = "truth")]
+            #[serde(default = "yes", deserialize_with = "truthy")]
             include_prompt: bool,
         }
         let file = JsonFile::read(folder.join("config.json"), "a Pooling module needs it")?;
@@ -129,7 +129,7 @@ impl PoolingConfig {
         Ok(Self { modes, include_prompt: raw.include_prompt })
     }
 
-    /// In the old form, unless that can't say it: the flags have an order of their own.
+    /// Returns the file's content in the old form, unless the modes are in another order than the old form's flags.
     pub(crate) fn to_json(&self, hidden_size: usize) -> Value {
         let mut settings = serde_json::Map::new();
         settings.insert("word_embedding_dimension".to_owned(), hidden_size.into());
@@ -147,7 +147,7 @@ impl PoolingConfig {
     }
 
     fn by_flags(file: &JsonFile) -> Vec<PoolingMode> {
-        let is_set = |flag: &str| file.value.get(flag).is_some_and(is_true);
+        let is_set = |flag: &str| file.value.get(flag).is_some_and(is_truthy);
         let modes: Vec<_> = FLAGS.iter().filter(|(flag, _)| is_set(flag)).map(|(_, mode)| *mode).collect();
         if modes.is_empty() { vec![PoolingMode::Mean] } else { modes }
     }
@@ -157,25 +157,25 @@ fn yes() -> bool {
     true
 }
 
-/// The newer and the older name of the width of what a module is given.
+/// Newer and older key of the width of a module's input.
 pub(super) const DIMENSION: [&str; 2] = ["embedding_dimension", "word_embedding_dimension"];
 
-/// Returns that width, which must be there. Only users are told of it: nothing is computed by it.
+/// Returns that width, which must be present. It is informative: nothing is computed from it.
 fn dimension(file: &JsonFile) -> Result<&Value> {
     let value = DIMENSION.iter().find_map(|key| file.value.get(key));
-    value.ok_or_else(|| file.error(DIMENSION[0], "is missing: it must be the transformer's hidden size"))
+    value.ok_or_else(|| file.error(DIMENSION[0], "is missing; must be the transformer's hidden size"))
 }
 
-/// A weighted mean of several layers' token embeddings, in place of the last layer's.
+/// Settings of a WeightedLayerPooling module: a weighted mean of several layers' token embeddings.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerPoolingConfig {
-    /// The first layer that counts; the embeddings are layer 0.
+    /// The first layer of the mean; the embeddings are layer 0.
     pub(crate) first: usize,
     pub(crate) layers: usize,
 }
 
 impl LayerPoolingConfig {
-    /// Reads `config.json` in the module's folder, for a transformer of so many layers.
+    /// Reads `config.json` in the module's folder, for a transformer with `layers` layers.
     pub(crate) fn read(folder: &Path, layers: usize) -> Result<Self> {
         #[derive(Deserialize)]
         struct Raw {
@@ -196,17 +196,21 @@ impl LayerPoolingConfig {
         file.knows(&keys.collect::<Vec<_>>())?;
         dimension(&file)?;
         if raw.num_hidden_layers != layers {
-            let problem = format!("must be the transformer's, {layers}, got {}", raw.num_hidden_layers);
+            let problem =
+                format!("must equal the transformer's number of layers ({layers}), got {}", raw.num_hidden_layers);
             return Err(file.error("num_hidden_layers", problem));
         }
         if raw.layer_start > layers {
-            return Err(file.error("layer_start", format!("must be at most {layers}, got {}", raw.layer_start)));
+            return Err(file.error(
+                "layer_start",
+                format!("must be at most num_hidden_layers ({layers}), got {}", raw.layer_start),
+            ));
         }
         Ok(Self { first: raw.layer_start, layers })
     }
 }
 
-/// What a module's input and output are.
+/// Input and output of a module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ModuleInput {
     Sentences,
@@ -221,7 +225,7 @@ impl ModuleInput {
         }
     }
 
-    /// What a module's file says of them: nothing where that is the default, which old versions know alone.
+    /// Returns the keys of a module's file that name them: none for the default, the only one that old versions know.
     pub(crate) fn settings(self) -> Map<String, Value> {
         match self {
             Self::Sentences => Map::new(),
@@ -229,19 +233,19 @@ impl ModuleInput {
         }
     }
 
-    /// Checks what a module's file says of them.
+    /// Checks the names in a module's file.
     fn check(self, file: &JsonFile, input: Option<&str>, output: Option<&str>) -> Result<()> {
-        let wanted = self.name();
+        let expected = self.name();
         for (key, name) in [("module_input_name", input), ("module_output_name", output)] {
-            if let Some(name) = name.filter(|name| *name != wanted) {
-                return Err(Error::unsupported(format!("{}: {key}", file.path.display()), name, wanted));
+            if let Some(name) = name.filter(|name| *name != expected) {
+                return Err(Error::unsupported(format!("{}: {key}", file.path.display()), name, expected));
             }
         }
         Ok(())
     }
 }
 
-/// A linear layer with an activation on the sentence embedding.
+/// Settings of a Dense module: a linear layer with an activation.
 #[derive(Clone, Debug)]
 pub(crate) struct DenseConfig {
     pub(crate) in_features: usize,
@@ -252,17 +256,17 @@ pub(crate) struct DenseConfig {
 }
 
 impl DenseConfig {
-    /// Reads `config.json` in the module's folder; `width` is that of the module's input.
+    /// Reads `config.json` in the module's folder; `width` is the width of the module's input.
     pub(crate) fn read(folder: &Path, on: ModuleInput, width: usize) -> Result<Self> {
         #[derive(Deserialize)]
         struct Raw {
             in_features: usize,
             out_features: usize,
-            #[serde(default = "yes", deserialize_with = "truth")]
+            #[serde(default = "yes", deserialize_with = "truthy")]
             bias: bool,
             #[serde(default = "tanh")]
             activation_function: String,
-            #[serde(default, deserialize_with = "truth")]
+            #[serde(default, deserialize_with = "truthy")]
             use_residual: bool,
             #[serde(default)]
             module_input_name: Option<String>,
@@ -276,7 +280,7 @@ impl DenseConfig {
         let raw: Raw = file.parse()?;
         on.check(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())?;
         if raw.in_features != width {
-            let problem = format!("must be the width of the module's input, {width}, got {}", raw.in_features);
+            let problem = format!("must equal the width of the module's input ({width}), got {}", raw.in_features);
             return Err(file.error("in_features", problem));
         }
         Ok(Self {
@@ -289,14 +293,14 @@ impl DenseConfig {
     }
 }
 
-/// A layer norm on the sentence embedding.
+/// Settings of a LayerNorm module.
 pub(crate) struct LayerNormConfig;
 
 impl LayerNormConfig {
-    /// torch's default, which the module always uses.
+    /// Epsilon of the norm: torch's default, which the module always uses.
     pub(crate) const EPS: f32 = 1e-5;
 
-    /// Checks `config.json` in the module's folder; `width` is that of the module's input, which are sentences.
+    /// Checks `config.json` in the module's folder; `width` is the width of the module's input, a sentence embedding.
     pub(crate) fn check(folder: &Path, on: ModuleInput, width: usize) -> Result<()> {
         #[derive(Deserialize)]
         struct Raw {
@@ -309,15 +313,16 @@ impl LayerNormConfig {
         if raw.dimension == width {
             return Ok(());
         }
-        Err(file.error("dimension", format!("must be the width of the module's input, {width}, got {}", raw.dimension)))
+        Err(file
+            .error("dimension", format!("must equal the width of the module's input ({width}), got {}", raw.dimension)))
     }
 }
 
-/// L2 normalization of the sentence embedding.
+/// Settings of a Normalize module: L2 normalization.
 pub(crate) struct NormalizeConfig;
 
 impl NormalizeConfig {
-    /// Returns whether the module normalizes the sentence's embedding, as it does unless its file says otherwise.
+    /// Returns true if the module normalizes the sentence embedding, which is the default.
     pub(super) fn is_of_sentences(folder: &Path) -> Result<bool> {
         let read = Self::read(folder)?;
         Ok(read.is_none_or(|(_, raw)| raw.module_input_name == ModuleInput::Sentences.name()))

@@ -1,77 +1,133 @@
 //! `router_config.json`: other modules for queries than for documents.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::{JsonFile, ModuleEntry, inside};
-use crate::error::{Error, Result};
+use super::{JsonFile, ModuleEntry, ModuleKind, inside};
+use crate::error::Result;
 
-/// The modules of both kinds of texts.
-#[derive(Debug)]
-pub(crate) struct Routes {
-    pub(crate) query: Vec<ModuleEntry>,
-    pub(crate) document: Vec<ModuleEntry>,
-    /// Which of the two a text takes that is said to be neither.
+const FILE: &str = "router_config.json";
+const QUERY: &str = "query";
+const DOCUMENT: &str = "document";
+
+/// One value for each route of a Router.
+#[derive(Clone, Debug)]
+pub(crate) struct Routes<T> {
+    pub(crate) query: T,
+    pub(crate) document: T,
+    /// Route of inputs without a role: the queries' route if true, else the documents'.
     pub(crate) query_by_default: bool,
 }
 
-impl Routes {
+impl<T> Routes<T> {
+    /// Returns the value for inputs without a role, and the value for the other ones.
+    pub(crate) fn default_and_other(self) -> (T, T) {
+        if self.query_by_default { (self.query, self.document) } else { (self.document, self.query) }
+    }
+}
+
+/// Modules of a model, by route if its first module is a Router.
+pub(crate) enum RouterEntries {
+    /// Modules of all inputs; `None` if the folder lists none.
+    Single(Option<Vec<ModuleEntry>>),
+    /// Modules by route, and the Router's file.
+    ByRoute(Routes<Vec<ModuleEntry>>, PathBuf),
+}
+
+impl RouterEntries {
+    /// Resolves a Router that is listed first; modules after it follow on both routes.
+    pub(crate) fn resolve(entries: Option<Vec<ModuleEntry>>) -> Result<Self> {
+        let Some([router, rest @ ..]) = entries.as_deref() else { return Ok(Self::Single(entries)) };
+        if router.kind != ModuleKind::Router {
+            return Ok(Self::Single(entries));
+        }
+        let mut routes = Routes::read(&router.folder)?;
+        for route in [&mut routes.query, &mut routes.document] {
+            route.extend_from_slice(rest);
+        }
+        Ok(Self::ByRoute(routes, router.folder.join(FILE)))
+    }
+}
+
+impl Routes<Vec<ModuleEntry>> {
     /// Reads `router_config.json` in the Router's folder.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Raw {
-            types: BTreeMap<String, String>,
-            structure: BTreeMap<String, Vec<String>>,
-            #[serde(default)]
-            parameters: Parameters,
-        }
-        #[derive(Default, Deserialize)]
-        struct Parameters {
-            #[serde(default)]
-            default_route: Option<String>,
-            #[serde(default)]
-            route_mappings: Option<BTreeMap<String, Value>>,
-        }
-        let file = JsonFile::read(folder.join("router_config.json"), "a Router module needs it")?;
-        let raw: Raw = file.parse()?;
-        if raw.structure.keys().ne(["document", "query"]) {
-            let what = format!("{}: structure", file.path.display());
+        let file = JsonFile::read(folder.join(FILE), "a Router module needs it")?;
+        let raw: RawRouter = file.parse()?;
+        if raw.structure.keys().ne([DOCUMENT, QUERY]) {
             let got: Vec<_> = raw.structure.keys().map(String::as_str).collect();
-            return Err(Error::unsupported(what, got.join(", "), "the two routes document and query"));
+            return Err(file.unsupported("structure", got.join(", "), "the two routes document and query"));
         }
-        if let Some(mappings) = raw.parameters.route_mappings.filter(|mappings| !mappings.is_empty()) {
-            let what = format!("{}: parameters.route_mappings", file.path.display());
-            let got: Vec<_> = mappings.into_keys().collect();
-            return Err(Error::unsupported(what, got.join(", "), "none"));
+        if let Some(mappings) = raw.parameters.route_mappings.as_ref().filter(|mappings| !mappings.is_empty()) {
+            let got: Vec<_> = mappings.keys().map(String::as_str).collect();
+            return Err(file.unsupported("parameters.route_mappings", got.join(", "), "none"));
         }
-        // The first that is listed, where nothing is said.
-        let listed = file.value["structure"].as_object().and_then(|structure| structure.keys().next());
-        let query_by_default = match raw.parameters.default_route.as_ref().or(listed).map(String::as_str) {
-            Some("query") => true,
-            None | Some("document") => false,
-            Some(other) => {
-                let problem = format!("must be one of the routes, document and query, got {other:?}");
-                return Err(file.error("parameters.default_route", problem));
-            }
-        };
-        let module = |route: &str, name: &String| {
-            let folder = inside(folder, name, &file.path, &format!("structure.{route}"))?;
-            let class = raw.types.get(name).ok_or_else(|| {
-                file.error(format!("types.{name}"), format!("is missing: structure.{route} lists the module"))
-            })?;
-            ModuleEntry::listed(class, folder, &file, &format!("types.{name}"))
-        };
-        let route = |route: &str| -> Result<Vec<ModuleEntry>> {
-            let names = raw.structure.get(route).into_iter().flatten();
-            let modules: Vec<_> = names.filter_map(|name| module(route, name).transpose()).collect::<Result<_>>()?;
-            if modules.is_empty() {
-                return Err(file.error(format!("structure.{route}"), "must list a module, lists none"));
-            }
-            Ok(modules)
-        };
-        Ok(Self { query: route("query")?, document: route("document")?, query_by_default })
+        let query_by_default = raw.query_by_default(&file)?;
+        let modules = |route| raw.modules(route, folder, &file);
+        Ok(Self { query: modules(QUERY)?, document: modules(DOCUMENT)?, query_by_default })
     }
+}
+
+#[derive(Deserialize)]
+struct RawRouter {
+    types: BTreeMap<String, String>,
+    structure: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    parameters: RawParameters,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawParameters {
+    default_route: Option<String>,
+    route_mappings: Option<BTreeMap<String, Value>>,
+}
+
+impl RawRouter {
+    /// Returns whether inputs without a role take the queries' route: that of `default_route`, else the first one listed.
+    fn query_by_default(&self, file: &JsonFile) -> Result<bool> {
+        let first_listed = file.value["structure"].as_object().and_then(|structure| structure.keys().next());
+        match self.parameters.default_route.as_ref().or(first_listed).map(String::as_str) {
+            Some(QUERY) => Ok(true),
+            None | Some(DOCUMENT) => Ok(false),
+            Some(other) => Err(file.error(
+                "parameters.default_route",
+                format!("must be one of the routes, document and query, got {other:?}"),
+            )),
+        }
+    }
+
+    /// Returns the modules of a route, in their order.
+    fn modules(&self, route: &str, folder: &Path, file: &JsonFile) -> Result<Vec<ModuleEntry>> {
+        let key = format!("structure.{route}");
+        let module = |name: &String| {
+            let folder = inside(folder, name, &file.path, &key)?;
+            let class_key = format!("types.{name}");
+            match self.types.get(name) {
+                Some(class) => ModuleEntry::listed(class, folder, file, &class_key),
+                None => Err(file.error(class_key, format!("is missing: {key} lists the module"))),
+            }
+        };
+        let names = self.structure.get(route).into_iter().flatten();
+        let modules: Vec<_> = names.filter_map(|name| module(name).transpose()).collect::<Result<_>>()?;
+        if modules.is_empty() {
+            return Err(file.error(key, "must list at least one module, got none"));
+        }
+        Ok(modules)
+    }
+}
+
+/// Returns the content of `router_config.json`: the names of each route's modules, and the class of each name.
+pub(crate) fn router_json(names: &Routes<Vec<String>>, classes: Map<String, Value>) -> Value {
+    json!({
+        "types": classes,
+        "structure": { QUERY: names.query, DOCUMENT: names.document },
+        "parameters": {
+            "default_route": if names.query_by_default { QUERY } else { DOCUMENT },
+            "allow_empty_key": true,
+        },
+    })
 }

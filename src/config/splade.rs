@@ -1,4 +1,4 @@
-//! The `config.json` of a SpladePooling module.
+//! `config.json` of a SpladePooling module.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::JsonFile;
 use super::modules::DIMENSION;
 use crate::error::{Error, Result};
 
-/// How the weights of a vocabulary's token, one for each token of a text, become one.
+/// Reduction of the weights that the tokens of a text give one token of the vocabulary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SpladePooling {
     #[default]
@@ -17,11 +17,11 @@ pub(crate) enum SpladePooling {
     Sum,
 }
 
-/// Weights are log(1 + relu(logit)).
+/// Settings of a SpladePooling module. Weights are log(1 + relu(logit)).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SpladeConfig {
     pub(crate) pooling: SpladePooling,
-    /// Whether they are log(1 + that).
+    /// True if log(1 + x) is applied twice.
     pub(crate) twice: bool,
 }
 
@@ -61,7 +61,7 @@ impl SpladeConfig {
         Ok(Self { pooling, twice })
     }
 
-    /// The file's content, in the keys that all versions know.
+    /// Returns the file's content, with the keys that all versions know.
     pub(crate) fn to_json(self, width: usize) -> Value {
         let pooling = match self.pooling {
             SpladePooling::Max => "max",

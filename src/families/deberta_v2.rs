@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::bert::WORDS;
-use crate::config::{Activation, JsonFile, truth};
+use crate::config::{Activation, JsonFile, truthy};
 use crate::error::Result;
 use crate::layers::embeddings::{Embeddings, PositionRule};
 use crate::layers::encoder::Encoder;
@@ -33,7 +33,7 @@ struct Config {
     position_buckets: i64,
     position_biased_input: bool,
     pos_att_type: Option<PositionTypes>,
-    #[serde(deserialize_with = "truth")]
+    #[serde(deserialize_with = "truthy")]
     share_att_key: bool,
     norm_rel_ebd: String,
 }

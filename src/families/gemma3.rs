@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::config::{Activation, JsonFile, whole};
+use crate::config::{Activation, JsonFile, optional_integer};
 use crate::error::Result;
 use crate::layers::decoder::{DecoderShape, LayerType, Norms};
 use crate::layers::embeddings::Embeddings;
@@ -33,7 +33,7 @@ struct Config {
     query_pre_attn_scalar: f64,
     sliding_window: Option<usize>,
     layer_types: Option<Vec<LayerType>>,
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "optional_integer")]
     sliding_window_pattern: Option<usize>,
     use_bidirectional_attention: Option<bool>,
     rope_parameters: Option<RopeByLayerType>,

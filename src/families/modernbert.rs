@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::config::{Activation, JsonFile, whole};
+use crate::config::{Activation, JsonFile, optional_integer};
 use crate::error::Result;
 use crate::layers::decoder::LayerType;
 use crate::layers::embeddings::Embeddings;
@@ -32,7 +32,7 @@ struct Config {
     mlp_bias: bool,
     local_attention: usize,
     layer_types: Option<Vec<LayerType>>,
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "optional_integer")]
     global_attn_every_n_layers: Option<usize>,
     rope_parameters: Option<RopeByLayerType>,
     global_rope_theta: f64,
