@@ -1,24 +1,24 @@
-//! The cache of downloaded models that Python's huggingface_hub keeps: `models--organization--name` with `refs/`,
+//! The cache of downloaded models, shared with Python's huggingface_hub: `models--organization--name` with `refs/`,
 //! `snapshots/` and `blobs/`.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use super::wanted;
+use super::needed_files;
 use crate::config::{JsonFile, ModuleEntry, ModuleKind, Routes, modules};
 
-/// A cache's folder, and what said that it is there.
+/// A cache's folder, and the setting that chose it.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheLocation {
     pub(crate) folder: PathBuf,
-    pub(crate) said_by: &'static str,
+    pub(crate) chosen_by: &'static str,
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(|value| expand_home(Path::new(&value)))
 }
 
-/// The folder of all that Hugging Face's programs keep: `HF_HOME`, else one in `XDG_CACHE_HOME` or the home folder.
+/// Returns the folder of Hugging Face's files: `HF_HOME`, else one in `XDG_CACHE_HOME` or the home folder.
 pub(super) fn hugging_face_home() -> PathBuf {
     variable("HF_HOME").unwrap_or_else(|| {
         let home = || std::env::home_dir().unwrap_or_default().join(".cache");
@@ -27,22 +27,22 @@ pub(super) fn hugging_face_home() -> PathBuf {
 }
 
 impl CacheLocation {
-    /// By `cache_folder`, else `SENTENCE_TRANSFORMERS_HOME`, `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME`, or the home
-    /// folder.
+    /// Chooses the cache by `cache_folder`, else `SENTENCE_TRANSFORMERS_HOME`, `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME`, or
+    /// the home folder.
     pub(crate) fn choose(cache_folder: Option<&Path>) -> Self {
         if let Some(folder) = cache_folder {
-            return Self { folder: folder.to_path_buf(), said_by: "cache_folder" };
+            return Self { folder: folder.to_path_buf(), chosen_by: "cache_folder" };
         }
         for name in ["SENTENCE_TRANSFORMERS_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"] {
             if let Some(folder) = variable(name) {
-                return Self { folder, said_by: name };
+                return Self { folder, chosen_by: name };
             }
         }
-        let said = ["HF_HOME", "XDG_CACHE_HOME"].into_iter().find(|name| variable(name).is_some());
-        Self { folder: hugging_face_home().join("hub"), said_by: said.unwrap_or("the default") }
+        let variable_name = ["HF_HOME", "XDG_CACHE_HOME"].into_iter().find(|name| variable(name).is_some());
+        Self { folder: hugging_face_home().join("hub"), chosen_by: variable_name.unwrap_or("the default") }
     }
 
-    /// The part of the cache that holds a repository, `organization/name`.
+    /// Returns the part of the cache that holds a repository, `organization/name`.
     pub(super) fn repository(&self, name: String) -> Repository {
         let folder_name = format!("models--{}", name.replace('/', "--"));
         Repository { folder: self.folder.join(&folder_name), locks: self.folder.join(".locks").join(folder_name), name }
@@ -55,31 +55,31 @@ impl CacheLocation {
 pub(super) struct Repository {
     pub(super) name: String,
     pub(super) folder: PathBuf,
-    /// Where programs that download at once keep out of each other's way.
+    /// Folder of lock files, which concurrent downloads share.
     pub(super) locks: PathBuf,
 }
 
-/// What the cache has of a revision.
+/// State of a revision in the cache.
 #[derive(Debug)]
-pub(super) enum State {
-    /// All that loading needs, by the hub's list of the commit's files.
+pub(super) enum SnapshotState {
+    /// All files that loading needs, according to the hub's list of the commit's files.
     Complete(PathBuf),
-    /// All that its configs speak of; other programs have fetched it, and don't tell whether there is more.
+    /// All files that its configs mention. Another program downloaded them, so the repository may have more.
     Unlisted(Unlisted),
-    /// Not the revision, or not all that it needs.
+    /// Missing, or incomplete; the text says what is missing.
     Absent(String),
 }
 
-/// A snapshot without the hub's list of its files.
+/// A snapshot without the hub's list of files.
 #[derive(Debug)]
 pub(super) struct Unlisted {
     pub(super) commit: String,
     pub(super) snapshot: PathBuf,
-    /// Why it may be another model than the repository's.
+    /// Reason why the files may make another model than the repository's.
     pub(super) doubt: Option<String>,
 }
 
-/// Whether a name from elsewhere stays below the folder that it is joined to.
+/// Returns true if an untrusted name stays below the folder that it is joined to.
 pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && !name.contains('\0')
@@ -87,77 +87,78 @@ pub(super) fn is_plain(name: &str) -> bool {
 }
 
 impl Repository {
-    /// The folder of a commit's files.
+    /// Returns the folder of a commit's files.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// The folder of empty files that say which files a commit has not: Python's client writes one for each that it asks for in
-    /// vain.
+    /// Returns the folder of empty files that mark files as absent from a commit. Python's client writes one for each file that
+    /// the hub doesn't have.
     fn known_absent(&self, commit: &str) -> PathBuf {
         self.folder.join(".no_exist").join(commit)
     }
 
-    /// The file that holds the hub's list of a commit's files, which rushlight writes.
+    /// Returns the file in which rushlight keeps the hub's list of a commit's files.
     pub(super) fn list(&self, commit: &str) -> PathBuf {
         self.folder.join(".rushlight").join(format!("{commit}.json"))
     }
 
-    /// The file that holds the commit which a branch or tag was at.
+    /// Returns the file that holds the commit of a branch or tag.
     pub(super) fn reference(&self, revision: &str) -> PathBuf {
         self.folder.join("refs").join(revision)
     }
 
-    /// What there is of a revision: a branch, a tag or a commit.
-    pub(super) fn state(&self, revision: &str) -> State {
+    /// Returns the state of a revision: a branch, a tag or a commit.
+    pub(super) fn state(&self, revision: &str) -> SnapshotState {
         if !self.folder.is_dir() {
-            return State::Absent("not there".to_owned());
+            return SnapshotState::Absent("no such folder".to_owned());
         }
         if !is_plain(revision) {
-            return State::Absent(format!("revision {revision:?} can't be one"));
+            return SnapshotState::Absent(format!("revision {revision:?} must be a branch, a tag or a commit"));
         }
         let commit = std::fs::read_to_string(self.reference(revision));
         let commit = commit.map_or_else(|_| revision.to_owned(), |commit| commit.trim().to_owned());
         let snapshot = self.snapshot(&commit);
         if !is_plain(&commit) || !snapshot.is_dir() {
-            return State::Absent(format!("no snapshot of revision {revision:?}"));
+            return SnapshotState::Absent(format!("no snapshot of revision {revision:?}"));
         }
-        let list = std::fs::read(self.list(&commit)).ok();
-        let list: Option<Vec<String>> = list.and_then(|list| serde_json::from_slice(&list).ok());
-        let lacks = match &list {
+        let list = JsonFile::read_if_there(self.list(&commit)).ok().flatten();
+        let list: Option<Vec<String>> = list.and_then(|list| serde_json::from_value(list.value).ok());
+        let missing = match &list {
             Some(all) => {
-                let absent = wanted::of_snapshot(all, &snapshot).into_iter().find(|file| !snapshot.join(file).exists());
-                absent.or_else(|| lacking(&snapshot).filter(|file| all.contains(file)))
+                let absent =
+                    needed_files::of_snapshot(all, &snapshot).into_iter().find(|file| !snapshot.join(file).exists());
+                absent.or_else(|| missing_file(&snapshot).filter(|file| all.contains(file)))
             }
-            None => lacking(&snapshot),
+            None => missing_file(&snapshot),
         };
-        match lacks {
-            Some(file) => State::Absent(format!("the snapshot of revision {revision:?} has no {file}")),
-            None if list.is_some() => State::Complete(snapshot),
+        match missing {
+            Some(file) => SnapshotState::Absent(format!("the snapshot of revision {revision:?} has no {file}")),
+            None if list.is_some() => SnapshotState::Complete(snapshot),
             None => {
                 let doubt = self.never_asked_for(&commit, &snapshot).map(|file| {
                     let folder = snapshot.display();
                     format!(
                         "the snapshot of revision {revision:?} has no {file}, and the repository may have it; to load the \
-                         files as they are, give the folder {folder}"
+                         files as they are, pass the folder {folder}"
                     )
                 });
-                State::Unlisted(Unlisted { commit, snapshot, doubt })
+                SnapshotState::Unlisted(Unlisted { commit, snapshot, doubt })
             }
         }
     }
 
-    /// A file that decides what the model is and that is neither there nor marked as absent, although a program has asked for
-    /// files one by one, marking those that the commit hasn't: as transformers alone leaves a sentence-transformers model.
+    /// Returns a file that decides how to load the model, and that is neither present nor marked as absent. transformers alone
+    /// leaves such snapshots of sentence-transformers models: it downloads file by file, and marks absent ones.
     fn never_asked_for(&self, commit: &str, snapshot: &Path) -> Option<String> {
         let marks = self.known_absent(commit);
-        let there = |name: &str| snapshot.join(name).exists();
-        // Older versions of rushlight, which fetched whole snapshots, marked these.
+        let exists = |name: &str| snapshot.join(name).exists();
+        // Older versions of rushlight downloaded whole snapshots and marked these.
         let ours = ["modules.json", "config_sentence_transformers.json"].map(OsStr::new);
         let mut names = std::fs::read_dir(&marks).into_iter().flatten().flatten();
         let one_by_one = names.any(|mark| !ours.contains(&&*mark.file_name()));
-        // Only programs that fetch all that there is fetch these.
-        if !one_by_one || there(".gitattributes") || (there("README.md") && !there("modules.json")) {
+        // Only programs that download every file have these.
+        if !one_by_one || exists(".gitattributes") || (exists("README.md") && !exists("modules.json")) {
             return None;
         }
         let mut decisive = Vec::new();
@@ -168,7 +169,7 @@ impl Repository {
                 (first.kind == ModuleKind::Transformer).then_some(first.folder)?
             }
             None => {
-                // For cross-encoders it wasn't asked for until they had modules.
+                // Older versions of sentence-transformers don't ask for modules.json of cross-encoders.
                 if !is_classifier(snapshot) {
                     decisive.push("modules.json".to_owned());
                 }
@@ -177,7 +178,7 @@ impl Repository {
         };
         let folder = transformer.strip_prefix(snapshot).ok()?;
         decisive.push(folder.join("tokenizer_config.json").display().to_string());
-        decisive.into_iter().find(|file| !there(file) && !marks.join(file).exists())
+        decisive.into_iter().find(|file| !exists(file) && !marks.join(file).exists())
     }
 }
 
@@ -187,18 +188,18 @@ fn is_classifier(snapshot: &Path) -> bool {
     architecture.is_some_and(|name| name.ends_with("ForSequenceClassification"))
 }
 
-/// A file that the model in a folder needs and hasn't, as far as the configs there tell: downloads that were interrupted, or
-/// fetched something else, leave such folders.
-pub(super) fn lacking(snapshot: &Path) -> Option<String> {
-    // What is malformed is for loading to tell.
+/// Returns a file that the model in a folder lacks, as far as its configs tell. Interrupted or partial downloads leave such
+/// folders.
+pub(super) fn missing_file(snapshot: &Path) -> Option<String> {
+    // Loading reports malformed files.
     let entries = modules(snapshot).ok()?;
     let entries = entries.unwrap_or_else(|| vec![ModuleEntry::new(ModuleKind::Transformer, snapshot.to_path_buf())]);
-    let file = lacking_in(&entries)?;
+    let file = missing_in(&entries)?;
     Some(file.strip_prefix(snapshot).unwrap_or(&file).display().to_string())
 }
 
-/// As [`lacking`], of modules.
-fn lacking_in(modules: &[ModuleEntry]) -> Option<PathBuf> {
+/// Returns a file that one of these modules lacks.
+fn missing_in(modules: &[ModuleEntry]) -> Option<PathBuf> {
     use ModuleKind::{
         Dense, LayerNorm, MlmTransformer, MultiVectorMask, Pooling, Router, SparseStaticEmbedding, SpladePooling,
         StaticEmbedding, Transformer, WeightedLayerPooling,
@@ -207,22 +208,22 @@ fn lacking_in(modules: &[ModuleEntry]) -> Option<PathBuf> {
         let absent = |name: &str| Some(folder.join(name)).filter(|file| !file.exists());
         match kind {
             Transformer | MlmTransformer => {
-                absent("config.json").or_else(|| lacking_weights(folder)).or_else(|| lacking_tokenizer(folder))
+                absent("config.json").or_else(|| missing_weights(folder)).or_else(|| missing_tokenizer(folder))
             }
-            StaticEmbedding | SparseStaticEmbedding => lacking_weights(folder).or_else(|| lacking_tokenizer(folder)),
-            Dense | LayerNorm | WeightedLayerPooling => absent("config.json").or_else(|| lacking_weights(folder)),
+            StaticEmbedding | SparseStaticEmbedding => missing_weights(folder).or_else(|| missing_tokenizer(folder)),
+            Dense | LayerNorm | WeightedLayerPooling => absent("config.json").or_else(|| missing_weights(folder)),
             Pooling | SpladePooling | MultiVectorMask => absent("config.json"),
             Router => absent("router_config.json").or_else(|| {
                 let Routes { query, document, .. } = Routes::read(folder).ok()?;
-                lacking_in(&query).or_else(|| lacking_in(&document))
+                missing_in(&query).or_else(|| missing_in(&document))
             }),
             _ => None,
         }
     })
 }
 
-/// Weights that are needed and absent: a single file, or the shards that an index lists.
-fn lacking_weights(folder: &Path) -> Option<PathBuf> {
+/// Returns a missing file of weights: a single file, or a shard that an index lists.
+fn missing_weights(folder: &Path) -> Option<PathBuf> {
     for name in ["model.safetensors", "pytorch_model.bin"] {
         if folder.join(name).exists() {
             return None;
@@ -235,14 +236,14 @@ fn lacking_weights(folder: &Path) -> Option<PathBuf> {
     Some(folder.join("model.safetensors"))
 }
 
-fn lacking_tokenizer(folder: &Path) -> Option<PathBuf> {
+fn missing_tokenizer(folder: &Path) -> Option<PathBuf> {
     const FILES: [&str; 6] =
         ["tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"];
-    let there = FILES.iter().any(|name| folder.join(name).exists());
-    (!there).then(|| folder.join("tokenizer.json"))
+    let exists = FILES.iter().any(|name| folder.join(name).exists());
+    (!exists).then(|| folder.join("tokenizer.json"))
 }
 
-/// `~` at the beginning of a path as the home folder, as Python's client takes it.
+/// Expands a leading `~` to the home folder, as Python's client does.
 fn expand_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -254,9 +255,9 @@ fn expand_home(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn absent(state: State) -> String {
+    fn absent(state: SnapshotState) -> String {
         match state {
-            State::Absent(problem) => problem,
+            SnapshotState::Absent(problem) => problem,
             other => panic!("{other:?}"),
         }
     }
@@ -264,7 +265,7 @@ mod tests {
     /// A cache with a snapshot of `org/name` that has these files.
     fn cached(files: &[(&str, &str)]) -> (tempfile::TempDir, Repository) {
         let home = tempfile::tempdir().unwrap();
-        let cache = CacheLocation { folder: home.path().to_path_buf(), said_by: "cache_folder" };
+        let cache = CacheLocation { folder: home.path().to_path_buf(), chosen_by: "cache_folder" };
         let repository = cache.repository("org/name".to_owned());
         write(&repository.reference("main"), "abc\n");
         for (name, text) in files {
@@ -280,7 +281,7 @@ mod tests {
 
     fn doubt(repository: &Repository) -> Option<String> {
         match repository.state("main") {
-            State::Unlisted(unlisted) => unlisted.doubt,
+            SnapshotState::Unlisted(unlisted) => unlisted.doubt,
             other => panic!("{other:?}"),
         }
     }
@@ -290,23 +291,23 @@ mod tests {
     #[test]
     fn snapshots_are_found_by_branch_and_by_commit() {
         let home = tempfile::tempdir().unwrap();
-        let cache = CacheLocation { folder: home.path().to_path_buf(), said_by: "cache_folder" };
-        assert!(absent(cache.repository("org/name".to_owned()).state("main")).contains("not there"));
+        let cache = CacheLocation { folder: home.path().to_path_buf(), chosen_by: "cache_folder" };
+        assert!(absent(cache.repository("org/name".to_owned()).state("main")).contains("no such folder"));
 
         let (_home, repository) = cached(&[BERT, ("model.safetensors", ""), ("vocab.txt", "")]);
         write(&repository.reference("pr/1"), "abc");
         for revision in ["main", "abc", "pr/1"] {
-            let State::Unlisted(Unlisted { commit, snapshot, doubt }) = repository.state(revision) else {
+            let SnapshotState::Unlisted(Unlisted { commit, snapshot, doubt }) = repository.state(revision) else {
                 panic!("{revision}")
             };
             assert_eq!((&*commit, doubt), ("abc", None));
             assert_eq!(snapshot, repository.snapshot("abc"));
         }
         assert!(absent(repository.state("v2")).contains("no snapshot"));
-        // Nothing leads out of the cache.
+        // No name leads out of the cache.
         write(&repository.reference("evil"), "../../..");
         for revision in ["evil", "../snapshots/abc", "", "/"] {
-            assert!(matches!(repository.state(revision), State::Absent(_)), "{revision}");
+            assert!(matches!(repository.state(revision), SnapshotState::Absent(_)), "{revision}");
         }
     }
 
@@ -321,17 +322,17 @@ mod tests {
             write(&repository.list("abc"), &all);
         };
         list("");
-        assert!(matches!(repository.state("main"), State::Complete(_)));
+        assert!(matches!(repository.state("main"), SnapshotState::Complete(_)));
         for name in ["modules.json", "tokenizer_config.json", "sentence_bert_config.json", "README.md"] {
             list(&format!(", {name:?}"));
             assert!(absent(repository.state("main")).ends_with(&format!("has no {name}")), "{name}");
         }
         list(r#", "1_Pooling/config.json", "1_Pooling/other.json", "modules.json""#);
         write(&repository.snapshot("abc").join("modules.json"), modules);
-        assert!(matches!(repository.state("main"), State::Complete(_)));
+        assert!(matches!(repository.state("main"), SnapshotState::Complete(_)));
         std::fs::remove_file(repository.snapshot("abc").join("1_Pooling/config.json")).unwrap();
         assert!(absent(repository.state("main")).ends_with("has no 1_Pooling/config.json"));
-        // One that is cut short is none.
+        // A truncated list is ignored.
         write(&repository.list("abc"), "[\"config.js");
         assert!(absent(repository.state("main")).ends_with("has no 1_Pooling/config.json"));
     }
@@ -356,10 +357,10 @@ mod tests {
             ("2_Dense/config.json", "2_Dense/config.json", "{}"),
             ("2_Dense/model.safetensors", "2_Dense/pytorch_model.bin", ""),
         ] {
-            assert_eq!(lacking(&snapshot).as_deref(), Some(lacks));
+            assert_eq!(missing_file(&snapshot).as_deref(), Some(lacks));
             write(&snapshot.join(name), text);
         }
-        assert_eq!(lacking(&snapshot), None);
+        assert_eq!(missing_file(&snapshot), None);
     }
 
     #[test]
@@ -380,10 +381,10 @@ mod tests {
             ("d/tokenizer.json", "d/vocab.txt", ""),
             ("p/config.json", "p/config.json", "{}"),
         ] {
-            assert_eq!(lacking(&snapshot).as_deref(), Some(lacks));
+            assert_eq!(missing_file(&snapshot).as_deref(), Some(lacks));
             write(&snapshot.join(name), text);
         }
-        assert_eq!(lacking(&snapshot), None);
+        assert_eq!(missing_file(&snapshot), None);
     }
 
     #[test]
@@ -395,11 +396,11 @@ mod tests {
             let doubt = doubt(&repository).unwrap();
             assert!(doubt.contains(&format!("has no {name}, and the repository may have it")), "{doubt}");
         };
-        // Programs that fetch all that there is mark nothing, and old versions of rushlight these alone.
+        // Programs that download every file mark none, and old versions of rushlight mark only these.
         assert_eq!(doubt(&repository), None);
         mark("config_sentence_transformers.json");
         assert_eq!(doubt(&repository), None);
-        // As transformers leaves it, which reads no modules.
+        // transformers doesn't read modules.json.
         mark("added_tokens.json");
         doubted("modules.json");
         for whole in ["README.md", ".gitattributes"] {

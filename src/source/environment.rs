@@ -1,14 +1,14 @@
-//! What the environment says of the hub, by the names that Python's huggingface_hub knows.
+//! Environment variables about the hub, with the names of Python's huggingface_hub.
 
 #[cfg(feature = "hub")]
 pub(super) use online::{certificates, endpoint, timeout, token};
 
-/// The variable that forbids the network, if one does.
+/// Returns the variable that forbids network access, if one is set.
 pub(super) fn offline() -> Option<&'static str> {
     ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| is_true(name))
 }
 
-/// Whether a variable is set to what Python's client takes for yes.
+/// Returns true if a variable has a value that Python's client takes for yes.
 fn is_true(name: &str) -> bool {
     let value = std::env::var(name).unwrap_or_default().to_uppercase();
     ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
@@ -28,30 +28,33 @@ mod online {
         std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// Where the hub is: `HF_ENDPOINT`, or Hugging Face's own.
+    /// Returns the hub's address: `HF_ENDPOINT`, or Hugging Face's own.
     pub(in super::super) fn endpoint() -> String {
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
         endpoint.trim_end_matches('/').to_owned()
     }
 
-    /// How long a connection may be silent: `HF_HUB_DOWNLOAD_TIMEOUT` in seconds, 10 where it isn't set.
+    /// Returns the timeout of a silent connection: `HF_HUB_DOWNLOAD_TIMEOUT` in seconds, 10 by default.
     pub(in super::super) fn timeout() -> Result<Duration> {
         let Some(text) = variable("HF_HUB_DOWNLOAD_TIMEOUT") else { return Ok(Duration::from_secs(10)) };
         let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
         seconds.map(Duration::from_secs).ok_or_else(|| {
-            Error::argument("HF_HUB_DOWNLOAD_TIMEOUT", format!("must be a number of seconds from 1 up, got {text:?}"))
+            Error::argument(
+                "HF_HUB_DOWNLOAD_TIMEOUT",
+                format!("must be an integer of at least 1 (seconds), got {text:?}"),
+            )
         })
     }
 
-    /// A file of certificates to trust in place of those that are built in: companies' proxies have their own.
+    /// Returns a file of certificates to trust in place of the built-in ones, as behind a company's proxy.
     pub(in super::super) fn certificates() -> Option<PathBuf> {
         ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"].into_iter().find_map(variable).map(PathBuf::from)
     }
 
-    /// The access token, if there is one to be used.
+    /// Returns the access token to use, if any.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where one is required and nowhere, or can't be one.
+    /// [`Error::InvalidArgument`] if a token is required and missing, or malformed.
     pub(in super::super) fn token(token: &HubToken) -> Result<Option<String>> {
         let found = match token {
             HubToken::Given(text) => Some(text.trim().to_owned()),
@@ -60,10 +63,10 @@ mod online {
             HubToken::FromEnvironment | HubToken::Required => from_environment(),
         };
         if found.is_none() && matches!(token, HubToken::Required) {
-            let problem = "is required, but neither HF_TOKEN nor the file that `hf auth login` writes has one";
+            let problem = "is required; set HF_TOKEN, or run `hf auth login`";
             return Err(Error::argument("token", problem));
         }
-        // Not shown, however wrong it is.
+        // The message never shows the token.
         match found.filter(|token| !token.is_empty()) {
             Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 Err(Error::argument("token", "must be of printable ASCII characters, without spaces"))
@@ -73,8 +76,8 @@ mod online {
     }
 
     fn from_environment() -> Option<String> {
-        let said = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter().find_map(variable);
-        said.or_else(|| {
+        let given = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter().find_map(variable);
+        given.or_else(|| {
             let file = variable("HF_TOKEN_PATH").map_or_else(|| hugging_face_home().join("token"), PathBuf::from);
             std::fs::read_to_string(file).ok().map(|token| token.trim().to_owned())
         })

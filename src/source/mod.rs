@@ -1,14 +1,14 @@
-//! Where a model's folder comes from: a path, or a name, which is looked for in the Hugging Face cache and downloaded from
-//! the hub where it isn't there. The only room with a network, and that only with the feature `hub`.
+//! Resolution of a path or a name to a model's folder. Names are looked up in the Hugging Face cache, then downloaded from
+//! the hub. No other module uses the network, and this one only with the feature `hub`.
 //!
-//! Environment variables that say where models are, are read here and nowhere else.
+//! Environment variables about the location of models are read only here.
 
 mod cache;
 mod environment;
 #[cfg(feature = "hub")]
 mod hub;
 mod names;
-mod wanted;
+mod needed_files;
 
 use std::path::{Path, PathBuf};
 
@@ -17,20 +17,20 @@ use crate::observer::Observer;
 use crate::options::{HubToken, LoadOptions};
 
 pub(crate) use cache::CacheLocation;
-use cache::{Repository, State, Unlisted};
+use cache::{Repository, SnapshotState, Unlisted};
 
-/// Whose models are named without an organization.
+/// Organization of sentence embedding models that are named without one.
 pub(crate) const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
-/// Whose rerankers are, and whose sparse models.
+/// Organizations of rerankers and of sparse models that are named without one.
 pub(crate) const CROSS_ENCODERS: &str = "cross-encoder";
 pub(crate) const SPARSE_ENCODERS: &str = "sparse-encoder";
 
-/// The folder that `name` means: itself where it is one, else the snapshot of that repository in the cache, which is
-/// downloaded where it isn't there and nothing forbids it. A name without a `/` is of `organization`.
+/// Returns the folder of `path`: itself if it is a folder, else the repository's snapshot in the cache, downloaded if missing
+/// and allowed. A name without a `/` belongs to `organization`.
 ///
 /// # Errors
-/// [`Error::ModelNotFound`] with every place that was looked at, those where the caller has `looked` among them;
-/// [`Error::Download`] where the hub doesn't give what it has.
+/// [`Error::ModelNotFound`] with every location tried, starting with those in `looked`; [`Error::Download`] if a download
+/// fails.
 pub(crate) fn find(
     path: &Path,
     organization: &str,
@@ -45,7 +45,7 @@ pub(crate) fn find(
     looked.insert(0, format!("{name:?}: no such folder"));
     let nowhere = |looked| Error::ModelNotFound { name: name.clone().into_owned(), looked };
     let Some(repository) = path.to_str().and_then(|name| names::repository(name, organization)) else {
-        looked.push("not a repository's name either: those are \"name\" or \"organization/name\"".to_owned());
+        looked.push("not a repository's name, which must be \"name\" or \"organization/name\"".to_owned());
         return Err(nowhere(looked));
     };
     let cache = CacheLocation::choose(options.cache_folder.as_deref());
@@ -54,47 +54,57 @@ pub(crate) fn find(
     let forbidden = offline(options);
     let state = repository.state(revision);
     let problem = match &state {
-        State::Complete(snapshot) => return Ok(snapshot.clone()),
-        State::Unlisted(Unlisted { snapshot, doubt: None, .. }) if forbidden.is_some() => return Ok(snapshot.clone()),
-        State::Unlisted(Unlisted { doubt, .. }) => doubt.as_deref().unwrap_or("nothing tells whether it is complete"),
-        State::Absent(problem) => problem,
+        SnapshotState::Complete(snapshot) => return Ok(snapshot.clone()),
+        SnapshotState::Unlisted(Unlisted { snapshot, doubt: None, .. }) if forbidden.is_some() => {
+            return Ok(snapshot.clone());
+        }
+        SnapshotState::Unlisted(Unlisted { doubt, .. }) => {
+            doubt.as_deref().unwrap_or("no list of its files shows that it is complete")
+        }
+        SnapshotState::Absent(problem) => problem,
     };
-    looked.push(format!("the Hugging Face cache, {} (by {}): {problem}", repository.folder.display(), cache.said_by));
+    looked.push(format!("the Hugging Face cache, {} (by {}): {problem}", repository.folder.display(), cache.chosen_by));
     if let Some(reason) = forbidden {
-        looked.push(format!("the hub: not asked, because of {reason}"));
+        looked.push(format!("the hub: not asked because of {reason}"));
         return Err(nowhere(looked));
     }
-    let download = |wish| download(&repository, wish, &options.token, observer);
+    let download = |request| download(&repository, request, &options.token, observer);
     match state {
-        State::Unlisted(Unlisted { commit, snapshot, doubt }) => match (download(Wish::Rest(&commit))?, doubt) {
-            (Ok(snapshot), _) => Ok(snapshot),
-            (Err(place), None) => {
-                log::warn!("{}: taken as it is, without asking what it lacks: {place}", snapshot.display());
-                Ok(snapshot)
+        SnapshotState::Unlisted(Unlisted { commit, snapshot, doubt }) => {
+            match (download(DownloadRequest::Rest(&commit))?, doubt) {
+                (Ok(snapshot), _) => Ok(snapshot),
+                (Err(location), None) => {
+                    log::warn!(
+                        "{}: loading the cached files without checking that they are complete: {location}",
+                        snapshot.display()
+                    );
+                    Ok(snapshot)
+                }
+                (Err(location), Some(_)) => {
+                    looked.push(location);
+                    Err(nowhere(looked))
+                }
             }
-            (Err(place), Some(_)) => {
-                looked.push(place);
-                Err(nowhere(looked))
-            }
-        },
-        State::Complete(_) | State::Absent(_) => download(Wish::Revision(revision))?.map_err(|place| {
-            looked.push(place);
-            nowhere(looked)
-        }),
+        }
+        SnapshotState::Complete(_) | SnapshotState::Absent(_) => download(DownloadRequest::Revision(revision))?
+            .map_err(|location| {
+                looked.push(location);
+                nowhere(looked)
+            }),
     }
 }
 
-/// What is asked of the hub.
+/// Download to make.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "nothing is asked for"))]
-enum Wish<'a> {
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "nothing is downloaded"))]
+enum DownloadRequest<'a> {
     /// A branch, a tag or a commit.
     Revision(&'a str),
-    /// What the cache lacks of a commit, if anything: where the hub can't be asked, that is no error.
+    /// Files of a commit that the cache lacks. An unreachable hub is no error.
     Rest(&'a str),
 }
 
-/// What forbids the network, if anything does.
+/// Returns the setting that forbids network access, if any.
 fn offline(options: &LoadOptions) -> Option<&'static str> {
     if cfg!(not(feature = "hub")) {
         return Some("this build, which has no feature `hub`");
@@ -102,28 +112,28 @@ fn offline(options: &LoadOptions) -> Option<&'static str> {
     if options.local_files_only { Some("local_files_only") } else { environment::offline() }
 }
 
-/// The snapshot, downloaded; else where it was looked for on the hub, and what the hub said.
+/// Downloads a snapshot and returns its folder; the inner error says where on the hub it was looked for, and the answer.
 #[cfg(feature = "hub")]
 fn download(
     repository: &Repository,
-    wish: Wish<'_>,
+    request: DownloadRequest<'_>,
     token: &HubToken,
     observer: &dyn Observer,
 ) -> Result<std::result::Result<PathBuf, String>> {
-    hub::download(repository, wish, token, observer)
+    hub::download(repository, request, token, observer)
 }
 
 #[cfg(not(feature = "hub"))]
 fn download(
     _: &Repository,
-    _: Wish<'_>,
+    _: DownloadRequest<'_>,
     _: &HubToken,
     _: &dyn Observer,
 ) -> Result<std::result::Result<PathBuf, String>> {
     Ok(Err("the hub: not in this build".to_owned()))
 }
 
-/// `name` as a folder, where it is one.
+/// Returns `path` if it is a folder.
 fn local_folder(path: &Path) -> Result<Option<PathBuf>> {
     let refuse =
         |what: &str| Err(Error::argument("model_name_or_path", format!("must be a model's name or folder, {what}")));

@@ -1,8 +1,8 @@
-//! Names of models, and the repositories that they mean.
+//! Names of models, and their repositories.
 
 use std::path::{Component, Path};
 
-/// Names without an organization that are transformers' own models; any other is one of the `organization`.
+/// Models of transformers whose repository has no organization. Any other such name belongs to the default organization.
 const TRANSFORMERS_OWN: &[&str] = &[
     "albert-base-v1",
     "albert-base-v2",
@@ -74,7 +74,7 @@ const TRANSFORMERS_OWN: &[&str] = &[
     "xlnet-large-cased",
 ];
 
-/// `organization/name` of the repository that a name means, unless it can't be one.
+/// Returns the repository of a name, as `organization/name`; `None` if the name is malformed.
 pub(super) fn repository(name: &str, organization: &str) -> Option<String> {
     let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     match name.split('/').collect::<Vec<_>>()[..] {

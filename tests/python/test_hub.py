@@ -368,7 +368,7 @@ def test_a_cross_encoder_that_snapshot_download_fetched_loads_offline(
 @pytest.mark.parametrize("value", ["1", "on", "YES", "True"])
 def test_offline_makes_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ModelNotFoundError, match=f"not asked, because of {variable}"):
+    with pytest.raises(ModelNotFoundError, match=f"not asked because of {variable}"):
         Model(NAME)
     with pytest.raises(ModelNotFoundError):
         Model("another", local_files_only=True)
@@ -400,10 +400,10 @@ def test_https_by_certificates_of_the_environments(tmp_path: Path, monkeypatch: 
     check(Model(NAME, token=TOKEN))
     hub.add("org/downgraded", CASE.model)
     hub.faults["GET config.json"] = [Fault(302, {"Location": "http://127.0.0.1/config.json"})]
-    with pytest.raises(DownloadError, match="where nothing is fetched from"):
+    with pytest.raises(DownloadError, match="which is no address, or leaves https"):
         Model("org/downgraded", token=TOKEN)
     (tmp_path / "authority.pem").write_text("nothing")
-    with pytest.raises(ModelFormatError, match="must be certificates in PEM form"):
+    with pytest.raises(ModelFormatError, match="must hold certificates in PEM format"):
         Model("org/other")
     hub.close()
 
@@ -464,10 +464,10 @@ def test_what_is_not_on_the_hub_is_told_with_every_place(hub: Hub) -> None:
 
 def test_gated_and_unauthorized(hub: Hub) -> None:
     hub.token = TOKEN
-    with pytest.raises(DownloadError, match=r"403 Forbidden: gated: accept its conditions"):
+    with pytest.raises(DownloadError, match=r"403 Forbidden: gated: accept the conditions"):
         Model(NAME)
     hub.faults["/main"] = [Fault(401)]
-    with pytest.raises(DownloadError, match=r"401 Unauthorized: needs an access token: give token="):
+    with pytest.raises(DownloadError, match=r"401 Unauthorized: needs an access token: pass token="):
         Model(NAME)
     hub.faults["/main"] = [Fault(401)]
     with pytest.raises(DownloadError, match="the access token is not accepted"):
@@ -512,10 +512,10 @@ def test_no_hub_at_all(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_no_hub(hub: Hub) -> None:
     hub.repositories[NAME]["../../evil"] = b"x"
-    with pytest.raises(DownloadError, match="must name files of the repository"):
+    with pytest.raises(DownloadError, match="must name files within the repository"):
         Model(NAME)
     hub.faults["/main"] = [Fault(204)]
-    with pytest.raises(DownloadError, match="not the list of files"):
+    with pytest.raises(DownloadError, match="must be the JSON list of files"):
         Model(NAME)
     hub.faults["/main"] = [Fault(302, {"Location": "file:///etc/passwd"})]
     with pytest.raises(DownloadError, match="redirects to"):
@@ -565,7 +565,7 @@ def test_an_interrupted_download_goes_on_later(hub: Hub, cache: Path) -> None:
 def test_other_content_than_the_hub_says_is_never_kept(hub: Hub, cache: Path) -> None:
     length = len(hub.repositories[NAME]["model.safetensors"])
     hub.faults["STORE model.safetensors"] = [Fault(replace=bytes(length))] * 5
-    with pytest.raises(DownloadError, match="what came has the hash"):
+    with pytest.raises(DownloadError, match="the received file has the hash"):
         Model(NAME)
     assert not (snapshot(cache) / "model.safetensors").exists()
     hub.faults["STORE model.safetensors"] = [Fault(replace=b"short")]
@@ -611,7 +611,9 @@ def test_another_length_than_announced_is_not_read(hub: Hub, cache: Path) -> Non
     announced = len(hub.repositories[NAME]["model.safetensors"])
     fault = Fault(replace=bytes(announced + 1000))
     hub.faults["STORE model.safetensors"] = [fault] * 5
-    with pytest.raises(DownloadError, match=f"announced {announced} bytes, and now {announced + 1000}; tried 5 times"):
+    with pytest.raises(
+        DownloadError, match=f"announced {announced} bytes first, then {announced + 1000}; tried 5 times"
+    ):
         Model(NAME)
     hub.faults["STORE model.safetensors"] = [fault]
     check(Model(NAME))
@@ -639,7 +641,7 @@ def test_a_file_whose_end_nothing_tells_is_refused(hub: Hub, cache: Path, framin
     hub.repositories["org/legacy"]["vocab.txt"] = b"[PAD]\n[UNK]\n"
     hub.framing, hub.opaque = framing, True
     if framing == "close":
-        with pytest.raises(DownloadError, match=r"vocab\.txt: neither the hub nor the file's format tells"):
+        with pytest.raises(DownloadError, match=r"vocab\.txt: can't check that the file is complete"):
             Model("org/legacy")
         hub.framing = "length"
     check(Model("org/legacy"))
@@ -649,7 +651,7 @@ def test_a_file_whose_end_nothing_tells_is_refused(hub: Hub, cache: Path, framin
 @pytest.mark.parametrize("name", ["GET config.json", "HEAD config.json", "STORE model.safetensors", "/main"])
 def test_an_encoding_that_was_not_asked_for_is_refused(hub: Hub, cache: Path, name: str) -> None:
     hub.faults[name] = [Fault(headers={"Content-Encoding": "gzip"})]
-    with pytest.raises(DownloadError, match='content-encoding "gzip", which wasn\'t asked for'):
+    with pytest.raises(DownloadError, match='content-encoding "gzip"'):
         Model(NAME)
     with pytest.raises(ModelNotFoundError):
         Model(NAME, local_files_only=True)
@@ -660,7 +662,7 @@ def test_an_encoding_that_was_not_asked_for_is_refused(hub: Hub, cache: Path, na
 def test_a_redirect_to_nowhere_is_refused(hub: Hub) -> None:
     for name in ("HEAD config.json", "GET config.json", "HEAD model.safetensors", "/main"):
         hub.faults[name] = [Fault(302)]
-        with pytest.raises(DownloadError, match="302 Found: the hub doesn't give it"):
+        with pytest.raises(DownloadError, match="302 Found: the hub refuses the request"):
             Model(NAME)
     check(Model(NAME))
 
@@ -737,7 +739,7 @@ except DownloadError as error:
 def test_a_file_that_the_system_does_not_take(hub: Hub, cache: Path) -> None:
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     done = run(FULL.format(limit=limit, name=NAME))
-    assert "can't be written to" in done.stdout, done
+    assert "can't write" in done.stdout, done
     assert "choose another cache by cache_folder" in done.stdout
     with pytest.raises(ModelNotFoundError):
         Model(NAME, local_files_only=True)
@@ -754,7 +756,7 @@ def test_a_full_disk(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ).returncode:
         pytest.skip("only root can mount a small file system")
     try:
-        with pytest.raises(DownloadError, match=r"(?s)can't be written to .*No space left on device"):
+        with pytest.raises(DownloadError, match=r"(?s)can't write .*No space left on device"):
             Model(NAME, cache_folder=small)
         with pytest.raises(ModelNotFoundError):
             Model(NAME, cache_folder=small, local_files_only=True)

@@ -1,13 +1,13 @@
-//! Addresses: what belongs together, what may be shown, where a redirect leads.
+//! Addresses: their origin, their display without secrets, and the targets of redirects.
 
-/// Scheme and host with port of an address, by which the token's owner is told from others.
+/// Returns scheme, host and port of an address. Only the hub's own origin gets the token.
 pub(super) fn origin(url: &str) -> Option<&str> {
     let scheme = ["https://", "http://"].into_iter().find(|scheme| url.starts_with(scheme))?;
     let end = url[scheme.len()..].find(['/', '?', '#']).map_or(url.len(), |end| scheme.len() + end);
     (end > scheme.len()).then(|| &url[..end])
 }
 
-/// Without what may be secret: a name and password before the host, a signature in the query.
+/// Removes secrets from an address: a name and password before the host, a signature in the query.
 pub(super) fn shown(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match origin(url).and_then(|origin| origin.rfind('@')) {
@@ -19,7 +19,7 @@ pub(super) fn shown(url: &str) -> String {
     }
 }
 
-/// Where a redirect leads; `None` where that isn't an address, or one less safe.
+/// Returns the target of a redirect; `None` if it is no address, or leaves https.
 pub(super) fn target(from: &str, location: &str) -> Option<String> {
     if location.starts_with('/') && !location.starts_with("//") {
         return Some(format!("{}{location}", origin(from)?));
@@ -28,9 +28,9 @@ pub(super) fn target(from: &str, location: &str) -> Option<String> {
     (origin(location).is_some() && !less_safe).then(|| location.to_owned())
 }
 
-/// A part of a path, escaped.
-pub(super) fn escape(part: &str) -> String {
-    let escaped = part.bytes().map(|byte| match byte {
+/// Escapes a segment of a path.
+pub(super) fn escape(segment: &str) -> String {
+    let escaped = segment.bytes().map(|byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     });
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_shown() {
+    fn secrets_are_not_shown() {
         assert_eq!(shown("https://me:secret@hub.example/a/b?signature=secret#c"), "https://hub.example/a/b");
         assert_eq!(shown("https://hub.example/@a"), "https://hub.example/@a");
     }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_paths_are_escaped() {
+    fn segments_of_paths_are_escaped() {
         assert_eq!(escape("refs/pr/1 ä"), "refs%2Fpr%2F1%20%C3%A4");
     }
 }

@@ -1,4 +1,4 @@
-//! One file: from the hub into the cache, whole and checked, or not at all.
+//! Download of one file from the hub into the cache, checked for completeness.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -16,44 +16,44 @@ use super::format;
 use crate::error::{Error, Result};
 use crate::source::cache::{Repository, is_plain};
 
-/// Bytes read at a time: so often a download that shall stop is asked.
-const PIECE: usize = 1 << 16;
+/// Bytes read between two checks for cancellation.
+const BUFFER_SIZE: usize = 1 << 16;
 
-/// The most bytes that are taken of a file whose size nobody tells: as many as a config may have.
-const LARGEST_UNTOLD: u64 = 1 << 29;
+/// Size limit of a file whose size the hub doesn't give.
+const MAX_UNKNOWN_SIZE: u64 = 1 << 29;
 
-/// What says that a body is whole.
+/// Evidence that a body is complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Its size, or the end that its transfer has.
-    Told,
-    /// Nothing but that the connection was closed.
-    Untold,
+enum BodyEnd {
+    /// Its size, or an end marked by the transfer.
+    Known,
+    /// Only the closed connection.
+    Unknown,
 }
 
-/// How far a download is, in bytes.
+/// Progress of a download in bytes.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) done: AtomicU64,
     pub(super) total: AtomicU64,
 }
 
-/// A file of a commit, as the hub tells of it.
+/// A file of a commit, as the hub describes it.
 #[derive(Debug)]
 pub(super) struct RemoteFile {
-    /// Below the repository, as the hub lists it.
+    /// Path in the repository.
     path: String,
     url: String,
-    /// The name of its content: a SHA-256 of large files, git's SHA-1 of the others.
+    /// Identifier of its content: SHA-256 for large files, git's SHA-1 for others.
     etag: String,
     size: Option<u64>,
 }
 
 impl RemoteFile {
-    /// Asks the hub.
+    /// Requests the description from the hub.
     pub(super) fn describe(client: &Client, repository: &Repository, commit: &str, path: &str) -> Result<Self> {
-        let parts = repository.name.split('/').chain(["resolve", commit]).chain(path.split('/'));
-        let url = client.address(parts);
+        let path_segments = repository.name.split('/').chain(["resolve", commit]).chain(path.split('/'));
+        let url = client.address(path_segments);
         let answer = client.ask(Method::Head, &url, 0)?;
         let redirected = answer.redirect().is_some();
         if !answer.status().is_success() && !redirected {
@@ -62,7 +62,10 @@ impl RemoteFile {
         let etag = answer.header("x-linked-etag").or(answer.header("etag")).unwrap_or_default();
         let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
         if !is_plain(&etag) {
-            return Err(failure(&url, "the hub tells no etag: it doesn't seem to be a hub".to_owned()));
+            return Err(failure(
+                &url,
+                "the answer has no etag; HF_ENDPOINT must be the address of a Hugging Face hub".to_owned(),
+            ));
         }
         let own_size = answer.header("content-length").filter(|_| !redirected);
         let size = answer.header("x-linked-size").or(own_size).and_then(|size| size.parse().ok());
@@ -73,17 +76,17 @@ impl RemoteFile {
         repository.folder.join("blobs").join(&self.etag)
     }
 
-    /// Whether the cache has it, of the size that it must have.
+    /// Returns true if the cache has the file with the right size.
     fn is_cached(&self, blob: &Path) -> bool {
         blob.metadata().is_ok_and(|blob| self.size.is_none_or(|size| size == blob.len()))
     }
 
-    /// How many bytes are to be fetched.
+    /// Returns the number of bytes to download.
     pub(super) fn missing(&self, repository: &Repository) -> u64 {
         if self.is_cached(&self.blob(repository)) { 0 } else { self.size.unwrap_or(0) }
     }
 
-    /// Puts it into a commit's snapshot; fetches what isn't in the cache.
+    /// Puts the file into a commit's snapshot; downloads it if the cache lacks it.
     pub(super) fn fetch(
         &self,
         client: &Client,
@@ -95,7 +98,7 @@ impl RemoteFile {
         if !self.is_cached(&blob) {
             let lock = self.lock(client, &repository.locks.join(format!("{}.lock", self.etag)))?;
             if !self.is_cached(&blob) {
-                // Where files can't be locked, nobody else may write to the same.
+                // Without locks, each process writes to a file of its own.
                 let id = if lock.is_some() { String::new() } else { format!(".{}", std::process::id()) };
                 let partial = blob.with_file_name(format!("{}{id}.incomplete", self.etag));
                 self.download(client, &partial, progress)?;
@@ -106,7 +109,7 @@ impl RemoteFile {
         self.link(&blob, &pointer).map_err(|error| self.unwritable(&pointer, &error))
     }
 
-    /// Keeps other programs from fetching the same file meanwhile; `None` where the file system can't.
+    /// Locks the file against downloads by other programs; `None` if the file system has no locks.
     fn lock(&self, client: &Client, path: &Path) -> Result<Option<File>> {
         self.make_folder_of(path)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
@@ -121,7 +124,7 @@ impl RemoteFile {
         }
     }
 
-    /// The whole file as `partial`, of which a part may be there already.
+    /// Downloads the file as `partial`, and resumes an earlier download.
     fn download(&self, client: &Client, partial: &Path, progress: &Progress) -> Result<()> {
         self.make_folder_of(partial)?;
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(partial);
@@ -134,7 +137,7 @@ impl RemoteFile {
                 Ok(end) => match self.check(&mut file, end).map_err(|error| self.unwritable(partial, &error))? {
                     Ok(()) => return Ok(()),
                     Err(problem) => {
-                        // What was there before may be at fault.
+                        // The bytes of the earlier download may be wrong.
                         self.restart(&mut file, partial, progress)?;
                         problem
                     }
@@ -149,14 +152,14 @@ impl RemoteFile {
         }
     }
 
-    /// Appends what is missing, and tells what says that it is all; the inner error is one that may go away.
+    /// Appends the missing bytes and returns the evidence that they are complete; the inner error is transient.
     fn receive(
         &self,
         client: &Client,
         file: &mut File,
         partial: &Path,
         progress: &Progress,
-    ) -> Result<std::result::Result<End, String>> {
+    ) -> Result<std::result::Result<BodyEnd, String>> {
         let unwritable = |error: std::io::Error| self.unwritable(partial, &error);
         let mut have = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
         if self.size.is_some_and(|size| have > size) {
@@ -164,7 +167,7 @@ impl RemoteFile {
             have = 0;
         }
         if self.size == Some(have) {
-            return Ok(Ok(End::Told));
+            return Ok(Ok(BodyEnd::Known));
         }
         let answer = client.ask(Method::Get, &self.url, have)?;
         match answer.status() {
@@ -175,7 +178,7 @@ impl RemoteFile {
             }
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 self.restart(file, partial, progress)?;
-                return Ok(Err("the hub gave another part than was asked for".to_owned()));
+                return Ok(Err("the hub sent another range of bytes than requested".to_owned()));
             }
             _ => return Err(answer.refusal(client)),
         }
@@ -183,26 +186,26 @@ impl RemoteFile {
         if let (Some(size), Some(announced)) = (self.size, announced)
             && size != announced
         {
-            return Ok(Err(format!("the hub announced {size} bytes, and now {announced}")));
+            return Ok(Err(format!("the hub announced {size} bytes first, then {announced}")));
         }
-        let end = if self.size.is_some() || answer.is_framed() { End::Told } else { End::Untold };
-        let most = self.size.or(announced).unwrap_or(LARGEST_UNTOLD);
+        let end = if self.size.is_some() || answer.is_framed() { BodyEnd::Known } else { BodyEnd::Unknown };
+        let max_size = self.size.or(announced).unwrap_or(MAX_UNKNOWN_SIZE);
         let mut body = answer.response.into_body().into_reader();
-        let mut piece = vec![0; PIECE];
+        let mut buffer = vec![0; BUFFER_SIZE];
         loop {
             client.stop.check()?;
-            let count = match body.read(&mut piece) {
+            let count = match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) => return Ok(Err(format!("{error} after {have} bytes"))),
             };
-            if count as u64 > most.saturating_sub(have) {
+            if count as u64 > max_size.saturating_sub(have) {
                 self.restart(file, partial, progress)?;
-                return Err(failure(&self.url, format!("sent more than {most} bytes, which is all that it may have")));
+                return Err(failure(&self.url, format!("sent more than {max_size} bytes, the limit for this file")));
             }
-            file.write_all(&piece[..count]).map_err(|error| {
+            file.write_all(&buffer[..count]).map_err(|error| {
                 if error.kind() == ErrorKind::StorageFull {
-                    // Others may need the room.
+                    // Frees the disk space for other programs.
                     let _ = std::fs::remove_file(partial);
                 }
                 unwritable(error)
@@ -216,7 +219,7 @@ impl RemoteFile {
         }
     }
 
-    /// Empties the file: what it had no longer counts.
+    /// Empties the file and takes its bytes off the progress.
     fn restart(&self, file: &mut File, partial: &Path, progress: &Progress) -> Result<()> {
         let unwritable = |error: std::io::Error| self.unwritable(partial, &error);
         let had = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
@@ -226,22 +229,26 @@ impl RemoteFile {
         Ok(())
     }
 
-    /// Whether the content is the one that the etag names, as far as etags of this form tell; where they don't, and nothing
-    /// told where the body ends, whether it is whole by its format.
-    fn check(&self, file: &mut File, end: End) -> std::io::Result<std::result::Result<(), String>> {
+    /// Checks the content against the etag if that is a hash. If it isn't and the end of the body is unknown, checks that the
+    /// file is complete by its format. The inner error says what is wrong.
+    fn check(&self, file: &mut File, end: BodyEnd) -> std::io::Result<std::result::Result<(), String>> {
         let size = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
         let found = match self.etag.len() {
             64 => hash(Sha256::new(), file)?,
             40 => hash(Sha1::new_with_prefix(format!("blob {size}\0")), file)?,
-            _ if end == End::Told => return Ok(Ok(())),
+            _ if end == BodyEnd::Known => return Ok(Ok(())),
             _ => return format::check(&self.path, size, file),
         };
         let is_same = found == self.etag.to_lowercase();
-        Ok(if is_same { Ok(()) } else { Err(format!("what came has the hash {found}, not {}", self.etag)) })
+        Ok(if is_same {
+            Ok(())
+        } else {
+            Err(format!("the received file has the hash {found}, must have {}", self.etag))
+        })
     }
 
-    /// Makes the snapshot's entry: a link to the blob, or where links aren't allowed, the same file under another name.
+    /// Makes the snapshot's entry: a symbolic link to the blob, else a hard link, else a copy.
     fn link(&self, blob: &Path, pointer: &Path) -> std::io::Result<()> {
         if pointer.exists() {
             return Ok(());
@@ -249,14 +256,14 @@ impl RemoteFile {
         if let Some(folder) = pointer.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        // One that leads nowhere.
+        // A dangling link.
         if pointer.is_symlink() {
             std::fs::remove_file(pointer)?;
         }
         let up = "../".repeat(2 + self.path.split('/').count() - 1);
         let made = symlink(&Path::new(&up).join("blobs").join(&self.etag), pointer);
         match made.or_else(|_| std::fs::hard_link(blob, pointer)) {
-            // Another program was faster.
+            // Another program has made it meanwhile.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             Err(_) => {
                 let copy = pointer.with_extension(format!("{}.copy", std::process::id()));
@@ -277,27 +284,27 @@ impl RemoteFile {
     }
 }
 
-/// The error of a cache that takes no file.
+/// Makes the error of a cache that can't be written.
 pub(super) fn unwritable(url: &str, path: &Path, error: &std::io::Error) -> Error {
     let advice = "choose another cache by cache_folder, or by the variable HF_HUB_CACHE";
-    failure(url, format!("can't be written to {}: {error}; {advice}", path.display()))
+    failure(url, format!("can't write {}: {error}; {advice}", path.display()))
 }
 
 pub(super) fn failure(url: &str, problem: String) -> Error {
     Error::Download { url: shown(url), status: None, problem }
 }
 
-/// Whether a part that was sent begins at that byte.
+/// Returns true if the sent range begins at this byte.
 fn begins_at(answer: &Answer, byte: u64) -> bool {
     answer.header("content-range").is_some_and(|range| range.starts_with(&format!("bytes {byte}-")))
 }
 
 fn hash(mut hasher: impl Digest, file: &mut File) -> std::io::Result<String> {
-    let mut piece = vec![0; PIECE];
+    let mut buffer = vec![0; BUFFER_SIZE];
     loop {
-        match file.read(&mut piece)? {
+        match file.read(&mut buffer)? {
             0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => hasher.update(&piece[..count]),
+            count => hasher.update(&buffer[..count]),
         }
     }
 }

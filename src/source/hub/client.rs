@@ -1,4 +1,4 @@
-//! Requests to the hub: redirects, waiting, trying again, and who may see the token.
+//! Requests to the hub: redirects, timeouts, retries, and the access token.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::error::{Error, Result};
 use crate::options::HubToken;
 use crate::source::environment;
 
-/// How often something is asked for that the network or the hub fails to give for the moment.
+/// Number of attempts of a request that fails transiently.
 pub(super) const ATTEMPTS: u32 = 5;
-/// The longest wait that the hub can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
-const REDIRECTS: usize = 10;
+/// Longest `retry-after` that is honoured.
+const MAX_WAIT: Duration = Duration::from_secs(120);
+const MAX_REDIRECTS: usize = 10;
 
-/// The hub, as one user sees it.
+/// Connection to the hub with one access token.
 #[derive(Clone)]
 pub(super) struct Client {
     agent: Agent,
@@ -32,12 +32,11 @@ pub(super) struct Client {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
-    /// The headers alone: where it is redirected to another host, those of the redirect, since it is they that tell of the
-    /// file.
+    /// Headers only. For a redirect to another host these are the redirect's own headers, which describe the file.
     Head,
 }
 
-/// An answer, and the address that gave it.
+/// An answer, and its address after redirects.
 pub(super) struct Answer {
     pub(super) url: String,
     pub(super) response: Response<Body>,
@@ -52,51 +51,51 @@ impl Answer {
         self.response.headers().get(name)?.to_str().ok()
     }
 
-    /// Where it is redirected to, if it is.
+    /// Returns the target of a redirect.
     pub(super) fn redirect(&self) -> Option<&str> {
         self.header("location").filter(|_| self.status().is_redirection())
     }
 
-    /// How the body is encoded, if it isn't as it is: its size and hash would be those of something else.
+    /// Returns the body's content encoding, if any. Size and hash would not be the file's.
     fn encoding(&self) -> Option<String> {
         let values = self.response.headers().get_all("content-encoding").iter();
         let mut values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_lowercase());
         values.find(|value| !["", "identity"].contains(&&**value))
     }
 
-    /// Whether the body has an end of its own, so that one that ended too early is told from a whole one.
+    /// Returns true if the transfer marks the end of the body, so that a truncated body is detected.
     pub(super) fn is_framed(&self) -> bool {
         let chunked = || self.header("transfer-encoding").is_some_and(|coding| coding.contains("chunked"));
         self.response.body().content_length().is_some() || (self.response.version() >= Version::HTTP_11 && chunked())
     }
 
-    /// Whether the hub says that it is not there. To those without a token it says 401 of a repository that isn't.
+    /// Returns true if the hub answers that the file is absent. Without a token it answers 401 for absent repositories.
     pub(super) fn is_absent(&self) -> bool {
         let code = self.header("x-error-code");
         self.status() == StatusCode::NOT_FOUND
             || (self.status() == StatusCode::UNAUTHORIZED && code == Some("RepoNotFound"))
     }
 
-    /// What is wrong where the hub refuses, and what to do.
+    /// Makes the error of a refusal, with advice.
     pub(super) fn refusal(&self, client: &Client) -> Error {
         let status = self.status();
         let more = match (status, client.token.is_some()) {
             (StatusCode::UNAUTHORIZED, true) => "the access token is not accepted",
-            (StatusCode::UNAUTHORIZED, false) => "needs an access token: give token=, or set HF_TOKEN",
+            (StatusCode::UNAUTHORIZED, false) => "needs an access token: pass token=, or set HF_TOKEN",
             (StatusCode::FORBIDDEN, _) if self.header("x-error-code") == Some("GatedRepo") => {
-                "gated: accept its conditions on the hub's page of it, and give an access token of that account (token=, or \
+                "gated: accept the conditions on its page of the hub, and pass an access token of that account (token=, or \
                  HF_TOKEN)"
             }
             (StatusCode::FORBIDDEN, _) => "the access token, if any, gives no access to it",
-            _ => "the hub doesn't give it",
+            _ => "the hub refuses the request",
         };
         let problem = format!("{status}: {more}");
         Error::Download { url: shown(&self.url), status: Some(status.as_u16()), problem }
     }
 }
 
-/// What may go away by itself.
-struct Passing {
+/// A failure that a retry may fix.
+struct Transient {
     status: Option<StatusCode>,
     problem: String,
     wait: Option<Duration>,
@@ -124,7 +123,7 @@ impl Client {
         Ok(Self { agent: config.into(), endpoint: endpoint.into(), token, stop })
     }
 
-    /// The hub's address, as it may be shown.
+    /// Returns the hub's address without secrets.
     pub(super) fn shown(&self) -> String {
         shown(&self.endpoint)
     }
@@ -133,31 +132,31 @@ impl Client {
         self.token.is_some()
     }
 
-    /// The address of what is on the hub at a path of these parts.
+    /// Returns the address of a path on the hub, given its segments.
     pub(super) fn address<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> String {
-        path.into_iter().fold(self.endpoint.to_string(), |address, part| format!("{address}/{}", escape(part)))
+        path.into_iter().fold(self.endpoint.to_string(), |address, segment| format!("{address}/{}", escape(segment)))
     }
 
-    /// Asks for what is at `url`, from the byte `from` on; again and again where the network or the hub fails for the moment.
+    /// Requests `url`, from the byte `from` on; retries transient failures.
     pub(super) fn ask(&self, method: Method, url: &str, from: u64) -> Result<Answer> {
         self.ask_often(ATTEMPTS, method, url, from)
     }
 
-    /// [`Client::ask`], at most so often.
+    /// [`Client::ask`] with at most `attempts` attempts.
     pub(super) fn ask_often(&self, attempts: u32, method: Method, url: &str, from: u64) -> Result<Answer> {
         let mut attempt = 1;
         loop {
             self.stop.check()?;
-            let Passing { status, problem, wait } = match self.ask_once(method, url, from)? {
-                Ok(answer) => match passing(&answer) {
-                    Some(passing) => passing,
+            let Transient { status, problem, wait } = match self.ask_once(method, url, from)? {
+                Ok(answer) => match transient(&answer) {
+                    Some(transient) => transient,
                     None => return Ok(answer),
                 },
-                Err(problem) => Passing { status: None, problem, wait: None },
+                Err(problem) => Transient { status: None, problem, wait: None },
             };
             let wait = wait.unwrap_or_else(|| backoff(attempt));
-            if attempt >= attempts || wait > LONGEST_WAIT {
-                let problem = match wait > LONGEST_WAIT {
+            if attempt >= attempts || wait > MAX_WAIT {
+                let problem = match wait > MAX_WAIT {
                     true => format!("{problem}; it asks to wait for {} seconds", wait.as_secs()),
                     false if status.is_some() => format!("{problem}; tried {attempt} times"),
                     false => format!("{problem}; tried {attempt} times; without a network, {OFFLINE}"),
@@ -169,17 +168,17 @@ impl Client {
         }
     }
 
-    /// Asks once, redirects followed; the inner error is one that may go away.
+    /// Makes one attempt and follows redirects; the inner error is transient.
     fn ask_once(&self, method: Method, url: &str, from: u64) -> Result<std::result::Result<Answer, String>> {
         let fail = |url: &str, problem: String| Err(Error::Download { url: shown(url), status: None, problem });
         let mut url = url.to_owned();
-        for _ in 0..=REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let request = match method {
                 Method::Get => self.agent.get(&url),
                 Method::Head => self.agent.head(&url),
             };
             let request = match &self.token {
-                // To nobody but the hub itself.
+                // Only the hub itself may see the token.
                 Some(token) if origin(&url) == origin(&self.endpoint) => {
                     request.header("authorization", format!("Bearer {token}"))
                 }
@@ -188,60 +187,63 @@ impl Client {
             let request = if from > 0 { request.header("range", format!("bytes={from}-")) } else { request };
             let answer = match request.call() {
                 Ok(response) => Answer { url, response },
-                Err(error) if is_lasting(&error) => return fail(&url, error.to_string()),
+                Err(error) if is_permanent(&error) => return fail(&url, error.to_string()),
                 Err(error) => return Ok(Err(error.to_string())),
             };
             let Some(location) = answer.redirect() else {
                 return match answer.encoding() {
                     Some(encoding) => fail(
                         &answer.url,
-                        format!("sent with the content-encoding {encoding:?}, which wasn't asked for"),
+                        format!("has the content-encoding {encoding:?}; must be sent without one, as requested"),
                     ),
                     None => Ok(Ok(answer)),
                 };
             };
             let Some(next) = target(&answer.url, location) else {
-                return fail(&answer.url, format!("redirects to {:?}, where nothing is fetched from", shown(location)));
+                return fail(
+                    &answer.url,
+                    format!("redirects to {:?}, which is no address, or leaves https", shown(location)),
+                );
             };
             if method == Method::Head && origin(&next) != origin(&answer.url) {
                 return Ok(Ok(answer));
             }
             url = next;
         }
-        fail(&url, format!("more than {REDIRECTS} redirects"))
+        fail(&url, format!("more than {MAX_REDIRECTS} redirects"))
     }
 }
 
-/// Whether an answer is one that may be another a little later.
-fn passing(answer: &Answer) -> Option<Passing> {
+/// Returns the transient failure that an answer reports, if any.
+fn transient(answer: &Answer) -> Option<Transient> {
     let status = answer.status();
     let busy = status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT;
     (busy || status.is_server_error()).then(|| {
         let wait = answer.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
-        Passing { status: Some(status), problem: status.to_string(), wait: wait.map(Duration::from_secs) }
+        Transient { status: Some(status), problem: status.to_string(), wait: wait.map(Duration::from_secs) }
     })
 }
 
-/// What can be done where there is no hub.
-const OFFLINE: &str = "name a model's folder, or one that is in the Hugging Face cache or in an installed package";
+/// Advice for users without network access.
+const OFFLINE: &str = "pass a model's folder, or a name in the Hugging Face cache or an installed package";
 
-/// Whether an error will be the same however often it is tried.
-fn is_lasting(error: &ureq::Error) -> bool {
+/// Returns true if retries cannot fix an error.
+fn is_permanent(error: &ureq::Error) -> bool {
     use ureq::Error::{BadUri, HostNotFound, Http, InvalidProxyUrl, Io, Pem, Rustls, Tls};
     match error {
         BadUri(_) | HostNotFound | Http(_) | InvalidProxyUrl | Pem(_) | Rustls(_) | Tls(_) => true,
-        // A certificate that isn't trusted comes as such.
+        // An untrusted certificate is reported as this kind.
         Io(error) => error.kind() == ErrorKind::InvalidData,
         _ => false,
     }
 }
 
-/// How long to wait after so many attempts: longer each time.
+/// Returns the wait after an attempt, which doubles each time.
 pub(super) fn backoff(attempt: u32) -> Duration {
     Duration::from_millis(100 << attempt.min(6))
 }
 
-/// Those that are built in, or those of the file that the environment names.
+/// Returns the built-in certificates, or those of the file that the environment names.
 fn root_certificates() -> Result<RootCerts> {
     let Some(file) = environment::certificates() else { return Ok(RootCerts::WebPki) };
     let bytes = std::fs::read(&file).map_err(|error| Error::io(&file, error))?;
@@ -254,7 +256,7 @@ fn root_certificates() -> Result<RootCerts> {
         return Err(Error::config(
             file,
             "(whole file)",
-            "must be certificates in PEM form, as SSL_CERT_FILE names them",
+            "must hold certificates in PEM format; SSL_CERT_FILE or REQUESTS_CA_BUNDLE names this file",
         ));
     }
     Ok(RootCerts::Specific(certificates.into()))

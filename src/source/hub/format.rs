@@ -1,4 +1,4 @@
-//! Whether a file is whole by what its format says of its end, where neither a size nor a hash tells.
+//! Completeness check of a downloaded file by its format, for servers that give neither a size nor a hash.
 
 use std::fs::File;
 use std::io::{Read, Result};
@@ -7,24 +7,24 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// Checks a file of that name and size, read from its beginning; the inner error says what is wrong.
+/// Checks a file of this name and size, read from its beginning; the inner error says what is wrong.
 pub(super) fn check(name: &str, size: u64, file: &mut File) -> Result<std::result::Result<(), String>> {
     let format = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => safetensors_size(file)?.map(|expected| expected == size),
         Some("json" | "metadata") => {
             Some(serde_json::from_reader::<_, IgnoredAny>(std::io::BufReader::new(file)).is_ok())
         }
-        // Its end lists what it holds.
+        // The directory of a zip archive is at its end.
         Some("bin") => Some(zip::ZipArchive::new(file).is_ok()),
         _ => {
-            let problem = "neither the hub nor the file's format tells where it ends, so that it may be cut short";
+            let problem = "can't check that the file is complete: the hub gives neither size nor hash, and the format doesn't tell";
             return Ok(Err(problem.to_owned()));
         }
     };
-    Ok(if format == Some(true) { Ok(()) } else { Err(format!("ended after {size} bytes, which are no whole file")) })
+    Ok(if format == Some(true) { Ok(()) } else { Err(format!("ended after {size} bytes, an incomplete file")) })
 }
 
-/// The size of a safetensors file by its header; `None` where that is none.
+/// Returns the size of a safetensors file by its header; `None` for a malformed header.
 fn safetensors_size(file: &mut File) -> Result<Option<u64>> {
     let mut length = [0; 8];
     if file.read_exact(&mut length).is_err() {
@@ -32,14 +32,14 @@ fn safetensors_size(file: &mut File) -> Result<Option<u64>> {
     }
     let length = u64::from_le_bytes(length);
     let mut header = Vec::new();
-    file.take(length.min(LARGEST_HEADER)).read_to_end(&mut header)?;
+    file.take(length.min(MAX_HEADER)).read_to_end(&mut header)?;
     let Ok(Value::Object(tensors)) = serde_json::from_slice(&header) else { return Ok(None) };
     let ends = tensors.values().filter_map(|tensor| tensor.pointer("/data_offsets/1")?.as_u64());
     Ok(ends.max().unwrap_or(0).checked_add(length).and_then(|size| size.checked_add(8)))
 }
 
-/// The largest header that safetensors takes.
-const LARGEST_HEADER: u64 = 100_000_000;
+/// Size limit of the header in the safetensors crate.
+const MAX_HEADER: u64 = 100_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -54,7 +54,7 @@ mod tests {
         check(name, content.len() as u64, &mut file).unwrap().is_ok()
     }
 
-    /// A file is whole, and none of its beginnings is.
+    /// Checks that a file is complete, and none of its prefixes.
     fn only_whole(name: &str, content: &[u8]) {
         assert!(is_whole(name, content), "{name}");
         for end in 0..content.len() {

@@ -1,4 +1,4 @@
-//! Downloading from the Hugging Face hub into the cache that is shared with Python's huggingface_hub.
+//! Downloads from the Hugging Face hub into the cache, which is shared with Python's huggingface_hub.
 
 mod address;
 mod blob;
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::cache::{Repository, is_plain, lacking};
-use super::{Wish, wanted};
+use super::cache::{Repository, is_plain, missing_file};
+use super::{DownloadRequest, needed_files};
 use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::options::HubToken;
@@ -24,22 +24,22 @@ use blob::{Progress, RemoteFile, failure, unwritable};
 use client::{ATTEMPTS, Client, Method};
 use stop::Stop;
 
-/// Files that are fetched at once.
+/// Number of concurrent downloads.
 const CONNECTIONS: usize = 8;
-/// How often the caller is asked whether to go on.
+/// Interval between two calls of the observer.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Downloads what a model needs of a repository, and gives its snapshot; or where it was looked for in vain. Where only the
-/// rest of a snapshot is wished for, that is also where the hub doesn't answer at once.
+/// Downloads the files of a repository that a model needs, and returns the snapshot's folder. The inner error says where on
+/// the hub it was looked for without success. For [`DownloadRequest::Rest`], an unreachable hub counts as that, too.
 ///
-/// The observer is told of bytes.
+/// The observer gets the progress in bytes.
 ///
 /// # Errors
-/// [`Error::Download`] where the hub doesn't give a file or the cache doesn't take it; [`Error::Interrupted`] at once where
-/// the observer asks to stop: what has come of a file stays, and the next download goes on from there.
+/// [`Error::Download`] if the hub refuses a file or the cache can't be written; [`Error::Interrupted`] if the observer stops
+/// the call. Received bytes are kept, and the next download resumes.
 pub(super) fn download(
     repository: &Repository,
-    wish: Wish<'_>,
+    request: DownloadRequest<'_>,
     token: &HubToken,
     observer: &dyn Observer,
 ) -> Result<std::result::Result<PathBuf, String>> {
@@ -48,16 +48,16 @@ pub(super) fn download(
     let progress = Arc::new(Progress::default());
     let url = client.shown();
     let (sender, receiver) = channel();
-    let (revision, is_rest) = match wish {
-        Wish::Revision(revision) => (revision.to_owned(), false),
-        Wish::Rest(commit) => (commit.to_owned(), true),
+    let (revision, is_rest) = match request {
+        DownloadRequest::Revision(revision) => (revision.to_owned(), false),
+        DownloadRequest::Rest(commit) => (commit.to_owned(), true),
     };
     let job = Job { client, repository: repository.clone(), revision, is_rest, progress: progress.clone() };
-    // On a thread that can be left behind: a connection may be silent for long.
+    // The thread may outlive an interrupted call, since a connection may be silent for long.
     let (hand_over, handed_over) = channel::<Job>();
-    let elsewhere = move || handed_over.recv().map(|job| sender.send(job.run()));
-    if std::thread::Builder::new().spawn(elsewhere).is_err() {
-        // The system has no more threads.
+    let run = move || handed_over.recv().map(|job| sender.send(job.run()));
+    if std::thread::Builder::new().spawn(run).is_err() {
+        // The system is out of threads.
         return job.run();
     }
     let _ = hand_over.send(job);
@@ -79,7 +79,7 @@ pub(super) fn download(
     }
 }
 
-/// What the hub says of a revision.
+/// The hub's description of a revision.
 #[derive(Deserialize)]
 struct Listing {
     sha: String,
@@ -92,12 +92,12 @@ struct Sibling {
     rfilename: String,
 }
 
-/// The download of a revision.
+/// Download of a revision.
 struct Job {
     client: Client,
     repository: Repository,
     revision: String,
-    /// Whether the cache has the revision but for its list of files, and maybe some of them.
+    /// True if the cache has a snapshot of the revision without the list of its files.
     is_rest: bool,
     progress: Arc<Progress>,
 }
@@ -106,37 +106,38 @@ impl Job {
     fn run(self) -> Result<std::result::Result<PathBuf, String>> {
         let (commit, all) = match self.list() {
             Ok(Ok(listing)) => listing,
-            Ok(Err(place)) => return Ok(Err(place)),
+            Ok(Err(location)) => return Ok(Err(location)),
             Err(error @ Error::Download { .. }) if self.is_rest => return Ok(Err(error.to_string())),
             Err(error) => return Err(error),
         };
         if self.is_rest && commit != self.revision {
-            let problem = format!("tells of commit {commit} where {} was asked for", self.revision);
+            let problem = format!("answered with commit {commit}, must be {}", self.revision);
             return Ok(Err(format!("the hub, {}/{}: {problem}", self.client.shown(), self.repository.name)));
         }
-        // First, so that what an interruption leaves can be told from what is whole.
+        // The list is written first, so that an interrupted download is recognized as incomplete.
         let noted = self.write(&self.repository.list(&commit), &serde_json::json!(all).to_string());
-        let layout: Vec<_> = wanted::LAYOUT.into_iter().filter(|file| all.iter().any(|other| other == file)).collect();
+        let layout: Vec<_> =
+            needed_files::LAYOUT.into_iter().filter(|file| all.iter().any(|other| other == file)).collect();
         self.fetch(&commit, layout.into_iter().map(str::to_owned).collect())?;
         let snapshot = self.repository.snapshot(&commit);
-        self.fetch(&commit, wanted::of_snapshot(&all, &snapshot))?;
-        // Shards may have any name.
-        while let Some(file) = lacking(&snapshot).filter(|file| all.contains(file)) {
+        self.fetch(&commit, needed_files::of_snapshot(&all, &snapshot))?;
+        // Names of shards are known only from the index.
+        while let Some(file) = missing_file(&snapshot).filter(|file| all.contains(file)) {
             self.fetch(&commit, vec![file])?;
         }
         if self.is_rest {
-            // A cache that can't be written to may be whole all the same.
+            // A read-only cache may be complete nevertheless.
             return Ok(Ok(snapshot));
         }
         noted?;
-        // Last, so that what the revision leads to is whole.
+        // The reference is written last, so that it always leads to a complete snapshot.
         if self.revision != commit {
             self.write(&self.repository.reference(&self.revision), &commit)?;
         }
         Ok(Ok(snapshot))
     }
 
-    /// The commit of the revision, and the names of its files; or where it was looked for in vain.
+    /// Returns the commit of the revision, and the names of its files; the inner error says where it was looked for.
     fn list(&self) -> Result<std::result::Result<(String, Vec<String>), String>> {
         let name = self.repository.name.split('/');
         let url = self.client.address(["api", "models"].into_iter().chain(name).chain(["revision", &self.revision]));
@@ -160,27 +161,27 @@ impl Job {
         let body = answer.response.into_body().into_with_config().limit(1 << 26).read_to_vec();
         let body = body.map_err(|error| failure(&url, error.to_string()))?;
         let listing: Listing = serde_json::from_slice(&body)
-            .map_err(|error| failure(&url, format!("not the list of files that a hub gives: {error}")))?;
+            .map_err(|error| failure(&url, format!("must be the JSON list of files that a hub sends: {error}")))?;
         let files: Vec<_> = listing.siblings.into_iter().map(|file| file.rfilename).collect();
         match std::iter::once(&listing.sha).chain(&files).find(|name| !is_plain(name)) {
-            Some(name) => Err(failure(&url, format!("must name files of the repository, names {name:?}"))),
+            Some(name) => Err(failure(&url, format!("must name files within the repository, got {name:?}"))),
             None => Ok(Ok((listing.sha, files))),
         }
     }
 
-    /// Puts those files into the snapshot that it hasn't.
+    /// Puts these files into the snapshot, unless it has them.
     fn fetch(&self, commit: &str, mut files: Vec<String>) -> Result<()> {
         let (client, repository) = (&self.client, &self.repository);
         files.retain(|file| !repository.snapshot(commit).join(file).exists());
         let mut remote = self.each(files, |file| RemoteFile::describe(client, repository, commit, &file))?;
-        // The largest first, since it takes the longest.
+        // The largest file first, since it takes longest.
         remote.sort_by_key(|file| std::cmp::Reverse(file.missing(repository)));
         let total = remote.iter().map(|file| file.missing(repository)).sum();
         self.progress.total.fetch_add(total, Ordering::Relaxed);
         self.each(remote, |file| file.fetch(client, repository, commit, &self.progress)).map(|_| ())
     }
 
-    /// Does `work` with all items, several at once; the first error stops the others.
+    /// Calls `work` for all items concurrently; the first error cancels the others.
     fn each<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
         let threads = CONNECTIONS.min(items.len());
         let items = Mutex::new(items.into_iter());
@@ -199,7 +200,7 @@ impl Job {
         };
         std::thread::scope(|scope| {
             for _ in 1..threads {
-                // Where the system has no more threads, those that run do it all.
+                // If the system is out of threads, the running ones do all the work.
                 let _ = std::thread::Builder::new().spawn_scoped(scope, take);
             }
             take();
@@ -210,7 +211,7 @@ impl Job {
         }
     }
 
-    /// Writes a small file so that it is there with all of its text or not at all.
+    /// Writes a small file atomically.
     fn write(&self, path: &Path, text: &str) -> Result<()> {
         let write = || {
             std::fs::create_dir_all(path.parent().unwrap_or(path))?;

@@ -1,4 +1,4 @@
-//! How a download is told to stop.
+//! Cancellation of a download.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// Shared by all threads of a download.
+/// Flag that cancels a download, shared by its threads.
 #[derive(Clone, Default)]
 pub(super) struct Stop(Arc<AtomicBool>);
 
@@ -15,12 +15,12 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// [`Error::Interrupted`] once it is set.
+    /// Returns [`Error::Interrupted`] once the flag is set.
     pub(super) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Waits, unless it is set meanwhile.
+    /// Sleeps, or fails as soon as the flag is set.
     pub(super) fn sleep(&self, duration: Duration) -> Result<()> {
         let end = Instant::now() + duration;
         loop {

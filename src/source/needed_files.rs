@@ -1,21 +1,22 @@
-//! Which of a repository's files a model needs.
+//! Selection of the files of a repository that a model needs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
 
+use crate::config::JsonFile;
 use crate::weights::Weights;
 
-/// The files that tell which folders a model's modules are in.
+/// Files that list the folders of a model's modules.
 pub(super) const LAYOUT: [&str; 2] = ["modules.json", "router_config.json"];
 
-/// Files of a module, and of the model as a whole, that are not weights.
+/// Files of a module, or of the whole model, other than weights.
 const FILES: [&str; 15] = [
     "README.md",
     "added_tokens.json",
     "artifact.metadata",
-    // Refused where it is there, which must be seen.
+    // Downloaded so that loading can refuse it.
     "adapter_config.json",
     "config.json",
     "config_sentence_transformers.json",
@@ -30,15 +31,15 @@ const FILES: [&str; 15] = [
     "vocab.txt",
 ];
 
-/// The files to fetch of those that there are, by the files of [`LAYOUT`] that a snapshot has.
+/// Selects the files to download out of `all`, by the [`LAYOUT`] files of a snapshot.
 pub(super) fn of_snapshot(all: &[String], snapshot: &Path) -> Vec<String> {
-    // What is malformed is for loading to tell.
-    let read = |name: &str| serde_json::from_slice(&std::fs::read(snapshot.join(name)).ok()?).ok();
+    // Loading reports malformed files.
+    let read = |name: &str| Some(JsonFile::read_if_there(snapshot.join(name)).ok()??.value);
     let [modules, router] = LAYOUT.map(read);
     files(all, &folders(modules.as_ref(), router.as_ref()))
 }
 
-/// The folders of the modules, by what the files of [`LAYOUT`] say; "" is the repository itself.
+/// Returns the folders of the modules that the [`LAYOUT`] files list; "" is the repository itself.
 fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> {
     let paths = modules.and_then(Value::as_array).into_iter().flatten();
     let paths = paths.filter_map(|entry| entry.get("path")?.as_str());
@@ -47,21 +48,21 @@ fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> 
     named.chain([""]).map(|path| path.trim_end_matches('/').to_owned()).collect()
 }
 
-/// The files to fetch of those that there are: configs and tokenizers of the folders, and weights in the first form that
+/// Selects the files to download out of `all`: configs and tokenizers of these folders, and weights in the first format that
 /// loading looks for.
 fn files(all: &[String], folders: &BTreeSet<String>) -> Vec<String> {
-    let there: BTreeSet<_> = all.iter().map(String::as_str).collect();
-    let mut wanted: Vec<&str> = Vec::new();
+    let existing: BTreeSet<_> = all.iter().map(String::as_str).collect();
+    let mut needed: Vec<&str> = Vec::new();
     for folder in folders {
         let path = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        let has = |name: &str| there.contains(path(name).as_str());
+        let has = |name: &str| existing.contains(path(name).as_str());
         let in_folder = |file: &&&str| match file.rsplit_once('/') {
             Some((parent, _)) => parent == folder,
             None => folder.is_empty(),
         };
         let name = |file: &&str| file.rsplit('/').next().unwrap_or_default().to_owned();
         let weights = Weights::NAMES.into_iter().find(|name| has(name));
-        wanted.extend(there.iter().filter(in_folder).copied().filter(|file| {
+        needed.extend(existing.iter().filter(in_folder).copied().filter(|file| {
             let name = name(file);
             let is_settings = name.starts_with("sentence_") && name.ends_with("_config.json");
             FILES.contains(&name.as_str())
@@ -70,12 +71,13 @@ fn files(all: &[String], folders: &BTreeSet<String>) -> Vec<String> {
                 || weights.is_some_and(|weights| name == weights || is_shard(&name, weights))
         }));
     }
-    wanted.into_iter().map(str::to_owned).collect()
+    needed.into_iter().map(str::to_owned).collect()
 }
 
-/// Whether a file is one of the shards that an index lists, by its name: that of the whole with numbers in it.
+/// Returns true if a file is a shard of an index by its name: the name of the unsharded file with numbers in it.
 fn is_shard(name: &str, index: &str) -> bool {
-    let Some((stem, ending)) = index.strip_suffix(".index.json").and_then(|whole| whole.rsplit_once('.')) else {
+    let Some((stem, ending)) = index.strip_suffix(".index.json").and_then(|unsharded| unsharded.rsplit_once('.'))
+    else {
         return false;
     };
     let numbers = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending)?.strip_suffix('.'));
@@ -88,13 +90,13 @@ mod tests {
 
     use super::*;
 
-    fn wanted(all: &[&str], modules: Option<Value>, router: Option<Value>) -> Vec<String> {
+    fn needed(all: &[&str], modules: Option<Value>, router: Option<Value>) -> Vec<String> {
         let all: Vec<_> = all.iter().map(|file| (*file).to_owned()).collect();
         files(&all, &folders(modules.as_ref(), router.as_ref()))
     }
 
     #[test]
-    fn only_what_the_modules_need_is_wanted() {
+    fn only_files_that_the_modules_need_are_downloaded() {
         let modules = json!([{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Dense/"}, {"path": "3_Normalize"}]);
         let all = [
             ".gitattributes",
@@ -137,29 +139,29 @@ mod tests {
             "2_Dense/config.json",
             "2_Dense/model.safetensors",
         ];
-        assert_eq!(wanted(&all, Some(modules), None), want);
+        assert_eq!(needed(&all, Some(modules), None), want);
     }
 
     #[test]
-    fn weights_are_wanted_in_one_form() {
+    fn weights_are_downloaded_in_one_format() {
         let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
         let index = "model.safetensors.index.json";
         let torch = "pytorch_model.bin";
-        assert_eq!(wanted(&[shards[0], shards[1], index, torch], None, None), [shards[0], shards[1], index]);
-        assert_eq!(wanted(&[shards[0], "model.safetensors", index, torch], None, None), ["model.safetensors"]);
-        assert_eq!(wanted(&[torch, "tf_model.h5"], None, None), [torch]);
+        assert_eq!(needed(&[shards[0], shards[1], index, torch], None, None), [shards[0], shards[1], index]);
+        assert_eq!(needed(&[shards[0], "model.safetensors", index, torch], None, None), ["model.safetensors"]);
+        assert_eq!(needed(&[torch, "tf_model.h5"], None, None), [torch]);
         let parts = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
         let listed = "pytorch_model.bin.index.json";
         assert_eq!(
-            wanted(&[parts[0], parts[1], listed, "training_args.bin"], None, None),
+            needed(&[parts[0], parts[1], listed, "training_args.bin"], None, None),
             [parts[0], parts[1], listed]
         );
-        assert_eq!(wanted(&[parts[0], torch, listed], None, None), [torch]);
-        assert_eq!(wanted(&[parts[0], listed, shards[0], index], None, None), [shards[0], index]);
+        assert_eq!(needed(&[parts[0], torch, listed], None, None), [torch]);
+        assert_eq!(needed(&[parts[0], listed, shards[0], index], None, None), [shards[0], index]);
     }
 
     #[test]
-    fn the_folders_of_routes_are_wanted() {
+    fn the_folders_of_routes_are_downloaded() {
         let router = json!({"types": {"query_0_Static": "x", "document_0_Transformer": "y"}});
         let all = [
             "router_config.json",
@@ -168,6 +170,6 @@ mod tests {
             "x/config.json",
         ];
         let want = ["router_config.json", "document_0_Transformer/config.json", "query_0_Static/model.safetensors"];
-        assert_eq!(wanted(&all, Some(json!([{"path": ""}])), Some(router)), want);
+        assert_eq!(needed(&all, Some(json!([{"path": ""}])), Some(router)), want);
     }
 }
