@@ -399,7 +399,10 @@ fn a_folder_that_has_changed_since_is_not_saved_from() {
         change(from.path());
         let target = to.path().join("saved");
         let error = model.save(&target).unwrap_err();
-        assert!(matches!(&error, Error::InvalidConfig { problem, .. } if problem.contains("load it again")), "{error}");
+        assert!(
+            matches!(&error, Error::InvalidConfig { problem, .. } if problem.contains("load the model again")),
+            "{error}"
+        );
         assert!(!target.exists());
         assert!(embed(&model).is_ok());
     };

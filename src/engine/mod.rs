@@ -5,6 +5,7 @@
 
 mod collect;
 pub(crate) mod compute;
+pub(crate) mod consistent;
 pub(crate) mod loaded;
 mod prompts;
 pub(crate) mod routes;
@@ -12,7 +13,6 @@ mod run;
 mod sharing;
 pub(crate) mod source_files;
 mod stream;
-pub(crate) mod whole;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -31,7 +31,7 @@ use crate::device::{Device, Dtype};
 use crate::error::Result;
 use crate::inputs::Reader;
 use crate::options::LoadOptions;
-use crate::tokenize::{Fill, Tokenizer};
+use crate::tokenize::{PadTo, Tokenizer};
 
 /// A loaded model on a device, with the settings that all kinds have. Clones share the weights.
 #[derive(Clone)]
@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// [`Engine::reader`] with another limit, which pads texts to a length.
-    pub(crate) fn padding_reader(&self, max_seq_length: Option<usize>, pad_to: Option<Fill>) -> Reader {
+    pub(crate) fn padding_reader(&self, max_seq_length: Option<usize>, pad_to: Option<PadTo>) -> Reader {
         Reader::new(Arc::clone(&self.loaded), max_seq_length).padding(pad_to)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::config::{Kind, Settings};
+use crate::config::{Kind, ModelSettings};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 
@@ -55,7 +55,7 @@ impl Prompts {
     }
 
     /// Takes the prompts of a folder's settings, which `file` holds, and over them those of the caller.
-    pub(crate) fn of(kind: Kind, settings: &Settings, file: &Path, options: &LoadOptions) -> Result<Self> {
+    pub(crate) fn of(kind: Kind, settings: &ModelSettings, file: &Path, options: &LoadOptions) -> Result<Self> {
         let always = if kind == Kind::Reranker { &[][..] } else { &["query", "document"] };
         let mut by_name: BTreeMap<_, _> = always.iter().map(|name| ((*name).to_owned(), String::new())).collect();
         let configured = settings.prompts.iter().flatten();

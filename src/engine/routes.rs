@@ -6,39 +6,9 @@ use std::sync::Arc;
 use super::compute::Compute;
 use super::loaded::{Loaded, opened};
 use super::{Engine, Prompts, Role};
-use crate::config::{Kind, ModuleEntry, ModuleKind, Routes, Settings};
+use crate::config::{Kind, ModelSettings, ModuleEntry, RouterEntries};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
-
-/// The modules of inputs without a role, and those of the role that goes another route.
-struct Routed {
-    default: Option<Vec<ModuleEntry>>,
-    other: Option<(Role, Vec<ModuleEntry>)>,
-    /// The Router's folder, for messages.
-    router: PathBuf,
-}
-
-impl Routed {
-    /// Splits the modules where a Router is listed first; the modules after it are for both routes.
-    fn of(entries: Option<Vec<ModuleEntry>>) -> Result<Self> {
-        let Some([router, rest @ ..]) = entries.as_deref().filter(|entries| entries.first().is_some_and(is_router))
-        else {
-            return Ok(Self { default: entries, other: None, router: PathBuf::new() });
-        };
-        let Routes { query, document, query_by_default } = Routes::read(&router.folder)?;
-        let [query, document] =
-            [query, document].map(|route| route.into_iter().chain(rest.iter().cloned()).collect::<Vec<_>>());
-        let (default, other) = match query_by_default {
-            true => (query, (Role::Document, document)),
-            false => (document, (Role::Query, query)),
-        };
-        Ok(Self { default: Some(default), other: Some(other), router: router.folder.clone() })
-    }
-}
-
-fn is_router(entry: &ModuleEntry) -> bool {
-    entry.kind == ModuleKind::Router
-}
 
 /// The route of one role, where inputs without a role go the other one.
 #[derive(Clone)]
@@ -61,19 +31,21 @@ impl Engine {
     ///
     /// With two routes `max_seq_length` is for documents of sparse models, whose queries mostly need no transformer, and for
     /// inputs without a role of others.
-    pub(crate) fn load(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, Settings)> {
+    pub(crate) fn load(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, ModelSettings)> {
         let (folder, entries) = opened(folder)?;
-        let Routed { default, other, router } = Routed::of(entries)?;
-        let Some((role, entries)) = other else {
-            return Self::of_modules(kind, folder, default, options);
+        let (routes, file) = match RouterEntries::resolve(entries)? {
+            RouterEntries::Single(entries) => return Self::of_modules(kind, folder, entries, options),
+            RouterEntries::ByRoute(routes, file) => (routes, file),
         };
+        let role = if routes.query_by_default { Role::Document } else { Role::Query };
+        let (default, other) = routes.default_and_other();
         let without_limit = LoadOptions { max_seq_length: None, ..options.clone() };
-        let (mut engine, settings) = Self::of_modules(kind, folder.clone(), default, &without_limit)?;
-        let loaded = Loaded::load(kind, folder, Some(entries), None, engine.loaded.compute)?;
-        let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
-        if widths[0] != widths[1] {
-            let problem = format!("both routes must give embeddings of one width, give {widths:?}");
-            return Err(Error::config(router.join("router_config.json"), "structure", problem));
+        let (mut engine, settings) = Self::of_modules(kind, folder.clone(), Some(default), &without_limit)?;
+        let loaded = Loaded::load(kind, folder, Some(other), None, engine.loaded.compute)?;
+        let (default, other) = (engine.loaded.network.width(), loaded.network.width());
+        if default != other {
+            let problem = format!("both routes must give embeddings of one width, got {default} and {other}");
+            return Err(Error::config(file, "structure", problem));
         }
         let max_seq_length = loaded.default_max_seq_length();
         engine.other = Some(OtherRoute { loaded: Arc::new(loaded), max_seq_length, role });
@@ -91,13 +63,13 @@ impl Engine {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         options: &LoadOptions,
-    ) -> Result<(Self, Settings)> {
+    ) -> Result<(Self, ModelSettings)> {
         if options.activation.is_some() && kind != Kind::Reranker {
             return Err(Error::argument("activation", "is for rerankers: it is what is made of their logits"));
         }
         // A transformer's own folder has no say in how its model is used.
         let (settings, file) = match entries {
-            Some(_) => Settings::read(&folder, kind)?,
+            Some(_) => ModelSettings::read(&folder, kind)?,
             None => Default::default(),
         };
         let loaded = Loaded::load(kind, folder, entries, None, Compute::of(options))?;

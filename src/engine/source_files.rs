@@ -1,4 +1,4 @@
-//! Whether a folder still holds what a model was loaded from: else nothing more may be read from it for that model.
+//! Detection of changes to the files that a model was loaded from. After a change, nothing more is read for that model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -12,7 +12,7 @@ use crate::config::ModuleEntry;
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
-/// Files beside the weights that make up a model's first module.
+/// Files of a model's first module other than weights.
 pub(crate) const TRANSFORMER_FILES: [&str; 10] = [
     "config.json",
     "tokenizer.json",
@@ -26,12 +26,12 @@ pub(crate) const TRANSFORMER_FILES: [&str; 10] = [
     "spiece.model",
 ];
 
-/// The files that a model's modules were loaded from, as they were then.
+/// State of the files that a model's modules were loaded from.
 pub(crate) struct SourceFiles {
     files: Mutex<BTreeMap<PathBuf, Option<Stamp>>>,
 }
 
-/// What changes when a file does, or another takes its name.
+/// State of a file, which changes if the file does or another takes its name.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Stamp {
     size: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Of a file that may be absent.
+    /// Reads the state of a file; `None` if it is absent.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         path.metadata().ok().map(|metadata| Self::from(&metadata))
     }
@@ -52,7 +52,7 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// A device, and the number of a file on it; elsewhere than on Unix all are the same.
+/// Identity of a file: device and inode number. Equal for all files outside Unix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileId(u64, u64);
 
@@ -70,7 +70,7 @@ impl FileId {
 }
 
 impl SourceFiles {
-    /// Of the modules in a folder, or of a transformer that lists none.
+    /// Reads the state of the files of these modules; `None` means a transformer in `folder`.
     pub(crate) fn of(folder: &Path, entries: Option<&[ModuleEntry]>) -> Self {
         let modules: Vec<&Path> = match entries {
             Some(entries) => entries.iter().map(|entry| &*entry.folder).collect(),
@@ -83,7 +83,7 @@ impl SourceFiles {
         for module in modules {
             paths.insert(module.join("config.json"));
             paths.extend(Weights::NAMES.map(|name| module.join(name)));
-            // Modules without weights have no such file; others may have some by names of their own.
+            // An index may list shards of any name. Modules without weights have no files.
             paths.extend(Weights::files(module).unwrap_or_default().iter().map(|name| module.join(name)));
         }
         let stamped = |path: PathBuf| {
@@ -94,22 +94,24 @@ impl SourceFiles {
         Self { files: Mutex::new(files) }
     }
 
+    /// Checks that all files are unchanged.
+    ///
     /// # Errors
-    /// [`Error::InvalidConfig`] with a file that has changed, come or gone.
+    /// [`Error::InvalidConfig`] for a file that has changed, appeared or disappeared.
     pub(crate) fn check(&self) -> Result<()> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, stamp) in files.iter() {
             let now = Stamp::of(path);
             if now != *stamp {
                 let what = if now.is_none() { "is gone" } else { "has changed" };
-                let problem = format!("must be as it was when the model was loaded from it, but {what}: load it again");
+                let problem = format!("must be unchanged since the model was loaded, but {what}; load the model again");
                 return Err(Error::config(path, "(whole file)", problem));
             }
         }
         Ok(())
     }
 
-    /// Takes a module's files as they are now: written anew where they were, they say the same of the model.
+    /// Accepts the current state of a module's files, which a save has overwritten with the same content.
     pub(crate) fn take(&self, module: &Path) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, stamp) in files.iter_mut().filter(|(path, _)| path.parent() == Some(module)) {

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::sentence::{Model, find};
-use crate::config::{Kind, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode, Settings};
+use crate::config::{Kind, ModelSettings, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode};
 use crate::engine::compute::Compute;
+use crate::engine::consistent::load_consistent;
 use crate::engine::loaded::{Loaded, opened, transformer_folder};
-use crate::engine::whole::whole;
 use crate::engine::{Engine, Prompts};
 use crate::error::{Error, Result};
 use crate::options::{BackboneOptions, LoadOptions};
@@ -58,12 +58,12 @@ impl Model {
         backbone: &BackboneOptions,
         options: &LoadOptions,
     ) -> Result<Self> {
-        whole(folder, |folder| {
+        load_consistent(folder, |folder| {
             let (folder, listed) = opened(folder)?;
             let entries = Some(backbone.modules(&folder, listed.as_deref())?);
             let layers = backbone.num_hidden_layers;
             let loaded = Loaded::load(Kind::Sentence, folder.clone(), entries, layers, Compute::of(options))?;
-            let settings = Settings::default();
+            let settings = ModelSettings::default();
             let prompts = Prompts::of(Kind::Sentence, &settings, &folder, options)?;
             Self::new(Engine::new(loaded, prompts, options)?, &settings, options)
         })

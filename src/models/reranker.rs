@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::sentence::find;
 use crate::config::{JsonFile, Kind, object};
 use crate::device::Device;
-use crate::engine::whole::whole;
+use crate::engine::consistent::load_consistent;
 use crate::engine::{DenseRows, Engine, Request};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
+use crate::observer::NoObserver;
 use crate::options::{LoadOptions, PredictOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
@@ -81,7 +82,7 @@ impl Reranker {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "is for embeddings: a reranker gives scores"));
         }
-        whole(folder, |folder| {
+        load_consistent(folder, |folder| {
             let (engine, _) = Engine::load(Kind::Reranker, folder, options)?;
             let mut reranker = Self { engine, activation: ScoreActivation::Identity };
             // Where the caller gives one, the folder's may be any.
@@ -277,7 +278,7 @@ impl Reranker {
             ]),
             ..KindSettings::default()
         };
-        save::save(&self.engine, &own, path.as_ref())
+        save::save(&self.engine, &own, path.as_ref(), &NoObserver)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Kind, Settings, object};
+use crate::config::{Kind, ModelSettings, object};
 use crate::device::{Device, Dtype};
-use crate::engine::whole::whole;
+use crate::engine::consistent::load_consistent;
 use crate::engine::{Engine, Role};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
@@ -84,14 +84,14 @@ impl Model {
     /// # Errors
     /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
-        whole(folder, |folder| {
+        load_consistent(folder, |folder| {
             let (engine, settings) = Engine::load(Kind::Sentence, folder, options)?;
             Self::new(engine, &settings, options)
         })
     }
 
     /// A model of this engine, with the settings of its folder and over them those of the caller.
-    pub(crate) fn new(engine: Engine, settings: &Settings, options: &LoadOptions) -> Result<Self> {
+    pub(crate) fn new(engine: Engine, settings: &ModelSettings, options: &LoadOptions) -> Result<Self> {
         let similarity = configured_similarity(&engine, settings)?.unwrap_or_default();
         let mut model =
             Self { engine, similarity: options.similarity.unwrap_or(similarity), truncate_dim: settings.truncate_dim };
@@ -108,7 +108,7 @@ impl Model {
 }
 
 /// The similarity that a folder's settings name.
-pub(crate) fn configured_similarity(engine: &Engine, settings: &Settings) -> Result<Option<Similarity>> {
+pub(crate) fn configured_similarity(engine: &Engine, settings: &ModelSettings) -> Result<Option<Similarity>> {
     match settings.similarity_fn_name.as_deref().map(str::parse).transpose() {
         Err(Error::InvalidArgument { problem, .. }) => {
             let file = engine.folder().join("config_sentence_transformers.json");
@@ -302,7 +302,7 @@ impl Model {
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("truncate_dim", self.truncate_dim.into()),
         ]);
-        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref())
+        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref(), &NoObserver)
     }
 }
 

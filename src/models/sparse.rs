@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::sentence::{configured_similarity, find};
 use crate::config::{Kind, object};
 use crate::device::Device;
-use crate::engine::whole::whole;
+use crate::engine::consistent::load_consistent;
 use crate::engine::{Collected, Engine, Request, Role, SparseRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
@@ -68,7 +68,7 @@ impl SparseModel {
             let problem = "is for dense embeddings: of sparse ones max_active_dims limits the weights";
             return Err(Error::argument("truncate_dim", problem));
         }
-        whole(folder, |folder| {
+        load_consistent(folder, |folder| {
             let (engine, settings) = Engine::load(Kind::Sparse, folder, options)?;
             let configured = configured_similarity(&engine, &settings)?;
             let similarity = options.similarity.or(configured).unwrap_or(Similarity::Dot);
@@ -247,7 +247,7 @@ impl SparseModel {
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("max_active_dims", self.max_active_dims.into()),
         ]);
-        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref())
+        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref(), &NoObserver)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Putting a whole new folder into the old one's place in one step.
+//! Exchange of the old folder for a complete new one in one step.
 
 use std::collections::BTreeMap;
 use std::fs::{hard_link, rename};
@@ -7,51 +7,52 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::destination::Destination;
 use super::staged::Staged;
 use super::sync;
-use super::target::Target;
-use super::work::Work;
+use super::working_folder::WorkingFolder;
+use crate::config::JsonFile;
 use crate::engine::source_files::FileId;
 use crate::error::{Error, Result};
 
-/// How many files and folders of others a folder may hold to be exchanged: one with more is a place of work, in which other
-/// programs may run, rather than a model.
-const MAX_OTHERS: usize = 1000;
+/// Upper bound of other files in a folder to exchange. A folder with more is probably a working directory of other programs
+/// rather than a model.
+const MAX_OTHER_FILES: usize = 1000;
 
-/// Name of the file that holds a [`Note`].
-const NOTE: &str = "exchange.json";
+/// Name of the file that holds an [`ExchangeRecord`].
+const RECORD: &str = "exchange.json";
 
-/// What a save notes before it exchanges folders, for whoever ends it.
+/// Record written before folders are exchanged, from which a later save completes an exchange that was killed.
 #[derive(Serialize, Deserialize)]
-struct Note {
-    /// The new folder: after the exchange it is the target's.
+struct ExchangeRecord {
+    /// The new folder, which becomes the destination.
     folder: FileId,
-    /// What was in the old folder: files that the new one has, too, and `None` for those that it replaces or leaves out.
+    /// Content of the old folder: files that the new one links, and `None` for files that it replaces or drops.
     known: BTreeMap<PathBuf, Option<FileId>>,
 }
 
-/// Returns whether the target can be exchanged, as far as this can be known before the new folder is written.
-pub(crate) fn is_possible(target: &Target, work: &Work) -> bool {
-    if !target.folder.exists() {
+/// Returns false if the destination can't be exchanged, as far as this is known before the new folder is written.
+pub(crate) fn is_possible(destination: &Destination, work: &WorkingFolder) -> bool {
+    if !destination.folder.exists() {
         return true;
     }
-    // The working directory would be another folder than its path leads to.
+    // After an exchange, the working directory of this process would be the old folder.
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
-    here.map_or(true, |here| !here.starts_with(&target.folder)) && is_supported(work)
+    here.map_or(true, |here| !here.starts_with(&destination.folder)) && is_supported(work)
 }
 
-/// Tries it with two empty folders.
-fn is_supported(work: &Work) -> bool {
+/// Tries an exchange of two empty folders.
+fn is_supported(work: &WorkingFolder) -> bool {
     let [a, b] = ["a", "b"].map(|name| work.path(name));
     let swapped = [&a, &b].into_iter().try_for_each(std::fs::create_dir).and_then(|()| swap(&a, &b));
     let _ = [a, b].map(std::fs::remove_dir);
     swapped.is_ok()
 }
 
-/// Puts the new folder, which is whole, into the target's place. Returns false, with the target as it was, where that is
-/// impossible: of a mount point, or where another user's file can't be linked.
-pub(crate) fn publish(staged: &Staged<'_>, target: &Target, work: &Work) -> Result<bool> {
-    let (new, old) = (work.staging(), &target.folder);
+/// Exchanges the destination for the new folder, which is complete. Returns false and leaves the destination as it was if
+/// this is impossible: for a mount point, or if another user's file can't be linked.
+pub(crate) fn publish(staged: &Staged<'_>, destination: &Destination, work: &WorkingFolder) -> Result<bool> {
+    let (new, old) = (work.staging(), &destination.folder);
     let exchanged = if old.exists() {
         prepare(staged, old, work).and_then(|()| swap(&new, old))
     } else {
@@ -63,19 +64,19 @@ pub(crate) fn publish(staged: &Staged<'_>, target: &Target, work: &Work) -> Resu
         if !old.exists() {
             return Err(failed(error));
         }
-        log::debug!("{}: not exchanged: {error}", old.display());
+        log::debug!("{}: can't exchange the folder, moving files instead: {error}", old.display());
         return Ok(false);
     }
     old.parent().map_or(Ok(()), sync::folder).map_err(failed)?;
-    settle(target, work)?;
+    recover(destination, work)?;
     Ok(true)
 }
 
-/// Links what others have in the old folder into the new one, and notes it.
-fn prepare(staged: &Staged<'_>, old: &Path, work: &Work) -> io::Result<()> {
+/// Links other files of the old folder into the new one, and writes the record.
+fn prepare(staged: &Staged<'_>, old: &Path, work: &WorkingFolder) -> io::Result<()> {
     let new = work.staging();
     let mut known: BTreeMap<_, _> = staged.replaced().map(|path| (path, None)).collect();
-    let entries = entries(old, MAX_OTHERS + known.len())?;
+    let entries = entries(old, MAX_OTHER_FILES + known.len())?;
     for (path, is_folder) in entries {
         let (from, to) = (old.join(&path), new.join(&path));
         if is_folder {
@@ -89,35 +90,36 @@ fn prepare(staged: &Staged<'_>, old: &Path, work: &Work) -> io::Result<()> {
     }
     make_like(&new, old)?;
     sync::folders(&new)?;
-    // JSON has no other paths. Those that are not known are kept, but replace nothing.
+    // JSON can't hold other paths. Files under such paths are kept, but never replace others.
     known.retain(|path, _| path.to_str().is_some());
     let folder = file_id(&new).ok_or(ErrorKind::NotFound)?;
-    std::fs::write(work.path(NOTE), serde_json::to_vec(&Note { folder, known })?)
+    std::fs::write(work.path(RECORD), serde_json::to_vec(&ExchangeRecord { folder, known })?)
 }
 
-/// Ends what was begun in `work`, by this save or by one that was killed: keeps what others put into the old folder after
-/// their files were linked, and removes the rest.
-pub(crate) fn settle(target: &Target, work: &Work) -> Result<()> {
-    let failed = |error| Error::io(&target.folder, error);
-    let note = std::fs::read(work.path(NOTE)).ok().and_then(|note| serde_json::from_slice::<Note>(&note).ok());
-    // Before the exchange, the old folder is in its place.
-    if let Some(note) = note.filter(|note| file_id(&target.folder) == Some(note.folder)) {
-        keep_late(&note, &work.staging(), &target.folder).map_err(failed)?;
+/// Completes or removes what this save, or a killed one, began in `work`. Files that other programs put into the old folder
+/// after the others were linked are kept.
+pub(crate) fn recover(destination: &Destination, work: &WorkingFolder) -> Result<()> {
+    let failed = |error| Error::io(&destination.folder, error);
+    let file = JsonFile::read_if_there(work.path(RECORD)).ok().flatten();
+    let record = file.and_then(|file| file.parse::<ExchangeRecord>().ok());
+    // If the exchange did not happen, the destination is another folder than the recorded one.
+    if let Some(record) = record.filter(|record| file_id(&destination.folder) == Some(record.folder)) {
+        keep_late(&record, &work.staging(), &destination.folder).map_err(failed)?;
     }
     if let Err(error) = work.clear() {
-        log::debug!("{}: the old folder isn't all removed: {error}", target.folder.display());
+        log::debug!("{}: can't remove the old folder completely: {error}", destination.folder.display());
     }
     Ok(())
 }
 
-/// Moves the files that are in the old folder since the new one was prepared, unless the new folder has others by now.
-fn keep_late(note: &Note, old: &Path, new: &Path) -> io::Result<()> {
+/// Moves files that appeared in the old folder after the new one was prepared, unless the new folder has others by now.
+fn keep_late(record: &ExchangeRecord, old: &Path, new: &Path) -> io::Result<()> {
     if !old.exists() {
         return Ok(());
     }
     for (path, is_folder) in entries(old, usize::MAX)? {
         let (from, to) = (old.join(&path), new.join(&path));
-        let linked = match note.known.get(&path) {
+        let linked = match record.known.get(&path) {
             Some(None) => continue,
             Some(linked) => *linked,
             None => None,
@@ -132,8 +134,7 @@ fn keep_late(note: &Note, old: &Path, new: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Lists what is in a folder and those within it by relative paths, and whether each is a folder; a folder comes before what it
-/// holds.
+/// Lists the content of a folder recursively, with relative paths and true for folders; a folder comes before its content.
 fn entries(folder: &Path, max: usize) -> io::Result<Vec<(PathBuf, bool)>> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -150,14 +151,14 @@ fn entries(folder: &Path, max: usize) -> io::Result<Vec<(PathBuf, bool)>> {
             }
             found.push((path, is_folder));
             if found.len() > max {
-                return Err(io::Error::other("too many files of others"));
+                return Err(io::Error::other("too many other files"));
             }
         }
     }
     Ok(found)
 }
 
-/// Makes a folder, or takes the one that is there, with another one's owner and permissions.
+/// Makes a folder if absent, and gives it another folder's owner and permissions.
 fn make_like(folder: &Path, other: &Path) -> io::Result<()> {
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
@@ -179,7 +180,7 @@ fn copy_access(_: &Path, _: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Which file or folder is at a path, or which link.
+/// Returns the identity of a file, folder or link.
 fn file_id(path: &Path) -> Option<FileId> {
     path.symlink_metadata().ok().map(|metadata| FileId::of(&metadata))
 }

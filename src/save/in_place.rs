@@ -1,4 +1,4 @@
-//! Putting new files into a folder that stays where it is, with a journal: where folders can't be exchanged.
+//! Moving new files into a folder that can't be exchanged, with a journal.
 
 use std::fs::{remove_file, rename};
 use std::io::{self, ErrorKind};
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::staged::Staged;
 use super::sync;
-use super::work::Work;
+use super::working_folder::WorkingFolder;
 use crate::config::JsonFile;
 use crate::error::{Error, Result};
 
-/// Its file is there from when all new files are whole until all are in their places: whoever finds it moves the rest.
+/// Name of the journal. It exists from when all new files are complete until all are moved; whoever finds it moves the rest.
 const JOURNAL: &str = "moves.json";
 
 #[derive(Serialize, Deserialize)]
@@ -20,16 +20,16 @@ struct Journal {
     removed: Vec<PathBuf>,
 }
 
-/// Moves the new files, which are whole, to their places in `folder`.
-pub(crate) fn publish(staged: &Staged<'_>, folder: &Path, work: &Work) -> Result<()> {
+/// Moves the new files, which are complete, into `folder`.
+pub(crate) fn publish(staged: &Staged<'_>, folder: &Path, work: &WorkingFolder) -> Result<()> {
     if let Err(error) = write_journal(&Journal { removed: staged.removed().collect() }, work) {
         let _ = work.clear();
         return Err(Error::io(folder, error));
     }
-    settle(folder, work)
+    recover(folder, work)
 }
 
-fn write_journal(journal: &Journal, work: &Work) -> io::Result<()> {
+fn write_journal(journal: &Journal, work: &WorkingFolder) -> io::Result<()> {
     sync::folders(&work.staging())?;
     let draft = work.path("draft.json");
     std::fs::write(&draft, serde_json::to_vec(journal)?)?;
@@ -38,22 +38,22 @@ fn write_journal(journal: &Journal, work: &Work) -> io::Result<()> {
     sync::folder(work.folder())
 }
 
-/// Whether a save is putting files into the folder, or was killed while it did.
-pub(crate) fn is_unsettled(folder: &Path) -> bool {
+/// Returns true if a save is moving files into the folder, or was killed while it did.
+pub(crate) fn needs_recovery(folder: &Path) -> bool {
     super::inside(folder).join(JOURNAL).exists()
 }
 
-/// Ends what a save that was killed had begun, where none is at work.
-pub(crate) fn try_settle(folder: &Path) -> Result<()> {
-    match Work::try_enter(&super::inside(folder)) {
-        Ok(Some(work)) => settle(folder, &work),
+/// Completes a save that was killed, unless another save is at work.
+pub(crate) fn try_recover(folder: &Path) -> Result<()> {
+    match WorkingFolder::try_enter(&super::inside(folder)) {
+        Ok(Some(work)) => recover(folder, &work),
         Ok(None) => Ok(()),
         Err(error) => Err(Error::io(folder, error)),
     }
 }
 
-/// Ends what was begun in `work`, by a save that was killed or by this one: what has a journal is moved, what has none removed.
-pub(crate) fn settle(folder: &Path, work: &Work) -> Result<()> {
+/// Completes what this save, or a killed one, began in `work`: with a journal its files are moved, without one removed.
+pub(crate) fn recover(folder: &Path, work: &WorkingFolder) -> Result<()> {
     let failed = |error| Error::io(folder, error);
     if let Some(journal) = JsonFile::read_if_there(work.path(JOURNAL))? {
         for path in journal.parse::<Journal>()?.removed {
@@ -75,10 +75,10 @@ fn move_files(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        let place = to.join(entry.file_name());
+        let path = to.join(entry.file_name());
         match entry.file_type()?.is_dir() {
-            true => move_files(&entry.path(), &place)?,
-            false => rename(entry.path(), place)?,
+            true => move_files(&entry.path(), &path)?,
+            false => rename(entry.path(), path)?,
         }
     }
     sync::folder(to)

@@ -1,4 +1,4 @@
-//! Writing one module.
+//! Writing of one module.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::heads::PROJECTION;
 use crate::weights::Weights;
 
-/// Writes a module of `model` into the folder `path`, with what was set since it was loaded.
+/// Writes a module of `model` into the folder `path`, with its current settings.
 pub(crate) fn write(
     model: &Engine,
     entry: &ModuleEntry,
@@ -24,7 +24,7 @@ pub(crate) fn write(
     staged: &mut Staged<'_>,
 ) -> Result<()> {
     let parts = &model.loaded;
-    // A part of the weights doesn't say the same.
+    // Files with only some of the weights would not load as the same model.
     if parts.layers.is_none() && !parts.has_projection() {
         staged.renew(&entry.folder, path);
     }
@@ -36,7 +36,7 @@ pub(crate) fn write(
             write_transformer(model, &entry.folder, own, path, staged)
         }
         ModuleKind::StaticEmbedding => {
-            write_files(&entry.folder, &[tokenizer::cut(model, &entry.folder)?], path, staged)?;
+            write_files(&entry.folder, &[tokenizer::truncated(model, &entry.folder)?], path, staged)?;
             copy_weights(&entry.folder, path, staged)
         }
         ModuleKind::SparseStaticEmbedding => {
@@ -77,7 +77,7 @@ pub(crate) fn write(
             let keep = |(key, value): (&String, &Value)| known.contains(&&**key).then(|| (key.clone(), value.clone()));
             let mut settings: Map<_, _> = file.value.as_object().into_iter().flatten().filter_map(keep).collect();
             if settings.get("use_residual") == Some(&Value::Bool(false)) {
-                // Old versions don't know it.
+                // Old versions don't know this key.
                 settings.shift_remove("use_residual");
             }
             settings.extend(on.settings());
@@ -90,7 +90,7 @@ pub(crate) fn write(
         }
         ModuleKind::WeightedLayerPooling => {
             let mut settings = read()?.value;
-            // By its older name, which new versions know, too.
+            // All versions know the older key.
             if let Some(settings) = settings.as_object_mut()
                 && let Some(width) = settings.shift_remove("embedding_dimension")
             {
@@ -99,10 +99,10 @@ pub(crate) fn write(
             staged.write_json(config, &settings)?;
             copy_weights(&entry.folder, path, staged)
         }
-        // A Router's modules are written one by one, and there is none within another.
+        // Modules of a Router are written one by one, and Routers are not nested.
         ModuleKind::Router => {
             let what = format!("{}: to save, a module", entry.folder.display());
-            Err(Error::unsupported(what, ModuleKind::Router.name(), "others than it"))
+            Err(Error::unsupported(what, ModuleKind::Router.name(), "a Router only as the first module"))
         }
     }
 }
@@ -117,21 +117,21 @@ fn write_transformer(
     let parts = &model.loaded;
     let projection = parts.has_projection();
     let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
-    let filed = config.value.clone();
+    let original = config.value.clone();
     parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
     if let Some(config) = config.value.as_object_mut() {
         if projection {
-            // It names what has the projection.
+            // It names the class with the projection.
             config.shift_remove("architectures");
         }
         config.extend(own.config.clone());
-        name_angles_as_before(config);
+        add_old_rope_keys(config);
     }
-    let mut anew = tokenizer::changed(model, from)?;
-    if config.value != filed {
-        anew.push(("config.json", config.value));
+    let mut changed = tokenizer::changed(model, from)?;
+    if config.value != original {
+        changed.push(("config.json", config.value));
     }
-    write_files(from, &anew, path, staged)?;
+    write_files(from, &changed, path, staged)?;
     copy_code(from, path, staged)?;
 
     if parts.layers.is_none() && !projection {
@@ -153,9 +153,8 @@ fn write_transformer(
     staged.write_json(path.join("sentence_bert_config.json"), &settings.into())
 }
 
-/// Says of rotary embeddings in the keys of transformers 4, too, what version 5 says in `rope_parameters`, which version 4
-/// passes over without a word.
-fn name_angles_as_before(config: &mut Map<String, Value>) {
+/// Adds the keys of transformers 4 for rotary embeddings, which silently ignores `rope_parameters` of version 5.
+fn add_old_rope_keys(config: &mut Map<String, Value>) {
     let Some(Value::Object(parameters)) = config.get("rope_parameters").cloned() else { return };
     let of_layers = |kind: &str| parameters.get(kind).and_then(Value::as_object);
     let named = match (of_layers("full_attention"), of_layers("sliding_attention")) {
@@ -180,7 +179,7 @@ fn name_angles_as_before(config: &mut Map<String, Value>) {
     }
 }
 
-/// Copies the code that a config's `auto_map` may name, for those who run it.
+/// Copies code that a config's `auto_map` may name, for libraries that run it.
 fn copy_code(from: &Path, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
     let files = std::fs::read_dir(from).map_err(|error| Error::io(from, error))?;
     for name in files.filter_map(|file| Some(file.ok()?.file_name())) {
@@ -191,16 +190,16 @@ fn copy_code(from: &Path, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Copies the first module's files, but for those that are written anew.
-fn write_files(from: &Path, anew: &[(&str, Value)], path: &Path, staged: &mut Staged<'_>) -> Result<()> {
-    for (name, value) in anew {
+/// Copies the first module's files, except those in `changed`, which are written.
+fn write_files(from: &Path, changed: &[(&str, Value)], path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    for (name, value) in changed {
         staged.write_json(path.join(name), value)?;
     }
-    let copied = |name: &&&str| anew.iter().all(|(other, _)| other != *name) && from.join(name).exists();
+    let copied = |name: &&&str| changed.iter().all(|(other, _)| other != *name) && from.join(name).exists();
     TRANSFORMER_FILES.iter().filter(copied).try_for_each(|name| staged.copy(&from.join(name), &path.join(name)))
 }
 
-/// Copies weights, those in torch's format as safetensors.
+/// Copies weights; converts torch's format to safetensors.
 fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
     let files = Weights::files(from)?;
     if !Weights::are_safetensors(&files) {
@@ -209,16 +208,16 @@ fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
     files.iter().try_for_each(|name| staged.copy(&from.join(name), &to.join(name)))
 }
 
-/// Writes some of the weights.
+/// Writes the weights that `kept` selects.
 fn save_weights(from: &Path, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&str) -> bool) -> Result<()> {
     let path = to.join(Weights::SAFETENSORS);
-    let place = staged.place(&path)?;
-    // Of a new file, as all others are: safetensors' own is for its owner alone.
-    let new = std::fs::File::create(&place).and_then(|file| file.metadata());
+    let staged_path = staged.path(&path)?;
+    // The permissions of a new file: safetensors would restrict them to the owner.
+    let new = std::fs::File::create(&staged_path).and_then(|file| file.metadata());
     let permissions = new.map_err(|error| staged.failed(&path, error))?.permissions();
-    Weights::open(from)?.save(&place, kept).map_err(|error| match error {
+    Weights::open(from)?.save(&staged_path, kept).map_err(|error| match error {
         Error::Io { source, .. } => staged.failed(&path, source),
         other => other,
     })?;
-    std::fs::set_permissions(&place, permissions).map_err(|error| staged.failed(&path, error))
+    std::fs::set_permissions(&staged_path, permissions).map_err(|error| staged.failed(&path, error))
 }

@@ -181,7 +181,7 @@ def test_a_load_without_any_right_to_end_a_save_is_refused(tmp_path: Path) -> No
     (work / "moves.json").write_text('{"removed": []}')
     # What is in the place of the lock's file can't be opened.
     (work / "lock").mkdir()
-    with pytest.raises(ModelFormatError, match="a save ended early"):
+    with pytest.raises(ModelFormatError, match="holds an interrupted save"):
         Model(folder)
     shutil.rmtree(work)
     Model(folder)
