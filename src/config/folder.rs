@@ -135,20 +135,15 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
 
 /// `config_sentence_transformers.json`: defaults of `encode` chosen by the model's author.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct ModelSettings {
     /// Prompts by name; null counts as empty.
-    #[serde(default)]
     pub(crate) prompts: Option<BTreeMap<String, Option<String>>>,
-    #[serde(default)]
     pub(crate) default_prompt_name: Option<String>,
-    #[serde(default)]
     pub(crate) similarity_fn_name: Option<String>,
-    #[serde(default)]
     pub(crate) truncate_dim: Option<usize>,
-    #[serde(default)]
     pub(crate) model_type: Option<String>,
     /// Number of weights kept of a sparse embedding.
-    #[serde(default)]
     pub(crate) max_active_dims: Option<usize>,
 }
 
@@ -174,33 +169,23 @@ impl ModelSettings {
 
 /// `sentence_bert_config.json`: settings of the transformer.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct TransformerSettings {
-    #[serde(default, deserialize_with = "optional_integer")]
+    #[serde(deserialize_with = "optional_integer")]
     pub(crate) max_seq_length: Option<usize>,
-    #[serde(default, deserialize_with = "truthy")]
+    #[serde(deserialize_with = "truthy")]
     pub(crate) do_lower_case: bool,
-    #[serde(default)]
     transformer_task: Option<String>,
-    #[serde(default)]
     modality_config: Option<Value>,
-    #[serde(default)]
     module_output_name: Option<String>,
-    #[serde(default)]
     processing_kwargs: Option<Value>,
-    #[serde(default, rename = "unpad_inputs")]
+    #[serde(rename = "unpad_inputs")]
     _unpad_inputs: Option<bool>,
-    #[serde(default)]
     query_length: Option<Value>,
-    #[serde(default)]
     document_length: Option<Value>,
-    #[serde(default)]
     query_expansion: Option<Value>,
-    #[serde(default)]
     model_args: Option<Value>,
-    #[serde(default)]
     tokenizer_args: Option<Value>,
-    #[serde(default)]
     config_args: Option<Value>,
 }
 

@@ -187,18 +187,13 @@ impl LateInteraction {
     /// Adds PyLate's keys of the whole model, unless the transformer's own settings have them.
     fn with_pylate_keys(mut self, folder: &Path, transformer: &Path, origin: Origin) -> Result<Self> {
         #[derive(Default, Deserialize)]
+        #[serde(default)]
         struct Raw {
-            #[serde(default)]
             query_prefix: Option<String>,
-            #[serde(default)]
             document_prefix: Option<String>,
-            #[serde(default)]
             query_length: Option<usize>,
-            #[serde(default)]
             document_length: Option<usize>,
-            #[serde(default)]
             query_expansion: Option<Expansion>,
-            #[serde(default)]
             skiplist_words: Option<Vec<String>>,
         }
         let has = |file: &Option<JsonFile>, key: &str| file.as_ref().is_some_and(|file| file.value.get(key).is_some());
@@ -248,12 +243,10 @@ impl LateInteraction {
 
     fn native(transformer: &Path, entries: &[ModuleEntry]) -> Result<Self> {
         #[derive(Default, Deserialize)]
+        #[serde(default)]
         struct Raw {
-            #[serde(default)]
             query_length: Option<usize>,
-            #[serde(default)]
             document_length: Option<usize>,
-            #[serde(default)]
             query_expansion: Option<Expansion>,
         }
         let file = transformer_file(transformer)?;
