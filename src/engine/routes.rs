@@ -42,9 +42,9 @@ impl Engine {
         let without_limit = LoadOptions { max_seq_length: None, ..options.clone() };
         let (mut engine, settings) = Self::of_modules(kind, folder.clone(), Some(default), &without_limit)?;
         let loaded = Loaded::load(kind, folder, Some(other), None, engine.loaded.compute)?;
-        let (default, other) = (engine.loaded.network.width(), loaded.network.width());
-        if default != other {
-            let problem = format!("both routes must give embeddings of one width, got {default} and {other}");
+        let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
+        if widths[0] != widths[1] {
+            let problem = format!("both routes must give embeddings of one width, got {widths:?}");
             return Err(Error::config(file, "structure", problem));
         }
         let max_seq_length = loaded.default_max_seq_length();
