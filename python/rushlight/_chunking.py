@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rushlight import _core
+    from rushlight._loaded import Role
     from rushlight._model import Model
 
 
@@ -89,7 +90,7 @@ def encode_chunks(
     engine = self._engine
     prompt = self._prompt(options.pop("prompt", None), options.pop("prompt_name", None), role)
     chunks = [
-        _split(engine, _arguments.text(f"texts[{i}]", text), max_tokens, overlap, prompt, role)
+        _split(engine, _arguments.text(f"texts[{i}]", text), max_tokens, overlap, prompt=prompt, role=role)
         for i, text in enumerate(whole)
     ]
     rows = self.encode([text for parts in chunks for text, _, _ in parts], prompt=prompt, **options)
@@ -105,6 +106,7 @@ def _split(
     text: str,
     max_tokens: int | None,
     overlap: int,
+    *,
     prompt: str = "",
     role: Role | None = None,
 ) -> list[tuple[str, int, int]]:

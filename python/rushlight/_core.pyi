@@ -347,7 +347,6 @@ def maxsim(
 def maxsim_pairwise(
     name: str, queries: list[NDArray[np.float32]], documents: list[NDArray[np.float32]]
 ) -> NDArray[np.float32]: ...
-
 def choose_prompt(
     prompts: dict[str, str],
     default_prompt_name: str | None,

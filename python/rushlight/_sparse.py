@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 from rushlight import _arguments, _core
 from rushlight._comparing import Comparing
 from rushlight._loaded import check_truncation, progress, warn_of_truncation
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 

@@ -206,7 +206,9 @@ def test_what_makes_no_sense_is_refused(corpus, options, said):
 
 
 def test_quantized_queries_are_not_taken_for_numbers():
-    with pytest.raises(InvalidArgumentError, match="corpus_precision: must name the precision of the bytes in query_embeddings"):
+    with pytest.raises(
+        InvalidArgumentError, match="corpus_precision: must name the precision of the bytes in query_embeddings"
+    ):
         util.semantic_search(BYTES, np.eye(3))
     with pytest.raises(InvalidArgumentError, match="query_embeddings: must be int8"):
         util.semantic_search(BYTES, BYTES.astype(np.int8), corpus_precision="binary")
