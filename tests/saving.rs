@@ -544,7 +544,6 @@ fn code_that_comes_with_a_model_stays_with_it() {
 #[test]
 fn folders_are_told_by_their_whole_paths() {
     let here = std::env::current_dir().unwrap();
-    let folder = tiny("bert-mean-normalize").model;
-    let relative = folder.strip_prefix(&here).unwrap();
-    assert_eq!(Model::from_dir(relative).unwrap().folder(), folder);
+    let relative = Path::new("tests/data/tiny/bert-mean-normalize/model");
+    assert_eq!(Model::from_dir(relative).unwrap().folder(), here.join(relative));
 }

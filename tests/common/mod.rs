@@ -9,11 +9,15 @@
     dead_code
 )]
 
+mod data;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rushlight::{Device, Kernels, LoadOptions};
 use serde_json::Value;
+
+pub use self::data::data;
 
 /// A model with texts and what the reference gives for them.
 pub struct Case {
@@ -120,10 +124,6 @@ pub fn folders(kind: &str) -> Vec<PathBuf> {
     let mut folders: Vec<_> = fs::read_dir(data().join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     folders
-}
-
-pub fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
 /// The small random models.

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pytest
+from generator import storage
 from numpy.typing import NDArray
 
-DATA = Path(__file__).parents[1] / "data"
+
+def unpacked() -> Path:
+    """Copy the data to a folder for this process, and add the files that are shared."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="rushlight-data-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # not a fork of it
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    shutil.copytree(storage.DATA, folder, dirs_exist_ok=True)
+    storage.unpack(folder)
+    return folder
+
+
+DATA = unpacked()
 MODELS = Path(os.environ.get("RUSHLIGHT_TEST_MODELS", Path(__file__).parents[2] / ".models"))
 
 

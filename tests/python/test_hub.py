@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trustme
-from cases import tiny
+from cases import DATA, tiny
 from hub import COMMIT, Fault, Hub
 
 from rushlight import Model, Reranker, SparseModel
@@ -262,7 +262,7 @@ def test_a_file_that_an_interrupted_download_left_out_is_fetched(
 
 @pytest.mark.parametrize("missing", ["query_0_SparseStaticEmbedding/model.safetensors", "router_config.json"])
 def test_a_file_of_a_route_is_fetched(hub: Hub, cache: Path, missing: str) -> None:
-    folder = Path(__file__).parents[1] / "data" / "sparse" / "splade-router-static-query" / "model"
+    folder = DATA / "sparse" / "splade-router-static-query" / "model"
     assert (folder / missing).exists(), sorted(folder.rglob("*"))
     hub.add("org/router", folder)
     fill(cache, "org/router", folder, without=(missing,))
@@ -346,7 +346,7 @@ def test_a_cross_encoder_that_snapshot_download_fetched_loads_offline(
 ) -> None:
     """As in images of containers: no modules.json, no README, and nothing that says so."""
     folder = tmp_path / "reranker"
-    shutil.copytree(Path(__file__).parents[1] / "data" / "rerank" / "rerank-bert" / "model", folder)
+    shutil.copytree(DATA / "rerank" / "rerank-bert" / "model", folder)
     for name in ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"):
         (folder / name).unlink(missing_ok=True)
     fill(cache, "cross-encoder/small", folder)

@@ -23,13 +23,11 @@ def check(worker: Worker, model: Path) -> dict[str, Any]:
     The texts are the tests': real and odd ones, in many scripts, none at all, thousands of words. Those that the model
     must cut are reported apart: some contenders cut them elsewhere, and no workload has any.
     """
-    folder = paths.EXPECTED / model.name
-    texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
-    limit = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["max_seq_length"]
+    texts, meta, token_ids = (read(model, f"{name}.json") for name in ("texts", "meta", "token_ids"))
     # The ids are after cutting: a text that fills the limit may have been longer.
-    cut = np.array([len(ids) >= limit for ids in json.loads((folder / "token_ids.json").read_text(encoding="utf-8"))])
+    cut = np.array([len(ids) >= meta["max_seq_length"] for ids in token_ids])
     got = np.array(worker.embed(texts), dtype=np.float64)
-    expected = np.load(folder / "expected64.npy")
+    expected = np.load(stored(model, "expected64.npy"))
     if got.shape != expected.shape:
         raise ValueError(f"{worker.name}: embeddings of shape {got.shape}, not {expected.shape}")
     worst = np.nan_to_num(np.abs(got - expected), nan=np.inf).max(axis=1)
@@ -40,3 +38,15 @@ def check(worker: Worker, model: Path) -> dict[str, Any]:
         "texts": len(texts),
         "right": difference <= TOLERANCE,
     }
+
+
+def stored(model: Path, file: str) -> Path:
+    """Return the path of a file of the tests' data, where equal files are stored once."""
+    name = f"real/{model.name}/{file}"
+    shared = json.loads((paths.DATA / "shared.json").read_text(encoding="utf-8"))
+    return paths.DATA / shared.get(name, name)
+
+
+def read(model: Path, file: str) -> Any:
+    """Return the content of a JSON file of the tests' data."""
+    return json.loads(stored(model, file).read_text(encoding="utf-8"))

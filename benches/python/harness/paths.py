@@ -9,7 +9,7 @@ HARNESS = Path(__file__).parent
 BENCHES = HARNESS.parents[1]
 ROOT = BENCHES.parent
 MODELS = ROOT / ".models"
-EXPECTED = ROOT / "tests/data/real"
+DATA = ROOT / "tests/data"
 RESULTS = BENCHES / "results"
 CACHE = BENCHES / ".cache"
 

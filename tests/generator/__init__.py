@@ -1,0 +1,1 @@
+"""The generator of the models that the tests read."""
