@@ -138,6 +138,10 @@ test-compat: $(PACKAGE) $(COMPARED) ## Hold rushlight.compat against sentence-tr
 	.venv-compat/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl
 	.venv-compat/bin/python -m pytest tests/python/test_compat*.py
 
+.PHONY: data
+data: .venv-data/.installed ## Make the models in tests/data again, or only CASES="...": gigabytes of torch
+	cd tests && $(CURDIR)/.venv-data/bin/python -m generator $(CASES)
+
 .PHONY: test-saved
 test-saved: $(PACKAGE) $(OLD_VERSIONS:%=.venv-st-%/.installed) ## Load saved folders in old versions of sentence-transformers: gigabytes of torch for each
 	for version in $(OLD_VERSIONS); do \
@@ -282,6 +286,12 @@ $(COMPARED): pyproject.toml
 	$(PYTHON) scripts/make_venv.py .venv-compat
 	.venv-compat/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-compat/bin/python -m pip install --quiet --group compat
+	@touch $@
+
+.venv-data/.installed: pyproject.toml
+	$(PYTHON) scripts/make_venv.py .venv-data
+	.venv-data/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-data/bin/python -m pip install --quiet --group data
 	@touch $@
 
 .venv-st-%/.installed: pyproject.toml
