@@ -83,7 +83,7 @@ def called_like(function: F, *, but: str | None = None) -> Callable[[Callable[..
             given.pop("self")
             return method(self, **given.pop("kwargs", {}), **given)
 
-        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # the signature for inspect and IDEs
         return cast("F", wrapper)
 
     return decorate
@@ -102,7 +102,7 @@ def extending(base: Callable[..., Any]) -> Callable[[F], F]:
             signature.bind(*args, **kwargs)
             return method(*args, **kwargs)
 
-        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]  # the signature for inspect and IDEs
         return cast("F", wrapper)
 
     return decorate

@@ -88,7 +88,7 @@ def _variant(function: Callable[_P, Any], name: str, score: Any, *, mean: bool) 
         return _scored(score, **bound.arguments)
 
     variant.__name__ = variant.__qualname__ = name
-    variant.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and IDEs show
+    variant.__signature__ = signature  # type: ignore[attr-defined]  # the signature for inspect and IDEs
     return variant
 
 

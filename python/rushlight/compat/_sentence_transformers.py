@@ -1,7 +1,7 @@
-"""The models by the name of the library that they stand in for.
+"""Models under the name of the library that they stand in for.
 
-BERTopic, KeyBERT and others know models of sentence-transformers by "sentence_transformers" in `str(type(model))`, and
-take a model of their own for any other. So this is the `__module__` of the classes, by which they are pickled, too.
+BERTopic, KeyBERT and others recognize models of sentence-transformers by "sentence_transformers" in `str(type(model))`,
+and use a model of their own otherwise. So this module is the `__module__` of the classes, and pickles name it.
 """
 
 from rushlight.compat.cross_encoder.model import CrossEncoder

@@ -106,12 +106,12 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
 
     @called_like(encode, but="task")
     def encode_query(self, **options: Any) -> Any:
-        """Embed queries: `encode`, with the prompt "query" where neither `prompt` nor `prompt_name` is given."""
+        """Embed queries: `encode` with the prompt "query", unless `prompt` or `prompt_name` is given."""
         return self._encode_as("query", **options)
 
     @called_like(encode, but="task")
     def encode_document(self, **options: Any) -> Any:
-        """Embed documents: `encode`, with the first prompt of "document", "passage" and "corpus" that is not empty."""
+        """Embed documents: `encode` with the first non-empty prompt of "document", "passage" and "corpus"."""
         return self._encode_as("document", **options)
 
     def similarity(  # type: ignore[override]  # it has other names there
