@@ -276,7 +276,10 @@ class Upstream(Loaded[Core]):
 
     def _check_workers(self, device: Any, pool: Pool | None, chunk_size: int | None) -> None:
         """Check that the workers of a call are on the model's own device, where all threads compute anyway."""
-        found = workers(self._engine.device, names_of(device), pool, chunk_size)
+        named = names_of(device)
+        found = workers(self._engine.device, named, pool, chunk_size)
+        if pool is None and isinstance(named, str):
+            self._check_device(named)  # whose message has the name as it was given
         for name in [] if found is None else found[0]:
             self._check_device(name)
 
