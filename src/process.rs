@@ -1,4 +1,4 @@
-//! What is the whole process's: the choice of kernels, and how many threads compute.
+//! Settings of the whole process: the kernels' instruction set, and the limit of threads.
 
 use std::sync::OnceLock;
 
@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::kernels::Isa;
 use crate::threads::executor::{Executor, MAX_THREADS};
 
-/// The instruction set of the kernels: the best that the machine has, or the one that `RUSHLIGHT_CPU` names.
+/// Returns the instruction set of the kernels: the one that `RUSHLIGHT_CPU` names, or the machine's best.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `RUSHLIGHT_CPU` names one that this machine lacks.
+/// [`Error::InvalidArgument`] when `RUSHLIGHT_CPU` names an instruction set that this machine lacks.
 pub(crate) fn isa() -> Result<Isa> {
     static CHOICE: OnceLock<std::result::Result<Isa, String>> = OnceLock::new();
     let choose = || {
@@ -26,30 +26,30 @@ pub(crate) fn isa() -> Result<Isa> {
     CHOICE.get_or_init(choose).clone().map_err(|problem| Error::argument("RUSHLIGHT_CPU", problem))
 }
 
-/// Names of the instruction sets that this machine has, the plainest first.
+/// Returns the names of this machine's instruction sets, scalar first, best last.
 pub fn instruction_sets() -> Vec<&'static str> {
     Isa::available().into_iter().map(Isa::name).collect()
 }
 
-/// The name of the instruction set that the kernels use.
+/// Returns the name of the instruction set that the kernels use.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `RUSHLIGHT_CPU` names one that this machine lacks.
+/// [`Error::InvalidArgument`] when `RUSHLIGHT_CPU` names an instruction set that this machine lacks.
 pub fn instruction_set() -> Result<&'static str> {
     isa().map(Isa::name)
 }
 
-/// How many threads may compute at once, of all models together.
+/// Returns the limit of threads that compute at once, for all models together.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `RUSHLIGHT_NUM_THREADS` is not a whole number from 1 to 4,096.
+/// [`Error::InvalidArgument`] when `RUSHLIGHT_NUM_THREADS` is not a whole number from 1 to 4,096.
 pub fn num_threads() -> Result<usize> {
     Executor::get().limit()
 }
 
-/// Sets how many threads may compute at once, of all models together; more than there are cores is allowed.
+/// Sets the limit of threads that compute at once, for all models together. It may exceed the number of cores.
 ///
-/// Calls that are computing keep the threads they have.
+/// Running calls keep their threads.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] for 0, or more than 4,096.

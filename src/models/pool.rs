@@ -1,9 +1,11 @@
-//! A call spread over workers, each on a device of its own: they take chunks from one queue, so none waits for a slower one.
+//! A call spread over several models, each on a device: they take chunks from one queue, so none waits for a slower one.
+//!
+//! The caller's thread drives one model, and the executor's workers drive the others. A driver computes as a caller does: it
+//! waits for permits, so models on the CPU share its limit of threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::sentence::Model;
 use crate::alloc;
@@ -11,28 +13,26 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::observer::{NoObserver, Observer};
 use crate::options::EncodeOptions;
-use crate::threads::schedule::lock;
+use crate::threads::executor::{Executor, Lend, PATIENCE, Progress, lock};
 use crate::tokenize::Input;
 use crate::vectors::embeddings::{Embeddings, Truncated};
 
-/// How often the caller's observer is asked.
-const PATIENCE: Duration = Duration::from_millis(20);
-/// Inputs of a chunk at most, where the caller doesn't say.
-const MOST: usize = 5000;
-/// Chunks for each worker, where the caller doesn't say: enough that the last ones are soon done.
+/// Maximum inputs of a default chunk.
+const MAX_CHUNK: usize = 5000;
+/// Number of default chunks for each worker: enough that the last ones end soon.
 const CHUNKS: usize = 10;
 
-/// Workers that embed for one model, on one device each. Those on the processor share its limit of threads.
+/// Workers that embed for one model, each on one device. Those on the CPU share its limit of threads.
 #[derive(Clone, Debug)]
 pub struct DevicePool {
     workers: Vec<Model>,
 }
 
 impl DevicePool {
-    /// A worker for each of the devices, which may come several times; see [`Model::on`].
+    /// Makes a worker for each of the devices, which may repeat; see [`Model::on`].
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where there are none; [`Error::Device`] for one that this build or this machine lacks.
+    /// [`Error::InvalidArgument`] for no devices; [`Error::Device`] for one that this build or this machine lacks.
     pub fn new(model: &Model, devices: &[Device]) -> Result<Self> {
         if devices.is_empty() {
             return Err(Error::argument("devices", "must be at least one"));
@@ -40,16 +40,16 @@ impl DevicePool {
         Ok(Self { workers: devices.iter().map(|device| model.on(*device)).collect::<Result<_>>()? })
     }
 
-    /// How many workers there are.
+    /// Number of workers.
     pub fn workers(&self) -> usize {
         self.workers.len()
     }
 
-    /// [`Model::encode_inputs`], by all workers: `chunk_size` inputs at a time, or a tenth of each worker's share and at most
-    /// 5,000. Order and errors are as by one, and on processors the bits are.
+    /// Runs [`Model::encode_inputs`] on all workers, `chunk_size` inputs at a time. Without a `chunk_size`, a chunk is a tenth
+    /// of a worker's share and at most 5,000 inputs. Order and errors are those of one model; on CPUs the bits are, too.
     ///
     /// # Errors
-    /// As [`Model::encode`], and [`Error::InvalidArgument`] for a `chunk_size` of 0.
+    /// The errors of [`Model::encode`], and [`Error::InvalidArgument`] for a `chunk_size` of 0.
     pub fn encode_inputs(
         &self,
         inputs: &[Input<'_>],
@@ -59,41 +59,96 @@ impl DevicePool {
         let chunk_size = match chunk_size {
             Some(0) => return Err(Error::argument("chunk_size", "must be at least 1, got 0")),
             Some(size) => size,
-            None => inputs.len().div_ceil(self.workers.len() * CHUNKS).clamp(1, MOST),
+            None => inputs.len().div_ceil(self.workers.len() * CHUNKS).clamp(1, MAX_CHUNK),
         };
         let observer = options.observer.unwrap_or(&NoObserver);
         let embed = |worker: &Model, chunk: &[Input<'_>], observer: &dyn Observer| {
             worker.encode_inputs(chunk, &EncodeOptions { observer: Some(observer), ..*options })
         };
         let chunks: Vec<_> = inputs.chunks(chunk_size).collect();
-        let parts = match &chunks[..] {
-            // Its width and its errors.
+        let embeddings = match &chunks[..] {
+            // One empty chunk gives the width and the errors.
             [] => vec![embed(&self.workers[0], &[], observer)?],
-            chunks => shard(&self.workers, chunks, observer, embed)?,
+            chunks => shard(Executor::get(), &self.workers, chunks, observer, embed)?,
         };
-        joined(parts, inputs.len())
+        joined(embeddings, inputs.len())
     }
 }
 
-fn joined(parts: Vec<Embeddings>, rows: usize) -> Result<Embeddings> {
-    let columns = parts.first().map_or(0, Embeddings::dim);
-    let truncated = parts.iter().map(Embeddings::truncated).fold(Truncated::default(), |all, part| Truncated {
-        count: all.count + part.count,
-        longest: all.longest.max(part.longest),
+fn joined(chunks: Vec<Embeddings>, rows: usize) -> Result<Embeddings> {
+    let columns = chunks.first().map_or(0, Embeddings::dim);
+    let truncated = chunks.iter().map(Embeddings::truncated).fold(Truncated::default(), |all, chunk| Truncated {
+        count: all.count + chunk.count,
+        longest: all.longest.max(chunk.longest),
     });
     let mut data = alloc::with_capacity(rows.saturating_mul(columns), "the embeddings")?;
-    parts.into_iter().for_each(|part| data.extend(part.into_vec()));
+    chunks.into_iter().for_each(|chunk| data.extend(chunk.into_vec()));
     Ok(Embeddings::new(data, rows, columns, truncated))
 }
 
-/// What the chunks have come to.
+/// Calls `embed` with every chunk and returns the results in order. One thread at a time drives a worker; it takes the next
+/// chunk when it is free.
+///
+/// # Errors
+/// The error of the first chunk that has one; [`Error::Interrupted`] when the observer stops the call. A panic goes on in the
+/// caller after all threads have left the call.
+fn shard<W: Sync, T: Send>(
+    executor: &'static Executor,
+    workers: &[W],
+    chunks: &[&[Input<'_>]],
+    observer: &dyn Observer,
+    embed: impl Fn(&W, &[Input<'_>], &dyn Observer) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let call = ShardedCall::new(workers, chunks, embed);
+    let status = &call.status;
+    let help = || {
+        call.drive_worker(|worker, chunk| {
+            executor.without_permit(|| call.embed_chunk(worker, chunk, &Watch { status, chunk, observer: None }));
+        });
+        Progress::Done
+    };
+    executor.with_workers(workers.len() - 1, Lend::Later, &help, |helpers, _| {
+        call.drive_worker(|worker, chunk| {
+            call.embed_chunk(worker, chunk, &Watch { status, chunk, observer: Some(observer) });
+            status.report(observer);
+        });
+        helpers.dismiss();
+        while helpers.working(PATIENCE) {
+            status.report(observer);
+        }
+        observer.progress(status.embedded.load(Ordering::Relaxed), status.total);
+        helpers.check()
+    })?;
+    call.into_results()
+}
+
+/// A call in chunks: its workers, and its results so far.
+struct ShardedCall<'a, W, T, F> {
+    chunks: &'a [&'a [Input<'a>]],
+    embed: F,
+    status: Status,
+    /// Workers that no thread drives.
+    idle: Mutex<Vec<&'a W>>,
+    results: Mutex<Results<T>>,
+}
+
+/// Progress of a call.
+struct Status {
+    /// Index of the next chunk.
+    next: AtomicUsize,
+    /// Index from which on chunks are cancelled: behind the first failure, or 0 for a stopped call.
+    end: AtomicUsize,
+    stopped: AtomicBool,
+    /// Number of inputs in completed chunks, and of all inputs.
+    embedded: AtomicUsize,
+    total: usize,
+}
+
+/// Results of chunks.
 struct Results<T> {
     done: Vec<Option<T>>,
-    /// Inputs of the chunks that are done.
-    inputs: usize,
-    /// The first chunk that failed, and how.
+    /// The first chunk that failed, and its failure.
     failure: Option<(usize, Failure)>,
-    workers: usize,
 }
 
 enum Failure {
@@ -101,112 +156,123 @@ enum Failure {
     Panic(Box<dyn std::any::Any + Send>),
 }
 
-/// Stops a worker at a chunk behind the first that failed. Chunks before that go on, for the error that the caller gets is
-/// the first one's.
+impl<'a, W, T, F> ShardedCall<'a, W, T, F>
+where
+    F: Fn(&W, &[Input<'_>], &dyn Observer) -> Result<T>,
+{
+    fn new(workers: &'a [W], chunks: &'a [&'a [Input<'a>]], embed: F) -> Self {
+        let status = Status {
+            next: AtomicUsize::new(0),
+            end: AtomicUsize::new(chunks.len()),
+            stopped: AtomicBool::new(false),
+            embedded: AtomicUsize::new(0),
+            total: chunks.iter().map(|chunk| chunk.len()).sum(),
+        };
+        let results = Results { done: chunks.iter().map(|_| None).collect(), failure: None };
+        let idle = workers.iter().rev().collect();
+        Self { chunks, embed, status, idle: Mutex::new(idle), results: Mutex::new(results) }
+    }
+
+    /// Drives an idle worker, if there is one, until no chunk is left.
+    fn drive_worker(&self, embed_chunk: impl Fn(&W, usize)) {
+        let Some(worker) = lock(&self.idle).pop() else { return };
+        while let Some(chunk) = self.status.next_chunk() {
+            embed_chunk(worker, chunk);
+        }
+        lock(&self.idle).push(worker);
+    }
+
+    /// Embeds a chunk and keeps its result. A failure cancels the chunks behind it.
+    fn embed_chunk(&self, worker: &W, chunk: usize, watch: &Watch<'_>) {
+        let inputs = self.chunks[chunk];
+        let failure = match catch_unwind(AssertUnwindSafe(|| (self.embed)(worker, inputs, watch))) {
+            Ok(Ok(result)) => {
+                lock(&self.results).done[chunk] = Some(result);
+                self.status.embedded.fetch_add(inputs.len(), Ordering::Relaxed);
+                return;
+            }
+            Ok(Err(error)) => {
+                let first: usize = self.chunks[..chunk].iter().map(|chunk| chunk.len()).sum();
+                Failure::Error(error.placed(|index| first + index))
+            }
+            Err(panic) => Failure::Panic(panic),
+        };
+        let mut results = lock(&self.results);
+        if results.failure.as_ref().is_none_or(|(first, _)| chunk < *first) {
+            results.failure = Some((chunk, failure));
+            self.status.end.fetch_min(chunk, Ordering::Relaxed);
+        }
+    }
+
+    fn into_results(self) -> Result<Vec<T>> {
+        if self.status.stopped.into_inner() {
+            return Err(Error::Interrupted);
+        }
+        let results = self.results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match results.failure {
+            None => Ok(results.done.into_iter().flatten().collect()),
+            Some((_, Failure::Error(error))) => Err(error),
+            Some((_, Failure::Panic(panic))) => resume_unwind(panic),
+        }
+    }
+}
+
+impl Status {
+    fn next_chunk(&self) -> Option<usize> {
+        let chunk = self.next.fetch_add(1, Ordering::Relaxed);
+        (!self.is_cancelled(chunk)).then_some(chunk)
+    }
+
+    fn is_cancelled(&self, chunk: usize) -> bool {
+        chunk >= self.end.load(Ordering::Relaxed)
+    }
+
+    /// Asks the caller's observer, which may stop the call.
+    fn ask(&self, observer: &dyn Observer) {
+        if observer.interrupted() {
+            self.stopped.store(true, Ordering::Relaxed);
+            self.end.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn report(&self, observer: &dyn Observer) {
+        observer.progress(self.embedded.load(Ordering::Relaxed), self.total);
+        self.ask(observer);
+    }
+}
+
+/// Observer of a chunk. It stops the chunk when a chunk before it has failed; earlier chunks go on, because the caller gets
+/// the first error.
 struct Watch<'a> {
+    status: &'a Status,
     chunk: usize,
-    /// Chunks from here on are in vain.
-    end: &'a AtomicUsize,
+    /// The caller's observer, on the caller's thread alone.
+    observer: Option<&'a dyn Observer>,
 }
 
 impl Observer for Watch<'_> {
-    fn interrupted(&self) -> bool {
-        self.chunk >= self.end.load(Ordering::Relaxed)
+    fn progress(&self, done: usize, _: usize) {
+        if let Some(observer) = self.observer {
+            observer.progress(self.status.embedded.load(Ordering::Relaxed) + done, self.status.total);
+        }
     }
-}
 
-/// `embed` of every chunk, in their order, by the workers: each on a thread of its own takes the next one.
-///
-/// # Errors
-/// That of the first chunk that has one; [`Error::Interrupted`] where the observer asks to stop. A panic goes on in the
-/// caller, when all workers have ended.
-fn shard<W: Sync, T: Send>(
-    workers: &[W],
-    chunks: &[&[Input<'_>]],
-    observer: &dyn Observer,
-    embed: impl Fn(&W, &[Input<'_>], &dyn Observer) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let total = chunks.iter().map(|chunk| chunk.len()).sum();
-    let starts: Vec<usize> =
-        chunks.iter().scan(0, |end, chunk| Some(std::mem::replace(end, *end + chunk.len()))).collect();
-    let done = chunks.iter().map(|_| None).collect();
-    let results = Mutex::new(Results { done, inputs: 0, failure: None, workers: workers.len() });
-    let (next, end, news) = (AtomicUsize::new(0), AtomicUsize::new(chunks.len()), Condvar::new());
-    let fail = |chunk: usize, failure| {
-        let mut results = lock(&results);
-        if results.failure.as_ref().is_none_or(|(first, _)| chunk < *first) {
-            results.failure = Some((chunk, failure));
-            end.fetch_min(chunk, Ordering::Relaxed);
+    fn interrupted(&self) -> bool {
+        if let Some(observer) = self.observer {
+            self.status.ask(observer);
         }
-    };
-    let work = |worker: &W| {
-        loop {
-            let chunk = next.fetch_add(1, Ordering::Relaxed);
-            let watch = Watch { chunk, end: &end };
-            if watch.interrupted() {
-                break;
-            }
-            match catch_unwind(AssertUnwindSafe(|| embed(worker, chunks[chunk], &watch))) {
-                Ok(Ok(part)) => {
-                    let mut results = lock(&results);
-                    results.done[chunk] = Some(part);
-                    results.inputs += chunks[chunk].len();
-                }
-                Ok(Err(error)) => fail(chunk, Failure::Error(error.placed(|index| starts[chunk] + index))),
-                Err(panic) => fail(chunk, Failure::Panic(panic)),
-            }
-            news.notify_all();
-        }
-        lock(&results).workers -= 1;
-        news.notify_all();
-    };
-    let mut stopped = false;
-    std::thread::scope(|scope| {
-        for worker in workers {
-            // Where the system has no more threads, those that run do it all.
-            if std::thread::Builder::new().spawn_scoped(scope, || work(worker)).is_err() {
-                lock(&results).workers -= 1;
-            }
-        }
-        if lock(&results).workers == 0 {
-            lock(&results).workers = 1;
-            work(&workers[0]);
-        }
-        loop {
-            let mut guard = lock(&results);
-            if guard.workers > 0 {
-                (guard, _) = news.wait_timeout(guard, PATIENCE).unwrap_or_else(PoisonError::into_inner);
-            }
-            let (inputs, ended) = (guard.inputs, guard.workers == 0);
-            drop(guard);
-            observer.progress(inputs, total);
-            if ended {
-                break;
-            }
-            if observer.interrupted() {
-                end.store(0, Ordering::Relaxed);
-                stopped = true;
-            }
-        }
-    });
-    if stopped {
-        return Err(Error::Interrupted);
-    }
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match results.failure {
-        None => Ok(results.done.into_iter().flatten().collect()),
-        Some((_, Failure::Error(error))) => Err(error),
-        Some((_, Failure::Panic(panic))) => resume_unwind(panic),
+        self.status.is_cancelled(self.chunk)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
 
     use super::*;
+    use crate::threads::executor::Caller;
 
-    /// A device that takes its time for a chunk, and fails or panics where that is due.
+    /// A device with a delay for each chunk and a behaviour by the chunk's first input.
     struct Device {
         delay: Duration,
         chunks: AtomicUsize,
@@ -217,7 +283,7 @@ mod tests {
         Well,
         Fails,
         Panics,
-        /// Until it is stopped.
+        /// Hangs until it is stopped.
         Hangs,
     }
 
@@ -226,7 +292,7 @@ mod tests {
             Self { delay: Duration::from_millis(milliseconds), chunks: AtomicUsize::new(0), behaves }
         }
 
-        /// The lengths of the texts, which are the numbers of their places.
+        /// Returns the numbers that the texts hold: their indices.
         fn embed(&self, chunk: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<usize>> {
             let first = number(&chunk[0]);
             self.chunks.fetch_add(1, Ordering::Relaxed);
@@ -256,11 +322,79 @@ mod tests {
         Behaviour::Well
     }
 
+    /// Embeds with as many threads as devices.
     fn run(devices: &[Device], inputs: usize, chunk_size: usize, observer: &dyn Observer) -> Result<Vec<usize>> {
+        run_on(Executor::for_test(devices.len()), devices, inputs, chunk_size, observer)
+    }
+
+    fn run_on(
+        executor: &'static Executor,
+        devices: &[Device],
+        inputs: usize,
+        chunk_size: usize,
+        observer: &dyn Observer,
+    ) -> Result<Vec<usize>> {
         let texts: Vec<_> = (0..inputs).map(|i| i.to_string()).collect();
         let inputs = Input::texts(&texts);
         let chunks: Vec<_> = inputs.chunks(chunk_size).collect();
-        shard(devices, &chunks, observer, Device::embed).map(|parts| parts.concat())
+        shard(executor, devices, &chunks, observer, Device::embed).map(|chunks| chunks.concat())
+    }
+
+    /// A device that computes on the CPU waits for a permit, which its driver must not hold.
+    #[test]
+    fn devices_on_the_cpu_share_any_limit_of_threads() {
+        for limit in [1, 2, 5] {
+            let executor = Executor::for_test(limit);
+            let computing = AtomicUsize::new(0);
+            let embed = |_: &(), chunk: &[Input<'_>], _: &dyn Observer| {
+                let caller = Caller::new(executor);
+                caller.next_turn(&|| Ok(()))?;
+                assert!(computing.fetch_add(1, Ordering::SeqCst) < limit);
+                std::thread::sleep(Duration::from_micros(100));
+                computing.fetch_sub(1, Ordering::SeqCst);
+                Ok(chunk.len())
+            };
+            let inputs = [Input::Text("a"); 100];
+            let chunks: Vec<_> = inputs.chunks(1).collect();
+            let lengths = shard(executor, &[(); 3], &chunks, &NoObserver, embed).unwrap();
+            assert_eq!(lengths, [1; 100]);
+        }
+    }
+
+    #[test]
+    fn many_calls_at_once_make_no_more_threads_than_the_limit_and_keep_them() {
+        let executor = Executor::for_test(4);
+        let mut threads = std::collections::HashSet::new();
+        for _ in 0..5 {
+            std::thread::scope(|scope| {
+                for _ in 0..16 {
+                    scope.spawn(|| {
+                        let devices = [Device::new(0, well), Device::new(0, well), Device::new(0, well)];
+                        assert_eq!(run_on(executor, &devices, 50, 1, &NoObserver).unwrap().len(), 50);
+                    });
+                }
+            });
+            threads.extend(executor.worker_threads());
+        }
+        assert!((1..=4).contains(&threads.len()), "{threads:?}");
+    }
+
+    #[test]
+    fn progress_grows_to_all_inputs_on_the_callers_thread() {
+        struct Watched {
+            caller: std::thread::ThreadId,
+            done: AtomicUsize,
+        }
+        impl Observer for Watched {
+            fn progress(&self, done: usize, total: usize) {
+                assert_eq!((std::thread::current().id(), total), (self.caller, 301));
+                assert!(self.done.fetch_max(done, Ordering::SeqCst) <= done);
+            }
+        }
+        let observer = Watched { caller: std::thread::current().id(), done: AtomicUsize::new(0) };
+        let devices = [Device::new(1, well), Device::new(0, well)];
+        run(&devices, 301, 3, &observer).unwrap();
+        assert_eq!(observer.done.into_inner(), 301);
     }
 
     #[test]
@@ -272,8 +406,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_reaches_the_caller_with_the_place_of_its_input() {
-        // Chunk 8 fails at once; chunk 4, which a slow device has, fails later and comes first.
+    fn the_first_error_reaches_the_caller_with_the_index_of_its_input() {
+        // Chunk 8 fails at once. Chunk 4, on a slow device, fails later and is the first.
         let devices = [
             Device::new(20, |first| if first == 12 { Behaviour::Fails } else { Behaviour::Well }),
             Device::new(20, |first| if first == 12 { Behaviour::Fails } else { Behaviour::Well }),
@@ -314,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_hangs_behind_a_failure_is_stopped() {
+    fn a_device_that_hangs_behind_a_failure_is_stopped() {
         let devices = [
             Device::new(5, |first| if first == 0 { Behaviour::Fails } else { Behaviour::Hangs }),
             Device::new(5, |first| if first == 0 { Behaviour::Fails } else { Behaviour::Hangs }),

@@ -1,11 +1,11 @@
-//! The threads that compute, of all calls and models together: the callers' own, and workers that help them.
+//! Executor of the process: the threads that compute for all calls and models, callers' own and workers that help them.
 //!
-//! Whoever computes holds a permit, and there are as many permits as the limit allows. Callers get theirs in the order in
-//! which they came. Permits that no caller needs go to workers, which help the calls in turn. A worker is a thread that is
-//! made when it is first needed, and parked when there is nothing to help with.
+//! A thread needs a permit to compute; the limit is the number of permits. Callers get theirs in order of arrival. Permits
+//! that no caller needs go to workers, which help the calls in turn. A worker is a thread that is made when it is first
+//! needed, and parked while there is no call to help.
 //!
-//! A caller lends its permit to other callers while it asks its observer: that one may run any code, such as a signal
-//! handler that embeds.
+//! A caller lends its permit to other callers while it asks its observer, which may run any code, such as a signal handler
+//! that embeds.
 
 mod caller;
 mod workers;
@@ -21,14 +21,15 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 pub(crate) use caller::Caller;
-pub(crate) use workers::{Helped, Lend, Progress};
+pub(crate) use workers::{CallWorkers, Lend, Progress};
 
-use workers::{Call, Help, Worker};
+use workers::{Help, HelpedCall, Worker};
 
-/// More than any machine has cores for.
+/// Maximum limit: more than any machine has cores.
 pub(crate) const MAX_THREADS: usize = 4096;
 /// Interval at which a caller that waits asks its observer.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
+
 /// The executor of this process.
 pub(crate) struct Executor {
     /// The number of forks before it was made.
@@ -44,24 +45,24 @@ pub(crate) struct Executor {
 
 #[derive(Default)]
 struct State {
-    /// As far as it has been asked for or set.
+    /// Number of permits, once it has been read or set.
     limit: Option<usize>,
-    /// Permits that are held.
+    /// Number of permits held.
     running: usize,
-    /// Callers that wait for one, by their tickets. The first alone is woken.
+    /// Callers that wait for a permit, by ticket. Only the first is woken.
     callers: VecDeque<(u64, Thread)>,
     next_ticket: u64,
-    /// Calls that would take workers, and how many more each.
-    calls: VecDeque<(Arc<Call>, usize)>,
+    /// Calls that wait for workers, and the number of workers each waits for.
+    calls: VecDeque<(Arc<HelpedCall>, usize)>,
     workers: Vec<Arc<Worker>>,
-    /// Workers that have nothing to help with.
+    /// Workers without a call to help.
     idle: Vec<Arc<Worker>>,
 }
 
 /// Number of forks of this process and of those that it is a fork of.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts forks from here on, in the child.
+/// Makes forks count themselves from now on, in the child.
 fn count_forks() {
     #[cfg(unix)]
     {
@@ -73,7 +74,7 @@ fn count_forks() {
             unsafe_code,
             reason = "only the system knows of forks; process ids may come again in another namespace"
         )]
-        // SAFETY: the function touches an atomic alone, which a fork's child may do, and code is never unloaded.
+        // SAFETY: the function only changes an atomic, which a fork's child may do, and code is never unloaded.
         ONCE.call_once(|| unsafe {
             libc::pthread_atfork(None, None, Some(in_child));
         });
@@ -81,16 +82,18 @@ fn count_forks() {
 }
 
 impl Executor {
-    /// Returns this process's executor. A fork's child has none of the threads that were running, one of which may have held the lock
-    /// that nobody now gives back: so it begins anew, with its parent's limit.
-    #[expect(unsafe_code, reason = "a lock that is left behind in a fork's child can't be a static")]
+    /// Returns this process's executor.
+    ///
+    /// A fork's child lacks the running threads, and one of them may have held the lock forever. So the child makes a new
+    /// executor, with its parent's limit.
+    #[expect(unsafe_code, reason = "a lock that a fork's child can't release can't be a static")]
     pub(crate) fn get() -> &'static Self {
         static NOW: AtomicPtr<Executor> = AtomicPtr::new(null_mut());
         count_forks();
         let forks = FORKS.load(Ordering::Relaxed);
         loop {
             let pointer = NOW.load(Ordering::Acquire);
-            // SAFETY: it is null or was made of a leaked box, which nobody frees or changes.
+            // SAFETY: the pointer is null or of a leaked box, which nobody frees or changes.
             let now = unsafe { pointer.as_ref() };
             if let Some(now) = now.filter(|now| now.is_here()) {
                 return now;
@@ -99,13 +102,13 @@ impl Executor {
             let new = Box::into_raw(Box::new(Self::new(forks, limit)));
             if NOW.compare_exchange(pointer, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 // Another thread was faster.
-                // SAFETY: this one was never shared.
+                // SAFETY: this box was never shared.
                 drop(unsafe { Box::from_raw(new) });
             }
         }
     }
 
-    /// Returns true when this process made it, and not the one that it is a fork of.
+    /// Returns true when this process made the executor, and not a process that it is a fork of.
     pub(crate) fn is_here(&self) -> bool {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
@@ -120,6 +123,18 @@ impl Executor {
         }
     }
 
+    /// Returns an executor for a test.
+    #[cfg(test)]
+    pub(crate) fn for_test(limit: usize) -> &'static Self {
+        Box::leak(Box::new(Self::new(FORKS.load(Ordering::Relaxed), Some(limit))))
+    }
+
+    /// Returns the ids of all workers' threads.
+    #[cfg(test)]
+    pub(crate) fn worker_threads(&self) -> Vec<std::thread::ThreadId> {
+        lock(&self.state).workers.iter().filter_map(|worker| worker.thread.get()).map(Thread::id).collect()
+    }
+
     /// Returns the number of permits.
     ///
     /// # Errors
@@ -128,25 +143,25 @@ impl Executor {
         lock(&self.state).limit()
     }
 
-    /// Sets how many permits there are; those that are held stay.
+    /// Sets the number of permits. Permits that are held stay valid.
     pub(crate) fn set_limit(&'static self, limit: usize) {
-        // From here on the environment is not asked, so it may be wrong.
+        // The environment is not read any more, so it may be wrong.
         self.limit.store(limit, Ordering::Relaxed);
         self.change(|state| state.limit = Some(limit));
     }
 
-    /// Takes callers out of the queue, since others do what they wait for.
+    /// Removes callers from the queue, because others compute their work.
     pub(crate) fn release(&'static self, callers: &[&Thread]) {
         let waits = |thread: &Thread| callers.iter().all(|other| other.id() != thread.id());
         self.change(|state| state.callers.retain(|(_, thread)| waits(thread)));
     }
 
-    /// Returns true when anybody else would take a permit that is given back.
+    /// Returns true when another thread waits for a permit.
     pub(crate) fn contended(&self) -> bool {
         self.callers_wait.load(Ordering::Relaxed) || self.calls_wait.load(Ordering::Relaxed)
     }
 
-    /// Changes the state, and gives the permits that are free to those that wait.
+    /// Changes the state, and hands out the free permits.
     fn change<R>(&'static self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = lock(&self.state);
         let result = change(&mut state);
@@ -154,6 +169,7 @@ impl Executor {
         result
     }
 
+    /// Hands free permits to waiting callers, and the rest to workers for waiting calls.
     fn hand_out(&'static self, state: &mut State) {
         state.wake_first_caller();
         while let Some(call) = state.next_call() {
@@ -168,7 +184,7 @@ impl Executor {
         self.calls_wait.store(!state.calls.is_empty(), Ordering::Relaxed);
     }
 
-    /// Starts a worker, unless there are as many as there may be, or the system has no more threads.
+    /// Starts a worker, unless the limit is reached or the system has no more threads.
     fn hire(&'static self, state: &mut State) -> Option<Arc<Worker>> {
         if state.workers.len() >= state.limit.unwrap_or(0) {
             return None;
@@ -181,7 +197,7 @@ impl Executor {
         Some(worker)
     }
 
-    /// A worker's life: it helps one call after another, until there are more workers than there may be.
+    /// Runs a worker: helps one call after another, and ends when there are more workers than the limit.
     fn work(&'static self, this: &Arc<Worker>) {
         let mut call = this.wait();
         loop {
@@ -209,27 +225,46 @@ impl Executor {
         }
     }
 
-    /// Calls `lead` while up to `workers` workers call `help`, each until it says [`Progress::Done`]. A panic of a worker's
-    /// goes on here. `lead` is told how many workers came at once.
+    /// Calls `work` on a worker's thread that gives up its permit meanwhile: `work` waits for permits like a caller.
+    ///
+    /// The worker takes its permit back at once, so it must soon return or call this again.
+    pub(crate) fn without_permit<R>(&'static self, work: impl FnOnce() -> R) -> R {
+        struct TakeBack(&'static Executor);
+        impl Drop for TakeBack {
+            fn drop(&mut self) {
+                lock(&self.0.state).running += 1;
+            }
+        }
+        self.change(|state| state.running -= 1);
+        let _take_back = TakeBack(self);
+        work()
+    }
+
+    /// Calls `lead` while up to `workers` workers call `help`, each until it returns [`Progress::Done`]. `lead` gets the number
+    /// of workers that came at once. A worker's panic goes on here.
     pub(crate) fn with_workers<R>(
         &'static self,
         workers: usize,
         lend: Lend,
         help: &Help<'_>,
-        lead: impl FnOnce(&Helped, usize) -> R,
+        lead: impl FnOnce(&CallWorkers, usize) -> R,
     ) -> R {
         if workers == 0 {
-            return lead(&Helped(None), 0);
+            return lead(&CallWorkers(None), 0);
         }
         #[expect(unsafe_code, reason = "workers outlive the call that they help")]
-        // SAFETY: only the lifetime changes. Workers call it between `ask_for` and `leave`; `Helped` sees to it that none
-        // comes any more, and waits until the last one left, before this function is over, by a panic, too.
+        // SAFETY: only the lifetime changes. Workers call `help` between `ask_for` and `leave`. Dropping `CallWorkers` lets
+        // no more workers come, and waits until the last one has left, before this function ends, even by a panic.
         let help = unsafe { std::mem::transmute::<&Help<'_>, &'static Help<'static>>(help) };
-        let call =
-            Arc::new(Call { help, closed: AtomicBool::new(false), workers: Mutex::default(), left: Condvar::new() });
-        let helped = Helped(Some((self, Arc::clone(&call))));
+        let call = Arc::new(HelpedCall {
+            help,
+            closed: AtomicBool::new(false),
+            workers: Mutex::default(),
+            left: Condvar::new(),
+        });
+        let helped = CallWorkers(Some((self, Arc::clone(&call))));
         self.change(|state| {
-            // Where the environment is wrong no workers come; the caller gets the error.
+            // With a wrong environment no workers come; the caller gets the error.
             let _ = state.limit();
             state.ask_for(&call, workers);
         });
@@ -265,9 +300,8 @@ impl State {
         }
     }
 
-    /// The call whose turn it is to get a worker, where a permit is left beside those that callers wait for. It is then
-    /// the worker's.
-    fn next_call(&mut self) -> Option<Arc<Call>> {
+    /// Takes a permit for a worker, and returns the next call in line to get one. Callers go first.
+    fn next_call(&mut self) -> Option<Arc<HelpedCall>> {
         if self.free() <= self.callers.len() {
             return None;
         }
@@ -280,20 +314,20 @@ impl State {
         Some(call)
     }
 
-    /// Takes back from a worker what it was to help with.
-    fn take_back(&mut self, call: &Call) {
+    /// Takes a call back from a worker that has not begun to help.
+    fn take_back(&mut self, call: &HelpedCall) {
         self.running -= 1;
         call.take_back();
     }
 
-    /// Has no more workers come to a call, those that are on their way neither.
-    fn dismiss(&mut self, call: &Arc<Call>) {
+    /// Lets no more workers come to a call.
+    fn dismiss(&mut self, call: &Arc<HelpedCall>) {
         call.closed.store(true, Ordering::Relaxed);
         self.calls.retain(|(other, _)| !Arc::ptr_eq(other, call));
     }
 
-    /// Takes back all workers that are on their way to a call.
-    fn recall(&mut self, call: &Arc<Call>) {
+    /// Takes back the workers that have not begun to help a call.
+    fn recall(&mut self, call: &Arc<HelpedCall>) {
         let on_their_way = |worker: &&Arc<Worker>| lock(&worker.next).take_if(|next| Arc::ptr_eq(next, call)).is_some();
         let back: Vec<_> = self.workers.iter().filter(on_their_way).cloned().collect();
         for worker in back {
@@ -302,8 +336,8 @@ impl State {
         }
     }
 
-    /// Asks for more workers for a call.
-    fn ask_for(&mut self, call: &Arc<Call>, workers: usize) {
+    /// Requests more workers for a call.
+    fn ask_for(&mut self, call: &Arc<HelpedCall>, workers: usize) {
         if call.closed.load(Ordering::Relaxed) {
             return;
         }
@@ -314,8 +348,7 @@ impl State {
     }
 }
 
-/// The limit that holds before anyone sets one: `RUSHLIGHT_NUM_THREADS`, or the cores that this process may run on, by
-/// affinity and cgroup.
+/// Returns the default limit: `RUSHLIGHT_NUM_THREADS`, or the cores that affinity and cgroup give this process.
 pub(crate) fn default_limit() -> Result<usize> {
     match std::env::var("RUSHLIGHT_NUM_THREADS") {
         Ok(text) if !text.is_empty() => text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n)).ok_or_else(|| {
@@ -326,7 +359,7 @@ pub(crate) fn default_limit() -> Result<usize> {
     }
 }
 
-/// A lock that a panic elsewhere doesn't take away.
+/// Locks a mutex, even if a thread panicked while it held the lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Work over threads: each takes the next piece until none is left; the first error, or the caller, stops them all.
+//! Parallel loops: each thread takes the next piece until none is left. The first error, or the caller, stops them all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,10 @@ use crate::threads::executor::{Caller, Executor, Lend, PATIENCE, Progress};
 
 pub(crate) use crate::threads::executor::lock;
 
-/// Does both, at once where a worker is free; the first one's error before the second one's.
+/// Runs both, in parallel when a worker is free.
+///
+/// # Errors
+/// The error of `first`, otherwise of `second`.
 pub(crate) fn both<A: Send, B>(
     first: impl Fn() -> Result<A> + Sync,
     second: impl FnOnce() -> Result<B>,
@@ -32,12 +35,12 @@ pub(crate) fn both<A: Send, B>(
     Ok((first.ok_or(Error::Forked)??, second?))
 }
 
-/// Calls `work(piece, checkpoint)` for every piece, on at most `threads` threads and no more than the process allows, the
-/// caller's among them. `work` calls `checkpoint` now and then and passes on its error. `finished` is called on the
-/// caller's thread after each of its own pieces.
+/// Calls `work(piece, checkpoint)` for every piece, on at most `threads` threads within the process's limit, the caller's
+/// included. `work` calls `checkpoint` regularly and returns its error. The caller's thread calls `finished` after each of its
+/// own pieces.
 ///
 /// # Errors
-/// The first error of any piece; [`Error::Interrupted`] where the observer asks to stop.
+/// The first error of any piece; [`Error::Interrupted`] when the observer stops the call.
 pub(crate) fn run<T: Send, W>(
     pieces: impl Iterator<Item = T> + Send,
     threads: usize,
@@ -80,13 +83,13 @@ where
         let checkpoint = || caller.lending(ask, &ask);
         let lead = || {
             loop {
-                // At least once, even if workers take all pieces.
+                // Asks at least once, even if workers take all pieces.
                 checkpoint()?;
                 if !some_left() {
                     break Ok(());
                 }
                 caller.next_turn(&ask)?;
-                // A piece is taken by who may compute it, so that none waits while others could.
+                // Takes a piece only with a permit, so that no piece waits while another thread could compute it.
                 let Some(piece) = next() else { break Ok(()) };
                 work(piece, &checkpoint)?;
                 let tell = || {
@@ -107,7 +110,7 @@ where
     lock(&failure).take().map_or(Ok(()), Err)
 }
 
-/// Makes the other threads stop where one panics; the panic then goes on in the caller.
+/// Stops the other threads when one panics. The panic then goes on in the caller.
 struct StopOnPanic<'a>(&'a AtomicBool);
 
 impl Drop for StopOnPanic<'_> {
@@ -162,7 +165,7 @@ mod tests {
         assert!(matches!(result, Err(Error::Interrupted)));
     }
 
-    /// As a signal handler may, which Python calls when it is asked.
+    /// Python's signal handlers, which run when the observer is asked, may embed.
     #[test]
     fn an_observer_may_compute_itself_wherever_it_is_asked() {
         struct Nesting {
@@ -182,14 +185,14 @@ mod tests {
                 false
             }
         }
-        // As many at once as there may be threads, and more.
+        // More callers than the limit of threads.
         let callers = crate::process::num_threads().unwrap() + 1;
         std::thread::scope(|scope| {
             for _ in 0..callers {
                 scope.spawn(|| {
                     let observer = Nesting { depth: AtomicUsize::new(0), computed: AtomicUsize::new(0) };
                     run(0..5, 2, &observer, &|| observer.progress(0, 0), |_, checkpoint| checkpoint()).unwrap();
-                    // Before the first piece, if workers took all the others.
+                    // If workers take all pieces, the observer is asked before the first one.
                     assert!(observer.computed.load(Ordering::SeqCst) > 0);
                 });
             }

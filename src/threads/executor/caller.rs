@@ -1,4 +1,4 @@
-//! The callers' side: waiting for a permit, lending it, and giving it back.
+//! The callers' side: waits for a permit, lends it, and gives it back.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Executor, PATIENCE, State, lock};
 use crate::error::Result;
 
-/// A caller's place among those that compute.
+/// A caller's permit, or its place in the queue for one.
 pub(crate) struct Caller {
     executor: Cell<&'static Executor>,
     ticket: Cell<u64>,
@@ -19,10 +19,10 @@ impl Caller {
         Self { executor: Cell::new(executor), ticket: Cell::new(0), has_permit: Cell::new(false) }
     }
 
-    /// Gets a permit, behind those that wait already; one that is held is given up first where others wait.
+    /// Waits for a permit at the end of the queue. Keeps a permit that it holds, unless others wait.
     ///
     /// # Errors
-    /// The error of `ask`, which is called now and then while waiting.
+    /// The error of `ask`, which is called regularly while waiting.
     pub(crate) fn next_turn(&self, ask: &dyn Fn() -> Result<()>) -> Result<()> {
         if self.has_permit.get() {
             if !self.executor.get().callers_wait.load(Ordering::Relaxed) {
@@ -34,7 +34,7 @@ impl Caller {
         self.wait(ask)
     }
 
-    /// Gets a permit if one is free now and nobody waits.
+    /// Takes a permit if one is free now and nobody waits.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] where `RUSHLIGHT_NUM_THREADS` is wrong.
@@ -47,30 +47,30 @@ impl Caller {
         Ok(free)
     }
 
-    /// Waits for a permit behind those that wait already, or until somebody did what it was wanted for; whether it has one.
+    /// Waits for a permit at the end of the queue, or until its work is `done` elsewhere. Returns true with a permit.
     ///
     /// # Errors
-    /// The error of `ask`, which is called now and then while waiting.
+    /// The error of `ask`, which is called regularly while waiting.
     pub(crate) fn turn_unless(&self, done: &dyn Fn() -> bool, ask: &dyn Fn() -> Result<()>) -> Result<bool> {
         self.ticket.set(0);
         self.wait_unless(done, ask)
     }
 
-    /// Does what may run any code, others of the caller's calls too. Meanwhile other callers may have its permit.
+    /// Runs `work`, which may be any code, even calls of the same thread. Meanwhile other callers may take the permit.
     ///
     /// # Errors
-    /// The errors of `work`, and of `ask`, which is called now and then while waiting to have the permit again.
+    /// The errors of `work`, and of `ask`, which is called regularly while waiting for the permit again.
     pub(crate) fn lending(&self, work: impl FnOnce() -> Result<()>, ask: &dyn Fn() -> Result<()>) -> Result<()> {
         if !self.has_permit.take() {
             return work();
         }
-        // Nobody is woken: as a rule it takes no time, and the permit is soon used here again.
+        // Wakes nobody: `work` usually takes no time, and the permit is soon needed here again.
         lock(&self.executor.get().state).running -= 1;
         work()?;
         self.wait(ask)
     }
 
-    /// Gives its permit up.
+    /// Gives the permit back.
     pub(crate) fn give_back(&self) {
         if self.has_permit.take() {
             self.executor.get().change(|state| state.running -= 1);
@@ -96,7 +96,7 @@ impl Caller {
             match PATIENCE.checked_sub(asked.elapsed()) {
                 Some(left) if !left.is_zero() => std::thread::park_timeout(left),
                 _ => {
-                    // Out of the queue, where it would be in the way of those whom `ask` may call.
+                    // Leaves the queue, in which it would block calls that `ask` makes.
                     executor.change(leave);
                     ask()?;
                     asked = Instant::now();
@@ -107,7 +107,7 @@ impl Caller {
         Ok(false)
     }
 
-    /// Takes a permit if it is this one's turn, else its place in the queue.
+    /// Takes a permit if this caller is first in the queue, otherwise joins the queue.
     fn try_turn(&self, executor: &'static Executor) -> Result<bool> {
         let mut state = lock(&executor.state);
         state.limit()?;
@@ -118,15 +118,15 @@ impl Caller {
         let ticket = self.ticket.get();
         let place = state.callers.partition_point(|(other, _)| *other < ticket);
         let queued = state.callers.get(place).is_some_and(|(other, _)| *other == ticket);
-        let turn = place == 0 && state.free() > 0;
-        match (turn, queued) {
+        let granted = place == 0 && state.free() > 0;
+        match (granted, queued) {
             (true, true) => drop(state.callers.pop_front()),
             (false, false) => state.callers.insert(place, (ticket, std::thread::current())),
             _ => {}
         }
-        state.running += usize::from(turn);
+        state.running += usize::from(granted);
         executor.hand_out(&mut state);
-        Ok(turn)
+        Ok(granted)
     }
 }
 

@@ -1,27 +1,23 @@
-//! Callers and workers of executors that the tests make.
+//! Tests of callers and workers, on executors of their own.
 
 use std::time::Instant;
 
 use super::*;
 
-fn executor(limit: usize) -> &'static Executor {
-    Box::leak(Box::new(Executor::new(FORKS.load(Ordering::Relaxed), Some(limit))))
-}
-
 fn never() -> Result<()> {
     Ok(())
 }
 
-/// Counts who is inside at once.
+/// Counter of the threads that are inside at once.
 #[derive(Default)]
 struct Counter {
     inside: AtomicUsize,
-    most: AtomicUsize,
+    max: AtomicUsize,
 }
 
 impl Counter {
     fn count<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.most.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        self.max.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let result = work();
         self.inside.fetch_sub(1, Ordering::SeqCst);
         result
@@ -31,7 +27,7 @@ impl Counter {
 #[test]
 fn callers_and_workers_are_no_more_than_the_limit_and_workers_are_kept() {
     for limit in [1, 2, 3] {
-        let (executor, counter, helped) = (executor(limit), Counter::default(), AtomicUsize::new(0));
+        let (executor, counter, helped) = (Executor::for_test(limit), Counter::default(), AtomicUsize::new(0));
         let pause = || std::thread::sleep(Duration::from_micros(50));
         std::thread::scope(|scope| {
             for _ in 0..16 {
@@ -61,7 +57,7 @@ fn callers_and_workers_are_no_more_than_the_limit_and_workers_are_kept() {
                 });
             }
         });
-        assert_eq!(counter.most.load(Ordering::SeqCst), limit);
+        assert_eq!(counter.max.load(Ordering::SeqCst), limit);
         assert_eq!(helped.load(Ordering::SeqCst) > 0, limit > 1);
         let state = lock(&executor.state);
         assert!(state.workers.len() <= limit && state.idle.len() == state.workers.len());
@@ -71,13 +67,13 @@ fn callers_and_workers_are_no_more_than_the_limit_and_workers_are_kept() {
 
 #[test]
 fn a_caller_that_asks_lends_its_permit_and_has_it_again() {
-    let executor = executor(1);
+    let executor = Executor::for_test(1);
     let outer = Caller::new(executor);
     outer.next_turn(&never).unwrap();
     let nested = || {
         let inner = Caller::new(executor);
         inner.next_turn(&never)?;
-        // Another thread's turn comes, too, while the outer one does not compute.
+        // Another thread gets the permit, too, while the outer one does not compute.
         std::thread::scope(|scope| {
             let other = scope.spawn(|| Caller::new(executor).next_turn(&never));
             inner.give_back();
@@ -93,8 +89,8 @@ fn a_caller_that_asks_lends_its_permit_and_has_it_again() {
 }
 
 #[test]
-fn who_waits_for_a_permit_can_be_stopped_and_is_not_waited_for() {
-    let executor = executor(1);
+fn a_caller_that_waits_can_be_stopped_and_blocks_nobody() {
+    let executor = Executor::for_test(1);
     let (first, second) = (Caller::new(executor), Caller::new(executor));
     first.next_turn(&never).unwrap();
     let stop = || Err(Error::Interrupted);
@@ -104,8 +100,8 @@ fn who_waits_for_a_permit_can_be_stopped_and_is_not_waited_for() {
 }
 
 #[test]
-fn workers_on_their_way_are_taken_back() {
-    let executor = executor(4);
+fn workers_that_have_not_begun_are_taken_back() {
+    let executor = Executor::for_test(4);
     let come = AtomicUsize::new(0);
     let help = || {
         come.fetch_add(1, Ordering::SeqCst);
@@ -117,7 +113,7 @@ fn workers_on_their_way_are_taken_back() {
         assert!(come.load(Ordering::SeqCst) - before <= 3);
         assert_eq!(lock(&executor.state).running, 0);
     }
-    let none = |_: &Helped, here| assert_eq!(here, 0);
+    let none = |_: &CallWorkers, here| assert_eq!(here, 0);
     executor.set_limit(1);
     executor.with_workers(3, Lend::Now, &help, |_, _| {});
     let caller = Caller::new(executor);
@@ -127,14 +123,14 @@ fn workers_on_their_way_are_taken_back() {
 
 #[test]
 fn a_panic_of_a_worker_reaches_its_call_and_no_other() {
-    let executor = executor(2);
+    let executor = Executor::for_test(2);
     for _ in 0..20 {
         let panicked = AtomicBool::new(false);
         let help = || {
             panicked.store(true, Ordering::SeqCst);
             std::panic::resume_unwind(Box::new("on purpose"))
         };
-        let wait = |_: &Helped, _: usize| {
+        let wait = |_: &CallWorkers, _: usize| {
             while !panicked.load(Ordering::SeqCst) {
                 std::thread::yield_now();
             }
@@ -147,7 +143,7 @@ fn a_panic_of_a_worker_reaches_its_call_and_no_other() {
 
 #[test]
 fn workers_beyond_a_lower_limit_end() {
-    let executor = executor(4);
+    let executor = Executor::for_test(4);
     let inside = AtomicUsize::new(0);
     let help = || {
         inside.fetch_add(1, Ordering::SeqCst);
