@@ -1,20 +1,20 @@
-//! Folders without weights that rushlight reads: what of weights is there.
+//! Error of a folder without weights that rushlight reads, which lists the weights in other formats.
 
 use std::path::Path;
 
 use super::Weights;
 use crate::error::Error;
 
-/// Endings of the names of weights in other formats, and of adapters and shards without an index.
+/// Extensions of weights in other formats, and of adapters and shards without an index.
 const ENDINGS: [&str; 9] = ["safetensors", "bin", "h5", "msgpack", "onnx", "gguf", "ot", "ckpt", "xml"];
 
-/// Folders in which other formats lie.
+/// Folders that hold other formats.
 const FOLDERS: [&str; 3] = ["", "onnx", "openvino"];
 
-/// What training leaves beside the weights.
+/// File that training leaves beside the weights.
 const NO_WEIGHTS: &str = "training_args.bin";
 
-/// The error of a module's folder in which no weights are found.
+/// Returns the error for a module's folder without weights.
 pub(super) fn error(folder: &Path) -> Error {
     let [expected, others @ ..] = Weights::NAMES;
     let mut needed = format!("the module's weights; {} would do too", others.join(", "));
@@ -27,7 +27,7 @@ pub(super) fn error(folder: &Path) -> Error {
     Error::FileNotFound { path: folder.join(expected), needed }
 }
 
-/// Files of weights in a module's folder, by their paths in it.
+/// Returns the relative paths of files of weights in a module's folder.
 fn other_weights(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for parent in FOLDERS.map(Path::new) {

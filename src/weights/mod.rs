@@ -1,4 +1,4 @@
-//! The weights of a module: named tensors, from safetensors or torch's `.bin`, in one file or in shards.
+//! Weights of a module: named tensors from safetensors or torch's `.bin`, in one file or in shards.
 
 mod missing;
 mod pickle;
@@ -19,9 +19,9 @@ use crate::config::{JsonFile, inside, plain_file_size, stand_in};
 use crate::error::{Error, Result};
 
 #[cfg(target_endian = "big")]
-compile_error!("weights are little endian and are used as they lie in the file");
+compile_error!("weights are little endian and are used as the file stores them");
 
-/// A float32 tensor in row-major order; in the file's map where it lies there as such.
+/// A float32 tensor in row-major order. It stays in the file's memory map where the file stores it as such.
 #[derive(Clone)]
 pub(crate) struct Array {
     pub(crate) shape: Vec<usize>,
@@ -47,30 +47,30 @@ impl Array {
     pub(crate) fn as_slice(&self) -> &[f32] {
         match &self.data {
             Data::Owned(data) => data,
-            // Its alignment was checked when it was made.
+            // `Entry::float32` checked the alignment.
             Data::Mapped(map, range) => bytemuck::cast_slice(&map[range.clone()]),
         }
     }
 
-    /// Lets go of the memory that holds what was read of the file: read again, it comes from the file again.
+    /// Releases the memory of the file's pages that were read. Another access reads them from the file again.
     pub(crate) fn forget_pages(&self) {
         #[cfg(unix)]
         if let Data::Mapped(map, range) = &self.data {
             #[expect(unsafe_code, reason = "advice on a memory map")]
-            // SAFETY: the map is of a file and never written to, so pages that are dropped come back as they were.
+            // SAFETY: the map is of a file and read only, so dropped pages come back unchanged.
             let advice =
                 unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
-            // It is advice: where the system doesn't take it, memory is all that is lost.
+            // The system may ignore the advice, which only costs memory.
             let _ = advice;
         }
     }
 
-    /// A function of every number.
+    /// Applies a function to every number.
     pub(crate) fn map(&self, function: impl Fn(f32) -> f32) -> Self {
         Self::new(self.shape.clone(), self.as_slice().iter().map(|x| function(*x)).collect())
     }
 
-    /// Some of its rows.
+    /// Returns some of the rows.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
         let width: usize = self.shape[1..].iter().product();
         let shape = std::iter::once(rows.len()).chain(self.shape[1..].iter().copied()).collect();
@@ -84,7 +84,7 @@ impl Array {
         }
     }
 
-    /// The arrays' rows, one array's after the other's; all as wide as the first.
+    /// Stacks the rows of arrays of one width.
     pub(crate) fn stack(arrays: &[Self]) -> Self {
         let rows = arrays.iter().map(|array| array.shape[0]).sum();
         let shape = std::iter::once(rows).chain(arrays[0].shape[1..].iter().copied()).collect();
@@ -92,7 +92,7 @@ impl Array {
     }
 }
 
-/// Where a tensor's bytes are.
+/// Location of a tensor's bytes.
 #[derive(Clone)]
 struct Entry {
     dtype: Dtype,
@@ -116,7 +116,7 @@ impl Bytes {
     }
 }
 
-/// The named tensors of a module's folder. Clones share the bytes.
+/// Named tensors of a module's folder. Clones share the bytes.
 #[derive(Clone)]
 pub(crate) struct Weights {
     file: Arc<Path>,
@@ -125,7 +125,7 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Opens the weights in a folder: of the files called [`Weights::NAMES`] the first that is there, with its shards.
+    /// Opens the weights in a folder: the first of the files [`Weights::NAMES`] that exists, with its shards.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let (file, shards) = found(folder)?;
         let mut entries = HashMap::new();
@@ -139,27 +139,27 @@ impl Weights {
         Ok(Self { file: folder.join(file).into(), entries, prefix: String::new() })
     }
 
-    /// The file that safetensors are in where they aren't in shards.
+    /// Name of a safetensors file without shards.
     pub(crate) const SAFETENSORS: &str = "model.safetensors";
-    /// The names that [`Weights::open`] looks for, in transformers' order; shards have names of their own.
+    /// Names that [`Weights::open`] looks for, in transformers' order. Shards have names of their own.
     pub(crate) const NAMES: [&str; 4] =
         [Self::SAFETENSORS, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-    /// Files of weights that are in a folder, by name: those that [`Weights::open`] reads.
+    /// Returns the names of the files in a folder that [`Weights::open`] reads.
     pub(crate) fn files(folder: &Path) -> Result<Vec<String>> {
         let (file, shards) = found(folder)?;
         let index = Some(file.to_owned()).filter(|_| file.ends_with(INDEX));
         Ok(index.into_iter().chain(shards).collect())
     }
 
-    /// Whether all of those files are safetensors, and lists of them.
+    /// Returns true when all of those files are safetensors or their index.
     pub(crate) fn are_safetensors(files: &[String]) -> bool {
         files.iter().all(|name| is_safetensors(name) || name.ends_with(INDEX))
     }
 
-    /// Writes some of the tensors, as they are, into a safetensors file.
+    /// Writes the tensors that `keep` selects, unchanged, into a safetensors file.
     pub(crate) fn save(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
-        // What transformers asks for before it reads a file.
+        // transformers requires this entry before it reads a file.
         let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let kept = self.entries.iter().filter(|(name, _)| keep(name));
         safetensors::serialize_to_file(kept, Some(format), path).map_err(|error| match error {
@@ -168,8 +168,7 @@ impl Weights {
         })
     }
 
-    /// The same tensors under shorter names, where `anchor` is found behind `prefix`: checkpoints of a backbone with a
-    /// head have it.
+    /// Drops `prefix` from names where it precedes `anchor`, as in checkpoints of a backbone with a head.
     pub(crate) fn behind(mut self, prefix: &str, anchor: &str) -> Self {
         if !self.entries.contains_key(anchor) && self.entries.contains_key(&format!("{prefix}.{anchor}")) {
             self.prefix = format!("{prefix}.");
@@ -177,40 +176,40 @@ impl Weights {
         self
     }
 
-    /// The file of the weights, for messages.
+    /// Returns the file of the weights, for messages.
     pub(crate) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Names of the tensors that are none of `known`.
+    /// Returns the names of tensors that are not among `known`.
     pub(crate) fn others<'a>(&'a self, known: &'a [&str]) -> impl Iterator<Item = &'a str> {
         self.entries.keys().map(String::as_str).filter(|name| !known.contains(name))
     }
 
-    /// Whether there is a tensor of that name.
+    /// Returns true when there is a tensor of that name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.contains_key(&format!("{}{name}", self.prefix))
     }
 
-    /// The tensor of that name, of whatever length; it must have one dimension.
+    /// Returns the tensor of that name, which must have one dimension, of any length.
     pub(crate) fn vector(&self, name: &str) -> Result<Array> {
         let length = self.entries.get(name).and_then(|entry| entry.shape.first()).copied().unwrap_or_default();
         self.array(name, &[length])
     }
 
-    /// The tensor of that name, of whatever number of rows.
+    /// Returns the tensor of that name, with any number of rows.
     pub(crate) fn matrix(&self, name: &str, columns: usize) -> Result<Array> {
         let rows = self.entries.get(name).and_then(|entry| entry.shape.first()).copied().unwrap_or_default();
         self.array(name, &[rows, columns])
     }
 
-    /// The tensor of that name, of whatever size; it must have two dimensions, and no fewer columns than one.
+    /// Returns the tensor of that name, which must have two dimensions and at least one column.
     pub(crate) fn any_matrix(&self, name: &str) -> Result<Array> {
         let columns = self.entries.get(name).and_then(|entry| entry.shape.get(1)).copied().unwrap_or_default();
         self.matrix(name, columns.max(1))
     }
 
-    /// [`Weights::any_matrix`], whose numbers may be int8: such as they are, as model2vec takes them.
+    /// Returns [`Weights::any_matrix`], or the plain values of an int8 tensor, like model2vec.
     pub(crate) fn any_matrix_or_int8(&self, name: &str) -> Result<Array> {
         match self.entries.get(name).filter(|entry| entry.dtype == Dtype::I8) {
             Some(Entry { shape, data, .. }) if shape.len() == 2 && shape[1] > 0 => {
@@ -221,7 +220,7 @@ impl Weights {
         }
     }
 
-    /// Whole numbers below `count`, of whatever number of them.
+    /// Returns a tensor of any number of indices below `count`.
     pub(crate) fn indices(&self, name: &str, count: usize) -> Result<Vec<u32>> {
         let Some(entry) = self.entries.get(name) else {
             return Err(Error::MissingWeight { file: self.file.to_path_buf(), name: name.to_owned() });
@@ -243,9 +242,9 @@ impl Weights {
         })
     }
 
-    /// The tensor of that name and shape, as float32.
+    /// Returns the tensor of that name and shape, as float32.
     ///
-    /// Old checkpoints call a norm's weight and bias gamma and beta.
+    /// Old checkpoints name a norm's weight and bias gamma and beta.
     pub(crate) fn array(&self, name: &str, shape: &[usize]) -> Result<Array> {
         let full = format!("{}{name}", self.prefix);
         let old = full.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
@@ -312,17 +311,17 @@ fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Arc<[f
 fn map(path: &Path) -> Result<Arc<Mmap>> {
     plain_file_size(path)?;
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    // SAFETY: the map is only read. Were another process to truncate or rewrite the file meanwhile, reads would fault or
-    // change; like every loader of mapped weights we rely on model files being replaced, not written over, and we
-    // ourselves save by writing beside and renaming.
+    // SAFETY: the map is only read. Reads would fault or change if another process truncated or rewrote the file. Like every
+    // loader of mapped weights, this one relies on model files being replaced, not overwritten. Our own saves write a new
+    // file and rename it.
     let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(path, error))?;
     Ok(Arc::new(map))
 }
 
-/// What files of weights are, where they aren't whole.
+/// Remedy for incomplete files.
 const ENDED_EARLY: &str = "a download or a copy that ended early leaves such a file: fetch it again";
 
-/// What a file is, by its first bytes, that isn't in the format which its name says.
+/// Describes a file by its first bytes, when its format is not the one that its name says.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [] => Some("empty: fetch it again"),
@@ -351,15 +350,15 @@ fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result
     Ok(())
 }
 
-/// What the names of files end with that list the shards of weights which are in several files.
+/// Suffix of files that list the shards of weights.
 const INDEX: &str = ".index.json";
 
-/// Whether a file of weights is safetensors, as transformers tells: by its name.
+/// Returns true for safetensors, which transformers recognizes by name.
 fn is_safetensors(name: &str) -> bool {
     name.ends_with(".safetensors")
 }
 
-/// The file by which a folder's weights are found, and the files that they are in, all by name.
+/// Returns the name of the file by which a folder's weights are found, and the names of the files that hold them.
 fn found(folder: &Path) -> Result<(&'static str, Vec<String>)> {
     let Some(name) = Weights::NAMES.into_iter().find(|name| folder.join(name).exists()) else {
         return Err(missing::error(folder));
@@ -371,7 +370,7 @@ fn found(folder: &Path) -> Result<(&'static str, Vec<String>)> {
     Ok((name, shards))
 }
 
-/// The names of the shards that an index lists, each once; all of them are there.
+/// Returns the names of the shards that an index lists, each once. All of them exist.
 fn shards(folder: &Path, index: &JsonFile) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Index {

@@ -1,21 +1,21 @@
-//! A pickle machine that runs nothing.
+//! Pickle reader that runs no code.
 //!
-//! A pickle is a program for a stack machine; Python's own machine imports what the program names and calls it. This one
-//! knows the opcodes that `torch.save` emits and the names of [`Global`], and keeps a call as a [`Node::Call`] for the
+//! A pickle is a program for a stack machine. Python's machine imports and calls the functions that the program names. This
+//! one knows the opcodes that `torch.save` emits and the names of [`Global`], and keeps a call as a [`Node::Call`] for the
 //! reader to interpret. Any other name or opcode is an error.
 //!
-//! Values are `Copy`, borrow their text from the file, and refer to compound ones by number. So a memoised value is
-//! shared, nothing here recurses however deep the nesting, and an opcode costs a fixed amount of memory at most.
+//! Values are `Copy`, borrow their text from the file, and refer to compound values by index. So memoised values are shared,
+//! deep nesting causes no recursion, and each opcode takes a bounded amount of memory.
 
 use std::collections::HashMap;
 
 use safetensors::Dtype;
 
-/// The longest run of pickles that is read. A tensor takes some 200 bytes, so a model of 1,000 tensors takes 200 kB; a
-/// hostile file can make us use about a hundred times its bytes.
+/// Maximum bytes of pickles. A tensor takes about 200 bytes, so a model of 1,000 tensors takes 200 kB. A hostile file can
+/// make this reader use about a hundred times its bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A result whose error says what is wrong; the caller knows the file.
+/// Result whose error is the problem alone; the caller knows the file.
 pub(super) type Result<T> = std::result::Result<T, String>;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub(super) enum Value<'a> {
     Long(&'a [u8]),
     Text(&'a str),
     Global(Global),
-    /// A compound value, by its place among [`Pickle`]'s nodes.
+    /// A compound value, by its index among [`Pickle`]'s nodes.
     Node(usize),
     /// A float; no tensor needs its value.
     Float,
@@ -35,7 +35,7 @@ pub(super) enum Value<'a> {
 
 #[derive(Debug)]
 pub(super) enum Node<'a> {
-    /// Its items were all made before it, so that no tuple is inside itself.
+    /// A tuple, made after all its items, so that it can't contain itself.
     Tuple(Vec<Value<'a>>),
     List(Vec<Value<'a>>),
     Dict(Vec<(Value<'a>, Value<'a>)>),
@@ -45,7 +45,7 @@ pub(super) enum Node<'a> {
     Persistent(Value<'a>),
 }
 
-/// The names that a pickle may use.
+/// Names that a pickle may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
@@ -53,11 +53,11 @@ pub(super) enum Global {
     RebuildTensor,
     /// Makes a parameter of (tensor, ...).
     RebuildParameter,
-    /// Makes, of (function, class, arguments, attributes), what the function makes, with the attributes.
+    /// Calls the function of (function, class, arguments, attributes), and adds the attributes to its result.
     RebuildFromType,
-    /// The class of a storage of such elements.
+    /// Class of a storage of these elements.
     Storage(Dtype),
-    /// The class of a tensor.
+    /// Class of a tensor.
     Class,
 }
 
@@ -88,7 +88,7 @@ impl Global {
     }
 }
 
-/// Several pickles, one after the other, as one file may hold them.
+/// Consecutive pickles of one file.
 pub(super) struct Stream<'a> {
     bytes: &'a [u8],
     rest: &'a [u8],
@@ -100,7 +100,7 @@ impl<'a> Stream<'a> {
         Self { bytes, rest: bytes }
     }
 
-    /// How many bytes the pickles took that were read so far.
+    /// Returns the number of bytes of the pickles read so far.
     pub(super) fn position(&self) -> usize {
         self.bytes.len() - self.rest.len()
     }
@@ -126,7 +126,7 @@ impl<'a> Stream<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        // Always N bytes, but the compiler can't see that.
+        // `take` returns N bytes, which the compiler can't see.
         self.take(N)?.try_into().map_err(|_| "ends early".to_owned())
     }
 
@@ -134,14 +134,14 @@ impl<'a> Stream<'a> {
         Ok(u8::from_le_bytes(self.array()?))
     }
 
-    /// A little-endian length of `N` bytes.
+    /// Reads a little-endian length of `N` bytes.
     fn length<const N: usize>(&mut self) -> Result<usize> {
         let mut wide = [0; 8];
         wide.iter_mut().zip(self.array::<N>()?).for_each(|(to, from)| *to = from);
         usize::try_from(u64::from_le_bytes(wide)).map_err(|_| "ends early".to_owned())
     }
 
-    /// Text behind its length of `N` bytes.
+    /// Reads a text after its length of `N` bytes.
     fn text<const N: usize>(&mut self) -> Result<Value<'a>> {
         let length = self.length::<N>()?;
         Ok(Value::Text(utf8(self.take(length)?)?))
@@ -154,7 +154,7 @@ impl<'a> Stream<'a> {
         utf8(line)
     }
 
-    /// An integer in two's complement, behind its length of one byte.
+    /// Reads an integer in two's complement after its length of one byte.
     fn integer(&mut self) -> Result<Value<'a>> {
         let length = self.length::<1>()?;
         let bytes = self.take(length)?;
@@ -172,7 +172,7 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|_| "text that is not UTF-8".to_owned())
 }
 
-/// What a pickle describes.
+/// Value that a pickle describes, with its nodes.
 pub(super) struct Pickle<'a> {
     pub(super) root: Value<'a>,
     pub(super) nodes: Vec<Node<'a>>,
@@ -205,7 +205,7 @@ const EMPTY: &str = "nothing on the stack";
 struct Machine<'s, 'a> {
     input: &'s mut Stream<'a>,
     stack: Vec<Value<'a>>,
-    /// Heights of the stack. The items above the last one are a frame.
+    /// Heights of the stack at marks. The items above the last mark are a frame.
     marks: Vec<usize>,
     memo: HashMap<usize, Value<'a>>,
     nodes: Vec<Node<'a>>,
@@ -235,7 +235,7 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// What an opcode makes that pushes a value.
+    /// Returns the value that an opcode pushes.
     fn value(&mut self, opcode: u8) -> Result<Value<'a>> {
         match opcode {
             b'N' => Ok(Value::None),                                                              // NONE
@@ -347,7 +347,7 @@ impl<'a> Machine<'_, 'a> {
         Ok(())
     }
 
-    /// The height of the stack below which nothing may be taken, so that the stack is never lower than a mark.
+    /// Returns the height below which no item may be taken, so that the stack never sinks below a mark.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }

@@ -1,6 +1,6 @@
-//! The files of `torch.save`: a zip (torch 1.6 and later), and the run of pickles that came before it.
+//! Reader of `torch.save` files: zips (torch 1.6 and later), and the older format of consecutive pickles.
 //!
-//! Either way a pickle describes the tensors as views of storages, and the storages lie elsewhere in the file, raw and
+//! In both formats a pickle describes the tensors as views of storages. The storages are elsewhere in the file, raw and
 //! little endian.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +13,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::pickle::{Global, Node, Pickle, Result, Stream, Value};
 use crate::error::Error;
 
-/// A tensor's numbers: little endian, row-major, without gaps.
+/// Numbers of a tensor: little endian, row-major, without gaps.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TorchTensor {
     pub(crate) dtype: Dtype,
@@ -21,21 +21,21 @@ pub(crate) struct TorchTensor {
     pub(crate) data: Vec<u8>,
 }
 
-/// All the tensors together may be this many times the file, as views may share a storage.
+/// Maximum ratio of all tensors to the file. It exceeds 1 because views may share a storage.
 const MAX_GROWTH: usize = 16;
 
-/// More dimensions than any model's tensor has.
+/// Maximum number of dimensions: more than any model's tensor has.
 const MAX_DIMENSIONS: usize = 16;
 
-/// A tensor may be a parameter of a class of its own with attributes; nothing is wrapped more often than this.
+/// Maximum nesting of a tensor in parameters and classes with attributes.
 const MAX_WRAPPERS: usize = 4;
 
-/// What the first pickle of the older format is: 0x1950a86a20f9469cfc6c.
+/// First pickle of the older format: 0x1950a86a20f9469cfc6c.
 const MAGIC: Value<'_> = Value::Long(&[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19]);
 
-/// Reads the tensors of a state dict, which is the file's top-level dict; its other values are left out.
+/// Reads the tensors of a state dict, the file's top-level dict, and skips its other values.
 ///
-/// Nothing in the file is run.
+/// It runs no code of the file.
 pub(crate) fn read(path: &Path) -> crate::error::Result<BTreeMap<String, TorchTensor>> {
     let file = super::map(path)?;
     parse(&file).map_err(|problem| Error::weights(path, problem))
@@ -80,7 +80,7 @@ fn parse_zip(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
     tensors(&pickle, &storages, file.len())
 }
 
-/// The bytes of an entry of a zip, where they lie. torch does not compress them, nor look at their checksums.
+/// Returns the bytes of a zip's entry in place. torch neither compresses entries nor verifies their checksums.
 fn entry<'a>(file: &'a [u8], archive: &mut ZipArchive<Cursor<&'a [u8]>>, name: &str) -> Result<&'a [u8]> {
     let entry = archive.by_name(name).map_err(|error| format!("zip: {name:?}: {error}"))?;
     if entry.compression() != CompressionMethod::Stored || entry.compressed_size() != entry.size() {
@@ -128,21 +128,21 @@ fn parse_pickles(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
     tensors(&pickle, &storages, file.len())
 }
 
-/// The bytes of each storage, by its key.
+/// Bytes of each storage, by key.
 type Storages<'a> = HashMap<&'a str, &'a [u8]>;
 
-/// What a pickle says of a storage.
+/// Description of a storage in a pickle.
 #[derive(Clone, Copy, PartialEq)]
 struct StorageId<'a> {
     key: &'a str,
     dtype: Dtype,
     count: u64,
-    /// In bytes.
+    /// Size in bytes.
     size: usize,
 }
 
 impl<'a> StorageId<'a> {
-    /// Reads ("storage", class, key, location, count). A sixth member was for views of storages, before torch 0.4.
+    /// Reads ("storage", class, key, location, count). Before torch 0.4, a sixth member described views of storages.
     fn new(pickle: &Pickle<'a>, id: Value<'a>) -> Option<Self> {
         let ([kind, class, key, _, count] | [kind, class, key, _, count, Value::None]) = pickle.tuple(id)? else {
             return None;
@@ -154,12 +154,12 @@ impl<'a> StorageId<'a> {
     }
 }
 
-/// Bytes of an element.
+/// Returns the size of an element in bytes.
 fn width(dtype: Dtype) -> usize {
     dtype.bitsize() / 8
 }
 
-/// Every storage that a pickle refers to, by its key.
+/// Returns every storage that a pickle refers to, by key.
 fn storage_ids<'a>(pickle: &Pickle<'a>) -> Result<BTreeMap<&'a str, StorageId<'a>>> {
     let mut ids = BTreeMap::new();
     for node in &pickle.nodes {
@@ -172,7 +172,7 @@ fn storage_ids<'a>(pickle: &Pickle<'a>) -> Result<BTreeMap<&'a str, StorageId<'a
     Ok(ids)
 }
 
-/// The tensors of the top-level dict.
+/// Returns the tensors of the top-level dict.
 fn tensors(pickle: &Pickle<'_>, storages: &Storages<'_>, limit: usize) -> Result<BTreeMap<String, TorchTensor>> {
     let items = pickle.dict(pickle.root).ok_or("not a state dict: its top is no dict")?;
     let mut views = BTreeMap::new();
@@ -193,7 +193,7 @@ fn tensors(pickle: &Pickle<'_>, storages: &Storages<'_>, limit: usize) -> Result
     Ok(views.into_iter().map(|(name, view)| (name, view.into_tensor())).collect())
 }
 
-/// The arguments of the call that makes the tensor, or none if the value is something else.
+/// Returns the arguments of the call that makes a tensor, or none for another value.
 fn tensor_arguments<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Result<Option<&'p [Value<'a>]>> {
     let Some(&Node::Call(mut function, mut arguments)) = pickle.node(value) else { return Ok(None) };
     for _ in 0..=MAX_WRAPPERS {
@@ -211,15 +211,15 @@ fn tensor_arguments<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Result<
     Err(format!("a tensor in more than {MAX_WRAPPERS} wrappers"))
 }
 
-/// A tensor as it lies in a storage; all of it is inside.
+/// View of a storage that is a tensor, within the storage's bounds.
 struct View<'a> {
     dtype: Dtype,
     storage: &'a [u8],
     shape: Vec<usize>,
-    /// In elements, like `offset`.
+    /// Strides in elements, like `offset`.
     strides: Vec<usize>,
     offset: usize,
-    /// Bytes of the tensor by itself.
+    /// Size of the contiguous tensor in bytes.
     size: usize,
 }
 
@@ -250,7 +250,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// A shape or strides.
+/// Reads a shape or strides.
 fn lengths<'p>(pickle: &Pickle<'p>, value: Value<'p>) -> Result<Vec<usize>> {
     let items = pickle.tuple(value).ok_or("a shape or strides that are no tuple")?;
     if items.len() > MAX_DIMENSIONS {
@@ -263,7 +263,7 @@ fn lengths<'p>(pickle: &Pickle<'p>, value: Value<'p>) -> Result<Vec<usize>> {
     items.iter().map(|item| length(item).ok_or_else(|| format!("{item:?} in its shape or strides"))).collect()
 }
 
-/// The bytes that a tensor takes by itself, if it is within a storage of so many bytes; `width` is an element's.
+/// Returns the contiguous size of a tensor in bytes, if it lies within a storage of `storage` bytes. `width` is an element's size.
 fn size_within(storage: usize, width: usize, shape: &[usize], strides: &[usize], offset: usize) -> Option<usize> {
     if shape.len() != strides.len() {
         return None;
@@ -293,7 +293,7 @@ fn gather(storage: &[u8], width: usize, offset: usize, dimensions: &[(usize, usi
         Some(((length, stride), rest)) if !is_dense => {
             (0..*length).for_each(|index| gather(storage, width, offset + index * stride, rest, data));
         }
-        // `size_within` made sure that it is inside.
+        // `size_within` ensured that the view is inside.
         _ => data.extend(storage.get(offset * width..(offset + count) * width).unwrap_or_default()),
     }
 }

@@ -67,7 +67,7 @@ fn storage(class: &str, key: &str, count: i64) -> Vec<u8> {
     [id, b"Q".to_vec()].concat()
 }
 
-/// The arguments of a float tensor in storage "0" of 6 elements.
+/// Returns the arguments of a float tensor in storage "0" of 6 elements.
 fn view(offset: i64, shape: &[i64], strides: &[i64]) -> Vec<Vec<u8>> {
     vec![storage("FloatStorage", "0", 6), int(offset), ints(shape), ints(strides), b"\x89".to_vec(), b"N".to_vec()]
 }
@@ -76,7 +76,7 @@ fn tensor(offset: i64, shape: &[i64], strides: &[i64]) -> Vec<u8> {
     call("torch._utils", "_rebuild_tensor_v2", &view(offset, shape, strides))
 }
 
-/// A file of the older format whose state dict is such, with storage "0" of the floats 0 to 5.
+/// Returns a file of the older format with this state dict, and the floats 0 to 5 in storage "0".
 fn older(state_dict: &[u8]) -> Vec<u8> {
     let Value::Long(magic) = MAGIC else { unreachable!() };
     let mut file = pickle(&[&[0x8a, 10], magic].concat());
@@ -89,7 +89,7 @@ fn older(state_dict: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The same, with a tensor of the whole storage, and another value.
+/// Returns such a file with a tensor of the whole storage, and another value.
 fn older_with(value: Vec<u8>) -> Vec<u8> {
     older(&dict(&[("whole", tensor(0, &[6], &[1])), ("value", value)]))
 }
@@ -252,7 +252,7 @@ fn malformed_pickles_are_refused() {
     let empty = Stream::new(b".").read().err().unwrap();
     assert_eq!(empty, "pickle, before byte 1: nothing on the stack");
     assert!(Stream::new(b"e.").read().err().unwrap().contains("no mark on the stack"));
-    // Nothing below a mark can be taken.
+    // No item below a mark can be taken.
     assert!(Stream::new(b"N(\x85.").read().err().unwrap().contains("nothing on the stack"));
 }
 
@@ -281,9 +281,9 @@ fn views_beyond_their_storage_are_refused() {
         assert!(problem.contains("-1"), "{problem}");
     }
     assert!(problem(&older_with(tensor(0, &[1; 17], &[1; 17]))).contains("17 dimensions"));
-    // Within the storage, yet 4 TB.
+    // A view within the storage, yet of 4 TB.
     assert!(problem(&older_with(tensor(0, &[1 << 40], &[0]))).contains("more than 16 times the file"));
-    // Nothing at all, however large the other dimension.
+    // An empty tensor with a large dimension.
     assert!(parse(&older_with(tensor(0, &[big, 0], &[1, 1]))).unwrap()["value"].data.is_empty());
 }
 
@@ -320,7 +320,7 @@ fn zips_must_be_as_torch_writes_them() {
     let short = zip(&[good[0], ("m/data/0", &data[..20])]);
     assert_eq!(problem(&short), "storage \"0\" has 20 bytes, but its tensors say 24");
 
-    // The method and the size of the first entry, in the directory.
+    // Method and size of the first entry, in the directory.
     for (field, value) in [(10, 8), (20, 1)] {
         let mut compressed = zip(&good);
         let entry = compressed.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
@@ -329,7 +329,7 @@ fn zips_must_be_as_torch_writes_them() {
         assert!(problem.starts_with("zip: \"m/data.pkl\"") && problem.contains("ompress"), "{problem}");
     }
 
-    // A key is a name in the zip and nothing else.
+    // A key is only a name in the zip.
     let arguments = [storage("ByteStorage", "../../Cargo.toml", 1), int(0), ints(&[1]), ints(&[1])];
     let outside = pickle(&dict(&[("x", call("torch._utils", "_rebuild_tensor_v2", &arguments))]));
     assert!(problem(&zip(&[("m/data.pkl", &outside)])).contains("\"m/data/../../Cargo.toml\""));
