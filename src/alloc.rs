@@ -1,46 +1,54 @@
-//! Memory for as many things as a file or a caller says: an error where it lacks, not an abort.
+//! Fallible allocation: returns [`Error::Memory`] where `Vec` would abort the process.
+//!
+//! Use it for memory whose size a file or a caller chooses. `what` names the contents in the message.
 
 use crate::error::{Error, Result};
 
-/// An empty `Vec` with room for `count`; `what` says of what, for the message.
+/// Returns an empty `Vec` with capacity for `count` items.
 pub(crate) fn with_capacity<T>(count: usize, what: &str) -> Result<Vec<T>> {
     let mut vec = Vec::new();
-    vec.try_reserve_exact(count).map_err(|_| out_of_memory::<T>(count, what))?;
+    reserve(&mut vec, count, what)?;
     Ok(vec)
 }
 
-/// `count` times `value`.
+/// Makes room for `count` items in all.
+pub(crate) fn reserve<T>(vec: &mut Vec<T>, count: usize, what: &str) -> Result<()> {
+    let more = count.saturating_sub(vec.len());
+    vec.try_reserve_exact(more).map_err(|_| out_of_memory::<T>(count, what))
+}
+
+/// Returns `count` copies of `value`.
 pub(crate) fn filled<T: Clone>(value: T, count: usize, what: &str) -> Result<Vec<T>> {
     let mut vec = with_capacity(count, what)?;
     vec.resize(count, value);
     Ok(vec)
 }
 
-/// All of an iterator, which knows how many they are.
+/// Collects an iterator that knows its length.
 pub(crate) fn collected<T>(items: impl ExactSizeIterator<Item = T>, what: &str) -> Result<Vec<T>> {
     let mut vec = with_capacity(items.len(), what)?;
     vec.extend(items);
     Ok(vec)
 }
 
-/// A copy.
+/// Copies a slice.
 pub(crate) fn copied<T: Copy>(items: &[T], what: &str) -> Result<Vec<T>> {
     collected(items.iter().copied(), what)
 }
 
-/// `count` zeros, which the system gives without that they are touched.
+/// Returns `count` zeros, in pages that the system zeroes when they are first touched.
 pub(crate) fn zeros(count: usize, what: &str) -> Result<Vec<f32>> {
     check::<f32>(count, what)?;
     Ok(vec![0.0; count])
 }
 
-/// Tries whether there is memory for `count` things, where what takes it aborts without.
+/// Tries an allocation of `count` items before calling code that aborts without the memory.
 pub(crate) fn check<T>(count: usize, what: &str) -> Result<()> {
-    // Kept from the compiler, which may leave out an allocation that nobody uses.
+    // `black_box` keeps the compiler from removing an allocation that nobody uses.
     with_capacity::<T>(count, what).map(|trial| drop(std::hint::black_box(trial)))
 }
 
-/// The error for `count` things that there is no memory for.
+/// Returns the error for `count` items without memory.
 pub(crate) fn out_of_memory<T>(count: usize, what: &str) -> Error {
     Error::Memory { what: what.to_owned(), bytes: count.saturating_mul(size_of::<T>()) }
 }
@@ -50,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_that_no_memory_has_are_errors() {
+    fn sizes_beyond_memory_are_errors() {
         for count in [usize::MAX, isize::MAX as usize, 1 << 46] {
             for error in [
                 with_capacity::<u64>(count, "numbers").unwrap_err(),
@@ -65,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_what_was_asked_for() {
+    fn sizes_within_memory_are_allocated() {
         assert_eq!(filled(7, 3, "").unwrap(), [7, 7, 7]);
         assert_eq!(copied(&[1, 2], "").unwrap(), [1, 2]);
         assert_eq!(zeros(2, "").unwrap(), [0.0, 0.0]);

@@ -2,6 +2,7 @@
 
 use crate::device::{Device, Dtype, first_line};
 use crate::error::{Error, Result};
+use crate::kernels::weight::WeightForm;
 use crate::ops::{Cpu, Portable};
 use crate::options::{Kernels, LoadOptions};
 use crate::process;
@@ -41,10 +42,10 @@ impl Compute {
     pub(crate) fn ops(self) -> Result<ComputeOps> {
         let unable = |problem: String| Error::Device { device: self.device.to_string(), problem };
         if self.device == Device::Cpu && self.kernels == Kernels::Native {
-            return match self.dtype {
-                Dtype::Float32 => Ok(ComputeOps::Cpu(Cpu::new(process::isa()?))),
-                other => Err(unable(format!("computes in dtype float32 only, got {other}"))),
+            let Some(form) = WeightForm::of(self.dtype) else {
+                return Err(unable(format!("computes in dtype float32 only, got {}", self.dtype)));
             };
+            return Ok(ComputeOps::Cpu(Cpu::new(process::isa()?, form)));
         }
         let device = self.device.open()?;
         let ops = Portable::new(device, self.dtype.candle());

@@ -11,7 +11,7 @@ use crate::layers::encoder::Encoder;
 use crate::layers::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
 use crate::layers::{Backbone, Limits, Parameters};
 use crate::ops::{Attention, Ops};
-use crate::threads::team::by_free_threads;
+use crate::threads::intra_op::parallel_map;
 use crate::weights::Weights;
 
 /// `config.json`; what is absent is as in transformers' class.
@@ -98,7 +98,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     };
     let groups = parameters.at("encoder.albert_layer_groups");
     let (inner, count) = (config.inner_group_num, order.iter().max().map_or(0, |last| last + 1));
-    let own = by_free_threads(count, |i| {
+    let own = parallel_map(count, |i| {
         let layers = groups.at(&(i / inner).to_string()).at("albert_layers");
         let attention = Attention::full(shape.heads, head_width);
         Ok(Arc::new(layer(&layers.at(&(i % inner).to_string()), &shape, &NAMES, Biases::ALL, attention)?))

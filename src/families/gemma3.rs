@@ -138,7 +138,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
         };
         let attention = Attention {
             scale: scale as f32,
-            reach,
+            window: reach,
             query_key_norms: Some(shape.query_key_norms(&layer)?),
             relative: Relative::Rotary(Arc::clone(rotary)),
             ..shape.attention()

@@ -121,7 +121,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
                 hidden,
                 config.attention_bias,
             )?,
-            attention: Attention { reach, relative, ..Attention::full(heads, head_width) },
+            attention: Attention { window: reach, relative, ..Attention::full(heads, head_width) },
             attention_output: own.stacked_linear(&[("Wo", hidden)], hidden, config.attention_bias)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(norm(&layer, "mlp_norm")?),

@@ -111,7 +111,7 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let encoder = Encoder::load(shape.layers, |i| {
         let layer = layers.at(&i.to_string());
         let attention = Attention {
-            reach: reach(i)?,
+            window: reach(i)?,
             query_key_norms: Some(shape.query_key_norms(&layer)?),
             relative: Relative::Rotary(Arc::clone(&rotary)),
             ..shape.attention()

@@ -1,4 +1,4 @@
-//! Activations, element by element.
+//! Activation functions, element by element.
 
 use pulp::{Simd, WithSimd};
 
@@ -8,27 +8,28 @@ use super::gelu::Gelu;
 use super::rows::RowsMut;
 use crate::config::Activation;
 
-/// A function of each number, computed on several vectors at once: one vector's chain of dependent operations leaves
-/// the processor idle.
+/// Function of each number, computed on several vectors at once: the dependent operations of one vector would leave the
+/// processor idle.
 ///
-/// A trait, not a closure: what a closure calls is not always inlined, and then runs without the instruction set.
+/// A trait and not a closure: calls inside closures are not always inlined, and then run without the instruction set.
 pub(crate) trait Elementwise: Copy {
+    /// Applies the function in place.
     fn apply<S: Simd, const N: usize>(self, simd: S, x: &mut [S::f32s; N]);
 }
 
-/// Vectors computed at once.
-const ABREAST: usize = 6;
+/// Number of vectors computed at once.
+const UNROLL: usize = 6;
 
 /// Applies a function to every number of a row.
 #[inline(always)]
 fn each<S: Simd>(simd: S, function: impl Elementwise, row: &mut [f32]) {
     let (vectors, tail) = S::as_mut_simd_f32s(row);
-    let (abreast, rest) = vectors.as_chunks_mut::<ABREAST>();
-    for x in abreast {
+    let (unrolled, rest) = vectors.as_chunks_mut::<UNROLL>();
+    for x in unrolled {
         function.apply(simd, x);
     }
-    let (abreast, rest) = rest.as_chunks_mut::<{ ABREAST / 2 }>();
-    for x in abreast {
+    let (unrolled, rest) = rest.as_chunks_mut::<{ UNROLL / 2 }>();
+    for x in unrolled {
         function.apply(simd, x);
     }
     for x in rest {
@@ -53,7 +54,7 @@ impl Elementwise for Relu {
     }
 }
 
-/// σ(x) = 1 / (1 + e^-x), and what is made of it.
+/// Functions made of the sigmoid, σ(x) = 1 / (1 + e^-x).
 #[derive(Clone, Copy)]
 enum Logistic {
     /// σ(x)
@@ -81,7 +82,7 @@ impl Elementwise for Logistic {
                     simd.mul_f32s(x, simd.add_f32s(simd.splat_f32s(slope), cubic))
                 }
             };
-            // e^-x would overflow beyond; σ is 0 there to 1.2e-38.
+            // e^-x would overflow beyond 126, where σ is below 1.2e-38.
             *inner = simd.mul_f32s(simd.splat_f32s(-LOG2_E), *inner);
             *inner = at_most(simd, 126.0, *inner);
         }
@@ -114,14 +115,14 @@ pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, mut x: RowsMut<'_>
     }
 }
 
-/// Applies an activation that is too rare to be worth a kernel.
+/// Applies an activation that is too rare for a kernel of its own.
 #[cold]
 #[inline(never)]
 fn one_by_one(activation: Activation, row: &mut [f32]) {
     row.iter_mut().for_each(|x| *x = activation.of(f64::from(*x)) as f32);
 }
 
-/// `x = activation(x) * gate`, number by number (Shazeer, 2020).
+/// Computes `x = activation(x) * gate`, element by element (Shazeer, 2020).
 pub(crate) fn gate(isa: Isa, activation: Activation, x: RowsMut<'_>, gate: RowsMut<'_>) {
     assert!(x.count() == gate.count() && x.width() == gate.width());
     isa.run(Gated { activation, x, gate });
@@ -139,7 +140,7 @@ impl WithSimd for Gated<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { activation, mut x, mut gate } = self;
         for i in 0..x.count() {
-            // A row at a time, so that the second pass finds it in the first-level cache.
+            // One row at a time, so that the second pass finds it in the first-level cache.
             apply(simd, activation, x.range(i..i + 1));
             let (vectors, tail) = S::as_mut_simd_f32s(x.row(i));
             let (gates, last) = S::as_simd_f32s(gate.row(i));
@@ -152,7 +153,7 @@ impl WithSimd for Gated<'_> {
     }
 }
 
-/// [`apply`], where it isn't part of a product.
+/// Runs [`apply`] alone, outside a product.
 #[cfg(any(test, feature = "bench"))]
 pub(crate) struct Apply<'a>(pub(crate) Activation, pub(crate) RowsMut<'a>);
 
@@ -200,7 +201,7 @@ mod tests {
             Activation::Silu => x / (1.0 + (-x).exp()),
             Activation::Tanh => x.tanh(),
             Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            // Its definition has a test of its own.
+            // `Activation::of` has a test of its own.
             rare => rare.of(x),
         }
     }
@@ -222,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn gates_multiply_what_was_activated() {
+    fn gates_multiply_activated_numbers() {
         for isa in Isa::available() {
             for (activation, width) in Activation::all().flat_map(|a| [1, 7, 16, 33, 100].map(|w| (a, w))) {
-                // Both halves of the same rows.
+                // Halves of the same rows.
                 let mut wide = noise(3 * 2 * width, 5);
                 let truth: Vec<f64> = wide
                     .chunks(2 * width)
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn gelu_goes_to_its_limits_and_keeps_not_a_number() {
+    fn gelu_reaches_its_limits_and_keeps_nan() {
         for isa in Isa::available() {
             let mut x = vec![1e30, -1e30, f32::INFINITY, 100.0, -100.0];
             activate(isa, Activation::Gelu, &mut x);

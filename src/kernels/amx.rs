@@ -1,13 +1,13 @@
-//! The matrix product by AMX, the tile instructions of x86-64, at float32's precision.
+//! Matrix product by AMX, the tile instructions of x86-64, at float32's precision.
 //!
-//! They multiply tiles of bfloat16 and add up in float32, at 16 times the rate at which AVX-512 multiplies and adds
-//! float32. A float32 has 24 significant bits and a bfloat16 8, so that any float32 is the exact sum of three:
-//! x = x₀ + x₁ + x₂. Of the nine products of two numbers' pieces the six largest are taken; the other three are less than
-//! 2⁻²¹ of the product, and 2⁻²⁵ of it on average. (Henry, Tang, Heinecke: *Leveraging the bfloat16 Artificial
-//! Intelligence Datatype For Higher-Precision Computations*, 2019.)
+//! AMX multiplies tiles of bfloat16 and adds up in float32, at 16 times the rate of AVX-512 in float32. A float32 has 24
+//! significant bits and a bfloat16 8, so any float32 is the exact sum of three: x = x₀ + x₁ + x₂. Of the nine products of
+//! two numbers' pieces, the kernel takes the six largest. The other three are less than 2⁻²¹ of the product, and 2⁻²⁵ on
+//! average. (Henry, Tang, Heinecke: *Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+//! Computations*, 2019.)
 //!
 //! As in the other products, the order of a sum depends on the inner dimension alone. Unlike there, pieces below 2⁻¹²⁶
-//! count as zero, and what is infinite may become no number.
+//! count as zero, and infinity may become NaN.
 
 mod pieces;
 mod registers;
@@ -21,14 +21,15 @@ use pulp::{NullaryFnOnce, f32x16};
 use super::activation;
 use super::matmul::{Accumulate, Epilogue, Product, add, load, store};
 use super::rows::RowsMut;
-use pieces::{Left, PIECES, Part, Right, STEP, split_left};
+use pieces::{Left, PIECES, Right, RightBlock, STEP, split_left};
 use registers::{Registers, SIDE, Tile};
 
-/// That this machine has AVX-512 and AMX, and that the system lets this process use them.
+/// Proof that this machine has AVX-512 and AMX, and that the system lets this process use them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Amx(pub(super) V4);
 
 impl Amx {
+    /// Returns the proof, or none.
     pub(crate) fn try_new() -> Option<Self> {
         /// AMX-BF16 and AMX-TILE in CPUID's leaf 7, EDX.
         const FEATURES: u32 = 1 << 22 | 1 << 24;
@@ -38,13 +39,13 @@ impl Amx {
     }
 }
 
-/// Asks the system for the tile registers, which it must save at each switch between threads.
+/// Asks the system for the tile registers, which it must save at each switch of threads.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
     const XFEATURE_XTILE_DATA: libc::c_long = 18;
     #[expect(unsafe_code, reason = "a system call that libc has no function for")]
-    // SAFETY: the call takes two numbers, and changes nothing but what this process may do.
+    // SAFETY: the call takes two numbers and changes nothing but this process's permissions.
     let refused = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA) };
     refused == 0
 }
@@ -54,36 +55,36 @@ fn permitted() -> bool {
     false
 }
 
-/// Steps of which the right side's pieces are at hand, for many rows and for few, whose sums stay at hand too: pieces in
-/// use and those to come share the first-level cache.
+/// Steps whose pieces of the right side are held at once, for many rows and for a few. The pieces in use and the next ones
+/// share the first-level cache; with few rows, so do the sums.
 const STEPS: usize = 4;
 const FEW_STEPS: usize = 1;
 const FEW_TILES: usize = 4;
-/// What is done of the inner dimension for all columns before the rest of it, and for how many rows: the left side's
-/// pieces stay in the second-level cache.
+/// Block of the inner dimension and of rows that goes through all columns before the next: its pieces of the left side stay
+/// in the second-level cache.
 const DEPTH: usize = 12 * STEP;
 const ROWS: usize = 256;
 /// Tiles of columns in a panel.
 pub(super) const VECTORS: usize = 2;
-/// Products of pieces that are taken.
+/// Number of products of pieces.
 const PRODUCTS: usize = 6;
 
-/// For some rows and the columns of a panel.
+/// Sums of a tile of rows with the columns of a panel.
 type Sums = [Tile; VECTORS];
 
-/// Memory to write over.
+/// Scratch memory, of a bounded size.
 #[derive(Default)]
-pub(super) struct Scratch {
-    /// For each tile of rows, all steps.
+pub(super) struct AmxScratch {
+    /// All steps of each tile of rows.
     left: Vec<Left>,
-    /// The steps at hand, and those that come next.
+    /// The steps in use, and the next ones.
     right: [Vec<Right>; 2],
-    /// For each tile of rows.
+    /// Sums of each tile of rows.
     sums: Vec<Sums>,
 }
 
-/// [`super::matmul::matmul`] by AMX.
-pub(super) fn matmul(amx: Amx, product: Product<'_>, scratch: &mut Scratch) {
+/// Computes [`super::matmul::matmul`] by AMX.
+pub(super) fn matmul(amx: Amx, product: Product<'_>, scratch: &mut AmxScratch) {
     let Product { a, b, panels, out, .. } = &product;
     assert!(a.width() == b.depth() && a.count() == out.count());
     assert!(out.width() == b.columns_of(panels.clone()).len());
@@ -96,7 +97,7 @@ pub(super) fn matmul(amx: Amx, product: Product<'_>, scratch: &mut Scratch) {
 struct ByTiles<'a> {
     amx: Amx,
     product: Product<'a>,
-    scratch: &'a mut Scratch,
+    scratch: &'a mut AmxScratch,
 }
 
 impl NullaryFnOnce for ByTiles<'_> {
@@ -115,7 +116,7 @@ impl NullaryFnOnce for ByTiles<'_> {
 }
 
 impl ByTiles<'_> {
-    /// Some rows, all columns, some of the inner dimension.
+    /// Multiplies some rows by all columns, over a block of the inner dimension.
     #[inline(always)]
     fn block(&mut self, registers: &Registers, rows: &Range<usize>, inner: &Range<usize>) {
         let simd = self.amx.0;
@@ -123,14 +124,14 @@ impl ByTiles<'_> {
         let steps = inner.len().div_ceil(STEP);
         let tiles = rows.len().div_ceil(SIDE);
         let pairs = tiles.div_ceil(2);
-        let at_hand = if tiles <= FEW_TILES { FEW_STEPS } else { STEPS };
-        let parts = steps.div_ceil(at_hand);
-        let steps_of = |part: usize| part * at_hand..steps.min((part + 1) * at_hand);
-        let rows_of = |part: usize| {
-            let steps = steps_of(part);
+        let held = if tiles <= FEW_TILES { FEW_STEPS } else { STEPS };
+        let blocks = steps.div_ceil(held);
+        let steps_of = |block: usize| block * held..steps.min((block + 1) * held);
+        let rows_of = |block: usize| {
+            let steps = steps_of(block);
             inner.start + steps.start * STEP..inner.end.min(inner.start + steps.end * STEP)
         };
-        let Scratch { left, right, sums } = &mut *self.scratch;
+        let AmxScratch { left, right, sums } = &mut *self.scratch;
         left.resize(left.len().max(tiles * steps), [Tile::ZERO; PIECES]);
         sums.resize(sums.len().max(tiles), [Tile::ZERO; VECTORS]);
         split_left(simd, a.range(rows.clone()).columns(inner.clone()), left, steps);
@@ -138,23 +139,23 @@ impl ByTiles<'_> {
         let [mut here, mut there] = right.each_mut();
         here.resize(STEPS, [[Tile::ZERO; VECTORS]; PIECES]);
         there.resize(STEPS, [[Tile::ZERO; VECTORS]; PIECES]);
-        let mut next = Part::new(b, panels.start, rows_of(0));
+        let mut next = RightBlock::new(b, panels.start, rows_of(0));
         next.split(simd, here, usize::MAX);
         for panel in panels.clone() {
-            for part in 0..parts {
-                let end = part + 1 == parts;
+            for block in 0..blocks {
+                let end = block + 1 == blocks;
                 next = match end {
-                    false => Part::new(b, panel, rows_of(part + 1)),
-                    true if panel + 1 < panels.end => Part::new(b, panel + 1, rows_of(0)),
-                    true => Part::default(),
+                    false => RightBlock::new(b, panel, rows_of(block + 1)),
+                    true if panel + 1 < panels.end => RightBlock::new(b, panel + 1, rows_of(0)),
+                    true => RightBlock::default(),
                 };
-                let chosen = steps_of(part);
+                let chosen = steps_of(block);
                 let right = &here[..chosen.len()];
-                // So many that all of the next part is split while this one is multiplied.
-                let concurrent = (at_hand * SIDE).div_ceil(pairs * right.len() * PRODUCTS);
-                let mut meanwhile = Meanwhile { simd, part: &mut next, to: there, concurrent };
-                // The only sums stay in the registers.
-                let start = if part == 0 {
+                // Enough that the whole next block is split while this one is multiplied.
+                let concurrent = (held * SIDE).div_ceil(pairs * right.len() * PRODUCTS);
+                let mut meanwhile = Meanwhile { simd, block: &mut next, to: there, concurrent };
+                // The sums of a single pair of tiles stay in the registers.
+                let start = if block == 0 {
                     Load::Zero
                 } else if pairs > 1 {
                     Load::Sums
@@ -192,7 +193,7 @@ impl ByTiles<'_> {
     }
 }
 
-/// Puts sums into the output, or adds them to it; the bias and the residual with the first.
+/// Stores sums in the output or adds them to it. The first block adds the bias and the residual.
 #[inline(always)]
 fn put(simd: V4, sums: &[Sums], start: Accumulate, epilogue: Epilogue<'_>, mut out: RowsMut<'_>) {
     let bias = load::<V4, VECTORS>(simd, epilogue.bias);
@@ -211,10 +212,10 @@ fn put(simd: V4, sums: &[Sums], start: Accumulate, epilogue: Epilogue<'_>, mut o
     }
 }
 
-/// What is done while the tiles are multiplied, which leaves the rest of the processor idle.
+/// Splitting of the next block, done between tile instructions, which leave the vector units idle.
 struct Meanwhile<'a, 'b> {
     simd: V4,
-    part: &'a mut Part<'b>,
+    block: &'a mut RightBlock<'b>,
     to: &'a mut [Right],
     concurrent: usize,
 }
@@ -222,16 +223,17 @@ struct Meanwhile<'a, 'b> {
 impl Meanwhile<'_, '_> {
     #[inline(always)]
     fn split(&mut self) {
-        self.part.split(self.simd, self.to, self.concurrent);
+        self.block.split(self.simd, self.to, self.concurrent);
     }
 }
 
-/// What the sums' registers hold at first.
+/// Initial values of the sums' registers.
 #[derive(Clone, Copy)]
 enum Load {
     Zero,
-    /// What they hold.
+    /// The registers' present values.
     Nothing,
+    /// The sums in memory.
     Sums,
 }
 
@@ -291,7 +293,7 @@ impl Registers {
         }
         let left = left.map(|left| &left[..right.len()]);
         for (k, right) in right.iter().enumerate() {
-            // Small ones first; one side changes at a time.
+            // Small products first; each step reloads one side only.
             self.load_rows(left, k, 2);
             self.load_columns(&right[0]);
             self.multiply(two);

@@ -1,44 +1,44 @@
-//! The kernels as `benches/kernels.rs` times them: on shapes that models have, with numbers that look random.
+//! Cases that `benches/kernels.rs` times: kernels on the shapes of real models, with pseudo-random numbers.
 
 use super::Isa;
 use super::activation::Apply;
-use super::attention::{self, Heads, Relative, Span, Window};
-use super::matmul::{self, Epilogue};
-use super::norm::{self, Center, Norm};
-use super::packed::Packed;
+use super::attention::{AttentionScratch, Heads, PositionScores, Span, Window, attention};
+use super::matmul::Epilogue;
+use super::norm::{self, Center, NormParameters};
 use super::rows::{Rows, RowsMut};
 use super::testing::noise;
+use super::weight::{PackedWeight, ProductScratch, WeightForm};
 use crate::config::Activation;
 
 /// A kernel with its input.
 pub struct Case {
-    /// What it computes, on what.
+    /// Kernel and shape.
     pub name: String,
-    /// Useful operations of a run, where they are products: a multiply-add is two.
+    /// Useful operations of a run, for products: a multiply-add is two.
     pub flops: Option<f64>,
-    /// How many numbers it gives.
+    /// Number of outputs.
     pub numbers: usize,
     run: Run,
 }
 
-/// Writes over all of its argument.
+/// Overwrites all of its argument.
 type Run = Box<dyn FnMut(&mut [f32])>;
 
 impl Case {
-    /// Runs it once; `out` is as long as [`Case::numbers`] says.
+    /// Runs the kernel once; `out` has [`Case::numbers`] items.
     pub fn run(&mut self, out: &mut [f32]) {
         (self.run)(out);
     }
 }
 
-/// All cases by an instruction set; none where this machine lacks it.
+/// Returns all cases for an instruction set, or none where this machine lacks it.
 pub fn cases(instruction_set: &str) -> Vec<Case> {
     let Some(isa) = Isa::available().into_iter().find(|isa| isa.name() == instruction_set) else {
         return Vec::new();
     };
     let mut cases = Vec::new();
-    // Of all-MiniLM-L6-v2 and all-mpnet-base-v2: queries, keys and values; attention's output; up; down. Of one query,
-    // of a block of the feed-forward, of a micro-batch.
+    // Linear layers of all-MiniLM-L6-v2 and all-mpnet-base-v2: queries, keys and values; attention's output; up; down. The
+    // rows are those of one query, of a block of the feed-forward, and of a micro-batch.
     for hidden in [384, 768] {
         for rows in [12, 64, 256, 512] {
             for (inner, columns, activation) in [
@@ -63,21 +63,23 @@ pub fn cases(instruction_set: &str) -> Vec<Case> {
     cases
 }
 
-/// Numbers between rows, as the ops leave them.
+/// Gap between rows, as the ops leave it.
 const GAP: usize = 16;
 
 fn product(isa: Isa, rows: usize, inner: usize, columns: usize, activation: Activation) -> Case {
     let a = noise(rows * (inner + GAP), 1);
-    // As wide apart as trained weights: the sums stay near 1.
+    // As spread as trained weights, so that sums stay near 1.
     let w: Vec<f32> = noise(columns * inner, 2).into_iter().map(|w| w / (inner as f32).sqrt()).collect();
     let bias = noise(columns, 3);
-    let packed = Packed::transposed(isa, &[Rows::packed(&w, inner)]);
-    let mut scratch = matmul::Scratch::default();
+    let Ok(weight) = PackedWeight::pack(isa, WeightForm::F32, &[Rows::packed(&w, inner)]) else {
+        unreachable!("a weight of {columns} x {inner} fits into memory")
+    };
+    let mut scratch = ProductScratch::default();
     let run = move |out: &mut [f32]| {
         let a = Rows::new(&a, rows, inner, inner + GAP);
         let epilogue = Epilogue { bias: &bias, activation, residual: None };
         let out = RowsMut::packed(out, columns);
-        matmul::matmul(isa, a, &packed, 0..packed.panels(), epilogue, &mut scratch, out);
+        weight.product(isa, a, 0..weight.panels(), epilogue, &mut scratch, out);
     };
     let then = if activation == Activation::Identity { "" } else { ", then gelu" };
     Case {
@@ -92,14 +94,15 @@ fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> 
     let (rows, hidden) = (texts * tokens, heads * width);
     let qkv = noise(rows * (3 * hidden + GAP), 4);
     let spans: Vec<_> = (0..texts).map(|i| i * tokens..(i + 1) * tokens).collect();
-    let spans: Vec<_> = spans.into_iter().map(|text| Span { queries: text.clone(), keys: text, place: 0 }).collect();
-    let mut scratch = attention::Scratch::new(isa);
+    let spans: Vec<_> = spans.into_iter().map(|text| Span { queries: text.clone(), keys: text, position: 0 }).collect();
+    let mut scratch = AttentionScratch::new(isa);
     let run = move |out: &mut [f32]| {
         let qkv = Rows::new(&qkv, rows, 3 * hidden, 3 * hidden + GAP);
-        let parts = [0, 1, 2].map(|part| qkv.columns(part * hidden..(part + 1) * hidden));
+        let qkv = [0, 1, 2].map(|i| qkv.columns(i * hidden..(i + 1) * hidden));
         let scale = 1.0 / (width as f32).sqrt();
-        let shape = Heads { width, sharing: 1, scale, reach: Window::ALL, relative: Relative::None };
-        attention::attention(isa, parts, &spans, shape, 0..heads, &mut scratch, RowsMut::packed(out, hidden));
+        let shape = Heads { width, sharing: 1, scale, window: Window::ALL, positions: PositionScores::None };
+        let out = RowsMut::packed(out, hidden);
+        attention(isa, qkv, &spans, shape, 0..heads, &mut scratch, out).unwrap_or_else(|error| unreachable!("{error}"));
     };
     Case {
         name: format!("attention, {texts} x {tokens} tokens, {heads} heads of {width}"),
@@ -113,7 +116,7 @@ fn layer_norm(isa: Isa, rows: usize, width: usize) -> Case {
     let (x, weight, bias) = (noise(rows * width, 5), noise(width, 6), noise(width, 7));
     let run = move |out: &mut [f32]| {
         out.copy_from_slice(&x);
-        let parameters = Norm { center: Center::Mean, weight: &weight, bias: &bias, eps: 1e-12 };
+        let parameters = NormParameters { center: Center::Mean, weight: &weight, bias: &bias, eps: 1e-12 };
         norm::norm(isa, RowsMut::packed(out, width), parameters);
     };
     Case { name: format!("layer norm {rows} x {width}"), flops: None, numbers: rows * width, run: Box::new(run) }

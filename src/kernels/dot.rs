@@ -1,12 +1,12 @@
-//! Dot products and distances of rows: of one pair, or of every row of one matrix with every row of another.
+//! Dot products and distances of rows: one pair, or every row of one matrix with every row of another.
 //!
-//! A pair's sum is taken in one way wherever the pair stands: lane by lane over [`RUN`] vectors of the row at a time,
-//! then over these runs, what is left of the row as one more vector filled up with zeros, then the lanes by halves. So
-//! it has the same bits alone and in a tile, with its sides exchanged, and whatever the number of rows.
+//! The order of a pair's sum is fixed: lane by lane over [`RUN`] vectors at a time, then over these runs, then the rest of
+//! the row as one vector padded with zeros, then the lanes by halves. So a pair has the same bits alone and in a tile, with
+//! its sides exchanged, and among any number of rows.
 //!
-//! For a row of `v` vectors, begun ones included, the error is at most `(min(v, 32) + ceil(v / 32) + log2(lanes) + 3)`
-//! times 2⁻²⁴ of the sum of the terms' absolute values, where nothing leaves float32's normal numbers. A sum of squares
-//! leaves them where a difference passes 1.8e19.
+//! For a row of `v` vectors, rounded up, the error is at most `(min(v, 32) + ceil(v / 32) + log2(lanes) + 3)` times 2⁻²⁴ of
+//! the sum of the terms' absolute values, while all numbers are normal float32. A sum of squares overflows where a
+//! difference passes 1.8e19.
 
 use std::ops::Range;
 use std::slice::from_ref;
@@ -15,21 +15,21 @@ use pulp::{Simd, WithSimd};
 
 use super::Isa;
 
-/// Numbers of the right side that stay in the second-level cache while the left side goes by: 256 KiB.
+/// Numbers of the right side that stay in the second-level cache while the left side passes: 256 KiB.
 const BLOCK: usize = 1 << 16;
 
-/// Vectors that are summed on their own: long rows stay accurate, whether lanes are many or few.
+/// Number of vectors in a partial sum, which keeps long rows accurate with any number of lanes.
 pub(super) const RUN: usize = 32;
 
-/// What a pair of numbers adds to the sum; two zeros must add nothing.
+/// Term that a pair of numbers adds to the sum. Two zeros must add nothing.
 trait Term: Copy {
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s;
 }
 
 #[derive(Clone, Copy)]
-struct Product;
+struct DotTerm;
 
-impl Term for Product {
+impl Term for DotTerm {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
         simd.mul_add_e_f32s(a, b, sum)
@@ -53,38 +53,38 @@ struct AbsoluteDifference;
 impl Term for AbsoluteDifference {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
-        // All bits but the sign; pulp's `abs_f32s` is not always inlined.
+        // Clears the sign bit, because pulp's `abs_f32s` is not always inlined.
         let magnitude = simd.splat_f32s(f32::from_bits(0x7FFF_FFFF));
         simd.add_f32s(sum, simd.and_f32s(magnitude, simd.sub_f32s(a, b)))
     }
 }
 
-/// `Σ aₖbₖ` of two rows of one width.
+/// Computes `Σ aₖbₖ` of two rows of one width.
 pub(crate) fn dot(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
-    pair(isa, Product, a, b)
+    pair(isa, DotTerm, a, b)
 }
 
-/// `Σ (aₖ - bₖ)²` of two rows of one width.
+/// Computes `Σ (aₖ - bₖ)²` of two rows of one width.
 pub(crate) fn squared_distance(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
     pair(isa, SquaredDifference, a, b)
 }
 
-/// `Σ |aₖ - bₖ|` of two rows of one width.
+/// Computes `Σ |aₖ - bₖ|` of two rows of one width.
 pub(crate) fn manhattan(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
     pair(isa, AbsoluteDifference, a, b)
 }
 
-/// [`dot`] of each row of `a`, `(n, width)`, with each row of `b`, `(m, width)`, into `out`, `(n, m)`.
+/// Computes [`dot`] of each row of `a`, `(n, width)`, with each row of `b`, `(m, width)`, into `out`, `(n, m)`.
 pub(crate) fn dots(isa: Isa, a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
-    pairs(isa, Product, a, b, width, out);
+    pairs(isa, DotTerm, a, b, width, out);
 }
 
-/// [`squared_distance`] of each row of `a` and each row of `b`; shapes as in [`dots`].
+/// Computes [`squared_distance`] of each row of `a` and each row of `b`; shapes as in [`dots`].
 pub(crate) fn squared_distances(isa: Isa, a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
     pairs(isa, SquaredDifference, a, b, width, out);
 }
 
-/// [`manhattan`] of each row of `a` and each row of `b`; shapes as in [`dots`].
+/// Computes [`manhattan`] of each row of `a` and each row of `b`; shapes as in [`dots`].
 pub(crate) fn manhattans(isa: Isa, a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
     pairs(isa, AbsoluteDifference, a, b, width, out);
 }
@@ -118,13 +118,13 @@ impl<T: Term> WithSimd for Pairs<'_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // A sum for each pair of a tile, a vector for each of its columns, and one of a row: that must fit.
+        // The registers must hold a sum for each pair of a tile, a vector for each column, and one of a row.
         if S::REGISTER_COUNT >= 32 { self.run::<S, 6, 4>(simd) } else { self.run::<S, 4, 3>(simd) }
     }
 }
 
 impl<T: Term> Pairs<'_, T> {
-    /// In tiles of `R` rows by `C` columns, by blocks of the right side.
+    /// Computes tiles of `R` rows by `C` columns, by blocks of the right side.
     #[inline(always)]
     fn run<S: Simd, const R: usize, const C: usize>(self, simd: S) {
         let Self { term, a, b, width, out } = self;
@@ -144,7 +144,7 @@ impl<T: Term> Pairs<'_, T> {
     }
 }
 
-/// `R` rows with all of `b`, whose first row is the output's column `column`.
+/// Computes `R` rows with all of `b`, whose first row is the output's column `column`.
 #[inline(always)]
 fn strip<S: Simd, T: Term, const R: usize, const C: usize>(
     simd: S,
@@ -168,7 +168,7 @@ fn strip<S: Simd, T: Term, const R: usize, const C: usize>(
     }
 }
 
-/// `R` rows with `C` rows, whose sums go to the output's columns from `column` on.
+/// Computes `R` rows with `C` rows, into the output's columns from `column` on.
 #[inline(always)]
 fn tile<S: Simd, T: Term, const R: usize, const C: usize>(
     simd: S,
@@ -187,7 +187,7 @@ fn tile<S: Simd, T: Term, const R: usize, const C: usize>(
         add_run(simd, term, &mut sums, a, b, first..vectors.min(first + RUN));
     }
     if !width.is_multiple_of(S::F32_LANES) {
-        let (a, b) = (fill_up(simd, a_rest), fill_up(simd, b_rest));
+        let (a, b) = (zero_padded(simd, a_rest), zero_padded(simd, b_rest));
         add_run(simd, term, &mut sums, a.each_ref().map(from_ref), b.each_ref().map(from_ref), 0..1);
     }
     let columns = out.len() / R;
@@ -198,7 +198,7 @@ fn tile<S: Simd, T: Term, const R: usize, const C: usize>(
     }
 }
 
-/// Rows as vectors, and what is left of each.
+/// Splits rows into vectors and the rest of each.
 #[inline(always)]
 pub(super) fn split<S: Simd, const N: usize>(rows: &[f32], width: usize) -> ([&[S::f32s]; N], [&[f32]; N]) {
     let (mut vectors, mut rests): ([&[S::f32s]; N], [&[f32]; N]) = ([&[]; N], [&[]; N]);
@@ -208,9 +208,9 @@ pub(super) fn split<S: Simd, const N: usize>(rows: &[f32], width: usize) -> ([&[
     (vectors, rests)
 }
 
-/// What is left of rows as vectors that end in zeros.
+/// Loads the rests of rows as vectors that end in zeros.
 #[inline(always)]
-pub(super) fn fill_up<S: Simd, const N: usize>(simd: S, rests: [&[f32]; N]) -> [S::f32s; N] {
+pub(super) fn zero_padded<S: Simd, const N: usize>(simd: S, rests: [&[f32]; N]) -> [S::f32s; N] {
     let mut vectors = [simd.splat_f32s(0.0); N];
     for (vector, rest) in vectors.iter_mut().zip(rests) {
         *vector = simd.partial_load_f32s(rest);
@@ -220,7 +220,7 @@ pub(super) fn fill_up<S: Simd, const N: usize>(simd: S, rests: [&[f32]; N]) -> [
 
 /// Adds the sums of one run of the vectors.
 ///
-/// Plain loops: an array's `map` is a call that keeps the sums from the registers.
+/// Loops, because an array's `map` is a call that keeps the sums out of registers.
 #[inline(always)]
 fn add_run<S: Simd, T: Term, const R: usize, const C: usize>(
     simd: S,
@@ -230,7 +230,7 @@ fn add_run<S: Simd, T: Term, const R: usize, const C: usize>(
     mut b: [&[S::f32s]; C],
     run: Range<usize>,
 ) {
-    // Cut to one length, so that the compiler sees that the loop stays within.
+    // One length for all lets the compiler drop the bounds checks of the loop.
     let length = run.len();
     a.iter_mut().for_each(|a| *a = &a[run.start..][..length]);
     b.iter_mut().for_each(|b| *b = &b[run.start..][..length]);
@@ -256,7 +256,7 @@ mod tests {
 
     type One = fn(Isa, &[f32], &[f32]) -> f32;
     type Many = fn(Isa, &[f32], &[f32], usize, &mut [f32]);
-    /// A name, the kernel for one pair, the one for many, and the term in float64.
+    /// Name, kernel for one pair, kernel for many pairs, and the term in float64.
     type Kernel = (&'static str, One, Many, fn(f64, f64) -> f64);
 
     const KERNELS: [Kernel; 3] = [
@@ -271,7 +271,7 @@ mod tests {
         let got = one(isa, a, b);
         let vectors = a.len().div_ceil(isa.lanes());
         let adds = vectors.min(32) + vectors.div_ceil(32) + isa.lanes().ilog2() as usize + 3;
-        // A term or a sum among the denormals is off by half of the smallest of them.
+        // A denormal term or sum is off by half of the smallest denormal.
         let limit = adds as f64 * size * 2f64.powi(-24) + a.len() as f64 * 2f64.powi(-149);
         let error = (f64::from(got) - truth).abs();
         assert!(error <= limit, "{} {name} at {}: {got}, not {truth}", isa.name(), a.len());
@@ -311,14 +311,14 @@ mod tests {
                 assert_eq!(kernel.1(isa, &zeros, &zeros).to_bits(), 0);
             }
         }
-        // Not flushed to zero.
+        // Denormals are not flushed to zero.
         for isa in Isa::available() {
             assert_eq!(dot(isa, &[f32::from_bits(5); 40], &[1.0; 40]).to_bits(), 200);
         }
     }
 
     #[test]
-    fn infinities_and_not_a_number_reach_the_result_from_any_place() {
+    fn infinity_and_nan_reach_the_result_from_any_index() {
         for (isa, (name, one, ..)) in Isa::available().into_iter().flat_map(|isa| KERNELS.map(|k| (isa, k))) {
             for place in 0..67 {
                 let (mut a, b) = (vec![1.0; 67], vec![2.0; 67]);
@@ -338,7 +338,7 @@ mod tests {
     fn a_pair_has_the_same_bits_in_any_tile() {
         let (a, b) = (noise(20 * 400, 3), noise(400 * 400, 4));
         for (isa, (name, one, many, _)) in Isa::available().into_iter().flat_map(|isa| KERNELS.map(|k| (isa, k))) {
-            // The widest is wide enough for more than one block.
+            // The greatest width needs more than one block.
             for width in [1, 7, 16, 33, 400] {
                 for (n, m) in [(1, 1), (1, 9), (5, 3), (6, 4), (7, 5), (13, 8), (20, 1), (2, 400)] {
                     let mut out = vec![f32::NAN; n * m];

@@ -1,45 +1,45 @@
-//! Powers of two, and the softmax that is made of them.
+//! Powers of two, and the softmax made of them.
 
 use pulp::Simd;
 
 pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// Adding this to a small number leaves its nearest integer, plus the bias of an exponent, in the low bits.
+/// Addend that leaves a small number's nearest integer, plus an exponent's bias, in the low bits.
 const ROUND: f32 = 12_582_912.0 + 127.0;
-/// Below this the result would be denormal; it is taken for this.
-const LEAST: f32 = -126.0;
-/// (2^r - 1) / r on |r| <= 1/2, highest power first: interpolated at Chebyshev's points in 40 digits.
+/// Smallest exponent: smaller ones, whose result would be denormal, are raised to it.
+const MIN_EXPONENT: f32 = -126.0;
+/// Polynomial of (2^r - 1) / r on |r| <= 1/2, highest power first, interpolated at Chebyshev points in 40 digits.
 const COEFFICIENTS: [f32; 6] =
     [0.000_154_531_63, 0.001_339_086_3, 0.009_618_083, 0.055_503_57, 0.240_226_5, std::f32::consts::LN_2];
-/// Vectors of a row that are computed side by side: one vector's operations depend on each other.
-const ABREAST: usize = 4;
+/// Number of vectors computed side by side: the operations on one vector depend on each other.
+const UNROLL: usize = 4;
 
-/// `x`, or `least` where it is smaller; NaN stays NaN.
+/// Returns `x`, or `min` where it is smaller; NaN stays NaN.
 #[inline(always)]
-pub(crate) fn at_least<S: Simd>(simd: S, least: f32, x: S::f32s) -> S::f32s {
-    let least = simd.splat_f32s(least);
-    // A vector's maximum is its second operand where one is NaN; a single number's drops NaN.
+pub(crate) fn at_least<S: Simd>(simd: S, min: f32, x: S::f32s) -> S::f32s {
+    let min = simd.splat_f32s(min);
+    // The maximum of vectors returns its second operand where one is NaN; that of scalars drops NaN.
     match S::F32_LANES {
-        1 => simd.select_f32s(simd.less_than_f32s(x, least), least, x),
-        _ => simd.max_f32s(least, x),
+        1 => simd.select_f32s(simd.less_than_f32s(x, min), min, x),
+        _ => simd.max_f32s(min, x),
     }
 }
 
-/// `x`, or `most` where it is larger; NaN stays NaN.
+/// Returns `x`, or `max` where it is larger; NaN stays NaN.
 #[inline(always)]
-pub(crate) fn at_most<S: Simd>(simd: S, most: f32, x: S::f32s) -> S::f32s {
-    let most = simd.splat_f32s(most);
+pub(crate) fn at_most<S: Simd>(simd: S, max: f32, x: S::f32s) -> S::f32s {
+    let max = simd.splat_f32s(max);
     match S::F32_LANES {
-        1 => simd.select_f32s(simd.less_than_f32s(most, x), most, x),
-        _ => simd.min_f32s(most, x),
+        1 => simd.select_f32s(simd.less_than_f32s(max, x), max, x),
+        _ => simd.min_f32s(max, x),
     }
 }
 
-/// 2^x of every number, for x <= 127: relative error at most 1.5e-7, and below -126 the value at -126 (1.2e-38).
+/// Computes 2^x for x <= 127: relative error at most 1.5e-7, and below -126 the value at -126 (1.2e-38).
 #[inline(always)]
 pub(crate) fn exp2<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let (mut shifted, mut r, mut power) = (x, x, x);
     for i in 0..N {
-        let x = at_least(simd, LEAST, x[i]);
+        let x = at_least(simd, MIN_EXPONENT, x[i]);
         shifted[i] = simd.add_f32s(x, simd.splat_f32s(ROUND));
         r[i] = simd.sub_f32s(x, simd.sub_f32s(shifted[i], simd.splat_f32s(ROUND)));
         power[i] = simd.splat_f32s(COEFFICIENTS[0]);
@@ -57,14 +57,14 @@ pub(crate) fn exp2<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32
     power
 }
 
-/// The largest number of a row.
+/// Returns the largest number of a row.
 #[inline(always)]
 pub(crate) fn largest<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let (vectors, tail) = S::as_simd_f32s(row);
-    let (abreast, rest) = vectors.as_chunks::<ABREAST>();
-    let mut all = [simd.splat_f32s(f32::NEG_INFINITY); ABREAST];
-    for vectors in abreast {
-        for i in 0..ABREAST {
+    let (unrolled, rest) = vectors.as_chunks::<UNROLL>();
+    let mut all = [simd.splat_f32s(f32::NEG_INFINITY); UNROLL];
+    for vectors in unrolled {
+        for i in 0..UNROLL {
             all[i] = simd.max_f32s(all[i], vectors[i]);
         }
     }
@@ -75,19 +75,19 @@ pub(crate) fn largest<S: Simd>(simd: S, row: &[f32]) -> f32 {
     tail.iter().fold(simd.reduce_max_f32s(all), |largest, x| largest.max(*x))
 }
 
-/// `row[i] = 2^(row[i] * factor - shift)`, in place; gives their sum.
+/// Computes `row[i] = 2^(row[i] * factor - shift)` in place, and returns the sum.
 #[inline(always)]
 pub(crate) fn powers<S: Simd>(simd: S, row: &mut [f32], factor: f32, shift: f32) -> f32 {
     let (factor, shift) = (simd.splat_f32s(factor), simd.splat_f32s(-shift));
     let (vectors, tail) = S::as_mut_simd_f32s(row);
-    let (abreast, rest) = vectors.as_chunks_mut::<ABREAST>();
-    let mut sums = [simd.splat_f32s(0.0); ABREAST];
-    for vectors in abreast {
+    let (unrolled, rest) = vectors.as_chunks_mut::<UNROLL>();
+    let mut sums = [simd.splat_f32s(0.0); UNROLL];
+    for vectors in unrolled {
         for x in vectors.iter_mut() {
             *x = simd.mul_add_e_f32s(*x, factor, shift);
         }
         *vectors = exp2(simd, *vectors);
-        for i in 0..ABREAST {
+        for i in 0..UNROLL {
             sums[i] = simd.add_f32s(sums[i], vectors[i]);
         }
     }
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// e^(x - largest) over their sum.
+    /// Softmax: e^(x - largest) over the sum of these.
     struct Softmax<'a>(&'a mut [f32]);
     impl WithSimd for Softmax<'_> {
         type Output = ();

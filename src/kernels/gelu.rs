@@ -1,14 +1,14 @@
-//! GELU in its exact form, x Φ(x) with Φ the normal distribution (Hendrycks and Gimpel, 2016), without a division.
+//! Exact GELU, x Φ(x) with the normal distribution Φ (Hendrycks and Gimpel, 2016), without a division.
 
 use pulp::Simd;
 
 use super::activation::Elementwise;
 
-/// Beyond it Φ is 0 or 1 in float32.
+/// Bound beyond which Φ is 0 or 1 in float32.
 const LIMIT: f32 = 5.3;
-/// (Φ(c) - 1/2) / c on |c| <= [`LIMIT`], as a polynomial in t = 2 c² / LIMIT² - 1, highest power first: interpolated
-/// at Chebyshev's points in 40 digits, and the last one rounded so that Φ is exactly 1 at the limit. In t, not in c²,
-/// because there the coefficients stay small.
+/// Polynomial of (Φ(c) - 1/2) / c on |c| <= [`LIMIT`] in t = 2 c² / LIMIT² - 1, highest power first. Interpolated at
+/// Chebyshev points in 40 digits; the last coefficient is rounded so that Φ is exactly 1 at the limit. In t the coefficients
+/// stay small, in c² they don't.
 const COEFFICIENTS: [f32; 15] = [
     0.000_328_462_43,
     -0.000_792_539_9,
@@ -27,7 +27,7 @@ const COEFFICIENTS: [f32; 15] = [
     0.133_392_56,
 ];
 
-/// x Φ(x): absolute error at most 1e-6 on |x| <= 12; beyond that x, or 0 to 4e-7.
+/// Function x Φ(x): absolute error at most 1e-6 on |x| <= 12; beyond that x, or 0 to 4e-7.
 #[derive(Clone, Copy)]
 pub(crate) struct Gelu;
 
@@ -37,7 +37,7 @@ impl Elementwise for Gelu {
         let zero = simd.splat_f32s(0.0);
         let (mut c, mut t, mut q) = ([zero; N], [zero; N], [zero; N]);
         for i in 0..N {
-            // Below the limit all are as at the limit, where Φ is 0. Selected, not by a maximum: that may lose NaN.
+            // Clamps to the limit, where Φ is 0. Selects, because a maximum may lose NaN.
             let least = simd.splat_f32s(-LIMIT);
             x[i] = simd.select_f32s(simd.less_than_f32s(x[i], least), least, x[i]);
             c[i] = simd.min_f32s(simd.splat_f32s(LIMIT), x[i]);

@@ -1,12 +1,12 @@
-//! In how many bits rows differ.
+//! Hamming distances: the number of bits in which rows differ.
 
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
 
-/// The number of bits in which `query` differs from each row of `rows`, `(n, query.len())`, into `out`, `(n,)`.
+/// Counts the bits in which `query` differs from each row of `rows`, `(n, query.len())`, into `out`, `(n,)`.
 ///
-/// As float32, which holds them exactly up to 2²⁴, for those who order scores.
+/// The counts are float32, like all scores; it is exact up to 2²⁴.
 pub(crate) fn distances(isa: Isa, query: &[u8], rows: &[u8], out: &mut [f32]) {
     if query.is_empty() {
         return out.fill(0.0);
@@ -23,13 +23,13 @@ struct Distances<'a> {
 
 impl WithSimd for Distances<'_> {
     type Output = ();
-    // The instruction sets differ in how they count a word's bits; the compiler knows.
+    // The compiler chooses each instruction set's way to count a word's bits.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { query, rows, out } = self;
         let (words, rest) = query.as_chunks::<8>();
         let last = last_word(query);
-        // Of the last word those bytes that the words before it lack: the higher ones of a little-endian number.
+        // The last word overlaps the one before it. Its new bytes are the higher ones, as numbers are little endian.
         let shift = 8 * (8 - rest.len() as u32);
         for (row, out) in rows.chunks_exact(query.len()).zip(out) {
             let (row_words, _) = row.as_chunks::<8>();
@@ -45,7 +45,7 @@ impl WithSimd for Distances<'_> {
     }
 }
 
-/// The last eight bytes; where there are fewer, zeros before them.
+/// Returns the last eight bytes, with zeros before a shorter row.
 #[inline(always)]
 fn last_word(row: &[u8]) -> u64 {
     match row.last_chunk::<8>() {

@@ -1,7 +1,7 @@
-//! The matrix product on packed weights, with what follows it done while a tile is still at hand.
+//! Matrix product of rows with float32 panels, followed by an epilogue: bias, residual, activation.
 //!
-//! A tile is a few rows by one panel, kept in registers over the whole inner dimension, so every output is one sum in
-//! the order of that dimension, whatever the tile it falls in.
+//! A tile is a few rows by one panel. Its sums stay in registers over the whole inner dimension, so every output is one sum
+//! in the order of that dimension, whichever tile it falls in.
 
 use std::ops::Range;
 
@@ -11,28 +11,27 @@ use super::Isa;
 use super::activation;
 #[cfg(target_arch = "x86_64")]
 use super::amx;
-use super::packed::Packed;
+use super::panels::Panels;
 use super::prefetch::{LINE, prefetch, prefetch_behind};
 use super::rows::{Rows, RowsMut};
 use crate::config::Activation;
 
-/// Rows of a panel that are fetched ahead of their use. A panel is larger than the first-level cache, and a tile goes
-/// through all of it.
+/// Rows of a panel to prefetch. A tile reads a whole panel, which is larger than the first-level cache.
 const AHEAD: usize = 8;
 
-/// What becomes of a product's sums before they are stored.
+/// Operations on a product's sums before they are stored.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Epilogue<'a> {
-    /// Added to every row: as many numbers as the right side has columns, or none.
+    /// Added to every row: a number for each column of the right side, or none.
     pub(crate) bias: &'a [f32],
-    /// Added after the bias: as many rows and columns as the product has.
+    /// Added after the bias: a matrix of the product's shape.
     pub(crate) residual: Option<Rows<'a>>,
     /// Applied last.
     pub(crate) activation: Activation,
 }
 
 impl Epilogue<'_> {
-    /// What becomes of some of the columns.
+    /// Returns the epilogue of some columns.
     #[inline(always)]
     pub(super) fn columns(self, columns: Range<usize>) -> Self {
         let bias = if self.bias.is_empty() { self.bias } else { &self.bias[columns.clone()] };
@@ -40,30 +39,30 @@ impl Epilogue<'_> {
     }
 }
 
-/// Whether a product is added to what the output holds.
+/// Start of a product's sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accumulate {
-    /// What the output holds is written over.
+    /// Zeros: the product overwrites the output.
     Zero,
-    /// The product is added to it.
+    /// The output's values: the product is added to them.
     Output,
 }
 
-/// Memory to write over.
+/// Scratch memory of a product, of a bounded size.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct MatmulScratch {
     #[cfg(target_arch = "x86_64")]
-    amx: amx::Scratch,
+    amx: amx::AmxScratch,
 }
 
-/// The columns of `epilogue(a · b)` that lie in some of `b`'s panels.
+/// Computes the columns of `epilogue(a · b)` that some of `b`'s panels hold.
 pub(crate) fn matmul(
     isa: Isa,
     a: Rows<'_>,
-    b: &Packed,
+    b: &Panels,
     panels: Range<usize>,
     epilogue: Epilogue<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut MatmulScratch,
     out: RowsMut<'_>,
 ) {
     let product = Product { a, b, panels, start: Accumulate::Zero, epilogue, out };
@@ -74,10 +73,10 @@ pub(crate) fn matmul(
     }
 }
 
-/// What a product is made of.
+/// Operands and output of a product.
 pub(super) struct Product<'a> {
     pub(super) a: Rows<'a>,
-    pub(super) b: &'a Packed,
+    pub(super) b: &'a Panels,
     pub(super) panels: Range<usize>,
     pub(super) start: Accumulate,
     pub(super) epilogue: Epilogue<'a>,
@@ -98,7 +97,7 @@ impl WithSimd for Product<'_> {
             let epilogue = epilogue.columns(columns.clone());
             let panel = b.panel(panel);
             match columns.len().div_ceil(S::F32_LANES) {
-                // Only where panels are as wide as that: see `packed::panel_vectors`.
+                // Panels are this wide only for instruction sets with 32 registers: see `Isa::panel_vectors`.
                 3 if S::REGISTER_COUNT >= 32 => {
                     Strip::<S, 3>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd)
                 }
@@ -106,20 +105,20 @@ impl WithSimd for Product<'_> {
                 1 => Strip::<S, 1>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
                 vectors => unreachable!("a panel of {vectors} vectors"),
             }
-            // A pass of its own: within a tile, whose registers are full of sums, it takes longer.
+            // Measured: slower within a tile, whose registers are full of sums.
             activation::apply(simd, epilogue.activation, out);
         }
     }
 }
 
-/// The columns of `a · b` that lie in some of `b`'s panels, for kernels that have chosen their instruction set.
+/// Computes the columns of `a · b` that some of `b`'s panels hold, for kernels that have chosen their instruction set.
 ///
-/// A call, not a copy of the tiles' code in every kernel that multiplies: that is most of what there is to compile.
+/// Not inlined: the tiles are most of the code to compile, and every kernel that multiplies would have a copy.
 #[inline(never)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,
     a: Rows<'_>,
-    b: &Packed,
+    b: &Panels,
     panels: Range<usize>,
     start: Accumulate,
     out: RowsMut<'_>,
@@ -127,8 +126,8 @@ pub(crate) fn multiply<S: Simd>(
     simd.vectorize(Product { a, b, panels, start, epilogue: Epilogue::default(), out });
 }
 
-/// Rows of a tile: its sums, a panel's vectors and a broadcast must fit into the registers, and there must be enough sums
-/// for the multiply-adds to overlap.
+/// Rows of a tile. Its sums, a panel's vectors and a broadcast must fit into the registers, and the sums must be enough for
+/// multiply-adds to overlap.
 const fn tile_rows<S: Simd>(vectors: usize) -> usize {
     match (S::REGISTER_COUNT, vectors) {
         (32.., _) | (_, 1) => 8,
@@ -202,7 +201,7 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
         }
     }
 
-    /// The sums of a tile: a broadcast of each row's number times a vector of the panel, in the order of the inner
+    /// Computes the sums of a tile: a broadcast of each row's number times a vector of the panel, in the order of the inner
     /// dimension.
     #[inline(always)]
     #[expect(unsafe_code, reason = "bounds checks in the innermost loop keep the sums out of registers")]
@@ -213,11 +212,11 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
             rows[i] = &self.a.row(first + i)[..self.panel.len()];
         }
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        // Written out, not a loop nor a function: those keep the sums in memory.
+        // A macro, because loops and functions keep the sums in memory.
         macro_rules! step {
             ($k:expr, $b:expr) => {
                 for i in 0..ROWS {
-                    // SAFETY: every row has as many numbers as the panel has entries, and `k` is one of those.
+                    // SAFETY: `k` is below the panel's length, and every row was cut to that length above.
                     let a = simd.splat_f32s(unsafe { *rows[i].get_unchecked($k) });
                     for j in 0..VECTORS {
                         sums[i][j] = simd.mul_add_e_f32s(a, $b[j], sums[i][j]);
@@ -225,10 +224,10 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
                 }
             };
         }
-        // Two steps between checks for the end, which take the place of multiply-adds.
+        // Two steps for each check of the end, because a check takes the slot of a multiply-add.
         let (pairs, rest) = self.panel.as_chunks::<2>();
-        // The first tiles fetch the next panel, which lies behind this one, a cache line for two steps: all at once, the
-        // memory would be slower than they are.
+        // The first tiles prefetch the next panel, which follows this one in memory. One cache line for two steps: prefetching
+        // it all at once would stall on memory.
         let behind = first / ROWS * pairs.len() * LINE;
         let behind = if behind < size_of_val(self.panel) { behind } else { 0 };
         let mut k = 0;
@@ -248,19 +247,19 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
     }
 }
 
-/// The number itself, which the compiler can't know before: loads that need it stay behind those that don't.
+/// Returns `k` unchanged, but hides its value from the compiler, so that loads that need it aren't moved up.
 #[inline(always)]
 fn apart(mut k: usize) -> usize {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[expect(unsafe_code, reason = "assembly")]
-    // SAFETY: it has no instructions.
+    // SAFETY: the assembly has no instructions.
     unsafe {
         std::arch::asm!("/* {} */", inout(reg) k, options(nostack, preserves_flags));
     }
     k
 }
 
-/// Up to a panel's width of numbers; zeros where there are fewer.
+/// Loads up to a panel's width of numbers, zeros after the last.
 #[inline(always)]
 pub(super) fn load<S: Simd, const VECTORS: usize>(simd: S, numbers: &[f32]) -> [S::f32s; VECTORS] {
     let (vectors, _) = S::as_simd_f32s(numbers);
@@ -276,7 +275,7 @@ pub(super) fn load<S: Simd, const VECTORS: usize>(simd: S, numbers: &[f32]) -> [
     }
 }
 
-/// Stores as many numbers as there is room for.
+/// Stores as many numbers as fit into `out`.
 #[inline(always)]
 pub(super) fn store<S: Simd, const VECTORS: usize>(simd: S, numbers: [S::f32s; VECTORS], out: &mut [f32]) {
     let (vectors, _) = S::as_mut_simd_f32s(out);
@@ -302,16 +301,16 @@ mod tests {
     use super::*;
     use crate::kernels::testing::{largest_difference, noise};
 
-    /// `epilogue(a · wᵀ)` with a weight `(columns, depth)`, all panels.
+    /// Returns `epilogue(a · wᵀ)` for a weight `(columns, depth)`.
     fn product(isa: Isa, a: Rows<'_>, w: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
-        let packed = Packed::transposed(isa, &[Rows::packed(w, a.width())]);
-        let mut out = vec![f32::NAN; a.count() * packed.columns()];
-        let rows = RowsMut::packed(&mut out, packed.columns());
-        matmul(isa, a, &packed, 0..packed.panels(), epilogue, &mut Scratch::default(), rows);
+        let panels = Panels::transposed(isa, &[Rows::packed(w, a.width())]).unwrap();
+        let mut out = vec![f32::NAN; a.count() * panels.columns()];
+        let rows = RowsMut::packed(&mut out, panels.columns());
+        matmul(isa, a, &panels, 0..panels.count(), epilogue, &mut MatmulScratch::default(), rows);
         out
     }
 
-    /// `relu(a · wᵀ + bias + residual)` in float64.
+    /// Returns `relu(a · wᵀ + bias + residual)` in float64.
     fn truth(a: &[f32], w: &[f32], depth: usize, bias: &[f32], residual: &[f32]) -> Vec<f64> {
         let dot = |a: &[f32], w: &[f32]| a.iter().zip(w).map(|(a, w)| f64::from(*a) * f64::from(*w)).sum::<f64>();
         let mut out = Vec::new();
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_the_same_bits_in_any_tile_and_a_column_in_any_part() {
+    fn a_row_has_the_same_bits_in_any_tile_and_a_column_in_any_share() {
         for isa in Isa::available() {
             let (rows, depth, columns) = (23, 130, 170);
             let (a, w) = (noise(rows * depth, 5), noise(columns * depth, 6));
@@ -354,19 +353,19 @@ mod tests {
                     assert!(part == all[first * columns..(first + count) * columns], "{} {first}+{count}", isa.name());
                 }
             }
-            let packed = Packed::transposed(isa, &[Rows::packed(&w, depth)]);
-            for at in 0..=packed.panels() {
+            let panels = Panels::transposed(isa, &[Rows::packed(&w, depth)]).unwrap();
+            for at in 0..=panels.count() {
                 let mut out = vec![0.0; rows * columns];
                 let whole = RowsMut::packed(&mut out, columns);
-                let (left, right) = whole.split_columns(packed.columns_of(0..at).len());
-                matmul(isa, a, &packed, at..packed.panels(), Epilogue::default(), &mut Scratch::default(), right);
-                matmul(isa, a, &packed, 0..at, Epilogue::default(), &mut Scratch::default(), left);
-                assert!(out == all, "{} parted at panel {at}", isa.name());
+                let (left, right) = whole.split_columns(panels.columns_of(0..at).len());
+                matmul(isa, a, &panels, at..panels.count(), Epilogue::default(), &mut MatmulScratch::default(), right);
+                matmul(isa, a, &panels, 0..at, Epilogue::default(), &mut MatmulScratch::default(), left);
+                assert!(out == all, "{} split at panel {at}", isa.name());
             }
         }
     }
 
-    /// Beyond what is done at once: of rows, of columns, of the inner dimension.
+    /// Sizes beyond one block of rows, of columns and of the inner dimension.
     #[test]
     fn large_products_agree_with_float64_and_have_the_same_bits_in_any_rows() {
         let (rows, depth, columns) = (290, 807, 75);
@@ -381,9 +380,9 @@ mod tests {
             };
             let all = some(0..rows);
             let error = largest_difference(&all, &truth);
-            // One number after the other, 807 of them; sums by AMX are of shorter ones.
-            let most = if isa.name() == "amx" { 1e-5 } else { 4e-5 };
-            assert!(error < most, "{}: {error}", isa.name());
+            // Sums of 807 terms in sequence; AMX adds up shorter sums.
+            let bound = if isa.name() == "amx" { 1e-5 } else { 4e-5 };
+            assert!(error < bound, "{}: {error}", isa.name());
             for part in [0..1, 3..17, 5..70, 0..65, 100..229, 17..290] {
                 let same = some(part.clone()) == all[part.start * columns..part.end * columns];
                 assert!(same, "{} {part:?}", isa.name());
@@ -397,7 +396,7 @@ mod tests {
             let (rows, depth, columns) = (11, 20, 37);
             let (a, b) = (noise(rows * depth, 1), noise(depth * columns, 2));
             let (a, b) = (Rows::packed(&a, depth), Rows::packed(&b, columns));
-            struct Steps<'a>(Rows<'a>, &'a [Packed], &'a mut [f32]);
+            struct Steps<'a>(Rows<'a>, &'a [Panels], &'a mut [f32]);
             impl WithSimd for Steps<'_> {
                 type Output = ();
                 #[inline(always)]
@@ -407,7 +406,7 @@ mod tests {
                         let a = self.0.columns(done..done + b.depth());
                         let start = if step == 0 { Accumulate::Zero } else { Accumulate::Output };
                         let out = RowsMut::packed(self.2, b.columns());
-                        multiply(simd, a, b, 0..b.panels(), start, out);
+                        multiply(simd, a, b, 0..b.count(), start, out);
                         done += b.depth();
                     }
                 }
@@ -415,7 +414,7 @@ mod tests {
             let run = |cuts: &[usize]| {
                 let mut parts = Vec::new();
                 for cut in cuts.windows(2) {
-                    let mut part = Packed::empty(isa);
+                    let mut part = Panels::empty(isa);
                     part.pack(b.range(cut[0]..cut[1]));
                     parts.push(part);
                 }
@@ -429,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_finite_number_stays_in_its_row() {
+    fn nan_and_infinity_stay_in_their_row() {
         for isa in Isa::available() {
             let mut a = noise(10 * 16, 1);
             a[3 * 16 + 2] = f32::NAN;
@@ -438,7 +437,7 @@ mod tests {
             for (i, row) in out.chunks(48).enumerate() {
                 let right = |x: &f32| match i {
                     3 => x.is_nan(),
-                    // By AMX it may become no number.
+                    // AMX may turn it into NaN.
                     5 => !x.is_finite(),
                     _ => x.is_finite(),
                 };

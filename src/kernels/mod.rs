@@ -1,8 +1,7 @@
-//! Loops over slices: one file a job, one source for all instruction sets.
+//! Kernels: loops over slices, one file for each job, one source for all instruction sets.
 //!
-//! Each kernel is generic over [`pulp::Simd`] and instantiated for every instruction set in [`Isa`]. An output row's
-//! sums are taken in an order that depends on nothing but the row: not on the rows beside it, nor on where a tile
-//! begins. That is what makes the same text give the same bits in any batch.
+//! Each kernel is generic over [`pulp::Simd`] and instantiated for every instruction set in [`Isa`]. The order of an output
+//! row's sums depends on the row alone, not on its neighbours or on the tile. So a text has the same bits in any batch.
 
 pub(crate) mod activation;
 #[cfg(target_arch = "x86_64")]
@@ -15,22 +14,23 @@ pub(crate) mod dot;
 pub(crate) mod exp;
 pub(crate) mod gelu;
 pub(crate) mod hamming;
-pub(crate) mod levels;
+pub(crate) mod int8_codes;
 pub(crate) mod matmul;
 pub(crate) mod nan;
 pub(crate) mod norm;
-pub(crate) mod packed;
+pub(crate) mod panels;
 pub(crate) mod pool;
 pub(crate) mod prefetch;
 pub(crate) mod rotary;
 pub(crate) mod rows;
 pub(crate) mod squares;
 pub(crate) mod unit;
+pub(crate) mod weight;
 
-/// An instruction set that this machine has: holding one proves it.
+/// Instruction set of this machine. A value proves that the machine has it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {
-    /// Plain code, one number at a time.
+    /// Scalar code, one number at a time.
     Scalar,
     /// AVX2 with FMA: 8 lanes.
     #[cfg(target_arch = "x86_64")]
@@ -47,7 +47,7 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// All that this machine has, the plain one first, the best last.
+    /// Returns the instruction sets of this machine, scalar first, best last.
     pub(crate) fn available() -> Vec<Self> {
         let mut sets = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
@@ -61,7 +61,7 @@ impl Isa {
         sets
     }
 
-    /// The name by which `RUSHLIGHT_CPU` chooses it.
+    /// Returns the name by which `RUSHLIGHT_CPU` chooses it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
@@ -90,8 +90,8 @@ impl Isa {
         }
     }
 
-    /// How many vectors of columns a product computes at once: with 8 rows of them they fill 32 registers, and 2 with 6
-    /// rows fill 16. (4 rows by 3 fill those too, but were 12 % slower on a processor that had 16 to choose.)
+    /// Returns the number of vectors of columns in a panel. 3 vectors by 8 rows fill 32 registers, 2 by 6 fill 16. (3 by 4
+    /// fill those too, and were measured 12 % slower.)
     #[inline(always)]
     pub(crate) fn panel_vectors(self) -> usize {
         match self {
@@ -107,7 +107,7 @@ impl Isa {
         }
     }
 
-    /// How many `f32` a vector holds.
+    /// Returns the number of `f32` in a vector.
     #[inline(always)]
     pub(crate) fn lanes(self) -> usize {
         match self {
@@ -124,7 +124,7 @@ impl Isa {
 
 #[cfg(any(test, feature = "bench"))]
 pub(crate) mod testing {
-    /// `count` numbers in -1..1 that look random and are the same in every run.
+    /// Returns `count` pseudo-random numbers in -1..1, the same in every run.
     pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let mut next = || {
@@ -136,7 +136,7 @@ pub(crate) mod testing {
         (0..count).map(|_| next()).collect()
     }
 
-    /// The largest absolute difference of two equally long slices.
+    /// Returns the largest absolute difference of two slices of one length.
     #[cfg(test)]
     pub(crate) fn largest_difference(a: &[f32], b: &[f64]) -> f64 {
         assert_eq!(a.len(), b.len());

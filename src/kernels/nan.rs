@@ -1,18 +1,18 @@
-//! Numbers that aren't finite, and comparisons that NaN survives: `max` of Rust's floats drops it.
+//! Checks for finite numbers, and comparisons that keep NaN: `max` of Rust's floats drops it.
 
-/// Whether all are finite; without a branch, so that several are looked at together.
+/// Returns true when all numbers are finite. It has no branch, so that the compiler vectorizes it.
 pub(crate) fn all_finite<'a>(numbers: impl IntoIterator<Item = &'a f32>) -> bool {
     numbers.into_iter().fold(true, |all, number| all & number.is_finite())
 }
 
-/// The larger number, and NaN where one of them is.
+/// Returns the larger number, or NaN where one is NaN.
 pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if a > b || a.is_nan() { a } else { b }
 }
 
-/// `x`, or `least` where it is smaller; NaN stays NaN.
-pub(crate) fn at_least(x: f64, least: f64) -> f64 {
-    if x < least { least } else { x }
+/// Returns `x`, or `min` where it is smaller; NaN stays NaN.
+pub(crate) fn at_least(x: f64, min: f64) -> f64 {
+    if x < min { min } else { x }
 }
 
 #[cfg(test)]

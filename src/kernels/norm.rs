@@ -6,10 +6,10 @@ use super::Isa;
 use super::nan::at_least;
 use super::rows::RowsMut;
 
-/// Vectors summed side by side: one sum would wait for itself.
-const ABREAST: usize = 4;
+/// Number of vectors summed side by side: a single sum would wait for itself.
+const UNROLL: usize = 4;
 
-/// The sum of a function of each number of a row, in an order that depends on the row's length alone.
+/// Sums a function of each number of a row, in an order that depends on the row's length alone.
 #[inline(always)]
 fn sum<S: Simd>(
     simd: S,
@@ -18,10 +18,10 @@ fn sum<S: Simd>(
     last: impl Fn(f32) -> f32,
 ) -> f32 {
     let (vectors, tail) = S::as_simd_f32s(row);
-    let (abreast, rest) = vectors.as_chunks::<ABREAST>();
-    let mut sums = [simd.splat_f32s(0.0); ABREAST];
-    for vectors in abreast {
-        for i in 0..ABREAST {
+    let (unrolled, rest) = vectors.as_chunks::<UNROLL>();
+    let mut sums = [simd.splat_f32s(0.0); UNROLL];
+    for vectors in unrolled {
+        for i in 0..UNROLL {
             sums[i] = add(sums[i], vectors[i]);
         }
     }
@@ -32,17 +32,17 @@ fn sum<S: Simd>(
     simd.reduce_sum_f32s(sum) + tail.iter().map(|x| last(*x)).sum::<f32>()
 }
 
-/// A norm's parameters.
+/// Parameters of a norm.
 #[derive(Clone, Copy)]
-pub(crate) struct Norm<'a> {
-    /// Around which value the variance is taken.
+pub(crate) struct NormParameters<'a> {
+    /// Center of the variance.
     pub(crate) center: Center,
     pub(crate) weight: &'a [f32],
     pub(crate) bias: &'a [f32],
     pub(crate) eps: f32,
 }
 
-/// Around which value a norm takes the variance.
+/// Center of a norm's variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Center {
     /// The row's mean: layer norm.
@@ -53,14 +53,14 @@ pub(crate) enum Center {
 
 struct Normalized<'a> {
     x: RowsMut<'a>,
-    norm: Norm<'a>,
+    norm: NormParameters<'a>,
 }
 
 impl WithSimd for Normalized<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { mut x, norm: Norm { center, weight, bias, eps } } = self;
+        let Self { mut x, norm: NormParameters { center, weight, bias, eps } } = self;
         let width = weight.len() as f32;
         let (weights, last_weights) = S::as_simd_f32s(weight);
         let (biases, last_biases) = S::as_simd_f32s(bias);
@@ -90,17 +90,17 @@ impl WithSimd for Normalized<'_> {
     }
 }
 
-/// `(x - center) / sqrt(variance + eps) * weight + bias` for each row of `x`, in place.
-pub(crate) fn norm(isa: Isa, x: RowsMut<'_>, norm: Norm<'_>) {
+/// Computes `(x - center) / sqrt(variance + eps) * weight + bias` for each row of `x`, in place.
+pub(crate) fn norm(isa: Isa, x: RowsMut<'_>, norm: NormParameters<'_>) {
     assert!(x.width() == norm.weight.len() && x.width() == norm.bias.len());
     if !norm.weight.is_empty() {
         isa.run(Normalized { x, norm });
     }
 }
 
-/// Divides each row of `x` by its L2 norm, taken for `1e-12` where it is smaller.
+/// Divides each row of `x` by its L2 norm, or by `1e-12` where that is larger.
 ///
-/// The squares are summed in float64: no row over- or underflows that has a norm in float32.
+/// Sums the squares in float64, so that no row overflows or underflows whose norm is a float32.
 pub(crate) fn normalize(mut x: RowsMut<'_>) {
     for i in 0..x.count() {
         let row = x.row(i);
@@ -133,8 +133,8 @@ mod tests {
                         truth.push((x - mean) / (variance + f64::from(eps)).sqrt() * f64::from(*w) + f64::from(*b));
                     }
                 }
-                norm(isa, RowsMut::packed(&mut x, width), Norm { center, weight: &weight, bias: &bias, eps });
-                // At two numbers a row, their difference may be small, and its rounding large beside it.
+                norm(isa, RowsMut::packed(&mut x, width), NormParameters { center, weight: &weight, bias: &bias, eps });
+                // Two numbers of a row may differ little, and their rounding is large beside the difference.
                 let limit = if width < 4 { 1e-4 } else { 3e-6 };
                 let error = largest_difference(&x, &truth);
                 assert!(error < limit, "{} at width {width}: {error}", isa.name());
@@ -146,7 +146,7 @@ mod tests {
     fn a_constant_row_becomes_the_bias() {
         for isa in Isa::available() {
             let mut x = vec![0.5; 48];
-            let parameters = Norm { center: Center::Mean, weight: &[2.0; 48], bias: &[0.25; 48], eps: 1e-12 };
+            let parameters = NormParameters { center: Center::Mean, weight: &[2.0; 48], bias: &[0.25; 48], eps: 1e-12 };
             norm(isa, RowsMut::packed(&mut x, 48), parameters);
             assert_eq!(x, [0.25; 48]);
         }
@@ -163,7 +163,7 @@ mod tests {
         assert!(x[..2].iter().all(|x| x.is_nan()) && x[2..] == [0.6, 0.8], "{x:?}");
         let mut x = [3e-30, 4e-30];
         normalize(RowsMut::packed(&mut x, 2));
-        // A norm under 1e-12 counts as that.
+        // A norm below 1e-12 counts as 1e-12.
         assert!(x.iter().all(|x| *x < 1e-17), "{x:?}");
     }
 }

@@ -1,12 +1,12 @@
-//! Pooling: the rows of one text's tokens into one row (sentence-transformers' `Pooling`).
+//! Pooling of one text's token embeddings into one row (sentence-transformers' `Pooling`).
 
 use super::nan::larger;
 use super::rows::Rows;
 use crate::config::PoolingMode;
 
-/// Pools `tokens`, `(length, width)`, of which the first `skip` rows are the prompt's and don't count, into `out`.
+/// Pools `tokens`, `(length, width)`, into `out`, without the first `skip` rows: the prompt's.
 ///
-/// With nothing left to pool, `cls` is the first token, `max` is -infinity, and all others are 0.
+/// With no rows left, `cls` is the first token, `max` is -infinity, and all other modes are 0.
 pub(crate) fn pool(mode: PoolingMode, tokens: Rows<'_>, skip: usize, out: &mut [f32]) {
     let length = tokens.count();
     let skip = skip.min(length);
@@ -23,7 +23,7 @@ pub(crate) fn pool(mode: PoolingMode, tokens: Rows<'_>, skip: usize, out: &mut [
         PoolingMode::Mean => weighted_sum(out, kept, |_| 1.0, 1.0 / count.max(1e-9)),
         PoolingMode::MeanSqrtLen => weighted_sum(out, kept, |_| 1.0, 1.0 / count.max(1e-9).sqrt()),
         PoolingMode::WeightedMean => {
-            // Weights are the places 1, 2, … in the whole text, prompt included.
+            // The weights are the positions 1, 2, … in the whole text, prompt included.
             let weight = |i: usize| (skip + i + 1) as f32;
             let sum: f32 = (0..kept.count()).map(weight).sum();
             weighted_sum(out, kept, weight, 1.0 / sum.max(1e-9));
@@ -56,7 +56,7 @@ mod tests {
         PoolingMode::LastToken,
     ];
 
-    /// One column pooled in float64, as sentence-transformers does it with a mask whose first `skip` places are 0.
+    /// Pools one column in float64, as sentence-transformers does with a mask whose first `skip` positions are 0.
     fn truth(mode: PoolingMode, column: &[f64], skip: usize) -> f64 {
         let mask = |i: usize| if i < skip { 0.0 } else { 1.0 };
         let sum =
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_stays_whatever_comes_after_it() {
+    fn nan_stays_nan_before_other_numbers() {
         for place in 0..3 {
             let mut tokens = [1.0, 2.0, 3.0];
             tokens[place] = f32::NAN;

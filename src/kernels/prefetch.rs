@@ -1,11 +1,11 @@
-//! Fetching memory into the caches ahead of its use, where the processor has an instruction for it that Rust offers.
+//! Prefetching of memory into the caches, on processors with an instruction for it that Rust offers.
 //!
-//! What is fetched may lie beyond the end of what is given.
+//! The addresses may lie beyond the end of the slices.
 
-/// Bytes of a cache line.
+/// Size of a cache line in bytes.
 pub(crate) const LINE: usize = 64;
 
-/// Fetches the `i`-th of `items` into the first-level cache.
+/// Prefetches the `i`-th of `items` into the first-level cache.
 #[inline(always)]
 pub(crate) fn prefetch<T>(items: &[T], i: usize) {
     let item = items.as_ptr().wrapping_add(i).cast::<u8>();
@@ -14,18 +14,18 @@ pub(crate) fn prefetch<T>(items: &[T], i: usize) {
     }
 }
 
-/// Fetches the cache line that is `bytes` behind the end of `items` into the second-level cache.
+/// Prefetches the cache line `bytes` after the end of `items` into the second-level cache.
 #[inline(always)]
 pub(crate) fn prefetch_behind<T>(items: &[T], bytes: usize) {
     fetch::<2>(items.as_ptr_range().end.cast::<u8>().wrapping_add(bytes));
 }
 
-/// Fetches a cache line into the cache of a level, 1 or 2.
+/// Prefetches a cache line into the cache of level 1 or 2.
 #[inline(always)]
 fn fetch<const LEVEL: u8>(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "an intrinsic")]
-    // SAFETY: a prefetch reads nothing that a program could notice, and an address that isn't there is ignored.
+    // SAFETY: a prefetch has no effect that a program can observe, and the processor ignores invalid addresses.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
         match LEVEL {

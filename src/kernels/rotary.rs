@@ -1,18 +1,18 @@
-//! Rotary positions (Su et al., 2021): pairs of a head's columns, turned by an angle that grows with the position.
+//! Rotary position embedding (Su et al., 2021): rotates pairs of a head's columns by an angle proportional to the position.
 
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
 use super::rows::{Rows, RowsMut};
 
-struct Turn<'a> {
+struct Rotate<'a> {
     x: RowsMut<'a>,
     positions: &'a [u32],
     cos: Rows<'a>,
     sin: Rows<'a>,
 }
 
-impl WithSimd for Turn<'_> {
+impl WithSimd for Rotate<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
@@ -25,12 +25,12 @@ impl WithSimd for Turn<'_> {
             let (left, last_left) = S::as_mut_simd_f32s(left);
             let (right, last_right) = S::as_mut_simd_f32s(right);
             for (((x, y), cos), sin) in left.iter_mut().zip(right).zip(cos).zip(sin) {
-                (*x, *y) = turn(simd, [*x, *y], *cos, *sin);
+                (*x, *y) = rotate_pair(simd, [*x, *y], *cos, *sin);
             }
             if !last_left.is_empty() {
                 let pair = [simd.partial_load_f32s(last_left), simd.partial_load_f32s(last_right)];
                 let (cos, sin) = (simd.partial_load_f32s(last_cos), simd.partial_load_f32s(last_sin));
-                let (x, y) = turn(simd, pair, cos, sin);
+                let (x, y) = rotate_pair(simd, pair, cos, sin);
                 simd.partial_store_f32s(last_left, x);
                 simd.partial_store_f32s(last_right, y);
             }
@@ -39,16 +39,16 @@ impl WithSimd for Turn<'_> {
 }
 
 #[inline(always)]
-fn turn<S: Simd>(simd: S, [x, y]: [S::f32s; 2], cos: S::f32s, sin: S::f32s) -> (S::f32s, S::f32s) {
+fn rotate_pair<S: Simd>(simd: S, [x, y]: [S::f32s; 2], cos: S::f32s, sin: S::f32s) -> (S::f32s, S::f32s) {
     let (x_sin, y_sin) = (simd.mul_f32s(x, sin), simd.mul_f32s(y, sin));
     (simd.mul_add_e_f32s(x, cos, simd.neg_f32s(y_sin)), simd.mul_add_e_f32s(y, cos, x_sin))
 }
 
-/// Turns columns `i` and `i + half` of every row by the angle of its position, whose cosine and sine are column `i` of
-/// `cos` and `sin`, both `(positions, half)`. Columns from `2 * half` on stay as they are.
+/// Rotates columns `i` and `i + half` of every row by the angle of its position. `cos` and `sin`, both `(positions, half)`,
+/// hold its cosine and sine in column `i`. Columns from `2 * half` on stay unchanged.
 pub(crate) fn rotate(isa: Isa, x: RowsMut<'_>, positions: &[u32], cos: Rows<'_>, sin: Rows<'_>) {
     assert!(x.count() == positions.len() && 2 * cos.width() <= x.width() && cos.width() == sin.width());
-    isa.run(Turn { x, positions, cos, sin });
+    isa.run(Rotate { x, positions, cos, sin });
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     use crate::kernels::testing::{largest_difference, noise};
 
     #[test]
-    fn pairs_are_turned_by_their_angles_and_the_rest_is_left_alone() {
+    fn pairs_rotate_by_their_angles_and_other_columns_stay() {
         for isa in Isa::available() {
             for (half, width) in (1..=67).flat_map(|half| [2 * half, 2 * half + 3].map(|width| (half, width))) {
                 let angles = noise(9 * half, 1);

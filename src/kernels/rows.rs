@@ -1,9 +1,9 @@
-//! Views of a matrix: rows that may lie apart from each other, to be read or to be written.
+//! Views of a matrix whose rows have a stride, to read or to write.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Rows of `width` numbers, to be read; they begin `stride` apart.
+/// View of rows of `width` numbers that begin `stride` apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     data: &'a [f32],
@@ -13,12 +13,14 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// # Panics
+    /// Panics where the rows overlap or exceed `data`.
     pub(crate) fn new(data: &'a [f32], count: usize, width: usize, stride: usize) -> Self {
         check(data.len(), count, width, stride);
         Self { data, count, width, stride }
     }
 
-    /// Rows that lie one after the other.
+    /// Views contiguous rows.
     pub(crate) fn packed(data: &'a [f32], width: usize) -> Self {
         Self::new(data, data.len().checked_div(width).unwrap_or(0), width, width)
     }
@@ -40,7 +42,7 @@ impl<'a> Rows<'a> {
         (0..self.count).map(move |i| self.row(i))
     }
 
-    /// Some of the rows.
+    /// Views some of the rows.
     #[inline(always)]
     pub(crate) fn range(self, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.count);
@@ -48,7 +50,7 @@ impl<'a> Rows<'a> {
         Self { data, count: rows.len(), ..self }
     }
 
-    /// Some columns of every row.
+    /// Views some columns of every row.
     #[inline(always)]
     pub(crate) fn columns(self, columns: Range<usize>) -> Self {
         assert!(columns.start <= columns.end && columns.end <= self.width);
@@ -57,9 +59,9 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Rows of `width` numbers, to be written; they begin `stride` apart.
+/// Mutable view of rows of `width` numbers that begin `stride` apart.
 ///
-/// Unlike slices, it can be parted between columns, so that threads write side by side.
+/// Unlike slices, it splits between columns, so that threads write side by side.
 pub(crate) struct RowsMut<'a> {
     start: *mut f32,
     count: usize,
@@ -68,18 +70,20 @@ pub(crate) struct RowsMut<'a> {
     data: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is a unique borrow of the numbers in its rows, as `&mut [f32]` is, and two parts share none of them.
-#[expect(unsafe_code, reason = "a mutable borrow that is no slice")]
+// SAFETY: like `&mut [f32]`, the view borrows the numbers in its rows uniquely; split views share none.
+#[expect(unsafe_code, reason = "a mutable borrow that is not a slice")]
 unsafe impl Send for RowsMut<'_> {}
 
-#[expect(unsafe_code, reason = "a mutable borrow that is no slice")]
+#[expect(unsafe_code, reason = "a mutable borrow that is not a slice")]
 impl<'a> RowsMut<'a> {
+    /// # Panics
+    /// Panics where the rows overlap or exceed `data`.
     pub(crate) fn new(data: &'a mut [f32], count: usize, width: usize, stride: usize) -> Self {
         check(data.len(), count, width, stride);
         Self { start: data.as_mut_ptr(), count, width, stride, data: PhantomData }
     }
 
-    /// Rows that lie one after the other.
+    /// Views contiguous rows.
     pub(crate) fn packed(data: &'a mut [f32], width: usize) -> Self {
         let count = data.len().checked_div(width).unwrap_or(0);
         Self::new(data, count, width, width)
@@ -96,44 +100,44 @@ impl<'a> RowsMut<'a> {
     #[inline(always)]
     pub(crate) fn row(&mut self, i: usize) -> &mut [f32] {
         assert!(i < self.count);
-        // SAFETY: row `i` is within the borrowed numbers, as checked when the view was made; no other view has its
-        // columns, and the result borrows this one.
+        // SAFETY: `check` ensured that row `i` lies within the borrowed numbers. No other view has its columns, and the
+        // result borrows this one.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(i * self.stride), self.width) }
     }
 
-    /// The same rows, for a while.
+    /// Reborrows all rows.
     pub(crate) fn reborrow(&mut self) -> RowsMut<'_> {
         RowsMut { data: PhantomData, ..*self }
     }
 
-    /// Some of the rows, for a while.
+    /// Reborrows some of the rows.
     #[inline(always)]
     pub(crate) fn range(&mut self, rows: Range<usize>) -> RowsMut<'_> {
         assert!(rows.start <= rows.end && rows.end <= self.count);
-        // SAFETY: not beyond the rows; for none the pointer is not read.
+        // SAFETY: the pointer stays within the rows; without rows it is not read.
         let start = if rows.is_empty() { self.start } else { unsafe { self.start.add(rows.start * self.stride) } };
         RowsMut { start, count: rows.len(), data: PhantomData, ..*self }
     }
 
-    /// Some columns of every row, for a while.
+    /// Reborrows some columns of every row.
     #[inline(always)]
     pub(crate) fn columns(&mut self, columns: Range<usize>) -> RowsMut<'_> {
         assert!(columns.start <= columns.end && columns.end <= self.width);
-        // SAFETY: not beyond the first row, where there is one; else the pointer is not read.
+        // SAFETY: the pointer stays within the first row; without rows it is not read.
         let start = if self.count == 0 { self.start } else { unsafe { self.start.add(columns.start) } };
         RowsMut { start, width: columns.len(), data: PhantomData, ..*self }
     }
 
-    /// Parts it before a column.
+    /// Splits the view before a column.
     pub(crate) fn split_columns(self, at: usize) -> (Self, Self) {
         assert!(at <= self.width);
-        // SAFETY: not beyond the first row, where there is one; else the pointer is not read.
+        // SAFETY: the pointer stays within the first row; without rows it is not read.
         let start = if self.count == 0 { self.start } else { unsafe { self.start.add(at) } };
         (Self { width: at, ..self }, Self { start, width: self.width - at, ..self })
     }
 }
 
-/// Whether the rows lie in `len` numbers and apart from each other.
+/// Panics unless the rows fit into `len` numbers and don't overlap.
 fn check(len: usize, count: usize, width: usize, stride: usize) {
     let end = count.checked_sub(1).map(|last| last.checked_mul(stride).and_then(|last| last.checked_add(width)));
     assert!(
@@ -148,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_the_numbers_of_the_whole() {
+    fn views_split_by_rows_and_columns() {
         let mut data: Vec<f32> = (0..40).map(|i| i as f32).collect();
         let rows = Rows::new(&data, 4, 7, 11);
         assert_eq!(rows.row(2), [22.0, 23.0, 24.0, 25.0, 26.0, 27.0, 28.0]);
@@ -165,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_matrix_too() {
+    fn a_matrix_may_be_empty() {
         assert_eq!(Rows::new(&[], 0, 5, 5).iter().count(), 0);
         let (left, right) = RowsMut::new(&mut [], 0, 5, 8).split_columns(2);
         assert_eq!((left.count(), right.width()), (0, 3));

@@ -5,9 +5,9 @@ use std::slice::from_mut;
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
-use super::dot::{RUN, fill_up, split};
+use super::dot::{RUN, split, zero_padded};
 
-/// [`dot`](super::dot::dot) of each row of `rows`, `(n, width)`, with itself, into `out`, `(n,)`.
+/// Computes [`dot`](super::dot::dot) of each row of `rows`, `(n, width)`, with itself, into `out`, `(n,)`.
 pub(crate) fn squares(isa: Isa, rows: &[f32], width: usize, out: &mut [f32]) {
     if width == 0 {
         return out.fill(0.0);
@@ -23,7 +23,7 @@ struct Squares<'a> {
 
 impl WithSimd for Squares<'_> {
     type Output = ();
-    /// A few rows at a time: one alone would wait for each sum before the next.
+    /// Several rows at a time: the sums of a single row wait for each other.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         const ROWS: usize = 4;
@@ -40,11 +40,11 @@ impl WithSimd for Squares<'_> {
     }
 }
 
-/// In the order of all sums of `dot.rs`.
+/// Sums in the order of all sums of `dot.rs`.
 #[inline(always)]
 fn squares_of<S: Simd, const N: usize>(simd: S, rows: &[f32], width: usize, out: &mut [f32]) {
     let (vectors, rests) = split::<S, N>(rows, width);
-    let last = fill_up(simd, rests);
+    let last = zero_padded(simd, rests);
     let mut sums = [simd.splat_f32s(0.0); N];
     let count = width / S::F32_LANES;
     for first in (0..count).step_by(RUN) {

@@ -1,17 +1,17 @@
-//! Rows of the norm 1.
+//! Scaling of rows to norm 1.
 
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
 use super::nan::at_least;
 
-/// Sums that are taken side by side: enough vectors of them to keep a processor busy.
+/// Number of sums side by side: enough vectors to keep a processor busy.
 const LANES: usize = 16;
 
-/// What each row of `rows`, `(n, width)`, is multiplied with to have the L2 norm 1: one over its norm, which is taken for
-/// `1e-12` where it is smaller.
+/// Computes the factor that gives each row of `rows`, `(n, width)`, the L2 norm 1: one over its norm, or over `1e-12` where
+/// that is larger.
 ///
-/// The squares are summed in float64: the norm neither over- nor underflows, whatever the numbers.
+/// Sums the squares in float64, so that no norm overflows or underflows.
 pub(crate) fn inverse_norms(isa: Isa, rows: &[f32], width: usize, out: &mut [f64]) {
     isa.run(InverseNorms { rows, width, out });
 }
@@ -24,7 +24,7 @@ struct InverseNorms<'a> {
 
 impl WithSimd for InverseNorms<'_> {
     type Output = ();
-    // Plain loops: the compiler makes them vectors of the instruction set they are instantiated for.
+    // The compiler vectorizes these plain loops for each instruction set.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (row, out) in self.rows.chunks_exact(self.width.max(1)).zip(self.out) {
@@ -35,26 +35,26 @@ impl WithSimd for InverseNorms<'_> {
 
 #[inline(always)]
 fn sum_of_squares(row: &[f32]) -> f64 {
-    let (parts, rest) = row.as_chunks::<LANES>();
+    let (chunks, rest) = row.as_chunks::<LANES>();
     let mut last = [0.0; LANES];
     last[..rest.len()].copy_from_slice(rest);
     let mut sums = [0.0; LANES];
-    for part in parts {
-        add_squares(&mut sums, part);
+    for chunk in chunks {
+        add_squares(&mut sums, chunk);
     }
     add_squares(&mut sums, &last);
     sums.iter().sum()
 }
 
 #[inline(always)]
-fn add_squares(sums: &mut [f64; LANES], part: &[f32; LANES]) {
-    for (sum, x) in sums.iter_mut().zip(part) {
+fn add_squares(sums: &mut [f64; LANES], numbers: &[f32; LANES]) {
+    for (sum, x) in sums.iter_mut().zip(numbers) {
         let x = f64::from(*x);
         *sum += x * x;
     }
 }
 
-/// Each number times the row's `scale`, rounded once.
+/// Multiplies each number by `scale`, rounding once.
 pub(crate) fn scale(row: &mut [f32], scale: f64) {
     row.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
 }
@@ -65,7 +65,7 @@ mod tests {
     use crate::kernels::testing::noise;
 
     #[test]
-    fn rows_are_scaled_to_norm_1_whatever_their_size() {
+    fn rows_of_any_size_are_scaled_to_norm_1() {
         for isa in Isa::available() {
             for width in 1..=130 {
                 for size in [1e-30, 1e-8, 1.0, 1e30] {

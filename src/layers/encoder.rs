@@ -7,7 +7,7 @@ use super::Checkpoint;
 use crate::config::Activation;
 use crate::error::Result;
 use crate::ops::{Attention, DeviceBatch, FeedForward, Ops, Residual, TokenSelection};
-use crate::threads::team::by_free_threads;
+use crate::threads::intra_op::parallel_map;
 
 /// A layer: what it computes is said by its parts.
 pub(crate) struct Layer<O: Ops> {
@@ -34,7 +34,7 @@ pub(crate) struct Encoder<O: Ops> {
 impl<O: Ops> Encoder<O> {
     /// Loads layers by their numbers.
     pub(crate) fn load(layers: usize, load: impl Fn(usize) -> Result<Layer<O>> + Sync) -> Result<Self> {
-        Ok(Self { layers: by_free_threads(layers, |i| Ok(Arc::new(load(i)?)))?, norm: None, mix: None })
+        Ok(Self { layers: parallel_map(layers, |i| Ok(Arc::new(load(i)?)))?, norm: None, mix: None })
     }
 
     /// With a norm of the last layer's output.

@@ -12,7 +12,7 @@ use crate::families;
 use crate::heads::{self, Files, Head, HeadRequest, Output, Selected};
 use crate::layers::{Backbone, Checkpoint, Limits};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
-use crate::threads::team::Team;
+use crate::threads::intra_op::IntraOpThreads;
 use crate::weights::Weights;
 
 /// From packed tokens to rows. Threads share it; each call works in scratch memory of its own.
@@ -102,15 +102,15 @@ impl<O: Ops> Network for Transformer<O> {
         threads: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
-        let _turn = self.ops.turn(checkpoint)?;
+        let _lock = self.ops.device_lock(checkpoint)?;
         // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
         let waiting = self.idle.try_lock().ok().and_then(|mut idle| idle.pop());
         let mut ops = waiting.unwrap_or_else(|| self.ops.worker());
-        let output = Team::with(threads, |team| {
-            ops.join(team);
+        let output = IntraOpThreads::with(threads, |intra_op| {
+            ops.use_threads(intra_op);
             self.compute(&ops, batch, request, checkpoint)
         })?;
-        ops.join(Team::default());
+        ops.use_threads(IntraOpThreads::default());
         if let Ok(mut idle) = self.idle.try_lock() {
             idle.push(ops);
         }

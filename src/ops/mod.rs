@@ -1,9 +1,8 @@
-//! The vocabulary of a transformer on packed tokens.
+//! Steps of a transformer on packed tokens, in which backbones and modules are written.
 //!
-//! Packed tokens are the tokens of several texts one after the other, with the offsets at which texts begin: there is no
-//! padding, and so no mask. The ops are said twice: [`Cpu`] by our kernels, [`Portable`] by candle's tensors, which is for
-//! every device, and on the CPU the other one's oracle; for attention and pooling it fills texts up that are nearly as long as
-//! each other. Backbones and modules are written in this vocabulary only.
+//! Packed tokens are the tokens of several texts one after the other, with the offset of each text: no padding, no mask.
+//! There are two implementations. [`Cpu`] uses rushlight's kernels. [`Portable`] uses candle's tensors: it runs on every
+//! device, pads texts of similar lengths for attention and pooling, and is the oracle of [`Cpu`] on the CPU.
 
 mod cpu;
 mod portable;
@@ -23,73 +22,75 @@ use crate::batch::{Batch, TokenBudget};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::threads::executor::lock;
-use crate::threads::team::Team;
+use crate::threads::intra_op::IntraOpThreads;
 use crate::weights::Array;
 
-/// A device that computes for one thread alone, until it is dropped.
-pub(crate) struct Turn<'a>(&'a Mutex<Option<ThreadId>>);
+/// Exclusive use of a device by one thread, until it is dropped.
+pub(crate) struct DeviceLock<'a>(&'a Mutex<Option<ThreadId>>);
 
-impl Drop for Turn<'_> {
+impl Drop for DeviceLock<'_> {
     fn drop(&mut self) {
         *lock(self.0) = None;
     }
 }
 
-/// Operations on a device. Parameters are made once, when a model is loaded, and shared by its workers.
+/// Operations on a device. Workers share the parameters, which are made when the model is loaded.
 pub(crate) trait Ops: Sized + Send + Sync + 'static {
-    /// Activations, `(rows, width)`: float32, or what a device was asked to compute in.
+    /// Activations, `(rows, width)`, in the dtype of the computation.
     type Tensor: Send + Sync;
     /// Embedding vectors, `(entries, width)`.
     type Table: Send + Sync;
-    /// A linear layer's weight and bias.
+    /// Weight and bias of a linear layer.
     type Linear: Send + Sync;
-    /// A norm's weight, bias and eps.
+    /// Weight, bias and eps of a norm.
     type Norm: Send + Sync;
-    /// What is added to attention scores by the distance of query and key.
+    /// Biases of attention scores by the distance of query and key.
     type Bias: Send + Sync;
     /// Vectors of distances, for disentangled attention.
     type Positions: Send + Sync;
-    /// What the device is told of a micro-batch's texts.
+    /// Description of a micro-batch's texts for the device.
     type Layout: Send + Sync;
 
-    /// The same device for another thread, with scratch memory of its own.
+    /// Returns the same device for another thread, with scratch memory of its own.
     fn worker(&self) -> Self;
 
-    /// How large micro-batches are.
+    /// Returns the size of micro-batches.
     fn token_budget(&self) -> TokenBudget {
         TokenBudget::FOR_CACHE
     }
 
-    /// The device for this thread alone, as long as it is held, where one thread at a time computes on it. It is waited for,
-    /// unless the checkpoint says not to.
-    fn turn(&self, _: &dyn Fn() -> Result<()>) -> Result<Option<Turn<'_>>> {
+    /// Waits for exclusive use of a device on which one thread at a time computes; returns none for other devices.
+    ///
+    /// # Errors
+    /// The error of the checkpoint, which is called while waiting.
+    fn device_lock(&self, _: &dyn Fn() -> Result<()>) -> Result<Option<DeviceLock<'_>>> {
         Ok(None)
     }
 
-    /// What the device must know of where texts begin and end.
+    /// Describes the texts of a micro-batch to the device.
     fn layout(&self, batch: &Batch) -> Result<Self::Layout>;
 
-    /// Has the ops use the threads of a team from here on; those of a device have threads of their own.
-    fn join(&mut self, _: Team) {}
+    /// Sets the threads that ops split their work over. Devices with threads of their own ignore them.
+    fn use_threads(&mut self, _: IntraOpThreads) {}
 
-    /// Embedding vectors of `(entries, width)`.
+    /// Makes a table of `(entries, width)`.
     fn table(&self, vectors: &Array) -> Result<Self::Table>;
 
-    /// A linear layer of weights `(outputs, inputs)`, whose outputs stand side by side, and a bias of all outputs.
+    /// Makes a linear layer of weights `(outputs, inputs)`, whose outputs stand side by side, and a bias for all outputs.
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Self::Linear>;
 
-    /// A layer norm of weight and bias `(width)`; without a bias, that is 0.
+    /// Makes a layer norm of weight and bias `(width)`. A missing bias is 0.
     fn layer_norm(&self, weight: &Array, bias: Option<&Array>, eps: f32) -> Result<Self::Norm>;
 
-    /// An RMS norm of weight `(width)`.
+    /// Makes an RMS norm of weight `(width)`.
     fn rms_norm(&self, weight: &Array, eps: f32) -> Result<Self::Norm>;
 
-    /// Biases by distance: `table` is `(heads, 2 * longest - 1)`, the bias of key `k` for query `q` at column
-    /// `k - q + longest - 1`. Greater distances have the biases of the greatest in it.
+    /// Makes biases by distance. `table` is `(heads, 2 * longest - 1)`, with the bias of key `k` for query `q` at column
+    /// `k - q + longest - 1`. Greater distances share the biases of the greatest one.
     fn distance_bias(&self, table: Array) -> Result<Self::Bias>;
 
-    /// Keys and queries that stand for a position, each `(positions, heads * head_width)` where there are any, and which
-    /// of them stands for a distance.
+    /// Makes the vectors of disentangled attention: keys and queries of positions, each `(positions, heads * head_width)` or
+    /// absent, and the position for each distance.
     fn positions(
         &self,
         keys: Option<&Self::Tensor>,
@@ -98,13 +99,13 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         columns: Arc<PositionColumns>,
     ) -> Result<Self::Positions>;
 
-    /// The sum of a vector of each table for every token, normalized where there is a norm: `(tokens, width)`.
+    /// Adds up a vector of each table for every token, and normalizes with the norm, if any: `(tokens, width)`.
     fn embed(&self, lookups: &[Lookup<'_, Self>], norm: Option<&Self::Norm>) -> Result<Self::Tensor>;
 
-    /// `activation(x · weightᵀ + bias)`.
+    /// Computes `activation(x · weightᵀ + bias)`.
     fn linear(&self, x: &Self::Tensor, layer: &Self::Linear, activation: Activation) -> Result<Self::Tensor>;
 
-    /// Attention of each text in itself: `qkv` is `(tokens, (heads + 2 key_value_heads) * head_width)`, the result
+    /// Computes self-attention of each text. `qkv` is `(tokens, (heads + 2 key_value_heads) * head_width)`, the result
     /// `(queries, heads * head_width)`.
     fn attention(
         &self,
@@ -114,7 +115,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         queries: TokenSelection,
     ) -> Result<Self::Tensor>;
 
-    /// `x · weightᵀ + bias`, joined with the residual.
+    /// Computes `x · weightᵀ + bias` with a residual connection.
     fn linear_residual(
         &self,
         x: &Self::Tensor,
@@ -123,7 +124,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         join: &Residual<Self>,
     ) -> Result<Self::Tensor>;
 
-    /// `down(activation(up(x)))`, joined with the residual.
+    /// Computes `down(activation(up(x)))` with a residual connection.
     fn feed_forward(
         &self,
         x: &Self::Tensor,
@@ -132,29 +133,29 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         join: &Residual<Self>,
     ) -> Result<Self::Tensor>;
 
-    /// One row a text: the modes' vectors side by side, without the tokens that the batch excludes.
+    /// Pools each text into one row: the modes' vectors side by side, without the tokens that the batch excludes.
     fn pool(&self, x: &Self::Tensor, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode]) -> Result<Self::Tensor>;
 
-    /// The norm of every row.
+    /// Normalizes every row with a norm.
     fn norm(&self, x: &Self::Tensor, norm: &Self::Norm) -> Result<Self::Tensor>;
 
-    /// Every row divided by its L2 norm, or by 1e-12 where that is more.
+    /// Divides every row by its L2 norm, or by 1e-12 where that is larger.
     fn normalize(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
 
-    /// `x * factor`.
+    /// Computes `x * factor`.
     fn scale(&self, x: &Self::Tensor, factor: f32) -> Result<Self::Tensor>;
 
-    /// `x + y`.
+    /// Computes `x + y`.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
-    /// Rows of `width` numbers each, one after the other.
+    /// Makes activations of contiguous rows of `width` numbers.
     fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Self::Tensor>;
 
-    /// The numbers, row by row.
+    /// Returns the numbers, row by row.
     fn to_vec(&self, x: &Self::Tensor) -> Result<Vec<f32>>;
 }
 
-/// A micro-batch, and what the device is told of it, once for all layers.
+/// A micro-batch and its description for the device, made once for all layers.
 pub(crate) struct DeviceBatch<'a, O: Ops> {
     batch: &'a Batch,
     pub(crate) layout: O::Layout,
@@ -174,13 +175,13 @@ impl<O: Ops> Deref for DeviceBatch<'_, O> {
     }
 }
 
-/// A table and, for each token, the entry looked up in it.
+/// A table, and the entry of each token in it.
 pub(crate) struct Lookup<'a, O: Ops> {
     pub(crate) table: &'a O::Table,
     pub(crate) entries: &'a [u32],
 }
 
-/// The tokens of each text whose vectors are wanted.
+/// Tokens of each text whose vectors are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenSelection {
     All,
@@ -189,7 +190,7 @@ pub(crate) enum TokenSelection {
 }
 
 impl TokenSelection {
-    /// Pooling that takes those tokens alone.
+    /// Returns the pooling that takes those tokens alone.
     pub(crate) fn pooling(self) -> Option<PoolingMode> {
         match self {
             Self::All => None,
@@ -199,64 +200,64 @@ impl TokenSelection {
     }
 }
 
-/// How a layer attends.
+/// Parameters of a layer's attention.
 pub(crate) struct Attention<O: Ops> {
     pub(crate) heads: usize,
-    /// Heads of keys and values, each for as many neighbouring heads of queries.
+    /// Heads of keys and values, each shared by as many neighbouring heads of queries.
     pub(crate) key_value_heads: usize,
     /// Columns of a head.
     pub(crate) head_width: usize,
-    /// Factor of the scores before a bias.
+    /// Factor of the scores, before a bias.
     pub(crate) scale: f32,
-    /// The keys that a query sees.
-    pub(crate) reach: Window,
+    /// Keys that a query sees.
+    pub(crate) window: Window,
     /// Norms of every head's queries and keys.
     pub(crate) query_key_norms: Option<[O::Norm; 2]>,
     pub(crate) relative: Relative<O>,
 }
 
 impl<O: Ops> Attention<O> {
-    /// As Vaswani et al. (2017) have it: as many heads of keys as of queries, all of which see all.
+    /// Returns full attention with a head of keys for each head of queries (Vaswani et al., 2017).
     pub(crate) fn full(heads: usize, head_width: usize) -> Self {
         Self {
             heads,
             key_value_heads: heads,
             head_width,
             scale: 1.0 / (head_width as f32).sqrt(),
-            reach: Window::ALL,
+            window: Window::ALL,
             query_key_norms: None,
             relative: Relative::None,
         }
     }
 
-    /// Columns of queries, of keys, and of values.
+    /// Returns the numbers of columns of queries, keys and values.
     pub(crate) fn widths(&self) -> [usize; 3] {
         [self.heads, self.key_value_heads, self.key_value_heads].map(|heads| heads.saturating_mul(self.head_width))
     }
 }
 
-/// How attention depends on where tokens stand; most of it is the same for many layers.
+/// Dependence of attention on positions. Layers share most of the parameters.
 pub(crate) enum Relative<O: Ops> {
-    /// It doesn't: embeddings have their positions in them.
+    /// None: the embeddings carry absolute positions.
     None,
     /// A bias on the scores by distance.
     Bias(Arc<O::Bias>),
-    /// Queries and keys are turned by their positions.
+    /// Rotation of queries and keys by their positions.
     Rotary(Arc<Rotary>),
     /// Scores of content with position, and of position with content.
     Disentangled(O::Positions),
 }
 
-/// The linear layers of a feed-forward block.
+/// Linear layers of a feed-forward block.
 pub(crate) struct FeedForward<O: Ops> {
-    /// With a gate as wide again: what is activated stands before what it is multiplied by.
+    /// With a gate, twice as wide: the activated columns precede those of the gate.
     pub(crate) up: O::Linear,
     pub(crate) gated: bool,
     pub(crate) activation: Activation,
     pub(crate) down: O::Linear,
 }
 
-/// How what a block computes and its residual become one.
+/// Residual connection of a block.
 pub(crate) enum Residual<O: Ops> {
     /// `residual + x`
     Add,

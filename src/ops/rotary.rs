@@ -1,22 +1,24 @@
-//! The angles of rotary positions (Su et al., 2021).
+//! Angles of rotary position embedding (Su et al., 2021).
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::alloc;
+use crate::error::Result;
 use crate::kernels::rows::Rows;
 
-/// By how much queries and keys are turned: at each position, an angle for each pair of a head's columns.
+/// Rotation of queries and keys: at each position, an angle for each pair of a head's columns.
 pub(crate) struct Rotary {
-    /// Radians a position.
+    /// Radians per position, for each pair.
     frequencies: Vec<f32>,
-    /// Factor of what is turned.
+    /// Factor of the rotated vectors.
     factor: f32,
-    /// Of the positions that were needed so far.
-    turns: RwLock<Arc<Turns>>,
+    /// Cache of the positions needed so far.
+    rotations: RwLock<Arc<Rotations>>,
 }
 
 /// Cosines and sines of the angles, `(positions, pairs)`.
 #[derive(Default)]
-pub(crate) struct Turns {
+pub(crate) struct Rotations {
     cos: Vec<f32>,
     sin: Vec<f32>,
     pairs: usize,
@@ -24,34 +26,39 @@ pub(crate) struct Turns {
 
 impl Rotary {
     pub(crate) fn new(frequencies: Vec<f32>, factor: f32) -> Self {
-        Self { frequencies, factor, turns: RwLock::default() }
+        Self { frequencies, factor, rotations: RwLock::default() }
     }
 
-    /// The turns of at least the first `positions`.
-    pub(crate) fn turns(&self, positions: usize) -> Arc<Turns> {
-        let known = Arc::clone(&self.turns.read().unwrap_or_else(PoisonError::into_inner));
+    /// Returns the rotations of at least the first `positions`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn rotations(&self, positions: usize) -> Result<Arc<Rotations>> {
+        let known = Arc::clone(&self.rotations.read().unwrap_or_else(PoisonError::into_inner));
         if known.positions() >= positions {
-            return known;
+            return Ok(known);
         }
-        // Twice as many, so that longer and longer texts don't compute them again and again.
-        let turns = Arc::new(self.compute((2 * known.positions()).max(positions)));
-        *self.turns.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&turns);
-        turns
+        // Doubles the cache, so that a series of longer and longer texts fills it a few times only.
+        let rotations = Arc::new(self.compute((2 * known.positions()).max(positions))?);
+        *self.rotations.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rotations);
+        Ok(rotations)
     }
 
-    fn compute(&self, positions: usize) -> Turns {
-        let mut turns = Turns { pairs: self.frequencies.len(), ..Turns::default() };
+    fn compute(&self, positions: usize) -> Result<Rotations> {
+        let pairs = self.frequencies.len();
+        let empty = || alloc::with_capacity(positions.saturating_mul(pairs), "rotary positions");
+        let mut rotations = Rotations { cos: empty()?, sin: empty()?, pairs };
         for (position, frequency) in (0..positions).flat_map(|p| self.frequencies.iter().map(move |f| (p, f))) {
-            // The angle in float32, as the reference has it; its cosine and sine as exactly as can be.
+            // The reference computes the angle in float32; its cosine and sine are exact here.
             let (sin, cos) = f64::from(position as f32 * frequency).sin_cos();
-            turns.cos.push((cos * f64::from(self.factor)) as f32);
-            turns.sin.push((sin * f64::from(self.factor)) as f32);
+            rotations.cos.push((cos * f64::from(self.factor)) as f32);
+            rotations.sin.push((sin * f64::from(self.factor)) as f32);
         }
-        turns
+        Ok(rotations)
     }
 }
 
-impl Turns {
+impl Rotations {
     fn positions(&self) -> usize {
         self.cos.len().checked_div(self.pairs).unwrap_or(0)
     }
@@ -72,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_turns_the_same_whenever_it_is_asked_for() {
+    fn a_position_has_the_same_rotation_in_any_cache() {
         let rotary = Rotary::new(vec![1.0, 0.5], 2.0);
-        let few = rotary.turns(3);
-        let many = rotary.turns(4);
-        assert_eq!((few.positions(), many.positions()), (3, 6));
-        assert!(Arc::ptr_eq(&rotary.turns(6), &many));
-        assert!(few.cos().iter().eq(many.cos().iter().take(3)));
-        assert!((many.sin().row(2)[1] - 2.0 * 1f32.sin()).abs() < 1e-6);
-        assert_eq!((many.cos().row(0), many.sin().row(0)), (&[2.0, 2.0][..], &[0.0, 0.0][..]));
+        let short = rotary.rotations(3).unwrap();
+        let long = rotary.rotations(4).unwrap();
+        assert_eq!((short.positions(), long.positions()), (3, 6));
+        assert!(Arc::ptr_eq(&rotary.rotations(6).unwrap(), &long));
+        assert!(short.cos().iter().eq(long.cos().iter().take(3)));
+        assert!((long.sin().row(2)[1] - 2.0 * 1f32.sin()).abs() < 1e-6);
+        assert_eq!((long.cos().row(0), long.sin().row(0)), (&[2.0, 2.0][..], &[0.0, 0.0][..]));
     }
 }

@@ -1,5 +1,5 @@
-//! Threads of the process: the workers of all calls, and how work is spread over them.
+//! Threads of the process: the executor, parallel loops over it, and intra-op parallelism.
 
 pub(crate) mod executor;
+pub(crate) mod intra_op;
 pub(crate) mod schedule;
-pub(crate) mod team;

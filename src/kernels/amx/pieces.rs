@@ -1,4 +1,4 @@
-//! Numbers in pieces: a float32 as the exact sum of three bfloat16.
+//! Splits numbers into pieces: a float32 is the exact sum of three bfloat16.
 
 use std::ops::Range;
 
@@ -9,23 +9,23 @@ use pulp::{Simd, f32x16, u32x16};
 use super::VECTORS;
 use super::registers::{SIDE, Tile};
 use crate::kernels::matmul::load;
-use crate::kernels::packed::Packed;
+use crate::kernels::panels::Panels;
 use crate::kernels::prefetch::prefetch;
 use crate::kernels::rows::Rows;
 
-/// What one product of tiles takes of the inner dimension.
+/// Length of the inner dimension of one product of tiles.
 pub(super) const STEP: usize = 2 * SIDE;
-/// bfloat16 that make up a float32.
+/// Number of bfloat16 in a float32.
 pub(super) const PIECES: usize = 3;
-/// Rows of a panel that are fetched ahead of their use.
+/// Rows of a panel to prefetch.
 const AHEAD: usize = 32;
 
-/// Pieces of the left side, for some rows and one step.
+/// Pieces of the left side: a tile of rows, one step.
 pub(super) type Left = [Tile; PIECES];
-/// Pieces of the right side, for one step and the columns of a panel.
+/// Pieces of the right side: one step, the columns of a panel.
 pub(super) type Right = [[Tile; VECTORS]; PIECES];
 
-/// Splits rows' numbers into pieces, `steps` tiles for each tile of rows.
+/// Splits rows into pieces, `steps` tiles for each tile of rows.
 #[inline(always)]
 pub(super) fn split_left(simd: V4, rows: Rows<'_>, left: &mut [Left], steps: usize) {
     for (tile, left) in left.chunks_mut(steps).enumerate().take(rows.count().div_ceil(SIDE)) {
@@ -44,39 +44,39 @@ pub(super) fn split_left(simd: V4, rows: Rows<'_>, left: &mut [Left], steps: usi
     }
 }
 
-/// Numbers of a panel that are split into pieces by and by.
+/// Rows of a panel that are split into pieces, a few at a time.
 #[derive(Default)]
-pub(super) struct Part<'a> {
-    /// Row after row.
+pub(super) struct RightBlock<'a> {
+    /// The numbers, row after row.
     numbers: &'a [f32x16],
     vectors: usize,
-    /// Pairs of rows that are split.
+    /// Number of pairs of rows already split.
     done: usize,
 }
 
-impl<'a> Part<'a> {
+impl<'a> RightBlock<'a> {
     #[inline(always)]
-    pub(super) fn new(b: &'a Packed, panel: usize, rows: Range<usize>) -> Self {
+    pub(super) fn new(b: &'a Panels, panel: usize, rows: Range<usize>) -> Self {
         let panel = b.panel(panel);
         let width = panel.len() / b.depth();
         let (numbers, _) = V4::as_simd_f32s(&panel[rows.start * width..rows.end * width]);
         Self { numbers, vectors: width / SIDE, done: 0 }
     }
 
-    /// Splits as many pairs of rows at most.
+    /// Splits at most `count` pairs of rows.
     #[inline(always)]
-    pub(super) fn split(&mut self, simd: V4, to: &mut [Right], at_most: usize) {
+    pub(super) fn split(&mut self, simd: V4, to: &mut [Right], count: usize) {
         match self.vectors {
             0 => {}
-            1 => self.split_rows::<1>(simd, to, at_most),
-            _ => self.split_rows::<2>(simd, to, at_most),
+            1 => self.split_rows::<1>(simd, to, count),
+            _ => self.split_rows::<2>(simd, to, count),
         }
     }
 
     #[inline(always)]
-    fn split_rows<const VECTORS: usize>(&mut self, simd: V4, to: &mut [Right], at_most: usize) {
+    fn split_rows<const VECTORS: usize>(&mut self, simd: V4, to: &mut [Right], count: usize) {
         let (rows, _) = self.numbers.as_chunks::<VECTORS>();
-        let end = (rows.len().div_ceil(STEP) * SIDE).min(self.done.saturating_add(at_most));
+        let end = (rows.len().div_ceil(STEP) * SIDE).min(self.done.saturating_add(count));
         let zeros = [simd.splat_f32s(0.0); VECTORS];
         for pair in self.done..end {
             let (step, i) = (pair / SIDE, pair % SIDE);
@@ -97,10 +97,10 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Pairs of bfloat16 that make up pairs of numbers, of `x` in the low halves and of `y` in the high ones: what is left of
-/// a number is cut to a float32's upper half, three times.
+/// Splits two vectors into pairs of bfloat16: pieces of `x` in the low halves, of `y` in the high ones. Each piece is the
+/// upper half of the remaining float32.
 ///
-/// A product of tiles takes sums over pairs. Which numbers are one doesn't matter, as long as both sides have the same.
+/// A product of tiles sums over pairs. The choice of pairs doesn't matter, as long as both sides have the same.
 #[inline(always)]
 fn split(simd: V4, mut x: f32x16, mut y: f32x16) -> [u32x16; PIECES] {
     let upper = simd.splat_u32s(0xFFFF_0000);
@@ -122,7 +122,7 @@ mod tests {
     fn pieces_are_bfloat16_that_add_up_to_the_number() {
         let Some(simd) = V4::try_new() else { return };
         let mut numbers = noise(10_000, 9);
-        // Of any size whose smallest piece is no subnormal number.
+        // Sizes whose smallest piece is not subnormal.
         for (i, x) in numbers.iter_mut().enumerate() {
             *x *= 2f32.powi(i as i32 % 220 - 100);
         }

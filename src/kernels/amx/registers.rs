@@ -1,4 +1,4 @@
-//! The tile registers and their instructions, for which Rust has no stable intrinsics.
+//! Tile registers and their instructions, for which Rust has no stable intrinsics.
 
 use std::arch::asm;
 use std::marker::PhantomData;
@@ -7,10 +7,10 @@ use pulp::u32x16;
 
 use super::Amx;
 
-/// Rows of a tile, and numbers in each: float32, or pairs of bfloat16.
+/// Rows of a tile, and numbers in a row: float32, or pairs of bfloat16.
 pub(super) const SIDE: usize = 16;
 
-/// What a register holds.
+/// Contents of a register.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Tile(pub(super) [u32x16; SIDE]);
@@ -19,11 +19,12 @@ impl Tile {
     pub(super) const ZERO: Self = Self([u32x16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0); SIDE]);
 }
 
-/// The tile registers, of 16 rows of 64 bytes each.
+/// Tile registers, each of 16 rows of 64 bytes.
 pub(super) struct Registers(PhantomData<*mut ()>);
 
 #[expect(unsafe_code, reason = "Rust has no stable intrinsics for AMX")]
 impl Registers {
+    /// Configures the registers of this thread.
     #[inline(always)]
     pub(super) fn configure(_: Amx) -> Self {
         #[repr(C)]
@@ -41,7 +42,7 @@ impl Registers {
             row_bytes: std::array::from_fn(|i| if i < 8 { 64 } else { 0 }),
             rows: std::array::from_fn(|i| if i < 8 { SIDE as u8 } else { 0 }),
         };
-        // SAFETY: `Amx` is proof that the registers may be used, and the configuration is one that they have.
+        // SAFETY: `Amx` proves that the process may use the registers, and the configuration is valid for them.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, preserves_flags, readonly)) };
         Self(PhantomData)
     }
@@ -54,7 +55,7 @@ impl Registers {
 
     #[inline(always)]
     pub(super) fn load<const REGISTER: usize>(&self, tile: &Tile) {
-        // SAFETY: as above; it reads 16 rows, which are 64 bytes apart.
+        // SAFETY: as above; the instruction reads 16 rows, 64 bytes apart.
         unsafe {
             asm!("tileloadd tmm{}, [{} + {}]", const REGISTER, in(reg) tile, in(reg) 64_usize,
                 options(nostack, preserves_flags, readonly));
@@ -63,14 +64,14 @@ impl Registers {
 
     #[inline(always)]
     pub(super) fn store<const REGISTER: usize>(&self, tile: &mut Tile) {
-        // SAFETY: as above; it writes 16 rows, which are 64 bytes apart.
+        // SAFETY: as above; the instruction writes 16 rows, 64 bytes apart.
         unsafe {
             asm!("tilestored [{} + {}], tmm{}", in(reg) tile, in(reg) 64_usize, const REGISTER,
                 options(nostack, preserves_flags));
         }
     }
 
-    /// Adds to the sums the products of two registers, one of rows and one of columns.
+    /// Adds the product of a register of rows and one of columns to the sums.
     #[inline(always)]
     pub(super) fn add_product<const SUMS: usize, const ROWS: usize, const COLUMNS: usize>(&self) {
         // SAFETY: as above.
@@ -85,7 +86,7 @@ impl Registers {
 impl Drop for Registers {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: it sets the registers back to what they were before.
+        // SAFETY: the instruction resets the registers, which this value configured.
         unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
     }
 }

@@ -8,68 +8,74 @@ use pulp::Simd;
 use super::super::Isa;
 use super::super::buffer::Buffer;
 use super::super::matmul::{Accumulate, multiply};
-use super::super::packed::Packed;
+use super::super::panels::Panels;
 use super::super::rows::{Rows, RowsMut};
+use crate::error::Result;
 
-/// Which position vector stands for a distance.
+/// Index of the position vector for each distance of query and key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PositionColumns {
-    /// That of key `k` for query `q` at `k - q + longest - 1`; from there on it falls.
+    /// The index for key `k` and query `q` at `k - q + longest - 1`; indices fall along the vector.
     pub(crate) columns: Vec<u32>,
-    /// The longest text it covers, in tokens; greater distances have the vectors of the greatest in it.
+    /// Length of the longest text covered, in tokens. Greater distances share the vectors of the greatest one covered.
     pub(crate) longest: usize,
 }
 
 impl PositionColumns {
+    /// Returns the index for a query and a key.
     #[inline(always)]
     pub(crate) fn of(&self, query: usize, key: usize) -> usize {
         let column = (key + self.longest - 1).saturating_sub(query);
         self.columns[column.min(self.columns.len() - 1)] as usize
     }
 
-    /// The least and the greatest in a text of that many tokens.
-    fn ends(&self, tokens: usize) -> (usize, usize) {
+    /// Returns the least and the greatest index in a text of so many tokens.
+    fn bounds(&self, tokens: usize) -> (usize, usize) {
         (self.of(0, tokens - 1), self.of(tokens - 1, 0))
     }
 }
 
-/// Vectors of positions, for each head; either may be absent.
+/// Position vectors of each head; keys or queries may be absent.
 pub(crate) struct Disentangled {
-    /// Keys that stand for a position, transposed: `(width, positions)`.
-    keys: Vec<Packed>,
-    /// Queries that stand for a position, transposed.
-    queries: Vec<Packed>,
+    /// Keys of positions, transposed: `(width, positions)`.
+    keys: Vec<Panels>,
+    /// Queries of positions, transposed.
+    queries: Vec<Panels>,
     columns: Arc<PositionColumns>,
 }
 
-/// Scores of some queries, and of some keys, with positions.
+/// Scores of a block of queries, and of a block of keys, with positions.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct PositionScratch {
     by_query: Buffer,
     by_key: Buffer,
 }
 
 impl Disentangled {
-    /// `keys` and `queries` are `(positions, heads * width)`.
+    /// Packs `keys` and `queries`, `(positions, heads * width)`, by head.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn new(
         isa: Isa,
         keys: Option<Rows<'_>>,
         queries: Option<Rows<'_>>,
         width: usize,
         columns: Arc<PositionColumns>,
-    ) -> Self {
-        let by_head = |rows: Option<Rows<'_>>| {
-            let head = |rows: Rows<'_>, first| Packed::transposed(isa, &[rows.columns(first..first + width)]);
-            rows.map_or_else(Vec::new, |rows| (0..rows.width()).step_by(width).map(|first| head(rows, first)).collect())
+    ) -> Result<Self> {
+        let by_head = |rows: Option<Rows<'_>>| -> Result<Vec<Panels>> {
+            let Some(rows) = rows else { return Ok(Vec::new()) };
+            let head = |first| Panels::transposed(isa, &[rows.columns(first..first + width)]);
+            (0..rows.width()).step_by(width).map(head).collect()
         };
-        Self { keys: by_head(keys), queries: by_head(queries), columns }
+        Ok(Self { keys: by_head(keys)?, queries: by_head(queries)?, columns })
     }
 
-    /// Panels with all positions that occur in a text of that many tokens, and the first column in them.
+    /// Returns the panels with all positions of a text of so many tokens, and their first column.
     #[inline(always)]
-    fn panels(&self, positions: &Packed, tokens: usize) -> (Range<usize>, usize) {
-        let (least, greatest) = self.columns.ends(tokens);
-        let mut panels = 0..positions.panels();
+    fn panels(&self, positions: &Panels, tokens: usize) -> (Range<usize>, usize) {
+        let (least, greatest) = self.columns.bounds(tokens);
+        let mut panels = 0..positions.count();
         while panels.len() > 1 && positions.columns_of(panels.start..panels.start + 1).end <= least {
             panels.start += 1;
         }
@@ -80,27 +86,33 @@ impl Disentangled {
         (panels, first)
     }
 
-    /// The scores of some of a text's keys with positions, which [`Disentangled::add`] adds.
+    /// Computes the scores of a block of keys with positions, which [`Disentangled::add`] adds.
     #[inline(always)]
-    pub(super) fn by_key<S: Simd>(&self, simd: S, keys: Rows<'_>, tokens: usize, head: usize, scratch: &mut Scratch) {
+    pub(super) fn by_key<S: Simd>(
+        &self,
+        simd: S,
+        keys: Rows<'_>,
+        tokens: usize,
+        head: usize,
+        scratch: &mut PositionScratch,
+    ) {
         if let Some(positions) = self.queries.get(head) {
             self.product(simd, keys, positions, tokens, &mut scratch.by_key);
         }
     }
 
-    /// Adds to scores those of content with position, and of position with content. The first of the queries is at
-    /// `place`.
+    /// Adds the scores of content with position and of position with content. The first query is at `position`.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a block of a head's scores is this much")]
+    #[expect(clippy::too_many_arguments, reason = "a block of scores needs its head, queries, keys and text")]
     pub(super) fn add<S: Simd>(
         &self,
         simd: S,
         queries: Rows<'_>,
-        place: usize,
+        position: usize,
         keys: Range<usize>,
         tokens: usize,
         head: usize,
-        scratch: &mut Scratch,
+        scratch: &mut PositionScratch,
         mut scores: RowsMut<'_>,
     ) {
         if let Some(positions) = self.keys.get(head) {
@@ -108,7 +120,7 @@ impl Disentangled {
             for i in 0..scores.count() {
                 let by_query = &scratch.by_query[i * stride..][..stride];
                 for (score, key) in scores.row(i).iter_mut().zip(keys.clone()) {
-                    *score += by_query[self.columns.of(place + i, key) - first];
+                    *score += by_query[self.columns.of(position + i, key) - first];
                 }
             }
         }
@@ -118,19 +130,19 @@ impl Disentangled {
             for i in 0..scores.count() {
                 let by_key = scratch.by_key.chunks_exact(stride);
                 for ((score, key), by_key) in scores.row(i).iter_mut().zip(keys.clone()).zip(by_key) {
-                    *score += by_key[self.columns.of(place + i, key) - first];
+                    *score += by_key[self.columns.of(position + i, key) - first];
                 }
             }
         }
     }
 
-    /// Rows' products with the positions that a text has; gives the first position and how far rows are apart.
+    /// Multiplies rows by the positions of a text. Returns the first position, and the stride of `out`.
     #[inline(always)]
     fn product<S: Simd>(
         &self,
         simd: S,
         rows: Rows<'_>,
-        positions: &Packed,
+        positions: &Panels,
         tokens: usize,
         out: &mut Buffer,
     ) -> (usize, usize) {
@@ -144,7 +156,7 @@ impl Disentangled {
     }
 }
 
-/// Numbers from one row of products to the next: a multiple of every vector.
-fn stride(positions: &Packed, panels: Range<usize>) -> usize {
+/// Stride of rows of products: a multiple of the length of every vector.
+fn stride(positions: &Panels, panels: Range<usize>) -> usize {
     positions.columns_of(panels).len().next_multiple_of(16)
 }

@@ -1,19 +1,19 @@
-//! Biases by distance (Raffel et al., 2020).
+//! Attention biases by distance (Raffel et al., 2020).
 
 use std::ops::Range;
 
 use pulp::Simd;
 
-/// Scores' bias by the distance from query to key, for each head.
+/// Bias of scores by the distance from query to key, for each head.
 pub(crate) struct DistanceBias {
     /// `(heads, 2 * longest - 1)`: the bias of key `k` for query `q` is at column `k - q + longest - 1`.
     pub(crate) table: Vec<f32>,
-    /// The longest text it covers, in tokens; greater distances have the biases of the greatest in it.
+    /// Length of the longest text covered, in tokens. Greater distances share the biases of the greatest one covered.
     pub(crate) longest: usize,
 }
 
 impl DistanceBias {
-    /// `row = row * scale + bias`, of a query's scores with some keys.
+    /// Computes `row * scale + bias` for a query's scores with some keys.
     #[inline(always)]
     pub(super) fn add<S: Simd>(
         &self,
@@ -38,7 +38,7 @@ impl DistanceBias {
     }
 }
 
-/// `row = row * factor + more`
+/// Computes `row * factor + more`.
 #[inline(always)]
 fn add_scaled<S: Simd>(simd: S, row: &mut [f32], factor: f32, more: &[f32]) {
     let (vectors, tail) = S::as_mut_simd_f32s(row);

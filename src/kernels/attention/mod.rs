@@ -1,6 +1,6 @@
 //! Attention on packed tokens: softmax(Q Kᵀ / √d + bias) V, one text and head at a time (Vaswani et al., 2017).
 //!
-//! Long texts go through in blocks of keys, whose softmax is taken on the way (Milakov and Gimelshein, 2018).
+//! Long texts are computed in blocks of keys, with an online softmax (Milakov and Gimelshein, 2018).
 
 mod disentangled;
 mod distance;
@@ -15,20 +15,22 @@ use super::Isa;
 use super::buffer::Buffer;
 use super::exp::{LOG2_E, exp2, largest, powers};
 use super::matmul::{Accumulate, multiply};
-use super::packed::Packed;
+use super::panels::Panels;
 use super::rows::{Rows, RowsMut};
+use crate::alloc;
+use crate::error::Result;
 
 pub(crate) use disentangled::{Disentangled, PositionColumns};
 pub(crate) use distance::DistanceBias;
 
-/// Rows of queries whose scores are held at once: they stay in the first-level cache for texts of usual lengths.
+/// Queries whose scores are held at once: those of usual texts stay in the first-level cache.
 const QUERIES: usize = 32;
-/// Keys that are packed at once: with their values and the scores they stay in the second-level cache.
+/// Keys that are packed at once: they, their values and the scores stay in the second-level cache.
 const KEYS: usize = 512;
-/// The same where queries don't see all keys: smaller blocks leave out more of those that no query sees.
-const NEAR_KEYS: usize = 64;
+/// The same with a sliding window: smaller blocks skip more of the keys outside it.
+const WINDOW_KEYS: usize = 64;
 
-/// The keys that a query sees, by how many places they lie before and after it.
+/// Sliding window: the number of keys that a query sees before and after its own position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
     pub(crate) before: usize,
@@ -37,87 +39,103 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) const ALL: Self = Self { before: usize::MAX, after: usize::MAX };
-    /// The query's own place and those before it.
+    /// The query's own position and those before it.
     pub(crate) const CAUSAL: Self = Self { before: usize::MAX, after: 0 };
 
-    /// The keys of a text that are seen from a place in it.
+    /// Returns the keys of a text that the query at `position` sees.
     #[inline(always)]
-    pub(crate) fn seen(self, place: usize, keys: usize) -> Range<usize> {
-        place.saturating_sub(self.before)..keys.min(place.saturating_add(self.after).saturating_add(1))
+    pub(crate) fn seen(self, position: usize, keys: usize) -> Range<usize> {
+        position.saturating_sub(self.before)..keys.min(position.saturating_add(self.after).saturating_add(1))
     }
 }
 
-/// How scores depend on where queries and keys stand.
+/// Term that scores have for the positions of query and key.
 #[derive(Clone, Copy)]
-pub(crate) enum Relative<'a> {
-    /// They don't.
+pub(crate) enum PositionScores<'a> {
     None,
-    /// By a bias, which is added to the scaled scores.
+    /// A bias by distance, added to the scaled scores.
     Bias(&'a DistanceBias),
-    /// By products with vectors of the distance, which are added before scaling.
+    /// Products with vectors of the distance, added before scaling.
     Disentangled(&'a Disentangled),
 }
 
-/// What attention needs beside its input.
+/// Parameters of attention.
 #[derive(Clone, Copy)]
 pub(crate) struct Heads<'a> {
     /// Columns of a head.
     pub(crate) width: usize,
-    /// How many heads of queries there are to one of keys and values (Ainslie et al., 2023).
+    /// Heads of queries for each head of keys and values (Ainslie et al., 2023).
     pub(crate) sharing: usize,
     /// Factor of the scores.
     pub(crate) scale: f32,
-    pub(crate) reach: Window,
-    pub(crate) relative: Relative<'a>,
+    pub(crate) window: Window,
+    pub(crate) positions: PositionScores<'a>,
 }
 
-/// A text's rows: those of its queries, which are one after the other in the text, and those of its keys and values.
+/// Rows of a text: its queries, which are consecutive in the text, and its keys and values.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) queries: Range<usize>,
     pub(crate) keys: Range<usize>,
-    /// The first query's place in the text.
-    pub(crate) place: usize,
+    /// Position of the first query in the text.
+    pub(crate) position: usize,
 }
 
-/// Memory that attention writes over: the panels of a head's keys and values, a block of scores, of every query the
-/// largest score and the sum of the weights so far, and scores by position.
-pub(crate) struct Scratch {
-    keys: Packed,
-    values: Packed,
+/// Scratch memory of attention.
+pub(crate) struct AttentionScratch {
+    /// Block of a head's keys and values.
+    keys: Panels,
+    values: Panels,
+    /// Block of scores.
     scores: Buffer,
+    /// The largest score so far, and the sum of the weights so far, of every query.
     largest: Vec<f32>,
     sums: Vec<f32>,
-    positions: disentangled::Scratch,
+    positions: disentangled::PositionScratch,
 }
 
-impl Scratch {
+impl AttentionScratch {
     pub(crate) fn new(isa: Isa) -> Self {
         Self {
-            keys: Packed::empty(isa),
-            values: Packed::empty(isa),
+            keys: Panels::empty(isa),
+            values: Panels::empty(isa),
             scores: Buffer::default(),
             largest: Vec::new(),
             sums: Vec::new(),
-            positions: disentangled::Scratch::default(),
+            positions: disentangled::PositionScratch::default(),
         }
+    }
+
+    /// Reserves the only memory that grows with the texts; blocks bound the rest.
+    fn reserve(&mut self, spans: &[Span], heads: usize) -> Result<()> {
+        let queries = spans.iter().map(|span| span.queries.len()).max().unwrap_or(0).saturating_mul(heads);
+        for numbers in [&mut self.largest, &mut self.sums] {
+            numbers.clear();
+            alloc::reserve(numbers, queries, "the softmax of a text")?;
+        }
+        Ok(())
     }
 }
 
-/// Some heads' attention of every text in itself.
+/// Computes the self-attention of every text for the `chosen` heads.
 ///
-/// `queries` is `(rows, heads * width)`, of all heads, `keys` and `values` are as wide as their heads; `out` is as wide as
-/// `chosen` heads are, and has as many rows as `queries`.
+/// `queries` is `(rows, heads * width)`, for all heads; `keys` and `values` are as wide as their heads. `out` is as wide as
+/// the `chosen` heads and has as many rows as `queries`.
+///
+/// # Errors
+/// [`Error::Memory`](crate::Error::Memory).
 pub(crate) fn attention(
     isa: Isa,
     [queries, keys, values]: [Rows<'_>; 3],
     spans: &[Span],
     heads: Heads<'_>,
     chosen: Range<usize>,
-    scratch: &mut Scratch,
+    scratch: &mut AttentionScratch,
     out: RowsMut<'_>,
-) {
+) -> Result<()> {
+    scratch.reserve(spans, heads.sharing.min(chosen.len()))?;
     isa.run(Attend { queries, keys, values, spans, heads, chosen, scratch, out });
+    Ok(())
 }
 
 struct Attend<'a> {
@@ -127,7 +145,7 @@ struct Attend<'a> {
     spans: &'a [Span],
     heads: Heads<'a>,
     chosen: Range<usize>,
-    scratch: &'a mut Scratch,
+    scratch: &'a mut AttentionScratch,
     out: RowsMut<'a>,
 }
 
@@ -143,7 +161,7 @@ impl WithSimd for Attend<'_> {
                 let shared = head / heads.sharing;
                 let group = head..chosen.end.min((shared + 1) * heads.sharing);
                 let columns = shared * width..(shared + 1) * width;
-                let place = (group.start - chosen.start) * width..(group.end - chosen.start) * width;
+                let own_columns = (group.start - chosen.start) * width..(group.end - chosen.start) * width;
                 head = group.end;
                 Group {
                     queries: queries.range(span.queries.clone()).columns(group.start * width..group.end * width),
@@ -151,9 +169,9 @@ impl WithSimd for Attend<'_> {
                     values: values.range(span.keys.clone()).columns(columns),
                     heads,
                     group,
-                    place: span.place,
+                    position: span.position,
                     scratch: &mut *scratch,
-                    out: out.range(span.queries.clone()).columns(place),
+                    out: out.range(span.queries.clone()).columns(own_columns),
                 }
                 .attend(simd);
             }
@@ -161,15 +179,16 @@ impl WithSimd for Attend<'_> {
     }
 }
 
-/// The heads of one text that share a head of keys and values.
+/// Heads of one text that share a head of keys and values.
 struct Group<'a> {
     queries: Rows<'a>,
     keys: Rows<'a>,
     values: Rows<'a>,
     heads: Heads<'a>,
     group: Range<usize>,
-    place: usize,
-    scratch: &'a mut Scratch,
+    /// Position of the first query in the text.
+    position: usize,
+    scratch: &'a mut AttentionScratch,
     out: RowsMut<'a>,
 }
 
@@ -181,13 +200,13 @@ impl Group<'_> {
         self.scratch.largest.resize(self.group.len() * queries, f32::NEG_INFINITY);
         self.scratch.sums.clear();
         self.scratch.sums.resize(self.group.len() * queries, 0.0);
-        let step = if self.heads.reach == Window::ALL { KEYS } else { NEAR_KEYS };
+        let step = if self.heads.window == Window::ALL { KEYS } else { WINDOW_KEYS };
         for first in (0..keys).step_by(step) {
             let block = first..keys.min(first + step);
             self.scratch.keys.pack_block_transposed(simd, self.keys.range(block.clone()));
             self.scratch.values.pack_block(simd, self.values.range(block.clone()));
             for head in 0..self.group.len() {
-                if let Relative::Disentangled(positions) = self.heads.relative {
+                if let PositionScores::Disentangled(positions) = self.heads.positions {
                     let keys = self.keys.range(block.clone());
                     positions.by_key(
                         simd,
@@ -204,20 +223,20 @@ impl Group<'_> {
         }
     }
 
-    /// Some queries of a head with some keys, after those with all keys before.
+    /// Adds a block of keys to the attention of some queries of a head, after all keys before the block.
     #[inline(always)]
     fn block<S: Simd>(&mut self, simd: S, head: usize, queries: Range<usize>, keys: Range<usize>) {
         let Self { heads, scratch, out, .. } = self;
-        let (place, all_keys, reach) = (self.place, self.keys.count(), heads.reach);
-        // What the first of them sees begins first, what the last of them sees ends last.
-        let begin = reach.seen(place + queries.start, all_keys).start;
-        let end = reach.seen(place + queries.end - 1, all_keys).end;
+        let (position, all_keys, window) = (self.position, self.keys.count(), heads.window);
+        // The first query's window begins first, and the last one's ends last.
+        let begin = window.seen(position + queries.start, all_keys).start;
+        let end = window.seen(position + queries.end - 1, all_keys).end;
         if end <= keys.start || keys.end <= begin {
             return;
         }
         let width = heads.width;
         let asking = self.queries.range(queries.clone()).columns(head * width..(head + 1) * width);
-        let Scratch { keys: key_panels, values: value_panels, scores, largest: all_largest, sums, positions } =
+        let AttentionScratch { keys: key_panels, values: value_panels, scores, largest: all_largest, sums, positions } =
             &mut **scratch;
         let so_far = head * self.queries.count();
         let mut out = out.range(queries.clone());
@@ -225,13 +244,13 @@ impl Group<'_> {
         let stride = keys.len().next_multiple_of(S::F32_LANES);
         scores.resize(queries.len() * stride);
         let block = RowsMut::new(scores, queries.len(), keys.len(), stride);
-        multiply(simd, asking, key_panels, 0..key_panels.panels(), Accumulate::Zero, block);
-        if let Relative::Disentangled(table) = heads.relative {
+        multiply(simd, asking, key_panels, 0..key_panels.count(), Accumulate::Zero, block);
+        if let PositionScores::Disentangled(table) = heads.positions {
             let block = RowsMut::new(scores, queries.len(), keys.len(), stride);
             table.add(
                 simd,
                 asking,
-                place + queries.start,
+                position + queries.start,
                 keys.clone(),
                 all_keys,
                 self.group.start + head,
@@ -240,12 +259,12 @@ impl Group<'_> {
             );
         }
 
-        // With a bias the scores are scaled before it is added; else together with what makes powers of two of e's.
-        let biased = matches!(heads.relative, Relative::Bias(_));
+        // A bias is added to scaled scores. Otherwise scaling joins the conversion from powers of e to powers of two.
+        let biased = matches!(heads.positions, PositionScores::Bias(_));
         let factor = if biased { LOG2_E } else { heads.scale * LOG2_E };
         for (i, query) in queries.clone().enumerate() {
             let row = &mut scores[i * stride..][..keys.len()];
-            let seen = reach.seen(place + query, all_keys);
+            let seen = window.seen(position + query, all_keys);
             let seen = seen.start.max(keys.start)..seen.end.min(keys.end);
             if seen.is_empty() {
                 row.fill(0.0);
@@ -254,8 +273,8 @@ impl Group<'_> {
             row[..seen.start - keys.start].fill(0.0);
             row[seen.end - keys.start..].fill(0.0);
             let row = &mut row[seen.start - keys.start..seen.end - keys.start];
-            if let Relative::Bias(bias) = heads.relative {
-                bias.add(simd, row, heads.scale, self.group.start + head, place + query, seen);
+            if let PositionScores::Bias(bias) = heads.positions {
+                bias.add(simd, row, heads.scale, self.group.start + head, position + query, seen);
             }
             let query = so_far + query;
             let before = all_largest[query];
@@ -271,7 +290,7 @@ impl Group<'_> {
 
         let start = if keys.start <= begin { Accumulate::Zero } else { Accumulate::Output };
         let weights = Rows::new(scores, queries.len(), keys.len(), stride);
-        multiply(simd, weights, value_panels, 0..value_panels.panels(), start, out.reborrow());
+        multiply(simd, weights, value_panels, 0..value_panels.count(), start, out.reborrow());
         if keys.end >= end {
             for (i, query) in queries.enumerate() {
                 multiply_by(simd, out.row(i), simd.splat_f32s(1.0 / sums[so_far + query]));
@@ -280,7 +299,7 @@ impl Group<'_> {
     }
 }
 
-/// `row = row * factor`
+/// Multiplies a row by a factor.
 #[inline(always)]
 fn multiply_by<S: Simd>(simd: S, row: &mut [f32], factor: S::f32s) {
     let (vectors, tail) = S::as_mut_simd_f32s(row);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::kernels::testing::{largest_difference, noise};
 
-/// `(tokens, heads * width)`, in float64.
+/// Returns attention in float64, `(tokens, heads * width)`.
 fn truth(qkv: [&[f32]; 3], texts: &[Range<usize>], count: usize, heads: Heads<'_>, extra: &Extra<'_>) -> Vec<f64> {
     let width = heads.width;
     let strides = [count * width, count / heads.sharing * width, count / heads.sharing * width];
@@ -10,7 +10,7 @@ fn truth(qkv: [&[f32]; 3], texts: &[Range<usize>], count: usize, heads: Heads<'_
     for text in texts {
         for (head, query) in (0..count).flat_map(|h| text.clone().map(move |q| (h, q))) {
             let shared = head / heads.sharing * width;
-            let seen = heads.reach.seen(query - text.start, text.len());
+            let seen = heads.window.seen(query - text.start, text.len());
             let keys = text.start + seen.start..text.start + seen.end;
             let score = |key: usize| {
                 let vector =
@@ -35,7 +35,7 @@ fn truth(qkv: [&[f32]; 3], texts: &[Range<usize>], count: usize, heads: Heads<'_
     out
 }
 
-/// What scores have beside the product of query and key.
+/// Terms of scores beside the product of query and key.
 enum Extra<'a> {
     None,
     Bias(&'a DistanceBias),
@@ -44,11 +44,11 @@ enum Extra<'a> {
 }
 
 impl<'a> Extra<'a> {
-    /// The bias, and the vectors of the distance.
+    /// Returns the bias, and the vectors of the distance.
     fn of(&self, head: usize, query: usize, key: usize, width: usize) -> (f32, Option<[&'a [f32]; 2]>) {
         let within = |longest: usize| {
-            let most = longest as isize - 1;
-            ((key as isize - query as isize).clamp(-most, most) + most) as usize
+            let farthest = longest as isize - 1;
+            ((key as isize - query as isize).clamp(-farthest, farthest) + farthest) as usize
         };
         match self {
             Self::None => (0.0, None),
@@ -71,28 +71,28 @@ fn attend(isa: Isa, qkv: [&[f32]; 3], spans: &[Span], count: usize, heads: Heads
     let mut out = vec![f32::NAN; qkv[0].len()];
     let shared = hidden / heads.sharing;
     let qkv = [(qkv[0], hidden), (qkv[1], shared), (qkv[2], shared)].map(|(part, width)| Rows::packed(part, width));
-    let mut scratch = Scratch::new(isa);
-    // The heads parted between two, as between threads.
+    let mut scratch = AttentionScratch::new(isa);
+    // Two shares of the heads, as for two threads.
     let (left, right) = RowsMut::packed(&mut out, hidden).split_columns(count / 2 * heads.width);
-    attention(isa, qkv, spans, heads, 0..count / 2, &mut scratch, left);
-    attention(isa, qkv, spans, heads, count / 2..count, &mut scratch, right);
+    attention(isa, qkv, spans, heads, 0..count / 2, &mut scratch, left).unwrap();
+    attention(isa, qkv, spans, heads, count / 2..count, &mut scratch, right).unwrap();
     out
 }
 
 fn whole(text: &Range<usize>) -> Span {
-    Span { queries: text.clone(), keys: text.clone(), place: 0 }
+    Span { queries: text.clone(), keys: text.clone(), position: 0 }
 }
 
-/// Attention of heads of their own, which sees all.
+/// Attention with a head of keys for each head of queries and no window.
 fn plain<'a>(width: usize, scale: f32) -> Heads<'a> {
-    Heads { width, sharing: 1, scale, reach: Window::ALL, relative: Relative::None }
+    Heads { width, sharing: 1, scale, window: Window::ALL, positions: PositionScores::None }
 }
 
 fn texts(lengths: &[usize]) -> Vec<Range<usize>> {
     lengths.iter().scan(0, |end, n| (*end += n, Some(*end - n..*end)).1).collect()
 }
 
-/// Queries, keys and values of so many tokens, `count` heads of queries and `count / sharing` of the others.
+/// Returns queries, keys and values of so many tokens, with `count` heads of queries and `count / sharing` of the others.
 fn noisy(tokens: usize, count: usize, sharing: usize, width: usize) -> [Vec<f32>; 3] {
     let shared = tokens * count / sharing * width;
     let queries = noise(tokens * count * width, 3).iter().map(|x| x * 4.0).collect();
@@ -107,15 +107,15 @@ fn check(isa: Isa, lengths: &[usize], count: usize, heads: Heads<'_>, extra: &Ex
     let qkv = [&qkv[0][..], &qkv[1], &qkv[2]];
     let out = attend(isa, qkv, &spans, count, heads);
     let error = largest_difference(&out, &truth(qkv, &texts, count, heads, extra));
-    assert!(error < 2e-6, "{} {count}x{} {:?}: {error}", isa.name(), heads.width, heads.reach);
-    // A single query, wherever it is in its text, has the same bits.
+    assert!(error < 2e-6, "{} {count}x{} {:?}: {error}", isa.name(), heads.width, heads.window);
+    // A single query has the same bits at every position.
     let hidden = count * heads.width;
     for text in &texts {
-        for place in [0, text.len() / 2, text.len() - 1] {
-            let row = (text.start + place) * hidden..(text.start + place + 1) * hidden;
-            let span = Span { queries: 0..1, keys: text.clone(), place };
+        for position in [0, text.len() / 2, text.len() - 1] {
+            let row = (text.start + position) * hidden..(text.start + position + 1) * hidden;
+            let span = Span { queries: 0..1, keys: text.clone(), position };
             let alone = attend(isa, [&qkv[0][row.clone()], qkv[1], qkv[2]], &[span], count, heads);
-            assert!(alone == out[row], "{} {:?} at {place} of {}", isa.name(), heads.reach, text.len());
+            assert!(alone == out[row], "{} {:?} at {position} of {}", isa.name(), heads.window, text.len());
         }
     }
 }
@@ -132,10 +132,10 @@ fn attention_agrees_with_float64_whatever_the_lengths_and_biases() {
         ] {
             let heads = plain(width, 1.0 / (width as f32).sqrt());
             check(isa, &lengths, count, heads, &Extra::None);
-            // One that covers all distances, and one that covers the near ones.
+            // A table that covers all distances, and one that covers near ones.
             for longest in [1200, 20] {
                 let bias = DistanceBias { table: noise(count * (2 * longest - 1), 4), longest };
-                let heads = Heads { relative: Relative::Bias(&bias), ..heads };
+                let heads = Heads { positions: PositionScores::Bias(&bias), ..heads };
                 check(isa, &lengths, count, heads, &Extra::Bias(&bias));
             }
         }
@@ -144,7 +144,7 @@ fn attention_agrees_with_float64_whatever_the_lengths_and_biases() {
 
 #[test]
 fn queries_attend_to_what_they_see_and_heads_may_share_their_keys() {
-    let reaches = [
+    let windows = [
         Window::CAUSAL,
         Window { before: 0, after: 0 },
         Window { before: 8, after: 8 },
@@ -154,14 +154,14 @@ fn queries_attend_to_what_they_see_and_heads_may_share_their_keys() {
     ];
     for isa in Isa::available() {
         for (count, sharing) in [(2, 1), (4, 2), (3, 3), (6, 2)] {
-            for reach in reaches.into_iter().chain([Window::ALL]) {
-                let heads = Heads { sharing, reach, ..plain(12, 0.3) };
+            for window in windows.into_iter().chain([Window::ALL]) {
+                let heads = Heads { sharing, window, ..plain(12, 0.3) };
                 check(isa, &[1, 5, 31, 65, 200], count, heads, &Extra::None);
             }
         }
         let bias = DistanceBias { table: noise(2 * 39, 4), longest: 20 };
-        for reach in reaches {
-            let heads = Heads { reach, relative: Relative::Bias(&bias), ..plain(8, 0.4) };
+        for window in windows {
+            let heads = Heads { window, positions: PositionScores::Bias(&bias), ..plain(8, 0.4) };
             check(isa, &[33, 170], 2, heads, &Extra::Bias(&bias));
         }
     }
@@ -171,7 +171,7 @@ fn queries_attend_to_what_they_see_and_heads_may_share_their_keys() {
 fn disentangled_attention_agrees_with_float64() {
     for isa in Isa::available() {
         for (count, width, positions, lengths) in [(2, 8, 16, vec![1, 3, 40]), (3, 12, 100, vec![7, 130, 600])] {
-            // Of the farthest keys before the query, the greatest position, and of the farthest after it, the least.
+            // The farthest key before the query has the greatest position, the farthest after it the least.
             let columns: Vec<u32> = (0..positions as u32).rev().chain([0]).collect();
             let columns = PositionColumns { longest: columns.len().div_ceil(2), columns };
             let (keys, queries) = (noise(positions * count * width, 8), noise(positions * count * width, 9));
@@ -179,8 +179,8 @@ fn disentangled_attention_agrees_with_float64() {
             let zeros = vec![0.0; keys.len()];
             for (with_keys, with_queries) in [(true, true), (true, false), (false, true)] {
                 let chosen = [with_keys.then_some(own_keys), with_queries.then_some(own_queries)];
-                let table = Disentangled::new(isa, chosen[0], chosen[1], width, columns.clone().into());
-                let heads = Heads { relative: Relative::Disentangled(&table), ..plain(width, 0.2) };
+                let table = Disentangled::new(isa, chosen[0], chosen[1], width, columns.clone().into()).unwrap();
+                let heads = Heads { positions: PositionScores::Disentangled(&table), ..plain(width, 0.2) };
                 let vectors =
                     [if with_keys { &keys[..] } else { &zeros }, if with_queries { &queries } else { &zeros }];
                 check(isa, &lengths, count, heads, &Extra::Positions(vectors, &columns));
@@ -201,7 +201,7 @@ fn a_text_has_the_same_bits_whatever_its_neighbours_and_with_fewer_queries() {
         let together = run(0..100, &[0..30, 30..37, 37..100].map(|text| whole(&text)));
         let alone = run(30..37, &[whole(&(0..7))]);
         assert!(together[30 * 32..37 * 32] == alone);
-        let first = run(30..37, &[Span { queries: 0..1, keys: 0..7, place: 0 }]);
+        let first = run(30..37, &[Span { queries: 0..1, keys: 0..7, position: 0 }]);
         assert!(first[..32] == alone[..32]);
     }
 }
@@ -216,7 +216,7 @@ fn scores_that_lie_far_apart_choose_one_key() {
     }
 }
 
-/// What fills a query up asks and is not asked: there are more queries than keys, or, of a part of a text, fewer.
+/// Padding tokens of queries are queries but no keys, and part of a text may ask: queries and keys differ in number.
 #[test]
 fn queries_may_be_more_or_fewer_than_keys() {
     let (count, width) = (4, 24);
@@ -226,7 +226,7 @@ fn queries_may_be_more_or_fewer_than_keys() {
         for (queries, keys) in [(32, 1), (32, 9), (70, 33), (5, 64), (1, 40), (17, 16)] {
             let [asks, ..] = noisy(queries, count, 1, width);
             let [_, asked, values] = noisy(keys, count, 1, width);
-            let span = Span { queries: 0..queries, keys: 0..keys, place: 0 };
+            let span = Span { queries: 0..queries, keys: 0..keys, position: 0 };
             let out = attend(isa, [&asks, &asked, &values], &[span], count, heads);
             for (row, got) in asks.chunks(hidden).zip(out.chunks(hidden)) {
                 // The same as the first of as many queries as there are keys.

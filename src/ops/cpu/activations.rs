@@ -1,30 +1,38 @@
-//! Activations in memory that is used again.
+//! Activations in recycled memory.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::error::Result;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::rows::{Rows, RowsMut};
+use crate::threads::executor::lock;
 
-/// Numbers in a cache line.
+/// Floats in a cache line.
 pub(super) const LINE: usize = 16;
 
-/// Activations, `(rows, width)`, whose memory goes back to its worker.
+/// Buffers of a worker that wait for activations.
+pub(super) type Spares = Arc<Mutex<Vec<Buffer>>>;
+
+/// Activations, `(rows, width)`, whose memory returns to its worker.
 pub(crate) struct Activations {
     data: Buffer,
     pub(super) rows: usize,
     pub(super) width: usize,
     stride: usize,
-    home: Arc<Mutex<Vec<Buffer>>>,
+    spares: Spares,
 }
 
 impl Activations {
-    /// Room for activations; what they hold at first is arbitrary. Their memory goes back to `home`.
-    pub(super) fn room(home: &Arc<Mutex<Vec<Buffer>>>, rows: usize, width: usize) -> Self {
-        let mut data = home.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        // Rows an odd number of cache lines apart: else those of a tile fall into few of the cache's sets.
+    /// Returns activations with arbitrary values, in a spare buffer or in new memory.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) for a text that is too long for this machine.
+    pub(super) fn alloc(spares: &Spares, rows: usize, width: usize) -> Result<Self> {
+        let mut data = lock(spares).pop().unwrap_or_default();
+        // An odd number of cache lines between rows: with an even one, the rows of a tile share few of the cache's sets.
         let stride = (width.div_ceil(LINE) | 1) * LINE;
-        data.resize(rows * stride);
-        Self { data, rows, width, stride, home: Arc::clone(home) }
+        data.try_resize(rows.saturating_mul(stride), &format!("activations of {rows} tokens"))?;
+        Ok(Self { data, rows, width, stride, spares: Arc::clone(spares) })
     }
 
     pub(super) fn as_rows(&self) -> Rows<'_> {
@@ -46,6 +54,6 @@ impl Activations {
 impl Drop for Activations {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(data);
+        lock(&self.spares).push(data);
     }
 }

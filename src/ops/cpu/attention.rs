@@ -1,4 +1,4 @@
-//! Attention: norms and turns of queries and keys, then the kernel, its heads parted among the team.
+//! Attention: norms and rotations of queries and keys, then the kernel, whose heads are split among the threads.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use super::{Activations, Cpu};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::kernels;
-use crate::kernels::attention::{self, Heads, Span, attention};
+use crate::kernels::attention::{Heads, PositionScores, Span, attention};
 use crate::kernels::rotary::rotate;
 use crate::ops::{Attention, Relative, TokenSelection};
-use crate::threads::team::part;
+use crate::threads::intra_op::split_evenly;
 
 impl Cpu {
     pub(super) fn attend(
@@ -19,51 +19,54 @@ impl Cpu {
         shape: &Attention<Self>,
         queries: TokenSelection,
     ) -> Result<Activations> {
-        self.place(&mut qkv, batch, shape);
-        let chosen = queries.pooling().map(|mode| self.pooled(&qkv, batch, &[mode], &vec![0; batch.len()]));
-        let asking = chosen.as_ref().unwrap_or(&qkv);
+        self.prepare(&mut qkv, batch, shape)?;
+        let selected = match queries.pooling() {
+            Some(mode) => Some(self.pooled(&qkv, batch, &[mode], &vec![0; batch.len()])?),
+            None => None,
+        };
+        let asking = selected.as_ref().unwrap_or(&qkv);
         let [hidden, keys, values] = shape.widths();
-        let mut out = self.room(asking.rows, hidden);
-        let parts = [
+        let mut out = self.alloc(asking.rows, hidden)?;
+        let qkv = [
             asking.as_rows().columns(0..hidden),
             qkv.as_rows().columns(hidden..hidden + keys),
             qkv.as_rows().columns(hidden + keys..hidden + keys + values),
         ];
         let texts = batch.texts().zip(batch.keys()).enumerate();
         let spans: Vec<_> = texts.map(|(i, (text, keys))| span(i, text, keys, queries)).collect();
-        let relative = match &shape.relative {
-            Relative::None | Relative::Rotary(_) => attention::Relative::None,
-            Relative::Bias(bias) => attention::Relative::Bias(bias),
-            Relative::Disentangled(positions) => attention::Relative::Disentangled(positions),
+        let positions = match &shape.relative {
+            Relative::None | Relative::Rotary(_) => PositionScores::None,
+            Relative::Bias(bias) => PositionScores::Bias(bias),
+            Relative::Disentangled(positions) => PositionScores::Disentangled(positions),
         };
         let heads = Heads {
             width: shape.head_width,
             sharing: shape.heads / shape.key_value_heads,
             scale: shape.scale,
-            reach: shape.reach,
-            relative,
+            window: shape.window,
+            positions,
         };
         let mut rest = out.as_rows_mut();
         let mut tasks = Vec::new();
-        for chosen in part(shape.heads, self.team.size()) {
+        for chosen in split_evenly(shape.heads, self.threads.size()) {
             let (mine, others) = rest.split_columns(chosen.len() * shape.head_width);
             tasks.push((chosen, mine));
             rest = others;
         }
-        self.for_each(tasks, |(chosen, out), scratch| {
-            attention(self.isa, parts, &spans, heads, chosen, &mut scratch.attention, out);
-        });
+        self.try_for_each(tasks, |(chosen, out), scratch| {
+            attention(self.isa, qkv, &spans, heads, chosen, &mut scratch.attention, out)
+        })?;
         Ok(out)
     }
 
-    /// Normalizes queries and keys and turns them by their positions, in place.
-    fn place(&self, qkv: &mut Activations, batch: &Batch, shape: &Attention<Self>) {
-        let turns = match &shape.relative {
-            Relative::Rotary(rotary) => Some(rotary.turns(batch.longest())),
+    /// Normalizes queries and keys and rotates them by their positions, in place.
+    fn prepare(&self, qkv: &mut Activations, batch: &Batch, shape: &Attention<Self>) -> Result<()> {
+        let rotations = match &shape.relative {
+            Relative::Rotary(rotary) => Some(rotary.rotations(batch.longest())?),
             _ => None,
         };
-        if turns.is_none() && shape.query_key_norms.is_none() {
-            return;
+        if rotations.is_none() && shape.query_key_norms.is_none() {
+            return Ok(());
         }
         let positions = batch.positions();
         let mut rest = qkv.as_rows_mut();
@@ -77,18 +80,19 @@ impl Cpu {
             if let Some(norms) = &shape.query_key_norms {
                 kernels::norm::norm(self.isa, rows.reborrow(), norms[which].parameters());
             }
-            if let Some(turns) = &turns {
-                rotate(self.isa, rows, &positions, turns.cos(), turns.sin());
+            if let Some(rotations) = &rotations {
+                rotate(self.isa, rows, &positions, rotations.cos(), rotations.sin());
             }
         });
+        Ok(())
     }
 }
 
-/// The rows of the `i`-th text in the queries, and in the keys.
+/// Returns the rows of the `i`-th text in the queries and in the keys.
 fn span(i: usize, text: Range<usize>, keys: Range<usize>, queries: TokenSelection) -> Span {
     match queries {
-        TokenSelection::All => Span { queries: text, keys, place: 0 },
-        TokenSelection::First => Span { queries: i..i + 1, keys, place: 0 },
-        TokenSelection::Last => Span { queries: i..i + 1, keys, place: text.len() - 1 },
+        TokenSelection::All => Span { queries: text, keys, position: 0 },
+        TokenSelection::First => Span { queries: i..i + 1, keys, position: 0 },
+        TokenSelection::Last => Span { queries: i..i + 1, keys, position: text.len() - 1 },
     }
 }

@@ -1,81 +1,97 @@
-//! The ops by our kernels.
+//! Ops on the CPU by rushlight's kernels.
 
 mod activations;
 mod attention;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{Attention, DeviceBatch, FeedForward, Lookup, Ops, PositionColumns, Residual, TokenSelection};
+use crate::alloc;
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::activation::gate;
-use crate::kernels::attention::{Disentangled, DistanceBias, Scratch as AttentionScratch};
-use crate::kernels::buffer::Buffer;
-use crate::kernels::matmul::{self, Epilogue, matmul};
-use crate::kernels::norm::{Center, normalize};
-use crate::kernels::packed::Packed;
+use crate::kernels::attention::{AttentionScratch, Disentangled, DistanceBias};
+use crate::kernels::matmul::Epilogue;
+use crate::kernels::norm::{Center, NormParameters, normalize};
 use crate::kernels::pool::pool;
 use crate::kernels::rows::{Rows, RowsMut};
+use crate::kernels::weight::{PackedWeight, ProductScratch, WeightForm};
 use crate::kernels::{self, Isa};
-use crate::threads::team::{Team, part};
+use crate::threads::executor::lock;
+use crate::threads::intra_op::{IntraOpThreads, split_evenly};
 use crate::weights::Array;
 
-use activations::{Activations, LINE};
+use activations::{Activations, LINE, Spares};
 
-/// Rows of a feed-forward block done at once, so that its wide middle stays in the cache.
+/// Rows of a feed-forward block that are computed at once, so that its wide middle stays in the cache.
 const FEED_FORWARD_ROWS: usize = 256;
 
-/// The processor, as one micro-batch sees it: an instruction set, the threads to use, and memory to write over.
+/// The CPU as one micro-batch sees it: an instruction set, the form of weights, threads, and scratch memory.
 pub(crate) struct Cpu {
     isa: Isa,
-    team: Team,
-    scratch: Mutex<Vec<Scratch>>,
-    spare: Arc<Mutex<Vec<Buffer>>>,
+    form: WeightForm,
+    threads: IntraOpThreads,
+    scratch: Mutex<Vec<KernelScratch>>,
+    spares: Spares,
 }
 
-/// What one thread's kernels write over.
-struct Scratch {
+/// Scratch memory of one thread's kernels.
+struct KernelScratch {
     attention: AttentionScratch,
-    product: matmul::Scratch,
+    product: ProductScratch,
 }
 
 impl Cpu {
-    pub(crate) fn new(isa: Isa) -> Self {
-        Self { isa, team: Team::default(), scratch: Mutex::default(), spare: Arc::default() }
+    pub(crate) fn new(isa: Isa, form: WeightForm) -> Self {
+        Self { isa, form, threads: IntraOpThreads::default(), scratch: Mutex::default(), spares: Arc::default() }
     }
 
-    fn room(&self, rows: usize, width: usize) -> Activations {
-        Activations::room(&self.spare, rows, width)
+    fn alloc(&self, rows: usize, width: usize) -> Result<Activations> {
+        Activations::alloc(&self.spares, rows, width)
     }
 
-    /// `x · weightᵀ` with the layer's bias and, where given, residual and activation.
-    fn product(&self, x: Rows<'_>, layer: &Linear, more: Epilogue<'_>, out: RowsMut<'_>) {
+    /// Computes `x · weightᵀ` with the layer's bias and the rest of the epilogue.
+    fn product(&self, x: Rows<'_>, layer: &Linear, epilogue: Epilogue<'_>, out: RowsMut<'_>) {
         let bias = layer.bias.as_ref().map_or(&[][..], Array::as_slice);
         let mut rest = out;
         let mut tasks = Vec::new();
-        for panels in part(layer.weight.panels(), self.team.size()) {
-            let (mine, others) = rest.split_columns(layer.weight.columns_of(panels.clone()).len());
+        for panels in split_evenly(layer.weight.panels(), self.threads.size()) {
+            let (mine, others) = rest.split_columns(layer.weight.outputs_of(panels.clone()).len());
             tasks.push((panels, mine));
             rest = others;
         }
         self.for_each(tasks, |(panels, out), scratch| {
-            matmul(self.isa, x, &layer.weight, panels, Epilogue { bias, ..more }, &mut scratch.product, out);
+            layer.weight.product(self.isa, x, panels, Epilogue { bias, ..epilogue }, &mut scratch.product, out);
         });
     }
 
-    /// Does the tasks on all threads.
-    fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T, &mut Scratch) + Sync) {
-        let idle = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        self.team.for_each(tasks, |task| {
-            let waiting = idle().pop();
-            let mut scratch = waiting.unwrap_or_else(|| Scratch {
+    /// Runs the tasks on all threads.
+    fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T, &mut KernelScratch) + Sync) {
+        self.threads.for_each(tasks, |task| {
+            let idle = lock(&self.scratch).pop();
+            let mut scratch = idle.unwrap_or_else(|| KernelScratch {
                 attention: AttentionScratch::new(self.isa),
-                product: matmul::Scratch::default(),
+                product: ProductScratch::default(),
             });
             work(task, &mut scratch);
-            idle().push(scratch);
+            lock(&self.scratch).push(scratch);
         });
+    }
+
+    /// Runs tasks that can fail on all threads. Returns the first error.
+    fn try_for_each<T: Send>(
+        &self,
+        tasks: Vec<T>,
+        work: impl Fn(T, &mut KernelScratch) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let failure = Mutex::new(None);
+        self.for_each(tasks, |task, scratch| {
+            if let Err(error) = work(task, scratch) {
+                lock(&failure).get_or_insert(error);
+            }
+        });
+        lock(&failure).take().map_or(Ok(()), Err)
     }
 
     fn normed(&self, mut x: Activations, norm: &Norm) -> Activations {
@@ -83,7 +99,7 @@ impl Cpu {
         x
     }
 
-    /// What a block computed, with the residual already added where the join has it so.
+    /// Completes the residual connection of a block's output. Where it precedes a norm, the product has added the residual.
     fn joined(&self, x: Activations, residual: &Activations, join: &Residual<Self>) -> Activations {
         match join {
             Residual::Add => x,
@@ -92,7 +108,7 @@ impl Cpu {
         }
     }
 
-    /// The wide middle of a feed-forward block, in `wide`.
+    /// Computes the wide middle of a feed-forward block, in `wide`.
     fn middle<'a>(&self, x: Rows<'_>, layer: &FeedForward<Self>, wide: &'a mut Activations) -> Rows<'a> {
         let rows = x.count();
         if !layer.gated {
@@ -105,7 +121,7 @@ impl Cpu {
         let mut all = wide.as_rows_mut();
         let (mut left, mut right) = all.range(0..rows).split_columns(width);
         let mut tasks = Vec::new();
-        for columns in part(width.div_ceil(LINE), self.team.size()) {
+        for columns in split_evenly(width.div_ceil(LINE), self.threads.size()) {
             let columns = (LINE * columns.len()).min(left.width());
             let (x, gates);
             (x, left) = left.split_columns(columns);
@@ -116,27 +132,27 @@ impl Cpu {
         wide.as_rows().range(0..rows).columns(0..width)
     }
 
-    /// One row a text, the modes' vectors side by side, without so many of each text's first tokens.
-    fn pooled(&self, x: &Activations, batch: &Batch, modes: &[PoolingMode], excluded: &[usize]) -> Activations {
-        let mut out = self.room(batch.len(), modes.len() * x.width);
+    /// Pools each text into one row, the modes' vectors side by side, without the `excluded` first tokens of each.
+    fn pooled(&self, x: &Activations, batch: &Batch, modes: &[PoolingMode], excluded: &[usize]) -> Result<Activations> {
+        let mut out = self.alloc(batch.len(), modes.len() * x.width)?;
         let mut rows = out.as_rows_mut();
         for (i, text) in batch.texts().enumerate() {
             for (mode, out) in modes.iter().zip(rows.row(i).chunks_exact_mut(x.width)) {
                 pool(*mode, x.as_rows().range(text.clone()), excluded[i], out);
             }
         }
-        out
+        Ok(out)
     }
 
-    fn copy(&self, x: &Activations) -> Activations {
-        let mut out = self.room(x.rows, x.width);
+    fn copy(&self, x: &Activations) -> Result<Activations> {
+        let mut out = self.alloc(x.rows, x.width)?;
         out.fill_from(x.as_rows());
-        out
+        Ok(out)
     }
 }
 
 pub(crate) struct Linear {
-    weight: Packed,
+    weight: PackedWeight,
     bias: Option<Array>,
 }
 
@@ -148,13 +164,13 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    fn parameters(&self) -> kernels::norm::Norm<'_> {
+    fn parameters(&self) -> NormParameters<'_> {
         let (weight, bias) = (self.weight.as_slice(), self.bias.as_slice());
-        kernels::norm::Norm { center: self.center, weight, bias, eps: self.eps }
+        NormParameters { center: self.center, weight, bias, eps: self.eps }
     }
 }
 
-/// The residual that a product adds itself: before a norm, it is part of what is normalized.
+/// Returns the residual for the product to add: one that precedes a norm.
 fn before_norm<'a>(residual: Rows<'a>, join: &Residual<Cpu>) -> Option<Rows<'a>> {
     match join {
         Residual::Add | Residual::AddNorm(_) => Some(residual),
@@ -162,7 +178,7 @@ fn before_norm<'a>(residual: Rows<'a>, join: &Residual<Cpu>) -> Option<Rows<'a>>
     }
 }
 
-/// `x + y`
+/// Computes `x + y`.
 fn added(mut x: Activations, y: &Activations) -> Activations {
     let mut rows = x.as_rows_mut();
     for (i, y) in y.as_rows().iter().enumerate() {
@@ -181,11 +197,11 @@ impl Ops for Cpu {
     type Layout = ();
 
     fn worker(&self) -> Self {
-        Self::new(self.isa)
+        Self::new(self.isa, self.form)
     }
 
-    fn join(&mut self, team: Team) {
-        self.team = team;
+    fn use_threads(&mut self, threads: IntraOpThreads) {
+        self.threads = threads;
     }
 
     fn layout(&self, _: &Batch) -> Result<()> {
@@ -198,9 +214,9 @@ impl Ops for Cpu {
 
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
         let rows: Vec<_> = weights.iter().map(|weight| Rows::packed(weight.as_slice(), weight.shape[1])).collect();
-        let linear = Linear { weight: Packed::transposed(self.isa, &rows), bias: bias.cloned() };
+        let weight = PackedWeight::pack(self.isa, self.form, &rows)?;
         weights.iter().for_each(Array::forget_pages);
-        Ok(linear)
+        Ok(Linear { weight, bias: bias.cloned() })
     }
 
     fn layer_norm(&self, weight: &Array, bias: Option<&Array>, eps: f32) -> Result<Norm> {
@@ -225,12 +241,12 @@ impl Ops for Cpu {
         columns: Arc<PositionColumns>,
     ) -> Result<Disentangled> {
         let (keys, queries) = (keys.map(Activations::as_rows), queries.map(Activations::as_rows));
-        Ok(Disentangled::new(self.isa, keys, queries, head_width, columns))
+        Disentangled::new(self.isa, keys, queries, head_width, columns)
     }
 
     fn embed(&self, lookups: &[Lookup<'_, Self>], norm: Option<&Norm>) -> Result<Activations> {
         let width = lookups.first().map_or(0, |lookup| lookup.table.shape[1]);
-        let mut out = self.room(lookups.first().map_or(0, |lookup| lookup.entries.len()), width);
+        let mut out = self.alloc(lookups.first().map_or(0, |lookup| lookup.entries.len()), width)?;
         let mut rows = out.as_rows_mut();
         for i in 0..rows.count() {
             let row = rows.row(i);
@@ -247,7 +263,7 @@ impl Ops for Cpu {
     }
 
     fn linear(&self, x: &Activations, layer: &Linear, activation: Activation) -> Result<Activations> {
-        let mut out = self.room(x.rows, layer.weight.columns());
+        let mut out = self.alloc(x.rows, layer.weight.outputs())?;
         self.product(x.as_rows(), layer, Epilogue { activation, ..Epilogue::default() }, out.as_rows_mut());
         Ok(out)
     }
@@ -269,7 +285,7 @@ impl Ops for Cpu {
         residual: &Activations,
         join: &Residual<Self>,
     ) -> Result<Activations> {
-        let mut out = self.room(x.rows, layer.weight.columns());
+        let mut out = self.alloc(x.rows, layer.weight.outputs())?;
         let epilogue = Epilogue { residual: before_norm(residual.as_rows(), join), ..Epilogue::default() };
         self.product(x.as_rows(), layer, epilogue, out.as_rows_mut());
         Ok(self.joined(out, residual, join))
@@ -282,8 +298,8 @@ impl Ops for Cpu {
         residual: &Activations,
         join: &Residual<Self>,
     ) -> Result<Activations> {
-        let mut wide = self.room(FEED_FORWARD_ROWS.min(x.rows), layer.up.weight.columns());
-        let mut out = self.room(x.rows, layer.down.weight.columns());
+        let mut wide = self.alloc(FEED_FORWARD_ROWS.min(x.rows), layer.up.weight.outputs())?;
+        let mut out = self.alloc(x.rows, layer.down.weight.outputs())?;
         let mut out_rows = out.as_rows_mut();
         for first in (0..x.rows).step_by(FEED_FORWARD_ROWS) {
             let block = first..x.rows.min(first + FEED_FORWARD_ROWS);
@@ -296,21 +312,21 @@ impl Ops for Cpu {
     }
 
     fn pool(&self, x: &Activations, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode]) -> Result<Activations> {
-        Ok(self.pooled(x, batch, modes, &batch.excluded))
+        self.pooled(x, batch, modes, &batch.excluded)
     }
 
     fn norm(&self, x: &Activations, norm: &Norm) -> Result<Activations> {
-        Ok(self.normed(self.copy(x), norm))
+        Ok(self.normed(self.copy(x)?, norm))
     }
 
     fn normalize(&self, x: &Activations) -> Result<Activations> {
-        let mut out = self.copy(x);
+        let mut out = self.copy(x)?;
         normalize(out.as_rows_mut());
         Ok(out)
     }
 
     fn scale(&self, x: &Activations, factor: f32) -> Result<Activations> {
-        let mut out = self.copy(x);
+        let mut out = self.copy(x)?;
         let mut rows = out.as_rows_mut();
         for i in 0..rows.count() {
             rows.row(i).iter_mut().for_each(|x| *x *= factor);
@@ -319,17 +335,19 @@ impl Ops for Cpu {
     }
 
     fn add(&self, x: &Activations, y: &Activations) -> Result<Activations> {
-        Ok(added(self.copy(x), y))
+        Ok(added(self.copy(x)?, y))
     }
 
     fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Activations> {
         let rows = Rows::packed(&rows, width);
-        let mut out = self.room(rows.count(), width);
+        let mut out = self.alloc(rows.count(), width)?;
         out.fill_from(rows);
         Ok(out)
     }
 
     fn to_vec(&self, x: &Activations) -> Result<Vec<f32>> {
-        Ok(x.as_rows().iter().flatten().copied().collect())
+        let mut numbers = alloc::with_capacity(x.rows.saturating_mul(x.width), "the result of a micro-batch")?;
+        x.as_rows().iter().for_each(|row| numbers.extend_from_slice(row));
+        Ok(numbers)
     }
 }

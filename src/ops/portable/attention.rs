@@ -1,5 +1,6 @@
-//! Attention by candle's tensors: for each group of texts of similar lengths a few products, whatever their number. candle
-//! has kernels for packed tokens on CUDA alone, in float16 and bfloat16 alone, and they need sources that its build fetches.
+//! Attention by candle's tensors: a few products for each group of texts of similar lengths.
+//!
+//! candle has kernels for packed tokens only on CUDA in float16 and bfloat16, and its build fetches their sources.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,17 +9,17 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
 use super::Portable;
-use super::layout::{Group, Made, forbidden};
+use super::layout::{Group, Made, mask};
 use crate::error::Result;
 use crate::kernels::rows::Rows;
 use crate::ops::{Attention, DeviceBatch, PositionColumns, Relative, Rotary, TokenSelection, Window};
 
-/// Scores that a GPU holds at once: a gigabyte of float32, and few enough for kernels that count in 32 bits.
-const SCORES_OF_A_GPU: usize = 1 << 28;
-/// The same of a processor: what stays in its caches.
-const SCORES_OF_A_CACHE: usize = 1 << 16;
+/// Scores that a GPU holds at once: a gigabyte of float32, within the range of kernels that count in 32 bits.
+const GPU_SCORES: usize = 1 << 28;
+/// Scores that stay in a CPU's caches.
+const CACHE_SCORES: usize = 1 << 16;
 
-/// Vectors of positions, `(heads, positions, width)`, where there are any.
+/// Vectors of positions, `(heads, positions, width)`, or none.
 pub(crate) struct Positions {
     pub(super) keys: Option<Tensor>,
     pub(super) queries: Option<Tensor>,
@@ -33,11 +34,11 @@ impl Portable {
         shape: &Attention<Self>,
         asking: TokenSelection,
     ) -> Result<Tensor> {
-        let parts = batch.layout.groups.iter().map(|group| self.attend_in(group, qkv, shape, asking));
-        Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+        let attended = batch.layout.groups.iter().map(|group| self.attend_in(group, qkv, shape, asking));
+        Ok(Tensor::cat(&attended.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    /// The texts of a group.
+    /// Computes the attention of a group.
     fn attend_in(
         &self,
         group: &Group,
@@ -47,22 +48,22 @@ impl Portable {
     ) -> Result<Tensor> {
         let Attention { heads, key_value_heads, head_width, .. } = shape;
         let (count, length) = (group.count(), group.length);
-        let qkv = group.filled(qkv)?.reshape((count, length, (), *head_width))?;
+        let qkv = group.padded(qkv)?.reshape((count, length, (), *head_width))?;
         // (count, heads, length, width)
-        let part = |first: usize, heads: usize| qkv.narrow(2, first, heads)?.transpose(1, 2)?.contiguous();
-        let mut queries = part(0, *heads)?;
-        let mut keys = part(*heads, *key_value_heads)?;
-        let values = self.shared(&part(heads + key_value_heads, *key_value_heads)?, *heads)?;
+        let heads_from = |first: usize, heads: usize| qkv.narrow(2, first, heads)?.transpose(1, 2)?.contiguous();
+        let mut queries = heads_from(0, *heads)?;
+        let mut keys = heads_from(*heads, *key_value_heads)?;
+        let values = self.shared(&heads_from(heads + key_value_heads, *key_value_heads)?, *heads)?;
         if let Some([of_queries, of_keys]) = &shape.query_key_norms {
             (queries, keys) = (of_queries.of(&queries)?, of_keys.of(&keys)?);
         }
         if let Relative::Rotary(rotary) = &shape.relative {
-            (queries, keys) = (self.turned(group, &queries, rotary)?, self.turned(group, &keys, rotary)?);
+            (queries, keys) = (self.rotated(group, &queries, rotary)?, self.rotated(group, &keys, rotary)?);
         }
-        // Last tokens are at different places, so all ask.
+        // Last tokens stand at different positions, so all tokens are queries.
         let places = if asking == TokenSelection::First { 1 } else { length };
         let keys = self.shared(&keys, *heads)?;
-        let scores = if self.device.is_cpu() { SCORES_OF_A_CACHE } else { SCORES_OF_A_GPU };
+        let scores = if self.device.is_cpu() { CACHE_SCORES } else { GPU_SCORES };
         let block = (scores / (count * heads * length).max(1)).clamp(1, places);
         let blocks = (0..places).step_by(block).map(|first| {
             let block = first..places.min(first + block);
@@ -72,13 +73,13 @@ impl Portable {
         let attended = Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 2)?;
         let attended = attended.transpose(1, 2)?.reshape((count, places, heads * head_width))?;
         match asking {
-            TokenSelection::All => group.unfilled(&attended),
+            TokenSelection::All => group.unpadded(&attended),
             TokenSelection::First => Ok(attended.squeeze(1)?),
             TokenSelection::Last => group.last(&attended),
         }
     }
 
-    /// Queries from these places, with all keys and values: `(count, heads, queries, width)`.
+    /// Computes the attention of the queries at these positions: `(count, heads, queries, width)`.
     fn attend_from(
         &self,
         group: &Group,
@@ -94,16 +95,16 @@ impl Portable {
         if let Relative::Bias(table) = &shape.relative {
             scores = scores.broadcast_add(&self.biases(group, table, places.clone())?)?;
         }
-        if shape.reach != Window::ALL {
-            scores = scores.broadcast_add(&self.unseen(group, shape.reach, places)?)?;
+        if shape.window != Window::ALL {
+            scores = scores.broadcast_add(&self.window_mask(group, shape.window, places)?)?;
         }
-        if let Some(unattended) = &group.unattended {
-            scores = scores.broadcast_add(unattended)?;
+        if let Some(key_mask) = &group.key_mask {
+            scores = scores.broadcast_add(key_mask)?;
         }
         Ok(softmax_last_dim(&scores)?.matmul(values)?)
     }
 
-    /// Keys or values, as many times as there are heads of queries for each of theirs.
+    /// Repeats each head of keys or values for the heads of queries that share it.
     fn shared(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
         let (count, own, length, width) = x.dims4()?;
         if own == heads {
@@ -113,18 +114,18 @@ impl Portable {
         Ok(x.reshape((count, heads, length, width))?)
     }
 
-    /// Heads' rows, the first of each text at position 0.
-    fn turned(&self, group: &Group, x: &Tensor, rotary: &Arc<Rotary>) -> Result<Tensor> {
-        let turns = rotary.turns(group.length);
+    /// Rotates the rows of heads by their positions, which start at 0 in each text.
+    fn rotated(&self, group: &Group, x: &Tensor, rotary: &Arc<Rotary>) -> Result<Tensor> {
+        let rotations = rotary.rotations(group.length)?;
         let made = |what: fn(usize) -> Made, rows: Rows<'_>| {
             group.make(what(Arc::as_ptr(rotary) as usize), || {
                 let numbers: Vec<f32> = rows.iter().take(group.length).flatten().copied().collect();
-                let turns = Tensor::from_vec(numbers, (group.length, rows.width()), &self.device)?;
-                Ok(turns.to_dtype(self.dtype)?)
+                let rotations = Tensor::from_vec(numbers, (group.length, rows.width()), &self.device)?;
+                Ok(rotations.to_dtype(self.dtype)?)
             })
         };
-        let (cos, sin) = (made(Made::Cosines, turns.cos())?, made(Made::Sines, turns.sin())?);
-        let (half, width) = (turns.cos().width(), x.dim(D::Minus1)?);
+        let (cos, sin) = (made(Made::Cosines, rotations.cos())?, made(Made::Sines, rotations.sin())?);
+        let (half, width) = (rotations.cos().width(), x.dim(D::Minus1)?);
         let (left, right) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
         let rest = x.narrow(D::Minus1, 2 * half, width - 2 * half)?;
         let new_left = (left.broadcast_mul(&cos)? - right.broadcast_mul(&sin)?)?;
@@ -132,7 +133,7 @@ impl Portable {
         Ok(Tensor::cat(&[new_left, new_right, rest], D::Minus1)?)
     }
 
-    /// Scores' biases by distance, `(heads, queries, keys)`.
+    /// Returns the biases of scores by distance, `(heads, queries, keys)`.
     fn biases(&self, group: &Group, table: &Tensor, queries: Range<usize>) -> Result<Tensor> {
         group.make(Made::Biases(table.id(), queries.start, queries.end), || {
             let (heads, columns) = table.dims2()?;
@@ -143,17 +144,17 @@ impl Portable {
         })
     }
 
-    /// `-infinity` for the keys that a query doesn't see, else 0: `(queries, keys)`.
-    fn unseen(&self, group: &Group, reach: Window, queries: Range<usize>) -> Result<Tensor> {
-        group.make(Made::Unseen(reach, queries.start, queries.end), || {
+    /// Returns the mask of a sliding window, `(queries, keys)`: `-infinity` for keys outside it, else 0.
+    fn window_mask(&self, group: &Group, window: Window, queries: Range<usize>) -> Result<Tensor> {
+        group.make(Made::WindowMask(window, queries.start, queries.end), || {
             let (count, keys) = (queries.len(), group.length);
-            let row = |query| (0..keys).map(move |key| forbidden(!reach.seen(query, keys).contains(&key)));
+            let row = |query| (0..keys).map(move |key| mask(!window.seen(query, keys).contains(&key)));
             let scores = queries.flat_map(row).collect::<Vec<_>>();
             Ok(Tensor::from_vec(scores, (count, keys), &self.device)?.to_dtype(self.dtype)?)
         })
     }
 
-    /// Scores of content with position and of position with content, `(count, heads, queries, keys)`.
+    /// Returns the scores of content with position and of position with content, `(count, heads, queries, keys)`.
     fn by_position(
         &self,
         group: &Group,
@@ -167,7 +168,7 @@ impl Portable {
         let index = group.make(Made::Columns(Arc::as_ptr(columns) as usize, places.start, places.end), || {
             self.index(places, group.length, |query, key| columns.of(query, key) as u32)
         })?;
-        // A head's rows of all texts at once: vectors of positions are the same for all.
+        // Texts share the vectors of positions, so one product takes a head's rows of all texts.
         let gather = |x: &Tensor, vectors: &Tensor, index: &Tensor| -> Result<Tensor> {
             let (rows, others) = index.dims2()?;
             let x = x.transpose(0, 1)?.reshape((heads, count * rows, ()))?;
@@ -186,7 +187,7 @@ impl Portable {
         Ok(scores)
     }
 
-    /// A number for each query and key, `(queries, keys)`.
+    /// Returns a number for each query and key, `(queries, keys)`.
     fn index(&self, queries: Range<usize>, keys: usize, number: impl Fn(usize, usize) -> u32) -> Result<Tensor> {
         let count = queries.len();
         let numbers = queries.flat_map(|query| (0..keys).map(move |key| (query, key)));

@@ -1,5 +1,5 @@
-//! How a micro-batch lies on a device: texts of similar lengths side by side, the shorter ones filled up, so that attention
-//! and pooling are a few launches for many texts.
+//! Layout of a micro-batch on a device: texts of similar lengths form a group, padded to its longest text. So attention and
+//! pooling take a few launches for many texts.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,40 +11,41 @@ use crate::batch::Batch;
 use crate::error::Result;
 use crate::ops::Window;
 
+/// Groups of a micro-batch.
 pub(crate) struct Layout {
     pub(super) groups: Vec<Group>,
 }
 
 /// Neighbouring texts of similar lengths.
 pub(super) struct Group {
-    /// Which of the batch's texts comes first.
+    /// Index of its first text in the batch.
     pub(super) first: usize,
-    /// Its rows among the batch's.
+    /// Its rows in the batch.
     rows: Range<usize>,
-    /// Tokens of each text.
+    /// Number of tokens of each text.
     pub(super) lengths: Vec<usize>,
-    /// Tokens of the longest.
+    /// Number of tokens of the longest text.
     pub(super) length: usize,
-    /// Where not all texts are the longest: from places to rows, and from rows to places.
-    filling: Option<(Tensor, Tensor)>,
-    /// What is added to scores, `(texts, 1, 1, length)`: `-infinity` for keys that aren't attended to; none where all are.
-    pub(super) unattended: Option<Tensor>,
+    /// Indices that pad rows, and that remove the padding; none for texts of one length.
+    padding: Option<(Tensor, Tensor)>,
+    /// Mask of scores, `(texts, 1, 1, length)`: `-infinity` for masked keys, else 0. None without masked keys.
+    pub(super) key_mask: Option<Tensor>,
     made: Mutex<HashMap<Made, Tensor>>,
 }
 
-/// What is made for a group's length at the first layer that needs it, and kept for the others.
+/// Tensor that the first layer makes and the others reuse.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Made {
-    /// Of rotary positions, by where they are in memory.
+    /// Rotations, by their address.
     Cosines(usize),
     Sines(usize),
-    /// Of the table of biases, for queries from there to there.
+    /// Biases of a table, for a range of queries.
     Biases(TensorId, usize, usize),
-    /// Of position columns, by where they are in memory, for such queries.
+    /// Position columns, by their address, for a range of queries.
     Columns(usize, usize, usize),
-    /// Keys that such queries don't see.
-    Unseen(Window, usize, usize),
-    /// The last row of each text.
+    /// Mask of a sliding window, for a range of queries.
+    WindowMask(Window, usize, usize),
+    /// Index of the last row of each text.
     Last,
 }
 
@@ -61,8 +62,8 @@ impl Group {
         let rows = texts.first().map_or(0, |text| text.start)..texts.last().map_or(0, |text| text.end);
         let lengths: Vec<_> = texts.iter().map(|text| text.len()).collect();
         let length = lengths.iter().copied().max().unwrap_or(0);
-        let filling = lengths.iter().any(|own| *own < length).then(|| {
-            // What fills a text up is its last row again: any would do, as long as it's a number.
+        let padding = lengths.iter().any(|own| *own < length).then(|| {
+            // Padding repeats the text's last row; any finite row would do.
             let places = texts
                 .iter()
                 .flat_map(|text| (0..length).map(|place| (text.start - rows.start + place.min(text.len() - 1)) as u32));
@@ -70,40 +71,40 @@ impl Group {
             let own = lengths.iter().enumerate().flat_map(|(i, own)| (0..*own).map(move |at| (i * length + at) as u32));
             Ok((places, Tensor::from_iter(own.collect::<Vec<_>>(), device)?))
         });
-        let filling: Option<Result<_>> = filling;
-        let unattended = keys.iter().any(|keys| *keys < length).then(|| -> Result<Tensor> {
-            let scores = keys.iter().flat_map(|keys| (0..length).map(move |key| forbidden(key >= *keys)));
+        let padding: Option<Result<_>> = padding;
+        let key_mask = keys.iter().any(|keys| *keys < length).then(|| -> Result<Tensor> {
+            let scores = keys.iter().flat_map(|keys| (0..length).map(move |key| mask(key >= *keys)));
             let scores = Tensor::from_iter(scores.collect::<Vec<_>>(), device)?;
             Ok(scores.reshape((texts.len(), 1, 1, length))?.to_dtype(dtype)?)
         });
-        let (filling, unattended) = (filling.transpose()?, unattended.transpose()?);
-        Ok(Self { first, rows, lengths, length, filling, unattended, made: Mutex::default() })
+        let (padding, key_mask) = (padding.transpose()?, key_mask.transpose()?);
+        Ok(Self { first, rows, lengths, length, padding, key_mask, made: Mutex::default() })
     }
 
-    /// How many texts.
+    /// Number of texts.
     pub(super) fn count(&self) -> usize {
         self.lengths.len()
     }
 
-    /// Its rows of the batch's, filled up: `(texts * length, width)`.
-    pub(super) fn filled(&self, x: &Tensor) -> Result<Tensor> {
+    /// Pads the group's rows of the batch: `(texts * length, width)`.
+    pub(super) fn padded(&self, x: &Tensor) -> Result<Tensor> {
         let rows = x.narrow(0, self.rows.start, self.rows.len())?;
-        Ok(match &self.filling {
+        Ok(match &self.padding {
             Some((places, _)) => rows.index_select(places, 0)?,
             None => rows,
         })
     }
 
-    /// The rows of `(texts, length, width)` that fill nothing up.
-    pub(super) fn unfilled(&self, x: &Tensor) -> Result<Tensor> {
+    /// Removes the padding from `(texts, length, width)`.
+    pub(super) fn unpadded(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.flatten(0, 1)?;
-        Ok(match &self.filling {
+        Ok(match &self.padding {
             Some((_, rows)) => x.index_select(rows, 0)?,
             None => x,
         })
     }
 
-    /// The last row of each text, `(texts, width)`, of `(texts, length, width)`.
+    /// Returns the last row of each text, `(texts, width)`, of `(texts, length, width)`.
     pub(super) fn last(&self, x: &Tensor) -> Result<Tensor> {
         let last = self.make(Made::Last, || {
             let last = self.lengths.iter().enumerate().map(|(i, own)| (i * self.length + own - 1) as u32);
@@ -112,7 +113,7 @@ impl Group {
         Ok(x.flatten(0, 1)?.index_select(&last, 0)?)
     }
 
-    /// What is made once for all layers.
+    /// Returns a tensor that is made once for all layers.
     pub(super) fn make(&self, what: Made, make: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
         let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tensor) = made().get(&what) {
@@ -124,7 +125,7 @@ impl Group {
     }
 }
 
-/// What is added to a score, or to a number of which the largest is wanted.
-pub(super) fn forbidden(forbidden: bool) -> f32 {
-    if forbidden { f32::NEG_INFINITY } else { 0.0 }
+/// Returns the addend that masks a score, or a number before a maximum.
+pub(super) fn mask(masked: bool) -> f32 {
+    if masked { f32::NEG_INFINITY } else { 0.0 }
 }

@@ -1,4 +1,4 @@
-//! The ops by candle's tensors, for any of its devices.
+//! Ops by candle's tensors, for any of its devices.
 
 mod attention;
 mod layout;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
 
-use super::{Attention, DeviceBatch, FeedForward, Lookup, Ops, PositionColumns, Residual, TokenSelection, Turn};
+use super::{Attention, DeviceBatch, DeviceLock, FeedForward, Lookup, Ops, PositionColumns, Residual, TokenSelection};
 use crate::batch::{Batch, TokenBudget};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
@@ -22,16 +22,15 @@ use crate::weights::Array;
 use attention::Positions;
 use layout::Layout;
 
-/// How often a device that computes for another thread is asked for.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// Interval at which a thread asks for a device in use.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A device of candle's, and the numbers that it computes in. Sums of many numbers, norms above all, are float32 in any
-/// case.
+/// A device of candle's, and the dtype of the computation. Norms and other long sums are always float32.
 #[derive(Clone)]
 pub(crate) struct Portable {
     device: Device,
     dtype: DType,
-    /// The thread that a GPU computes for: one at a time, so that its memory holds one micro-batch.
+    /// Thread that uses the GPU: one at a time, so that its memory holds one micro-batch.
     owner: Arc<Mutex<Option<ThreadId>>>,
 }
 
@@ -49,11 +48,11 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// The norm of every row.
+    /// Normalizes every row.
     fn of(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();
         let x = x.to_dtype(DType::F32)?;
-        // In two passes: the variance as a mean of squares less the mean's square loses digits.
+        // Two passes, because a mean of squares minus the squared mean loses digits.
         let centered = match self.center {
             Center::Mean => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
             Center::Zero => x,
@@ -68,13 +67,13 @@ impl Norm {
     }
 }
 
-/// `activation(x)`
+/// Computes `activation(x)`.
 fn activated(x: Tensor, activation: Activation) -> Result<Tensor> {
     Ok(match activation {
         Activation::Identity => x,
         Activation::Gelu => x.gelu_erf()?,
         Activation::GeluTanh => x.gelu()?,
-        // candle's makes a 0 of NaN.
+        // candle's own turns NaN into 0.
         Activation::Relu => (x.relu()? + (x * 0.0)?)?,
         Activation::Silu => x.silu()?,
         Activation::Tanh => x.tanh()?,
@@ -89,7 +88,7 @@ fn activated(x: Tensor, activation: Activation) -> Result<Tensor> {
 
 impl Portable {
     /// # Errors
-    /// candle's, where the device can't compute in these numbers.
+    /// candle's error, where the device can't compute in this dtype.
     pub(crate) fn new(device: Device, dtype: DType) -> candle_core::Result<Self> {
         let one = Tensor::ones((1, 1), dtype, &device)?;
         one.matmul(&one)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
@@ -122,22 +121,22 @@ impl Ops for Portable {
         if self.device.is_cpu() { TokenBudget::FOR_CACHE } else { TokenBudget::FOR_GPU }
     }
 
-    fn turn(&self, checkpoint: &dyn Fn() -> Result<()>) -> Result<Option<Turn<'_>>> {
+    fn device_lock(&self, checkpoint: &dyn Fn() -> Result<()>) -> Result<Option<DeviceLock<'_>>> {
         let this = std::thread::current().id();
         while !self.device.is_cpu() {
             let mut owner = lock(&self.owner);
             match *owner {
                 None => {
                     *owner = Some(this);
-                    return Ok(Some(Turn(&self.owner)));
+                    return Ok(Some(DeviceLock(&self.owner)));
                 }
-                // Within a forward pass whose observer, asked between its layers, embeds too.
+                // The observer of a forward pass, asked between layers, embeds too.
                 Some(owner) if owner == this => break,
                 Some(_) => {}
             }
             drop(owner);
             checkpoint()?;
-            std::thread::sleep(PATIENCE);
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(None)
     }
@@ -238,8 +237,8 @@ impl Ops for Portable {
 
     fn pool(&self, x: &Tensor, batch: &DeviceBatch<'_, Self>, modes: &[PoolingMode]) -> Result<Tensor> {
         let x = x.to_dtype(DType::F32)?;
-        let parts = modes.iter().map(|mode| self.pool_by(*mode, &x, batch)).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&parts, 1)?.to_dtype(self.dtype)?)
+        let pooled = modes.iter().map(|mode| self.pool_by(*mode, &x, batch)).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&pooled, 1)?.to_dtype(self.dtype)?)
     }
 
     fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {

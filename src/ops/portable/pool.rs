@@ -5,14 +5,14 @@ use std::ops::Range;
 use candle_core::{DType, Tensor};
 
 use super::Portable;
-use super::layout::{Group, forbidden};
+use super::layout::{Group, mask};
 use crate::batch::Batch;
 use crate::config::PoolingMode;
 use crate::error::Result;
 use crate::ops::DeviceBatch;
 
 impl Portable {
-    /// One row a text, without the tokens that the batch excludes.
+    /// Pools each text into one row, without the tokens that the batch excludes.
     pub(super) fn pool_by(&self, mode: PoolingMode, x: &Tensor, batch: &DeviceBatch<'_, Self>) -> Result<Tensor> {
         let texts = || batch.texts().zip(&batch.excluded);
         match mode {
@@ -30,23 +30,23 @@ impl Portable {
                 Ok(last.broadcast_mul(&kept)?)
             }
             PoolingMode::Max => self.by_group(batch, |group| {
-                let left_out = |place, kept: Range<usize>| forbidden(!kept.contains(&place));
-                let left_out = self.by_place(group, batch, left_out)?;
-                let x = group.filled(x)?.reshape((group.count(), group.length, ()))?;
-                // candle's largest number passes NaN over; what fills a text up repeats a token of its own.
-                Ok((x.broadcast_add(&left_out.unsqueeze(2)?)?.max(1)? + (x.sum(1)? * 0.0)?)?)
+                let excluded = |position, kept: Range<usize>| mask(!kept.contains(&position));
+                let excluded = self.per_position(group, batch, excluded)?;
+                let x = group.padded(x)?.reshape((group.count(), group.length, ()))?;
+                // candle's maximum skips NaN, which the sum keeps. Padding repeats a token of the text itself.
+                Ok((x.broadcast_add(&excluded.unsqueeze(2)?)?.max(1)? + (x.sum(1)? * 0.0)?)?)
             }),
             PoolingMode::Mean => self.weighted(x, batch, |_, kept| 1.0 / kept.len() as f32),
             PoolingMode::MeanSqrtLen => self.weighted(x, batch, |_, kept| 1.0 / (kept.len() as f32).sqrt()),
-            PoolingMode::WeightedMean => self.weighted(x, batch, |place, kept| {
-                // The sum of the places that are kept, which count from 1.
+            PoolingMode::WeightedMean => self.weighted(x, batch, |position, kept| {
+                // Sum of the kept positions, which count from 1.
                 let sum = kept.len() as f32 * (kept.start + kept.end + 1) as f32 / 2.0;
-                (place + 1) as f32 / sum
+                (position + 1) as f32 / sum
             }),
         }
     }
 
-    /// Sums of rows with the weights that places have where those are kept.
+    /// Sums up rows with the weights of their positions; excluded ones weigh 0.
     fn weighted(
         &self,
         x: &Tensor,
@@ -54,9 +54,10 @@ impl Portable {
         weight: impl Fn(usize, Range<usize>) -> f32,
     ) -> Result<Tensor> {
         self.by_group(batch, |group| {
-            let weight = |place, kept: Range<usize>| if kept.contains(&place) { weight(place, kept) } else { 0.0 };
-            let weights = self.by_place(group, batch, weight)?;
-            let x = group.filled(x)?.reshape((group.count(), group.length, ()))?;
+            let weight =
+                |position, kept: Range<usize>| if kept.contains(&position) { weight(position, kept) } else { 0.0 };
+            let weights = self.per_position(group, batch, weight)?;
+            let x = group.padded(x)?.reshape((group.count(), group.length, ()))?;
             Ok(weights.unsqueeze(1)?.matmul(&x)?.squeeze(1)?)
         })
     }
@@ -65,10 +66,16 @@ impl Portable {
         Ok(Tensor::cat(&batch.layout.groups.iter().map(pool).collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    /// A number by each place and those of its text that are kept, `(texts, length)`.
-    fn by_place(&self, group: &Group, batch: &Batch, number: impl Fn(usize, Range<usize>) -> f32) -> Result<Tensor> {
+    /// Returns a number for each position, by the kept positions of its text: `(texts, length)`.
+    fn per_position(
+        &self,
+        group: &Group,
+        batch: &Batch,
+        number: impl Fn(usize, Range<usize>) -> f32,
+    ) -> Result<Tensor> {
         let texts = group.lengths.iter().zip(&batch.excluded[group.first..]);
-        let numbers = texts.flat_map(|(length, skip)| (0..group.length).map(|place| number(place, *skip..*length)));
+        let numbers =
+            texts.flat_map(|(length, skip)| (0..group.length).map(|position| number(position, *skip..*length)));
         let numbers = numbers.collect::<Vec<_>>();
         Ok(Tensor::from_vec(numbers, (group.count(), group.length), &self.device)?)
     }

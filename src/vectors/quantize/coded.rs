@@ -4,7 +4,7 @@ use super::{FLIP, Quantized, QuantizedValues, bits, step};
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 use crate::kernels::buffer::Buffer;
-use crate::kernels::levels::{self, Scale};
+use crate::kernels::int8_codes::{self, Scale};
 use crate::vectors::similarity::{MatrixView, Rows, Run};
 
 /// Bytes as they are in a `u8`; those of an `i8` are 128 less, and get back to it by a flip of the highest bit.
@@ -92,7 +92,7 @@ impl Rows for Levels<'_> {
         let step: Vec<f32> = self.min.iter().zip(self.max).map(|(min, max)| step(*min, *max)).collect();
         let bytes = self.bytes.rows(first, count, self.columns());
         buffer.resize(bytes.len());
-        levels::numbers(isa, bytes, self.bytes.flip, Scale { min: self.min, step: &step }, buffer);
+        int8_codes::decode(isa, bytes, self.bytes.flip, Scale { min: self.min, step: &step }, buffer);
         buffer
     }
 }

@@ -1,4 +1,4 @@
-//! The right side of a matrix product, packed into panels.
+//! A matrix packed into panels: the right side of a product.
 
 use std::ops::Range;
 
@@ -7,39 +7,40 @@ use pulp::{Simd, WithSimd};
 use super::Isa;
 use super::buffer::Buffer;
 use super::rows::Rows;
+use crate::error::Result;
 
-/// A matrix `(depth, columns)` in panels: a few vectors of columns, row after row, the last one filled up with zero
-/// columns.
-pub(crate) struct Packed {
-    panels: Buffer,
+/// A matrix `(depth, columns)` in panels. A panel holds a few vectors of columns, row after row; zero columns complete the
+/// last one.
+pub(crate) struct Panels {
+    numbers: Buffer,
     depth: usize,
     columns: usize,
     isa: Isa,
 }
 
-impl Packed {
-    /// Packs the weights of linear layers that share their input, each `(outputs, inputs)`: the transpose of them, one
-    /// below the other, is the right side.
-    pub(crate) fn transposed(isa: Isa, weights: &[Rows<'_>]) -> Self {
-        let mut packed = Self::empty(isa);
-        packed.pack_transposed(weights);
-        packed
+impl Panels {
+    /// Packs the transpose of matrices of one width, stacked: weights `(outputs, inputs)` of layers that share their input.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn transposed(isa: Isa, rows: &[Rows<'_>]) -> Result<Self> {
+        let mut panels = Self::empty(isa);
+        let (depth, columns) = transposed_shape(rows);
+        panels.set_shape(depth, columns);
+        panels.numbers.try_resize(panels.layout().columns() * depth, "a weight matrix")?;
+        isa.run(PackTransposed { panels: &mut panels, rows });
+        Ok(panels)
     }
 
-    /// Room for a matrix to come.
+    /// Returns panels that hold nothing yet.
     pub(crate) fn empty(isa: Isa) -> Self {
-        Self { panels: Buffer::default(), depth: 0, columns: 0, isa }
+        Self { numbers: Buffer::default(), depth: 0, columns: 0, isa }
     }
 
-    /// Packs the transpose of rows, all of one width.
-    pub(crate) fn pack_transposed(&mut self, rows: &[Rows<'_>]) {
-        self.isa.run(PackTransposed { packed: self, rows });
-    }
-
-    /// [`Packed::pack_transposed`] for kernels that have chosen their instruction set.
+    /// Packs the transpose of rows, for kernels that have chosen their instruction set.
     #[inline(always)]
     pub(crate) fn pack_block_transposed<S: Simd>(&mut self, simd: S, rows: Rows<'_>) {
-        PackTransposed { packed: self, rows: &[rows] }.with_simd(simd);
+        PackTransposed { panels: self, rows: &[rows] }.with_simd(simd);
     }
 
     /// Packs rows as they are, for kernels that have chosen their instruction set.
@@ -50,7 +51,7 @@ impl Packed {
         for panel in 0..layout.panels() {
             let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
             let used = first..next.min(rows.width());
-            let target = &mut self.panels[first * depth..next * depth];
+            let target = &mut self.numbers[first * depth..next * depth];
             for (target, row) in target.chunks_exact_mut(next - first).zip(rows.iter()) {
                 let (to, rest) = target.split_at_mut(used.len());
                 to.copy_from_slice(&row[used.clone()]);
@@ -62,7 +63,7 @@ impl Packed {
     /// Packs rows as they are.
     #[cfg(test)]
     pub(crate) fn pack(&mut self, rows: Rows<'_>) {
-        struct Pack<'a>(&'a mut Packed, Rows<'a>);
+        struct Pack<'a>(&'a mut Panels, Rows<'a>);
         impl WithSimd for Pack<'_> {
             type Output = ();
             #[inline(always)]
@@ -73,6 +74,12 @@ impl Packed {
         self.isa.run(Pack(self, rows));
     }
 
+    /// Packs the transpose of rows.
+    #[cfg(test)]
+    pub(crate) fn pack_transposed(&mut self, rows: &[Rows<'_>]) {
+        self.isa.run(PackTransposed { panels: self, rows });
+    }
+
     pub(crate) fn depth(&self) -> usize {
         self.depth
     }
@@ -81,51 +88,62 @@ impl Packed {
         self.columns
     }
 
-    /// How many panels.
-    pub(crate) fn panels(&self) -> usize {
+    /// Number of panels.
+    pub(crate) fn count(&self) -> usize {
         self.layout().panels()
     }
 
-    /// The columns of some of the panels.
+    /// Returns the columns of some panels.
     pub(crate) fn columns_of(&self, panels: Range<usize>) -> Range<usize> {
         let layout = self.layout();
         layout.first_column(panels.start).min(self.columns)..layout.first_column(panels.end).min(self.columns)
     }
 
-    /// A panel's numbers, row after row.
+    /// Returns a panel's numbers, row after row.
     #[inline(always)]
     pub(crate) fn panel(&self, panel: usize) -> &[f32] {
         let layout = self.layout();
-        &self.panels[layout.first_column(panel) * self.depth..layout.first_column(panel + 1) * self.depth]
+        &self.numbers[layout.first_column(panel) * self.depth..layout.first_column(panel + 1) * self.depth]
     }
 
     #[inline(always)]
-    fn layout(&self) -> Layout {
+    fn layout(&self) -> PanelLayout {
         let lanes = self.isa.lanes();
-        Layout { vectors: self.columns.div_ceil(lanes), most: self.isa.panel_vectors(), lanes }
+        PanelLayout { vectors: self.columns.div_ceil(lanes), max_vectors: self.isa.panel_vectors(), lanes }
     }
 
+    #[inline(always)]
+    fn set_shape(&mut self, depth: usize, columns: usize) {
+        (self.depth, self.columns) = (depth, columns);
+    }
+
+    /// Makes room for a block of keys or values.
     #[inline(always)]
     fn reshape(&mut self, depth: usize, columns: usize) {
-        (self.depth, self.columns) = (depth, columns);
-        let layout = self.layout();
-        self.panels.resize(layout.vectors * layout.lanes * depth);
+        self.set_shape(depth, columns);
+        self.numbers.resize(self.layout().columns() * depth);
     }
 }
 
-/// How vectors of columns are shared out over panels: as evenly as can be, the wider ones first.
+/// Distribution of vectors of columns over panels: as even as possible, wider panels first.
 #[derive(Clone, Copy)]
-struct Layout {
+struct PanelLayout {
     vectors: usize,
-    /// Vectors of a panel at most.
-    most: usize,
+    /// Maximum vectors of a panel.
+    max_vectors: usize,
     lanes: usize,
 }
 
-impl Layout {
+impl PanelLayout {
     #[inline(always)]
     fn panels(self) -> usize {
-        self.vectors.div_ceil(self.most)
+        self.vectors.div_ceil(self.max_vectors)
+    }
+
+    /// Number of columns, zero columns included.
+    #[inline(always)]
+    fn columns(self) -> usize {
+        self.vectors * self.lanes
     }
 
     #[inline(always)]
@@ -135,8 +153,14 @@ impl Layout {
     }
 }
 
+/// Depth and columns of the transpose of stacked matrices.
+#[inline(always)]
+fn transposed_shape(rows: &[Rows<'_>]) -> (usize, usize) {
+    (rows.first().map_or(0, |rows| rows.width()), rows.iter().map(|rows| rows.count()).sum())
+}
+
 struct PackTransposed<'a> {
-    packed: &'a mut Packed,
+    panels: &'a mut Panels,
     rows: &'a [Rows<'a>],
 }
 
@@ -144,16 +168,16 @@ impl WithSimd for PackTransposed<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { packed, rows } = self;
-        let depth = rows.first().map_or(0, |rows| rows.width());
-        packed.reshape(depth, rows.iter().map(|rows| rows.count()).sum());
-        let layout = packed.layout();
+        let Self { panels, rows } = self;
+        let (depth, columns) = transposed_shape(rows);
+        panels.reshape(depth, columns);
+        let layout = panels.layout();
         let mut sources = rows.iter().flat_map(|rows| rows.iter());
-        let mut panels = &mut packed.panels[..];
+        let mut numbers = &mut panels.numbers[..];
         for panel in 0..layout.panels() {
             let width = layout.first_column(panel + 1) - layout.first_column(panel);
-            let (target, rest) = std::mem::take(&mut panels).split_at_mut(width * depth);
-            panels = rest;
+            let (target, rest) = std::mem::take(&mut numbers).split_at_mut(width * depth);
+            numbers = rest;
             for column in (0..width).step_by(BLOCK) {
                 let used = BLOCK.min(width - column);
                 let mut source = |i| if i < used { sources.next().unwrap_or(&[]) } else { &[] };
@@ -163,10 +187,10 @@ impl WithSimd for PackTransposed<'_> {
     }
 }
 
-/// Rows, and numbers of them, that are transposed at once.
+/// Side of the square of numbers that is transposed at once.
 const BLOCK: usize = 4;
 
-/// Writes `used` rows as columns of a panel `width` wide; a row that isn't there is zeros.
+/// Writes `used` rows as columns of a panel `width` wide. Missing rows are zeros.
 #[inline(always)]
 fn transpose(rows: [&[f32]; BLOCK], target: &mut [f32], width: usize, used: usize) {
     let depth = rows[0].len();
@@ -194,14 +218,14 @@ mod tests {
     use super::*;
     use crate::kernels::testing::noise;
 
-    /// The matrix that the panels hold, row by row.
-    fn unpacked(packed: &Packed) -> Vec<f32> {
-        let mut all = vec![f32::NAN; packed.depth() * packed.columns()];
-        for panel in 0..packed.panels() {
-            let columns = packed.columns_of(panel..panel + 1);
-            let width = packed.panel(panel).len() / packed.depth();
-            for (k, row) in packed.panel(panel).chunks(width).enumerate() {
-                all[k * packed.columns()..][columns.clone()].copy_from_slice(&row[..columns.len()]);
+    /// Returns the matrix that the panels hold, row by row.
+    fn unpacked(panels: &Panels) -> Vec<f32> {
+        let mut all = vec![f32::NAN; panels.depth() * panels.columns()];
+        for panel in 0..panels.count() {
+            let columns = panels.columns_of(panel..panel + 1);
+            let width = panels.panel(panel).len() / panels.depth();
+            for (k, row) in panels.panel(panel).chunks(width).enumerate() {
+                all[k * panels.columns()..][columns.clone()].copy_from_slice(&row[..columns.len()]);
                 assert!(row[columns.len()..].iter().all(|x| *x == 0.0));
             }
         }
@@ -211,8 +235,8 @@ mod tests {
     #[test]
     fn panels_hold_the_matrix_and_zeros() {
         for isa in Isa::available() {
-            // Packed into a buffer that held something larger before.
-            let (mut as_is, mut transposed) = (Packed::empty(isa), Packed::empty(isa));
+            // Panels into a buffer that held something larger before.
+            let (mut as_is, mut transposed) = (Panels::empty(isa), Panels::empty(isa));
             as_is.pack(Rows::packed(&[f32::NAN; 20_000], 100));
             transposed.pack_transposed(&[Rows::packed(&[f32::NAN; 20_000], 100)]);
             for (depth, columns) in (1..10).flat_map(|d| (1..=130).map(move |c| (d, c))) {
@@ -232,7 +256,7 @@ mod tests {
     #[test]
     fn panels_are_as_even_as_can_be() {
         for (vectors, widths) in [(1, vec![1]), (3, vec![3]), (4, vec![2, 2]), (7, vec![3, 2, 2]), (24, vec![3; 8])] {
-            let layout = Layout { vectors, most: 3, lanes: 1 };
+            let layout = PanelLayout { vectors, max_vectors: 3, lanes: 1 };
             let got: Vec<_> =
                 (0..layout.panels()).map(|i| layout.first_column(i + 1) - layout.first_column(i)).collect();
             assert_eq!(got, widths);
