@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,31 @@ except MemoryError:
 """
     done = child(code, tiny("bert-mean-normalize").model, memory=3 * GIB // 2)
     assert (done.returncode, done.stdout, done.stderr) == (0, "no memory\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are the system's own")
+def test_a_text_whose_activations_do_not_fit() -> None:
+    code = """
+import re
+import resource
+import sys
+from pathlib import Path
+from rushlight import Model
+from rushlight.exceptions import OutOfMemoryError
+model = Model(sys.argv[1], device="cpu")
+model.max_seq_length = 2_000_000
+before = model.encode("A lamp.")
+size = int(re.findall(r"VmSize:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0]) << 10
+resource.setrlimit(resource.RLIMIT_AS, (size + (600 << 20), -1))
+try:
+    model.encode("a " * 1_000_000)
+except OutOfMemoryError as error:
+    print(error)
+assert (model.encode("A lamp.") == before).all()
+"""
+    done = child(code, tiny("t5-mean-dense-normalize").model)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"no memory for activations of 100\d{4} tokens: \d+ bytes\n", done.stdout), done.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are the system's own")
