@@ -7,10 +7,10 @@ use crate::weights::Array;
 /// The greatest distance with a bucket of its own. Published models have 128.
 const MAX_DISTANCE: usize = 1 << 20;
 /// Biases of all heads and distances: 64 MiB. Published models have less than a million.
-const MOST_BIASES: usize = 1 << 24;
+const MAX_BIASES: usize = 1 << 24;
 
-/// How distances fall into buckets: half of them are for keys after the query; of each half, one a distance is for the
-/// near ones, and for the far ones they grow in logarithmic steps up to a greatest distance.
+/// Buckets of distances. Half of them are for keys after the query. In each half, near distances have a bucket each; far
+/// ones share buckets that grow in logarithmic steps, up to a greatest distance.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buckets {
     pub(crate) count: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    /// Both with the keys that a message names.
+    /// Takes the number of buckets and the greatest distance, each with its key for messages.
     pub(crate) fn new(file: &JsonFile, (key, count): (&str, usize), distance: (&str, usize)) -> Result<Self> {
         if count < 4 {
             return Err(file.error(key, format!("must be at least 4, got {count}")));
@@ -31,28 +31,28 @@ impl Buckets {
         Ok(Self { count, max_distance })
     }
 
-    /// Texts of so many tokens have all distances that differ.
+    /// Length from which on a text has all distances that differ.
     pub(crate) fn longest(self) -> usize {
         self.max_distance + 1
     }
 
-    /// `(buckets, heads)` spread over all distances: `(heads, 2 * longest - 1)`, that from query `q` to key `k` at column
-    /// `k - q + longest - 1`. A message names the key of `longest`.
+    /// Spreads biases by bucket, `(buckets, heads)`, over all distances: `(heads, 2 * longest - 1)`. The bias from query `q`
+    /// to key `k` is in column `k - q + longest - 1`. `key` is that of `longest`, for messages.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for more than [`MOST_BIASES`].
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for more than [`MAX_BIASES`].
     pub(crate) fn by_distance(self, file: &JsonFile, key: &str, by_bucket: &Array, longest: usize) -> Result<Array> {
         let (heads, numbers) = (by_bucket.shape[1], by_bucket.as_slice());
-        if longest.saturating_mul(2 * heads) > MOST_BIASES {
-            let most = MOST_BIASES / (2 * heads);
-            return Err(file.error(key, format!("must be at most {most} with {heads} heads, got {}", longest - 1)));
+        if longest.saturating_mul(2 * heads) > MAX_BIASES {
+            let limit = MAX_BIASES / (2 * heads);
+            return Err(file.error(key, format!("must be at most {limit} with {heads} heads, got {}", longest - 1)));
         }
         let buckets: Vec<usize> = (1 - longest as i64..longest as i64).map(|distance| self.bucket(distance)).collect();
         let of_head = |head: usize| buckets.iter().map(move |bucket| numbers[bucket * heads + head]);
         Ok(Array::new(vec![heads, buckets.len()], (0..heads).flat_map(of_head).collect()))
     }
 
-    /// The bucket of a distance `key - query`.
+    /// Returns the bucket of a distance `key - query`.
     fn bucket(self, distance: i64) -> usize {
         let half = self.count / 2;
         let side = if distance > 0 { half } else { 0 };

@@ -1,5 +1,5 @@
-//! The encoder that all families share: attention and feed-forward blocks, each with its residual, and norms before or
-//! after them (Vaswani et al., 2017).
+//! Encoder that all families share: attention and feed-forward blocks, each with its residual, and norms before or after
+//! them (Vaswani et al., 2017).
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use crate::error::Result;
 use crate::ops::{Attention, DeviceBatch, FeedForward, Ops, Residual, TokenSelection};
 use crate::threads::intra_op::parallel_map;
 
-/// A layer: what it computes is said by its parts.
+/// A layer. Its parts decide what it computes.
 pub(crate) struct Layer<O: Ops> {
-    /// Of what attention is given; without one, it is given the layer's input.
+    /// Norm of attention's input.
     pub(crate) attention_norm: Option<O::Norm>,
     pub(crate) query_key_value: O::Linear,
     pub(crate) attention: Attention<O>,
     pub(crate) attention_output: O::Linear,
     pub(crate) attention_residual: Residual<O>,
-    /// Of what the feed-forward block is given.
+    /// Norm of the feed-forward block's input.
     pub(crate) feed_forward_norm: Option<O::Norm>,
     pub(crate) feed_forward: FeedForward<O>,
     pub(crate) feed_forward_residual: Residual<O>,
@@ -25,9 +25,9 @@ pub(crate) struct Layer<O: Ops> {
 
 pub(crate) struct Encoder<O: Ops> {
     layers: Vec<Arc<Layer<O>>>,
-    /// Of the last layer's output.
+    /// Norm of the last layer's output.
     norm: Option<O::Norm>,
-    /// Weights of all layers' outputs, the embeddings' first, where a sum of them is wanted.
+    /// Weights of all layers' outputs, the embeddings' first, for a model that takes their weighted sum.
     mix: Option<Vec<f32>>,
 }
 
@@ -37,12 +37,12 @@ impl<O: Ops> Encoder<O> {
         Ok(Self { layers: parallel_map(layers, |i| Ok(Arc::new(load(i)?)))?, norm: None, mix: None })
     }
 
-    /// With a norm of the last layer's output.
+    /// Adds a norm of the last layer's output.
     pub(crate) fn with_norm(self, norm: O::Norm) -> Self {
         Self { norm: Some(norm), ..self }
     }
 
-    /// Of layers that may be used more than once.
+    /// Encoder of layers that may occur more than once.
     pub(crate) fn new(layers: Vec<Arc<Layer<O>>>) -> Self {
         Self { layers, norm: None, mix: None }
     }
@@ -51,15 +51,16 @@ impl<O: Ops> Encoder<O> {
         self.layers.len()
     }
 
-    /// Has it give a sum of all layers' outputs by these weights, the embeddings' first. False where it can't: with a norm
-    /// after the last layer, it is not said what that layer's output is.
+    /// Makes the output the sum of all layers' outputs by these weights, the embeddings' first. Returns false where that is
+    /// undefined: with a norm after the last layer, it is ambiguous what that layer's output is.
     pub(crate) fn mix(&mut self, weights: Vec<f32>) -> bool {
         let can = self.norm.is_none() && weights.len() == self.layers.len() + 1;
         self.mix = can.then_some(weights);
         can
     }
 
-    /// `(tokens, hidden_size)` to the same, of the tokens that are wanted: in the last layer the others are keys alone.
+    /// Takes `(tokens, hidden_size)` and returns the same of the tokens that are wanted. In the last layer, the other tokens
+    /// are keys only.
     pub(crate) fn forward(
         &self,
         ops: &O,
@@ -94,7 +95,7 @@ impl<O: Ops> Encoder<O> {
         }
     }
 
-    /// The weighted sum of layers' outputs with one more, where it is wanted.
+    /// Adds a layer's output to the weighted sum, in a model that takes one.
     fn mixed(&self, ops: &O, sum: Option<O::Tensor>, x: &O::Tensor, layer: usize) -> Result<Option<O::Tensor>> {
         let weight = self.mix.as_ref().map_or(0.0, |weights| weights[layer]);
         if weight == 0.0 {
