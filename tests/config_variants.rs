@@ -345,6 +345,12 @@ fn a_period_of_layers_is_needed_only_where_they_are_not_listed() {
 }
 
 #[test]
+fn heads_have_the_defaults_of_their_family() {
+    let absent = Changed::of("splade-albert").without("config.json", "hidden_act");
+    assert!(absent.numbers() == Changed::of("splade-albert").numbers());
+}
+
+#[test]
 fn integers_are_no_eps() {
     for (name, key) in [
         ("bert-mean-normalize", "layer_norm_eps"),

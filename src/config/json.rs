@@ -106,7 +106,7 @@ impl JsonFile {
             Some(value)
                 if *value != supported && (value.as_f64().is_none() || value.as_f64() != supported.as_f64()) =>
             {
-                Err(self.unsupported(key, value.to_string(), &supported.to_string()))
+                Err(self.unsupported(key, plain(value), &plain(&supported)))
             }
             _ => Ok(()),
         }
@@ -135,17 +135,11 @@ impl JsonFile {
     pub(crate) fn positive(&self, key: &str, value: usize) -> Result<usize> {
         if value == 0 { Err(self.error(key, "must be at least 1, got 0")) } else { Ok(value) }
     }
+}
 
-    /// Checks the epsilon of a norm. transformers refuses integers here, so 0 is an error.
-    pub(crate) fn eps(&self, key: &str, value: f64) -> Result<f32> {
-        let eps = value as f32;
-        let is_integer = self.value.get(key).is_some_and(|given| given.is_i64() || given.is_u64());
-        if eps.is_finite() && eps >= 0.0 && !is_integer {
-            Ok(eps)
-        } else {
-            Err(self.error(key, format!("must be a float of at least 0.0, got {}", self.value[key])))
-        }
-    }
+/// Returns a value for a message, a text without quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Reads the bytes of a file that may be absent.

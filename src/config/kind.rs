@@ -59,7 +59,7 @@ impl Kind {
     }
 
     /// Returns the class of transformers that loads the transformer.
-    pub(super) fn auto_class(self) -> &'static str {
+    pub(crate) fn auto_class(self) -> &'static str {
         match self {
             Self::Sentence | Self::MultiVector => "AutoModel",
             Self::Reranker => "AutoModelForSequenceClassification",

@@ -2,10 +2,10 @@
 
 mod activation;
 mod adapter;
-pub(crate) mod auto_map;
 mod depth;
 mod folder;
 mod json;
+mod keys;
 mod kind;
 mod late_interaction;
 mod lenient;

@@ -13,11 +13,12 @@ use crate::config::{
     transformer_settings,
 };
 use crate::error::{Error, Result};
-use crate::families;
+use crate::families::Family;
 use crate::heads::Files;
 use crate::network::{self, Network, static_embedding, token_weights};
 use crate::threads::schedule;
 use crate::tokenize::Tokenizer;
+use crate::tokenize::class::{self, DefaultClass};
 
 /// What clones share.
 pub(crate) struct Loaded {
@@ -148,7 +149,8 @@ impl Loaded {
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         // First, as an architecture that isn't there may have files of other kinds, too.
-        families::check(&config, kind)?;
+        let family = Family::of(&config)?;
+        family.check_remote_code(&config, kind)?;
         let settings = match &entries {
             Some(_) => transformer_settings(transformer, kind)?,
             None => TransformerSettings::default(),
@@ -156,14 +158,13 @@ impl Loaded {
         if let Some(layers) = layers {
             keep_layers(&mut config, layers)?;
         }
-        let model_type = families::model_type(&config)?;
         let late_interaction = match kind {
             Kind::MultiVector => LateInteraction::read(&folder, transformer, entries.as_deref())?,
             _ => LateInteraction::default(),
         };
         let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
         let tokenizer = || {
-            Tokenizer::load(transformer, model_type, settings.do_lower_case, settings.max_seq_length)?
+            Tokenizer::load(transformer, family.tokenizer, settings.do_lower_case, settings.max_seq_length)?
                 .with_prefixes(prefixes)
         };
         let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
@@ -217,7 +218,7 @@ impl Loaded {
         compute.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
         // Its class is in tokenizer_config.json: there is no model whose type would say it.
-        let tokenizer = Tokenizer::load(module, "", false, None)?.bare();
+        let tokenizer = Tokenizer::load(module, DefaultClass::Undeclared(&class::GENERIC), false, None)?.bare();
         let network = token_weights::load(module)?;
         let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, compute, source_files);
         Ok(Self { entries, ..parts })

@@ -2,129 +2,110 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
+use super::bert::WORDS;
+use super::heads::{ClassificationHead, MaskedLmHead, OutputBias, TransformLayer};
+use super::{Family, Load, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::layers::embeddings::{Embeddings, PositionRule};
+use crate::layers::attention_heads::AttentionHeads;
+use crate::layers::embeddings::PositionRule;
 use crate::layers::encoder::Encoder;
-use crate::layers::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
-use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, Ops};
+use crate::layers::post_norm::{CheckpointNames, EncoderShape, Factorized, LayerNames, PostNorm, Projections, Up};
+use crate::layers::{Backbone, Parameters};
+use crate::ops::Ops;
 use crate::threads::intra_op::parallel_map;
+use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
-/// `config.json`; what is absent is as in transformers' class.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Config {
-    vocab_size: usize,
-    embedding_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_hidden_groups: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    inner_group_num: usize,
-    hidden_act: String,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
-    layer_norm_eps: f64,
-    position_embedding_type: Option<String>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            vocab_size: 30_000,
-            embedding_size: 128,
-            hidden_size: 4096,
-            num_hidden_layers: 12,
-            num_hidden_groups: 1,
-            num_attention_heads: 64,
-            intermediate_size: 16_384,
-            inner_group_num: 1,
-            hidden_act: "gelu_new".to_owned(),
-            max_position_embeddings: 512,
-            type_vocab_size: 2,
-            layer_norm_eps: 1e-12,
-            position_embedding_type: None,
-        }
-    }
-}
-
-const NAMES: LayerNames = LayerNames {
-    query_key_value: Projections::Apart(["attention.query", "attention.key", "attention.value"]),
-    attention_output: "attention.dense",
-    attention_norm: "attention.LayerNorm",
-    up: Up::Plain("ffn"),
-    down: "ffn_output",
-    output_norm: "full_layer_layer_norm",
+pub(super) const ALBERT: Family = Family {
+    model_type: "albert",
+    load: Load { cpu: load, portable: load },
+    classifier: Some(|_| Ok(ClassificationHead::first("albert.pooler", Activation::Tanh, "classifier"))),
+    masked_lm: Some(|file| {
+        let shape = shape(file)?;
+        Ok(MaskedLmHead {
+            transform: TransformLayer::new("predictions.dense", shape.activation)
+                .with_norm("predictions.LayerNorm", shape.eps),
+            width: embedding_size(file)?,
+            words: "albert.embeddings.word_embeddings",
+            output: "predictions.decoder",
+            bias: OutputBias::Own("predictions.bias"),
+        })
+    }),
+    tokenizer: DefaultClass::Undeclared(&class::ALBERT),
+    remote_code: RemoteCode::None,
 };
 
-/// Layers that are used one after the other; none is known with more.
-const MOST_LAYERS: usize = 1000;
-
-/// `model_type` albert.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let config: Config = file.parse()?;
-    if let Some(kind) = config.position_embedding_type.as_deref().filter(|kind| *kind != "absolute") {
-        return Err(file.unsupported("position_embedding_type", kind, "absolute"));
-    }
-    let shape = EncoderShape {
-        layers: file.positive("num_hidden_layers", config.num_hidden_layers)?,
-        heads: config.num_attention_heads,
-        hidden_size: file.positive("hidden_size", config.hidden_size)?,
-        intermediate_size: file.positive("intermediate_size", config.intermediate_size)?,
-        activation: Activation::from_transformers(&config.hidden_act, &file.path, "hidden_act")?,
-        eps: file.eps("layer_norm_eps", config.layer_norm_eps)?,
-    };
-    let width = file.positive("embedding_size", config.embedding_size)?;
-    let vocab_size = file.positive("vocab_size", config.vocab_size)?;
-    let type_vocab_size = file.positive("type_vocab_size", config.type_vocab_size)?;
-    let positions = file.positive("max_position_embeddings", config.max_position_embeddings)?;
-    let (hidden_size, head_width) = (shape.hidden_size, shape.head_width(file, "num_attention_heads")?);
-    let order = order(file, &config)?;
-
-    let weights = weights.behind("albert", "embeddings.word_embeddings.weight");
-    let parameters = Parameters::new(&weights, ops);
-    let tables = parameters.at("embeddings");
-    let embeddings = Embeddings {
-        token_types: Some(tables.table("token_type_embeddings", type_vocab_size, width)?),
-        positions: Some((tables.table("position_embeddings", positions, width)?, PositionRule::FromZero)),
-        norm: Some(tables.layer_norm("LayerNorm", width, shape.eps)?),
-        projection: Some(parameters.linear("encoder.embedding_hidden_mapping_in", width, hidden_size)?),
-        ..Embeddings::of_words(tables.table("word_embeddings", vocab_size, width)?)
-    };
-    let groups = parameters.at("encoder.albert_layer_groups");
-    let (inner, count) = (config.inner_group_num, order.iter().max().map_or(0, |last| last + 1));
-    let own = parallel_map(count, |i| {
-        let layers = groups.at(&(i / inner).to_string()).at("albert_layers");
-        let attention = Attention::full(shape.heads, head_width);
-        Ok(Arc::new(layer(&layers.at(&(i % inner).to_string()), &shape, &NAMES, Biases::ALL, attention)?))
-    })?;
-    let limits = Limits {
+/// Reads `config.json`; absent keys have the defaults of transformers' class.
+fn shape(file: &JsonFile) -> Result<EncoderShape> {
+    let hidden_size = file.size("hidden_size", 4096)?;
+    Ok(EncoderShape {
+        vocab_size: file.size("vocab_size", 30_000)?,
         hidden_size,
-        vocab_size,
-        type_vocab_size: Some(type_vocab_size),
-        max_tokens: Some(positions),
-        max_position_embeddings: Some(positions),
+        layers: file.size("num_hidden_layers", 12)?,
+        heads: AttentionHeads::of(file, "num_attention_heads", 64, hidden_size)?,
+        intermediate_size: file.size("intermediate_size", 16_384)?,
+        activation: file.activation("hidden_act", "gelu_new")?,
+        max_position_embeddings: file.size("max_position_embeddings", 512)?,
+        eps: file.eps("layer_norm_eps", 1e-12)?,
+    })
+}
+
+fn embedding_size(file: &JsonFile) -> Result<usize> {
+    file.size("embedding_size", 128)
+}
+
+const NAMES: CheckpointNames = CheckpointNames {
+    layers: "encoder.albert_layer_groups",
+    embedding_norm: "embeddings.LayerNorm",
+    layer: LayerNames {
+        query_key_value: Projections::Apart(["attention.query", "attention.key", "attention.value"]),
+        attention_output: "attention.dense",
+        attention_norm: "attention.LayerNorm",
+        up: Up::Plain("ffn"),
+        down: "ffn_output",
+        output_norm: "full_layer_layer_norm",
+    },
+};
+
+fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    file.only("position_embedding_type", "absolute")?;
+    let shape = shape(file)?;
+    let projection = Some("encoder.embedding_hidden_mapping_in");
+    let transformer = PostNorm {
+        token_types: Some(file.size("type_vocab_size", 2)?),
+        positions: Some(PositionRule::FromZero),
+        factorized: Some(Factorized { width: embedding_size(file)?, projection }),
+        ..PostNorm::new(&shape, &NAMES)
     };
-    let encoder = Encoder::new(order.into_iter().map(|i| Arc::clone(&own[i])).collect());
+    let limits = transformer.limits(file)?;
+    let inner = file.size("inner_group_num", 1)?;
+    let order = order(file, shape.layers, inner)?;
+
+    let weights = weights.behind("albert", WORDS);
+    let parameters = Parameters::new(&weights, ops);
+    let embeddings = transformer.embeddings(&parameters)?;
+    let groups = parameters.at(NAMES.layers);
+    let distinct = parallel_map(order.iter().max().map_or(0, |last| last + 1), |i| {
+        let layers = groups.at(&(i / inner).to_string()).at("albert_layers");
+        Ok(Arc::new(transformer.layer(&layers.at(&(i % inner).to_string()), shape.heads.attention())?))
+    })?;
+    let encoder = Encoder::new(order.into_iter().map(|i| Arc::clone(&distinct[i])).collect());
     Ok(Backbone { embeddings, encoder, limits })
 }
 
-/// Which of its own layers are used, one after the other: groups take turns of equal length, and a turn goes through all
-/// layers of a group.
-fn order(file: &JsonFile, config: &Config) -> Result<Vec<usize>> {
-    let (turns, groups, inner) = (config.num_hidden_layers, config.num_hidden_groups, config.inner_group_num);
+/// Returns which of the distinct layers are used, one after the other. The groups follow each other, each for the same
+/// number of `turns`, and a turn goes through the `inner` layers of its group.
+fn order(file: &JsonFile, turns: usize, inner: usize) -> Result<Vec<usize>> {
+    /// Layers that are used one after the other; none is known with more.
+    const MAX_LAYERS: usize = 1000;
+    let key = "num_hidden_groups";
+    let groups: usize = file.get(key, 1)?;
     if groups == 0 || groups > turns {
-        let problem = format!("must be from 1 to num_hidden_layers, {turns}, got {groups}");
-        return Err(file.error("num_hidden_groups", problem));
+        return Err(file.error(key, format!("must be from 1 to num_hidden_layers, {turns}, got {groups}")));
     }
-    let inner = file.positive("inner_group_num", inner)?;
-    if turns.saturating_mul(inner) > MOST_LAYERS {
-        let problem = format!("must be at most {MOST_LAYERS} with inner_group_num, {inner}, got {turns}");
+    if turns.saturating_mul(inner) > MAX_LAYERS {
+        let problem = format!("must be at most {MAX_LAYERS} with inner_group_num, {inner}, got {turns}");
         return Err(file.error("num_hidden_layers", problem));
     }
     // As the reference divides, so that rounding is the same.

@@ -1,88 +1,69 @@
 //! DistilBERT (Sanh et al., 2019): BERT without token types, and with names of its own.
 
-use serde::Deserialize;
-
+use super::bert::WORDS;
+use super::heads::{ClassificationHead, MaskedLmHead, OutputBias, TransformLayer};
+use super::{Family, Load, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::layers::embeddings::{Embeddings, PositionRule};
-use crate::layers::encoder::Encoder;
-use crate::layers::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
-use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, Ops};
+use crate::layers::attention_heads::AttentionHeads;
+use crate::layers::embeddings::PositionRule;
+use crate::layers::post_norm::{CheckpointNames, EncoderShape, LayerNames, PostNorm, Projections, Up};
+use crate::layers::{Backbone, Parameters};
+use crate::ops::Ops;
+use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
-/// `config.json`; what is absent is as in transformers' class.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Config {
-    vocab_size: usize,
-    dim: usize,
-    n_layers: usize,
-    n_heads: usize,
-    hidden_dim: usize,
-    activation: String,
-    max_position_embeddings: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            vocab_size: 30_522,
-            dim: 768,
-            n_layers: 6,
-            n_heads: 12,
-            hidden_dim: 3072,
-            activation: "gelu".to_owned(),
-            max_position_embeddings: 512,
-        }
-    }
-}
-
-/// The eps of its norms is not configured.
-const EPS: f32 = 1e-12;
-
-const NAMES: LayerNames = LayerNames {
-    query_key_value: Projections::Apart(["attention.q_lin", "attention.k_lin", "attention.v_lin"]),
-    attention_output: "attention.out_lin",
-    attention_norm: "sa_layer_norm",
-    up: Up::Plain("ffn.lin1"),
-    down: "ffn.lin2",
-    output_norm: "output_layer_norm",
+pub(super) const DISTILBERT: Family = Family {
+    model_type: "distilbert",
+    load: Load { cpu: load, portable: load },
+    classifier: Some(|_| Ok(ClassificationHead::first("pre_classifier", Activation::Relu, "classifier"))),
+    masked_lm: Some(|file| {
+        let shape = shape(file)?;
+        Ok(MaskedLmHead {
+            transform: TransformLayer::new("vocab_transform", shape.activation)
+                .with_norm("vocab_layer_norm", shape.eps),
+            width: shape.hidden_size,
+            words: "distilbert.embeddings.word_embeddings",
+            output: "vocab_projector",
+            bias: OutputBias::OfLayer,
+        })
+    }),
+    tokenizer: DefaultClass::Undeclared(&class::DISTILBERT),
+    remote_code: RemoteCode::None,
 };
 
-/// `model_type` distilbert.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let config: Config = file.parse()?;
-    let shape = EncoderShape {
-        layers: file.positive("n_layers", config.n_layers)?,
-        heads: config.n_heads,
-        hidden_size: file.positive("dim", config.dim)?,
-        intermediate_size: file.positive("hidden_dim", config.hidden_dim)?,
-        activation: Activation::from_transformers(&config.activation, &file.path, "activation")?,
-        eps: EPS,
-    };
-    let vocab_size = file.positive("vocab_size", config.vocab_size)?;
-    let max_tokens = file.positive("max_position_embeddings", config.max_position_embeddings)?;
-    let (hidden_size, head_width) = (shape.hidden_size, shape.head_width(file, "n_heads")?);
-
-    let weights = weights.behind("distilbert", "embeddings.word_embeddings.weight");
-    let parameters = Parameters::new(&weights, ops);
-    let tables = parameters.at("embeddings");
-    let embeddings = Embeddings {
-        positions: Some((tables.table("position_embeddings", max_tokens, hidden_size)?, PositionRule::FromZero)),
-        norm: Some(tables.layer_norm("LayerNorm", hidden_size, EPS)?),
-        ..Embeddings::of_words(tables.table("word_embeddings", vocab_size, hidden_size)?)
-    };
-    let layers = parameters.at("transformer.layer");
-    let encoder = Encoder::load(shape.layers, |i| {
-        layer(&layers.at(&i.to_string()), &shape, &NAMES, Biases::ALL, Attention::full(shape.heads, head_width))
-    })?;
-    let limits = Limits {
+/// Reads `config.json`; absent keys have the defaults of transformers' class.
+fn shape(file: &JsonFile) -> Result<EncoderShape> {
+    let hidden_size = file.size("dim", 768)?;
+    Ok(EncoderShape {
+        vocab_size: file.size("vocab_size", 30_522)?,
         hidden_size,
-        vocab_size,
-        type_vocab_size: None,
-        max_tokens: Some(max_tokens),
-        max_position_embeddings: Some(max_tokens),
-    };
-    Ok(Backbone { embeddings, encoder, limits })
+        layers: file.size("n_layers", 6)?,
+        heads: AttentionHeads::of(file, "n_heads", 12, hidden_size)?,
+        intermediate_size: file.size("hidden_dim", 3072)?,
+        activation: file.activation("activation", "gelu")?,
+        max_position_embeddings: file.size("max_position_embeddings", 512)?,
+        // No key configures it.
+        eps: 1e-12,
+    })
+}
+
+const NAMES: CheckpointNames = CheckpointNames {
+    layers: "transformer.layer",
+    embedding_norm: "embeddings.LayerNorm",
+    layer: LayerNames {
+        query_key_value: Projections::Apart(["attention.q_lin", "attention.k_lin", "attention.v_lin"]),
+        attention_output: "attention.out_lin",
+        attention_norm: "sa_layer_norm",
+        up: Up::Plain("ffn.lin1"),
+        down: "ffn.lin2",
+        output_norm: "output_layer_norm",
+    },
+};
+
+fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    let shape = shape(file)?;
+    let transformer = PostNorm { positions: Some(PositionRule::FromZero), ..PostNorm::new(&shape, &NAMES) };
+    let weights = weights.behind("distilbert", WORDS);
+    transformer.load(file, &Parameters::new(&weights, ops), |_| Ok(shape.heads.attention()))
 }

@@ -1,106 +1,51 @@
 //! EuroBERT (Boizard et al., 2025): Llama's layers, whose queries see the whole text.
 
-use std::sync::Arc;
-
-use serde::Deserialize;
-
-use crate::config::{Activation, JsonFile};
+use super::{Family, Load, RemoteCode};
+use crate::config::JsonFile;
 use crate::error::Result;
+use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::decoder::{DecoderShape, Norms};
-use crate::layers::embeddings::Embeddings;
-use crate::layers::encoder::Encoder;
-use crate::layers::rope::{Rope, RopeParameters};
-use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, Ops, Relative};
+use crate::layers::rope::Rope;
+use crate::layers::{Backbone, Parameters};
+use crate::ops::Ops;
+use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
-/// `config.json`; what is absent is as in transformers' class.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Config {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    hidden_act: String,
-    max_position_embeddings: usize,
-    rms_norm_eps: f64,
-    attention_bias: bool,
-    mlp_bias: bool,
-    rope_theta: f64,
-    rope_scaling: Option<RopeParameters>,
-    rope_parameters: Option<RopeParameters>,
-}
+pub(super) const EUROBERT: Family = Family {
+    model_type: "eurobert",
+    load: Load { cpu: load, portable: load },
+    classifier: None,
+    masked_lm: None,
+    tokenizer: DefaultClass::Undeclared(&class::GENERIC),
+    // The family has its name from that code.
+    remote_code: RemoteCode::Any,
+};
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            vocab_size: 128_256,
-            hidden_size: 768,
-            intermediate_size: 3072,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            num_key_value_heads: None,
-            head_dim: None,
-            hidden_act: "silu".to_owned(),
-            max_position_embeddings: 8192,
-            rms_norm_eps: 1e-5,
-            attention_bias: false,
-            mlp_bias: false,
-            rope_theta: 10_000.0,
-            rope_scaling: None,
-            rope_parameters: None,
-        }
-    }
-}
-
-/// `model_type` eurobert.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let config: Config = file.parse()?;
-    let heads = file.positive("num_attention_heads", config.num_attention_heads)?;
-    if !config.hidden_size.is_multiple_of(heads) {
-        let problem = format!("must divide the hidden size, {}, got {heads}", config.hidden_size);
-        return Err(file.error("num_attention_heads", problem));
-    }
+/// Reads `config.json`; absent keys have the defaults of transformers' class.
+fn shape(file: &JsonFile) -> Result<DecoderShape> {
+    let hidden_size = file.size("hidden_size", 768)?;
+    let heads = AttentionHeads::of(file, "num_attention_heads", 12, hidden_size)?;
     let shape = DecoderShape {
-        layers: config.num_hidden_layers,
-        hidden_size: config.hidden_size,
-        intermediate_size: config.intermediate_size,
-        heads,
-        key_value_heads: config.num_key_value_heads.unwrap_or(heads),
-        head_width: config.head_dim.unwrap_or(config.hidden_size / heads),
-        activation: Activation::from_transformers(&config.hidden_act, &file.path, "hidden_act")?,
-        attention_bias: config.attention_bias,
-        feed_forward_bias: config.mlp_bias,
-        norms: Norms { eps: file.eps("rms_norm_eps", config.rms_norm_eps)?, offset: 0.0 },
+        vocab_size: file.size("vocab_size", 128_256)?,
+        hidden_size,
+        layers: file.size("num_hidden_layers", 12)?,
+        heads: AttentionHeads { width: file.get("head_dim", None)?.unwrap_or(heads.width), ..heads },
+        key_value_heads: file.get("num_key_value_heads", None)?.unwrap_or(heads.count),
+        intermediate_size: file.size("intermediate_size", 3072)?,
+        activation: file.activation("hidden_act", "silu")?,
+        attention_bias: file.get("attention_bias", false)?,
+        feed_forward_bias: file.get("mlp_bias", false)?,
+        max_position_embeddings: file.size("max_position_embeddings", 8192)?,
+        norms: Norms { eps: file.eps("rms_norm_eps", 1e-5)?, offset: 0.0 },
     };
-    let shape = shape.checked(file)?;
-    let vocab_size = file.positive("vocab_size", config.vocab_size)?;
-    let max_position_embeddings = file.positive("max_position_embeddings", config.max_position_embeddings)?;
-    let rope = Rope {
-        theta: config.rope_theta,
-        ..Rope::new(file, config.rope_scaling, config.rope_parameters, shape.head_width, max_position_embeddings)
-    };
-    let rotary = Arc::new(rope.rotary()?);
+    shape.checked(file)
+}
 
+fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    let shape = shape(file)?;
+    let rotary = Rope::read(file, 10_000.0, shape.heads.width, shape.max_position_embeddings)?.rotary()?;
     let weights = weights.behind("model", "embed_tokens.weight");
-    let parameters = Parameters::new(&weights, ops);
-    let embeddings = Embeddings::of_words(parameters.table("embed_tokens", vocab_size, shape.hidden_size)?);
-    let layers = parameters.at("layers");
-    let encoder = Encoder::load(shape.layers, |i| {
-        let attention = Attention { relative: Relative::Rotary(Arc::clone(&rotary)), ..shape.attention() };
-        shape.layer(&layers.at(&i.to_string()), "post_attention_layernorm", attention)
-    })?;
-    let norm = shape.norms.load(&parameters, "norm", shape.hidden_size)?;
-    let limits = Limits {
-        hidden_size: shape.hidden_size,
-        vocab_size,
-        type_vocab_size: None,
-        max_tokens: None,
-        max_position_embeddings: Some(max_position_embeddings),
-    };
-    Ok(Backbone { embeddings, encoder: encoder.with_norm(norm), limits })
+    shape.load(&Parameters::new(&weights, ops), |_, layer| {
+        shape.layer(layer, "post_attention_layernorm", shape.attention(&rotary))
+    })
 }

@@ -1,4 +1,6 @@
-//! The families of transformers: from token ids to token embeddings. One architecture a file, each written in the ops' words.
+//! Families of transformers: from token ids to token embeddings, one architecture a file.
+//!
+//! A family is a value, [`Family`]: everything that tells it from the others. [`FAMILIES`] lists them.
 
 mod albert;
 mod bert;
@@ -8,69 +10,137 @@ mod electra;
 mod eurobert;
 mod gemma3;
 mod gte;
+pub(crate) mod heads;
 mod jina_v3;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
 mod qwen3;
+mod remote_code;
 mod t5;
 
-use crate::config::{JsonFile, Kind, auto_map};
-use crate::error::Result;
+use crate::config::JsonFile;
+use crate::error::{Error, Result};
 use crate::layers::Backbone;
-use crate::ops::{Cpu, Ops};
+use crate::ops::{Cpu, Ops, Portable};
+use crate::tokenize::class::DefaultClass;
 use crate::weights::Weights;
 
-/// Makes a backbone of its config and weights.
-type Load<O> = fn(&JsonFile, Weights, &O) -> Result<Backbone<O>>;
+use heads::{ClassificationHead, MaskedLmHead};
+use remote_code::RemoteCode;
 
-/// Every architecture by its `model_type`. A new family is a line here and a file beside.
-fn families<O: Ops>() -> Vec<(&'static str, Load<O>)> {
-    vec![
-        ("albert", albert::load),
-        ("bert", bert::load),
-        ("camembert", bert::load_roberta),
-        ("deberta-v2", deberta_v2::load),
-        ("distilbert", distilbert::load),
-        ("electra", electra::load),
-        ("eurobert", eurobert::load),
-        ("gemma3_text", gemma3::load),
-        ("gte", gte::load),
-        ("jina_embeddings_v3", jina_v3::load),
-        ("modernbert", modernbert::load),
-        ("mpnet", mpnet::load),
-        ("nomic_bert", nomic_bert::load),
-        ("qwen3", qwen3::load),
-        ("roberta", bert::load_roberta),
-        ("t5", t5::load),
-        ("xlm-roberta", bert::load_roberta),
-    ]
+/// Every family. A new one is a file beside this one and a line here.
+static FAMILIES: &[Family] = &[
+    albert::ALBERT,
+    bert::BERT,
+    bert::CAMEMBERT,
+    deberta_v2::DEBERTA_V2,
+    distilbert::DISTILBERT,
+    electra::ELECTRA,
+    eurobert::EUROBERT,
+    gemma3::GEMMA3,
+    gte::GTE,
+    jina_v3::JINA_V3,
+    modernbert::MODERNBERT,
+    mpnet::MPNET,
+    nomic_bert::NOMIC_BERT,
+    qwen3::QWEN3,
+    bert::ROBERTA,
+    t5::T5,
+    bert::XLM_ROBERTA,
+];
+
+/// An architecture, with its heads and its tokenizer.
+pub(crate) struct Family {
+    /// Its name in `config.json`.
+    pub(crate) model_type: &'static str,
+    load: Load,
+    /// Its `…ForSequenceClassification`, if supported.
+    classifier: Option<Describe<ClassificationHead>>,
+    /// Its `…ForMaskedLM`, if supported.
+    masked_lm: Option<Describe<MaskedLmHead>>,
+    pub(crate) tokenizer: DefaultClass,
+    remote_code: RemoteCode,
 }
 
-/// The `model_type` of a `config.json`.
-pub(crate) fn model_type(config: &JsonFile) -> Result<&str> {
-    match config.value.get("model_type") {
-        Some(name) => name.as_str().ok_or_else(|| config.error("model_type", format!("must be a string, got {name}"))),
-        None => Err(config.error("model_type", "is missing: it names the architecture")),
+/// Loads a backbone, with either version of the ops.
+struct Load {
+    cpu: LoadWith<Cpu>,
+    portable: LoadWith<Portable>,
+}
+
+type LoadWith<O> = fn(&JsonFile, Weights, &O) -> Result<Backbone<O>>;
+
+/// Reads what `config.json` says of a head.
+type Describe<T> = fn(&JsonFile) -> Result<T>;
+
+/// Ops that families can be loaded with.
+pub(crate) trait LoadOps: Ops {
+    fn select(family: &Family) -> LoadWith<Self>;
+}
+
+impl LoadOps for Cpu {
+    fn select(family: &Family) -> LoadWith<Self> {
+        family.load.cpu
     }
 }
 
-/// Checks that there is a backbone for a `config.json`, before anything that it needs is read.
-pub(crate) fn check(config: &JsonFile, kind: Kind) -> Result<()> {
-    family::<Cpu>(config)?;
-    auto_map::check(config, model_type(config)?, kind)
+impl LoadOps for Portable {
+    fn select(family: &Family) -> LoadWith<Self> {
+        family.load.portable
+    }
 }
 
-/// Loads the backbone that a `config.json` describes.
-pub(crate) fn load<O: Ops>(config: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    family(config)?(config, weights, ops)
+impl Family {
+    /// Returns the family that a `config.json` names.
+    pub(crate) fn of(config: &JsonFile) -> Result<&'static Self> {
+        let key = "model_type";
+        let name = match config.value.get(key) {
+            Some(name) => name.as_str().ok_or_else(|| config.error(key, format!("must be a string, got {name}")))?,
+            None => return Err(config.error(key, "is missing: it names the architecture")),
+        };
+        let found = FAMILIES.iter().find(|family| family.model_type == name);
+        found.ok_or_else(|| config.unsupported(key, name, &names(|_| true)))
+    }
+
+    /// Loads the backbone that a `config.json` of this family describes.
+    pub(crate) fn load<O: LoadOps>(&self, config: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+        O::select(self)(config, weights, ops)
+    }
+
+    /// Describes the head that a reranker needs.
+    pub(crate) fn classification_head(&self, config: &JsonFile) -> Result<ClassificationHead> {
+        check_architecture(config, "Reranker", "ForSequenceClassification", "sequence classifiers")?;
+        let missing = || self.without_head(config, "Reranker", |family| family.classifier.is_some());
+        self.classifier.ok_or_else(missing)?(config)
+    }
+
+    /// Describes the head that a sparse model needs.
+    pub(crate) fn masked_lm_head(&self, config: &JsonFile) -> Result<MaskedLmHead> {
+        check_architecture(config, "SparseModel", "ForMaskedLM", "masked language models")?;
+        let missing = || self.without_head(config, "SparseModel", |family| family.masked_lm.is_some());
+        self.masked_lm.ok_or_else(missing)?(config)
+    }
+
+    fn without_head(&self, config: &JsonFile, model: &str, has: fn(&Self) -> bool) -> Error {
+        let what = format!("{}: for {model}, model_type", config.path.display());
+        Error::unsupported(what, self.model_type, names(has))
+    }
 }
 
-fn family<O: Ops>(config: &JsonFile) -> Result<Load<O>> {
-    let name = model_type(config)?;
-    let families = families::<O>();
-    families.iter().find(|(family, _)| *family == name).map(|(_, load)| *load).ok_or_else(|| {
-        let supported: Vec<_> = families.iter().map(|(name, _)| *name).collect();
-        config.unsupported("model_type", name, &supported.join(", "))
-    })
+/// Refuses a class of transformers that has another head. `kind` names the right ones.
+fn check_architecture(config: &JsonFile, model: &str, suffix: &str, kind: &str) -> Result<()> {
+    let architectures: Option<Vec<String>> = config.get("architectures", None)?;
+    match architectures.iter().flatten().next().filter(|name| !name.ends_with(suffix)) {
+        Some(other) => {
+            let what = format!("{}: for {model}, architecture", config.path.display());
+            Err(Error::unsupported(what, other, format!("{kind} (names in …{suffix})")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns the names of some families, for messages.
+fn names(of: fn(&Family) -> bool) -> String {
+    FAMILIES.iter().filter(|family| of(family)).map(|family| family.model_type).collect::<Vec<_>>().join(", ")
 }

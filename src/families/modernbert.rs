@@ -1,145 +1,186 @@
 //! ModernBERT (Warner et al., 2024): norms before each block, rotary positions, a gated feed-forward block, and layers
-//! that see the whole text between some that see what is near.
+//! with a sliding window between layers that see the whole text.
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde_json::Value;
 
-use crate::config::{Activation, JsonFile, optional_integer};
+use super::heads::{ClassificationHead, MaskedLmHead, NormLayer, OutputBias, Summary, TransformLayer};
+use super::{Family, Load, RemoteCode};
+use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::layers::decoder::LayerType;
+use crate::layers::attention_heads::AttentionHeads;
+use crate::layers::decoder::{LayerType, LayerTypes};
 use crate::layers::embeddings::Embeddings;
 use crate::layers::encoder::{Encoder, Layer};
 use crate::layers::rope::{Rope, RopeByLayerType};
 use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, FeedForward, Ops, Relative, Residual, Window};
+use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary, Window};
+use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
-/// `config.json`; what is absent is as in transformers' class.
-#[derive(Deserialize)]
-#[serde(default)]
+pub(super) const MODERNBERT: Family = Family {
+    model_type: "modernbert",
+    load: Load { cpu: load, portable: load },
+    classifier: Some(|file| {
+        Ok(ClassificationHead {
+            summary: match file.text("classifier_pooling", "cls")?.as_str() {
+                "cls" => Summary::First,
+                "mean" => Summary::Mean,
+                other => return Err(file.unsupported("classifier_pooling", other, "cls, mean")),
+            },
+            transform: Some(transform(file)?),
+            output: "classifier",
+            output_bias: true,
+        })
+    }),
+    masked_lm: Some(|file| {
+        let output_bias = file.get("decoder_bias", true)?;
+        Ok(MaskedLmHead {
+            transform: transform(file)?,
+            width: Config::read(file)?.hidden_size,
+            words: "model.embeddings.tok_embeddings",
+            output: "decoder",
+            bias: if output_bias { OutputBias::OfLayer } else { OutputBias::Absent },
+        })
+    }),
+    tokenizer: DefaultClass::Always(&class::GENERIC),
+    remote_code: RemoteCode::None,
+};
+
+/// The layer that both heads begin with.
+fn transform(file: &JsonFile) -> Result<TransformLayer> {
+    let Config { norm_bias, eps, .. } = Config::read(file)?;
+    Ok(TransformLayer {
+        dense: "head.dense",
+        dense_bias: file.get("classifier_bias", false)?,
+        activation: file.activation("classifier_activation", "gelu")?,
+        norm: Some(NormLayer { name: "head.norm", bias: norm_bias, eps }),
+    })
+}
+
 struct Config {
     vocab_size: usize,
     hidden_size: usize,
+    layers: usize,
+    heads: AttentionHeads,
     intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    hidden_activation: String,
+    activation: Activation,
     max_position_embeddings: usize,
-    norm_eps: f64,
+    eps: f32,
     norm_bias: bool,
     attention_bias: bool,
-    mlp_bias: bool,
-    local_attention: usize,
-    layer_types: Option<Vec<LayerType>>,
-    #[serde(deserialize_with = "optional_integer")]
-    global_attn_every_n_layers: Option<usize>,
-    rope_parameters: Option<RopeByLayerType>,
-    global_rope_theta: f64,
-    local_rope_theta: f64,
+    feed_forward_bias: bool,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            vocab_size: 50_368,
-            hidden_size: 768,
-            intermediate_size: 1152,
-            num_hidden_layers: 22,
-            num_attention_heads: 12,
-            hidden_activation: "gelu".to_owned(),
-            max_position_embeddings: 8192,
-            norm_eps: 1e-5,
-            norm_bias: false,
-            attention_bias: false,
-            mlp_bias: false,
-            local_attention: 128,
-            layer_types: None,
-            global_attn_every_n_layers: Some(3),
-            rope_parameters: None,
-            global_rope_theta: 160_000.0,
-            local_rope_theta: 10_000.0,
+impl Config {
+    /// Reads `config.json`; absent keys have the defaults of transformers' class.
+    fn read(file: &JsonFile) -> Result<Self> {
+        let hidden_size = file.size("hidden_size", 768)?;
+        Ok(Self {
+            vocab_size: file.size("vocab_size", 50_368)?,
+            hidden_size,
+            layers: file.size("num_hidden_layers", 22)?,
+            heads: AttentionHeads::of(file, "num_attention_heads", 12, hidden_size)?,
+            intermediate_size: file.size("intermediate_size", 1152)?,
+            activation: file.activation("hidden_activation", "gelu")?,
+            max_position_embeddings: file.size("max_position_embeddings", 8192)?,
+            eps: file.eps("norm_eps", 1e-5)?,
+            norm_bias: file.get("norm_bias", false)?,
+            attention_bias: file.get("attention_bias", false)?,
+            feed_forward_bias: file.get("mlp_bias", false)?,
+        })
+    }
+
+    fn norm<O: Ops>(&self, parameters: &Parameters<'_, O>, name: &str) -> Result<O::Norm> {
+        parameters.norm(name, self.hidden_size, self.eps, self.norm_bias)
+    }
+}
+
+/// Keys that a layer's queries see, and the positions that they know.
+struct Layers {
+    types: LayerTypes,
+    /// Full attention comes again after as many layers, unless all are listed.
+    period: usize,
+    /// Sliding window on either side.
+    sliding: usize,
+    global: Arc<Rotary>,
+    local: Arc<Rotary>,
+}
+
+impl Layers {
+    fn read(file: &JsonFile, config: &Config) -> Result<Self> {
+        let types = LayerTypes::read(file, config.layers)?;
+        let parameters: Option<RopeByLayerType> = file.get("rope_parameters", None)?;
+        let RopeByLayerType { full_attention, sliding_attention } = parameters.unwrap_or_default();
+        let rotary = |key, parameters, theta| {
+            let rope = Rope::new(file, config.heads.width, config.max_position_embeddings);
+            Rope { key, parameters, theta, ..rope }.rotary()
+        };
+        let [global_theta, local_theta] =
+            [file.get("global_rope_theta", 160_000.0)?, file.get("local_rope_theta", 10_000.0)?];
+        Ok(Self {
+            period: types.period(file, "global_attn_every_n_layers", 3)?,
+            types,
+            sliding: file.size("local_attention", 128)? / 2,
+            global: rotary("rope_parameters.full_attention", full_attention, global_theta)?,
+            local: rotary("rope_parameters.sliding_attention", sliding_attention, local_theta)?,
+        })
+    }
+
+    fn of(&self, layer: usize) -> (Window, &Arc<Rotary>) {
+        let by_number = || match layer % self.period {
+            0 => LayerType::FullAttention,
+            _ => LayerType::SlidingAttention,
+        };
+        match self.types.of(layer, by_number) {
+            LayerType::FullAttention => (Window::ALL, &self.global),
+            LayerType::SlidingAttention => (Window { before: self.sliding, after: self.sliding }, &self.local),
         }
     }
 }
 
-/// `model_type` modernbert.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    file.only("rope_scaling", serde_json::Value::Null)?;
-    let config: Config = file.parse()?;
-    let layers = file.positive("num_hidden_layers", config.num_hidden_layers)?;
-    let hidden = file.positive("hidden_size", config.hidden_size)?;
-    let middle = file.positive("intermediate_size", config.intermediate_size)?;
-    let vocab_size = file.positive("vocab_size", config.vocab_size)?;
-    let max_position_embeddings = file.positive("max_position_embeddings", config.max_position_embeddings)?;
-    let window = file.positive("local_attention", config.local_attention)? / 2;
-    let (listed, period) = (config.layer_types.as_deref(), config.global_attn_every_n_layers);
-    let period = LayerType::period(file, "global_attn_every_n_layers", period, listed)?;
-    let activation = Activation::from_transformers(&config.hidden_activation, &file.path, "hidden_activation")?;
-    let eps = file.eps("norm_eps", config.norm_eps)?;
-    let heads = file.positive("num_attention_heads", config.num_attention_heads)?;
-    if !hidden.is_multiple_of(heads) {
-        let problem = format!("must divide the hidden size, {hidden}, got {heads}");
-        return Err(file.error("num_attention_heads", problem));
-    }
-    let head_width = hidden / heads;
-    let by_place =
-        |i: usize| if i.is_multiple_of(period) { LayerType::FullAttention } else { LayerType::SlidingAttention };
-    let layer_type = LayerType::of_layers(file, listed, layers, by_place)?;
-    let rotary = |key, parameters, theta| {
-        let rope = Rope { key, theta, ..Rope::new(file, None, parameters, head_width, max_position_embeddings) };
-        rope.rotary().map(Arc::new)
-    };
-    let RopeByLayerType { full_attention, sliding_attention } = config.rope_parameters.unwrap_or_default();
-    let global = rotary("rope_parameters.full_attention", full_attention, config.global_rope_theta)?;
-    let local = rotary("rope_parameters.sliding_attention", sliding_attention, config.local_rope_theta)?;
+fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    file.only("rope_scaling", Value::Null)?;
+    let config = Config::read(file)?;
+    let layers = Layers::read(file, &config)?;
+    let (hidden_size, middle) = (config.hidden_size, config.intermediate_size);
 
     let weights = weights.behind("model", "embeddings.tok_embeddings.weight");
     let parameters = Parameters::new(&weights, ops);
-    let norm = |parameters: &Parameters<'_, O>, name: &str| {
-        let bias = config.norm_bias.then(|| parameters.array(&format!("{name}.bias"), &[hidden])).transpose()?;
-        ops.layer_norm(&parameters.array(&format!("{name}.weight"), &[hidden])?, bias.as_ref(), eps)
-    };
     let tables = parameters.at("embeddings");
     let embeddings = Embeddings {
-        norm: Some(norm(&tables, "norm")?),
-        ..Embeddings::of_words(tables.table("tok_embeddings", vocab_size, hidden)?)
+        norm: Some(config.norm(&tables, "norm")?),
+        ..Embeddings::of_words(tables.table("tok_embeddings", config.vocab_size, hidden_size)?)
     };
-    let encoder = Encoder::load(layers, |i| {
+    let encoder = Encoder::load(config.layers, |i| {
         let layer = parameters.at("layers").at(&i.to_string());
-        let (own, mlp) = (layer.at("attn"), layer.at("mlp"));
-        let (reach, rotary) = match layer_type(i) {
-            LayerType::FullAttention => (Window::ALL, &global),
-            LayerType::SlidingAttention => (Window { before: window, after: window }, &local),
-        };
-        let relative = Relative::Rotary(Arc::clone(rotary));
+        let (attention, mlp) = (layer.at("attn"), layer.at("mlp"));
+        let (reach, rotary) = layers.of(i);
+        let query_key_value = &[("Wqkv", hidden_size.saturating_mul(3))];
         Ok(Layer {
             // The embeddings are normalized already.
-            attention_norm: (i > 0).then(|| norm(&layer, "attn_norm")).transpose()?,
-            query_key_value: own.stacked_linear(
-                &[("Wqkv", hidden.saturating_mul(3))],
-                hidden,
-                config.attention_bias,
-            )?,
-            attention: Attention { window: reach, relative, ..Attention::full(heads, head_width) },
-            attention_output: own.stacked_linear(&[("Wo", hidden)], hidden, config.attention_bias)?,
+            attention_norm: (i > 0).then(|| config.norm(&layer, "attn_norm")).transpose()?,
+            query_key_value: attention.stacked_linear(query_key_value, hidden_size, config.attention_bias)?,
+            attention: Attention { reach, ..config.heads.rotary_attention(rotary) },
+            attention_output: attention.stacked_linear(&[("Wo", hidden_size)], hidden_size, config.attention_bias)?,
             attention_residual: Residual::Add,
-            feed_forward_norm: Some(norm(&layer, "mlp_norm")?),
+            feed_forward_norm: Some(config.norm(&layer, "mlp_norm")?),
             feed_forward: FeedForward {
-                up: mlp.stacked_linear(&[("Wi", middle.saturating_mul(2))], hidden, config.mlp_bias)?,
+                up: mlp.stacked_linear(&[("Wi", middle.saturating_mul(2))], hidden_size, config.feed_forward_bias)?,
                 gated: true,
-                activation,
-                down: mlp.stacked_linear(&[("Wo", hidden)], middle, config.mlp_bias)?,
+                activation: config.activation,
+                down: mlp.stacked_linear(&[("Wo", hidden_size)], middle, config.feed_forward_bias)?,
             },
             feed_forward_residual: Residual::Add,
         })
     })?;
     let limits = Limits {
-        hidden_size: hidden,
-        vocab_size,
+        hidden_size,
+        vocab_size: config.vocab_size,
         type_vocab_size: None,
         max_tokens: None,
-        max_position_embeddings: Some(max_position_embeddings),
+        max_position_embeddings: Some(config.max_position_embeddings),
     };
-    Ok(Backbone { embeddings, encoder: encoder.with_norm(norm(&parameters, "final_norm")?), limits })
+    Ok(Backbone { embeddings, encoder: encoder.with_norm(config.norm(&parameters, "final_norm")?), limits })
 }

@@ -3,107 +3,86 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
+use super::bert::WORDS;
+use super::heads::{ClassificationHead, MaskedLmHead, OutputBias, TransformLayer};
+use super::{Family, Load, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
+use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::distance::Buckets;
-use crate::layers::embeddings::{Embeddings, PositionRule};
-use crate::layers::encoder::Encoder;
-use crate::layers::post_norm::{Biases, EncoderShape, LayerNames, Projections, Up, layer};
-use crate::layers::{Backbone, Limits, Parameters};
+use crate::layers::embeddings::PositionRule;
+use crate::layers::post_norm::{CheckpointNames, EncoderShape, LayerNames, PostNorm, Projections, Up};
+use crate::layers::{Backbone, Parameters};
 use crate::ops::{Attention, Ops, Relative};
+use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
-/// `config.json`; what is absent is as in transformers' class.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Config {
-    vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    hidden_act: String,
-    max_position_embeddings: usize,
-    layer_norm_eps: f64,
-    relative_attention_num_buckets: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            vocab_size: 30_527,
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            intermediate_size: 3072,
-            hidden_act: "gelu".to_owned(),
-            max_position_embeddings: 512,
-            layer_norm_eps: 1e-12,
-            relative_attention_num_buckets: 32,
-        }
-    }
-}
-
-/// Where positions begin is not configured.
-const POSITIONS: PositionRule = PositionRule::AfterPadding { pad: 1 };
-/// The distance from which on all share the last bucket.
-const MAX_DISTANCE: usize = 128;
-
-const NAMES: LayerNames = LayerNames {
-    query_key_value: Projections::Apart(["attention.attn.q", "attention.attn.k", "attention.attn.v"]),
-    attention_output: "attention.attn.o",
-    attention_norm: "attention.LayerNorm",
-    up: Up::Plain("intermediate.dense"),
-    down: "output.dense",
-    output_norm: "output.LayerNorm",
+pub(super) const MPNET: Family = Family {
+    model_type: "mpnet",
+    load: Load { cpu: load, portable: load },
+    classifier: Some(|_| Ok(ClassificationHead::first("classifier.dense", Activation::Tanh, "classifier.out_proj"))),
+    masked_lm: Some(|file| {
+        let shape = shape(file)?;
+        Ok(MaskedLmHead {
+            transform: TransformLayer::new("lm_head.dense", Activation::Gelu)
+                .with_norm("lm_head.layer_norm", shape.eps),
+            width: shape.hidden_size,
+            words: "mpnet.embeddings.word_embeddings",
+            output: "lm_head.decoder",
+            bias: OutputBias::Own("lm_head.bias"),
+        })
+    }),
+    tokenizer: DefaultClass::Undeclared(&class::MPNET),
+    remote_code: RemoteCode::None,
 };
 
-/// `model_type` mpnet.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let config: Config = file.parse()?;
-    let shape = EncoderShape {
-        layers: file.positive("num_hidden_layers", config.num_hidden_layers)?,
-        heads: config.num_attention_heads,
-        hidden_size: file.positive("hidden_size", config.hidden_size)?,
-        intermediate_size: file.positive("intermediate_size", config.intermediate_size)?,
-        activation: Activation::from_transformers(&config.hidden_act, &file.path, "hidden_act")?,
-        eps: file.eps("layer_norm_eps", config.layer_norm_eps)?,
-    };
-    let vocab_size = file.positive("vocab_size", config.vocab_size)?;
-    let (hidden_size, head_width) = (shape.hidden_size, shape.head_width(file, "num_attention_heads")?);
-    let max_tokens = POSITIONS.room(file, config.max_position_embeddings)?;
-    let buckets = Buckets::new(
-        file,
-        ("relative_attention_num_buckets", config.relative_attention_num_buckets),
-        ("(max distance)", MAX_DISTANCE),
-    )?;
-
-    let weights = weights.behind("mpnet", "embeddings.word_embeddings.weight");
-    let parameters = Parameters::new(&weights, ops);
-    let tables = parameters.at("embeddings");
-    let positions = tables.table("position_embeddings", config.max_position_embeddings, hidden_size)?;
-    let by_bucket = parameters.array("encoder.relative_attention_bias.weight", &[buckets.count, shape.heads])?;
-    let bias =
-        Arc::new(ops.distance_bias(buckets.by_distance(file, "max_position_embeddings", &by_bucket, max_tokens)?)?);
-    let embeddings = Embeddings {
-        positions: Some((positions, POSITIONS)),
-        norm: Some(tables.layer_norm("LayerNorm", hidden_size, shape.eps)?),
-        ..Embeddings::of_words(tables.table("word_embeddings", vocab_size, hidden_size)?)
-    };
-    let layers = parameters.at("encoder.layer");
-    let encoder = Encoder::load(shape.layers, |i| {
-        let relative = Relative::Bias(Arc::clone(&bias));
-        let attention = Attention { relative, ..Attention::full(shape.heads, head_width) };
-        layer(&layers.at(&i.to_string()), &shape, &NAMES, Biases::ALL, attention)
-    })?;
-    let limits = Limits {
+/// Reads `config.json`; absent keys have the defaults of transformers' class.
+fn shape(file: &JsonFile) -> Result<EncoderShape> {
+    let hidden_size = file.size("hidden_size", 768)?;
+    Ok(EncoderShape {
+        vocab_size: file.size("vocab_size", 30_527)?,
         hidden_size,
-        vocab_size,
-        type_vocab_size: None,
-        max_tokens: Some(max_tokens),
-        max_position_embeddings: Some(config.max_position_embeddings),
-    };
-    Ok(Backbone { embeddings, encoder, limits })
+        layers: file.size("num_hidden_layers", 12)?,
+        heads: AttentionHeads::of(file, "num_attention_heads", 12, hidden_size)?,
+        intermediate_size: file.size("intermediate_size", 3072)?,
+        activation: file.activation("hidden_act", "gelu")?,
+        max_position_embeddings: file.size("max_position_embeddings", 512)?,
+        eps: file.eps("layer_norm_eps", 1e-12)?,
+    })
+}
+
+/// No key configures the first position.
+const POSITIONS: PositionRule = PositionRule::AfterPadding { pad: 1 };
+/// Greater distances share the last bucket. No key configures it.
+const MAX_DISTANCE: usize = 128;
+
+const NAMES: CheckpointNames = CheckpointNames {
+    layers: "encoder.layer",
+    embedding_norm: "embeddings.LayerNorm",
+    layer: LayerNames {
+        query_key_value: Projections::Apart(["attention.attn.q", "attention.attn.k", "attention.attn.v"]),
+        attention_output: "attention.attn.o",
+        attention_norm: "attention.LayerNorm",
+        up: Up::Plain("intermediate.dense"),
+        down: "output.dense",
+        output_norm: "output.LayerNorm",
+    },
+};
+
+fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    let shape = shape(file)?;
+    let max_tokens = POSITIONS.max_tokens(file, shape.max_position_embeddings)?;
+    let key = "relative_attention_num_buckets";
+    let buckets = Buckets::new(file, (key, file.get(key, 32)?), ("(max distance)", MAX_DISTANCE))?;
+    let transformer = PostNorm { positions: Some(POSITIONS), ..PostNorm::new(&shape, &NAMES) };
+
+    let weights = weights.behind("mpnet", WORDS);
+    let parameters = Parameters::new(&weights, ops);
+    let by_bucket = "encoder.relative_attention_bias.weight";
+    let by_bucket = parameters.array(by_bucket, &[buckets.count, shape.heads.count])?;
+    let by_distance = buckets.by_distance(file, "max_position_embeddings", &by_bucket, max_tokens)?;
+    let bias = Arc::new(ops.distance_bias(by_distance)?);
+    transformer.load(file, &parameters, |_| {
+        Ok(Attention { relative: Relative::Bias(Arc::clone(&bias)), ..shape.heads.attention() })
+    })
 }

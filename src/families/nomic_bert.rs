@@ -1,176 +1,106 @@
 //! NomicBERT (Nussbaum et al., 2024): BERT with rotary positions and a gated feed-forward block, without biases.
 //!
-//! Its config has two forms: that of transformers, and that of its own code, which is on the hub.
+//! Its config has two forms: that of transformers, and that of its own code, which the hub's models have.
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::bert::WORDS;
+use super::heads::ClassificationHead;
+use super::{Family, Load, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
-use crate::layers::embeddings::Embeddings;
-use crate::layers::encoder::Encoder;
-use crate::layers::post_norm::{Biases, EncoderShape, LayerNames, Projections, Spelling, Up, layer};
-use crate::layers::rope::{Rope, RopeParameters};
-use crate::layers::{Backbone, Limits, Parameters};
-use crate::ops::{Attention, Ops, Relative, Rotary};
+use crate::layers::attention_heads::AttentionHeads;
+use crate::layers::post_norm::{Biases, CheckpointNames, EncoderShape, LayerNames, PostNorm, Projections, Up};
+use crate::layers::rope::Rope;
+use crate::layers::{Backbone, Parameters};
+use crate::ops::{Ops, Rotary};
+use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
-/// `config.json` as transformers has it; what is absent is as in its class.
-#[derive(Deserialize)]
-#[serde(default)]
+pub(super) const NOMIC_BERT: Family = Family {
+    model_type: "nomic_bert",
+    load: Load { cpu: load, portable: load },
+    classifier: Some(|_| Ok(ClassificationHead::first("nomic_bert.pooler.dense", Activation::Tanh, "classifier"))),
+    masked_lm: None,
+    tokenizer: DefaultClass::Undeclared(&class::BERT),
+    // The family has its name from that code.
+    remote_code: RemoteCode::Any,
+};
+
+/// The parts of a config that its forms say differently.
 struct Config {
-    vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    hidden_act: String,
-    head_dim: Option<usize>,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
-    layer_norm_eps: f64,
-    rope_theta: f64,
-    rope_scaling: Option<RopeParameters>,
-    rope_parameters: Option<RopeParameters>,
+    shape: EncoderShape,
+    token_types: usize,
+    rotary: Arc<Rotary>,
+    biases: Biases,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            vocab_size: 30_528,
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            intermediate_size: 3072,
-            hidden_act: "silu".to_owned(),
-            head_dim: None,
-            max_position_embeddings: 2048,
-            type_vocab_size: 2,
-            layer_norm_eps: 1e-12,
-            rope_theta: 1000.0,
-            rope_scaling: None,
-            rope_parameters: None,
-        }
+impl Config {
+    fn read(file: &JsonFile) -> Result<Self> {
+        if file.value.get("n_embd").is_some() { Self::of_hub(file) } else { Self::of_transformers(file) }
+    }
+
+    /// Reads the form of transformers; absent keys have the defaults of its class.
+    fn of_transformers(file: &JsonFile) -> Result<Self> {
+        let hidden_size = file.size("hidden_size", 768)?;
+        let (count_key, count) = ("num_attention_heads", 12);
+        let heads = match file.get("head_dim", None)? {
+            Some(width) => {
+                AttentionHeads { count: file.size(count_key, count)?, width: file.positive("head_dim", width)? }
+            }
+            None => AttentionHeads::of(file, count_key, count, hidden_size)?,
+        };
+        let shape = EncoderShape {
+            vocab_size: file.size("vocab_size", 30_528)?,
+            hidden_size,
+            layers: file.size("num_hidden_layers", 12)?,
+            heads,
+            intermediate_size: file.size("intermediate_size", 3072)?,
+            activation: file.activation("hidden_act", "silu")?,
+            max_position_embeddings: file.size("max_position_embeddings", 2048)?,
+            eps: file.eps("layer_norm_eps", 1e-12)?,
+        };
+        Ok(Self {
+            token_types: file.size("type_vocab_size", 2)?,
+            rotary: Rope::read(file, 1000.0, heads.width, shape.max_position_embeddings)?.rotary()?,
+            biases: Biases { attention: false, up: false, down: false },
+            shape,
+        })
+    }
+
+    /// Reads the form of the hub's models.
+    fn of_hub(file: &JsonFile) -> Result<Self> {
+        refuse_variants(file)?;
+        let size = |key: &str| file.positive(key, file.required(key)?);
+        let (heads_key, eps_key) = ("n_head", "layer_norm_epsilon");
+        let hidden_size = size("n_embd")?;
+        let shape = EncoderShape {
+            vocab_size: size("vocab_size")?,
+            hidden_size,
+            layers: size("n_layer")?,
+            heads: AttentionHeads::of(file, heads_key, file.required(heads_key)?, hidden_size)?,
+            intermediate_size: size("n_inner")?,
+            activation: Activation::Silu,
+            max_position_embeddings: size("n_positions")?,
+            eps: file.eps(eps_key, file.required(eps_key)?)?,
+        };
+        Ok(Self {
+            token_types: size("type_vocab_size")?,
+            rotary: rotary_of_hub(file, &shape)?,
+            biases: Biases {
+                attention: file.get("qkv_proj_bias", false)?,
+                up: file.get("mlp_fc1_bias", false)?,
+                down: file.get("mlp_fc2_bias", false)?,
+            },
+            shape,
+        })
     }
 }
 
-/// `config.json` as the hub's models have it.
-#[derive(Deserialize)]
-struct HubConfig {
-    vocab_size: usize,
-    n_embd: usize,
-    n_layer: usize,
-    n_head: usize,
-    n_inner: usize,
-    n_positions: usize,
-    type_vocab_size: usize,
-    layer_norm_epsilon: f64,
-    #[serde(default = "theta")]
-    rotary_emb_base: f64,
-    rotary_emb_fraction: f64,
-    #[serde(default)]
-    qkv_proj_bias: bool,
-    #[serde(default)]
-    mlp_fc1_bias: bool,
-    #[serde(default)]
-    mlp_fc2_bias: bool,
-}
-
-fn theta() -> f64 {
-    10_000.0
-}
-
-const SPELLINGS: [Spelling; 2] = [
-    Spelling {
-        layers: "encoder.layers",
-        embedding_norm: "emb_ln",
-        layer: LayerNames {
-            query_key_value: Projections::Together("attn.Wqkv"),
-            attention_output: "attn.out_proj",
-            attention_norm: "norm1",
-            up: Up::Gated { gate: "mlp.fc12", up: "mlp.fc11" },
-            down: "mlp.fc2",
-            output_norm: "norm2",
-        },
-    },
-    Spelling::of_transformers(Up::Gated { gate: "mlp.gate_proj", up: "mlp.up_proj" }, "mlp.down_proj"),
-];
-
-/// What both forms of the config say.
-struct Sizes {
-    shape: EncoderShape,
-    head_width: usize,
-    vocab_size: usize,
-    type_vocab_size: usize,
-    max_position_embeddings: usize,
-    biases: Biases,
-    rotary: Rotary,
-}
-
-/// `model_type` nomic_bert.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let sizes = if file.value.get("n_embd").is_some() { of_hub(file)? } else { of_transformers(file)? };
-    let Sizes { shape, head_width, vocab_size, type_vocab_size, max_position_embeddings, biases, rotary } = sizes;
-    let (hidden_size, rotary) = (shape.hidden_size, Arc::new(rotary));
-
-    let weights = weights.behind("bert", WORDS).behind("nomic_bert", WORDS);
-    let spelling = Spelling::of(&SPELLINGS, &weights);
-    let parameters = Parameters::new(&weights, ops);
-    let tables = parameters.at("embeddings");
-    let embeddings = Embeddings {
-        token_types: Some(tables.table("token_type_embeddings", type_vocab_size, hidden_size)?),
-        norm: Some(parameters.layer_norm(spelling.embedding_norm, hidden_size, shape.eps)?),
-        ..Embeddings::of_words(tables.table("word_embeddings", vocab_size, hidden_size)?)
-    };
-    let layers = parameters.at(spelling.layers);
-    let encoder = Encoder::load(shape.layers, |i| {
-        let relative = Relative::Rotary(Arc::clone(&rotary));
-        let attention = Attention { relative, ..Attention::full(shape.heads, head_width) };
-        layer(&layers.at(&i.to_string()), &shape, &spelling.layer, biases, attention)
-    })?;
-    let limits = Limits {
-        hidden_size,
-        vocab_size,
-        type_vocab_size: Some(type_vocab_size),
-        max_tokens: None,
-        max_position_embeddings: Some(max_position_embeddings),
-    };
-    Ok(Backbone { embeddings, encoder, limits })
-}
-
-fn of_transformers(file: &JsonFile) -> Result<Sizes> {
-    let config: Config = file.parse()?;
-    let shape = EncoderShape {
-        layers: file.positive("num_hidden_layers", config.num_hidden_layers)?,
-        heads: file.positive("num_attention_heads", config.num_attention_heads)?,
-        hidden_size: file.positive("hidden_size", config.hidden_size)?,
-        intermediate_size: file.positive("intermediate_size", config.intermediate_size)?,
-        activation: Activation::from_transformers(&config.hidden_act, &file.path, "hidden_act")?,
-        eps: file.eps("layer_norm_eps", config.layer_norm_eps)?,
-    };
-    let max_position_embeddings = file.positive("max_position_embeddings", config.max_position_embeddings)?;
-    let head_width = match config.head_dim {
-        Some(width) => file.positive("head_dim", width)?,
-        None => shape.head_width(file, "num_attention_heads")?,
-    };
-    let rope = Rope {
-        theta: config.rope_theta,
-        ..Rope::new(file, config.rope_scaling, config.rope_parameters, head_width, max_position_embeddings)
-    };
-    Ok(Sizes {
-        rotary: rope.rotary()?,
-        vocab_size: file.positive("vocab_size", config.vocab_size)?,
-        type_vocab_size: file.positive("type_vocab_size", config.type_vocab_size)?,
-        max_position_embeddings,
-        biases: Biases { attention: false, up: false, down: false },
-        shape,
-        head_width,
-    })
-}
-
-fn of_hub(file: &JsonFile) -> Result<Sizes> {
+/// Refuses what the code of the hub's models can compute, and published models don't use.
+fn refuse_variants(file: &JsonFile) -> Result<()> {
     file.only("activation_function", "swiglu")?;
     for key in [
         "prenorm",
@@ -184,43 +114,46 @@ fn of_hub(file: &JsonFile) -> Result<Sizes> {
     }
     file.only("scale_attn_weights", true)?;
     for key in ["rotary_emb_scale_base", "rotary_scaling_factor"] {
-        file.only(key, serde_json::Value::Null)?;
+        file.only(key, Value::Null)?;
     }
     for key in ["moe_every_n_layers", "num_shared_experts"] {
         file.only(key, 0)?;
     }
-    let config: HubConfig = file.parse()?;
-    let shape = EncoderShape {
-        layers: file.positive("n_layer", config.n_layer)?,
-        heads: config.n_head,
-        hidden_size: file.positive("n_embd", config.n_embd)?,
-        intermediate_size: file.positive("n_inner", config.n_inner)?,
-        activation: Activation::Silu,
-        eps: file.eps("layer_norm_epsilon", config.layer_norm_epsilon)?,
-    };
-    let head_width = shape.head_width(file, "n_head")?;
-    // The first columns of a head are turned; without any, positions would have a table.
-    let turned = head_width as f64 * config.rotary_emb_fraction;
-    if !(turned >= 1.0 && config.rotary_emb_fraction <= 1.0) {
-        return Err(file.unsupported(
-            "rotary_emb_fraction",
-            config.rotary_emb_fraction.to_string(),
-            "above 0, up to 1",
-        ));
+    Ok(())
+}
+
+/// Returns the angles by which the first columns of a head turn. Without any, positions would have a table.
+fn rotary_of_hub(file: &JsonFile, shape: &EncoderShape) -> Result<Arc<Rotary>> {
+    let key = "rotary_emb_fraction";
+    let fraction: f64 = file.required(key)?;
+    let columns = shape.heads.width as f64 * fraction;
+    if !(columns >= 1.0 && fraction <= 1.0) {
+        return Err(file.unsupported(key, fraction.to_string(), "above 0, up to 1"));
     }
-    let max_position_embeddings = file.positive("n_positions", config.n_positions)?;
-    let rope = Rope {
-        key: "rotary_emb_fraction",
-        theta: config.rotary_emb_base,
-        ..Rope::new(file, None, None, turned as usize, max_position_embeddings)
-    };
-    Ok(Sizes {
-        rotary: rope.rotary()?,
-        vocab_size: file.positive("vocab_size", config.vocab_size)?,
-        type_vocab_size: file.positive("type_vocab_size", config.type_vocab_size)?,
-        max_position_embeddings,
-        biases: Biases { attention: config.qkv_proj_bias, up: config.mlp_fc1_bias, down: config.mlp_fc2_bias },
-        shape,
-        head_width,
-    })
+    let theta = file.get("rotary_emb_base", 10_000.0)?;
+    Rope { key, theta, ..Rope::new(file, columns as usize, shape.max_position_embeddings) }.rotary()
+}
+
+const NAMES: [CheckpointNames; 2] = [
+    CheckpointNames {
+        layers: "encoder.layers",
+        embedding_norm: "emb_ln",
+        layer: LayerNames {
+            query_key_value: Projections::Together("attn.Wqkv"),
+            attention_output: "attn.out_proj",
+            attention_norm: "norm1",
+            up: Up::Gated { gate: "mlp.fc12", up: "mlp.fc11" },
+            down: "mlp.fc2",
+            output_norm: "norm2",
+        },
+    },
+    CheckpointNames::of_transformers(Up::Gated { gate: "mlp.gate_proj", up: "mlp.up_proj" }, "mlp.down_proj"),
+];
+
+fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    let Config { shape, token_types, rotary, biases } = Config::read(file)?;
+    let weights = weights.behind("bert", WORDS).behind("nomic_bert", WORDS);
+    let names = CheckpointNames::of(&NAMES, &weights);
+    let transformer = PostNorm { token_types: Some(token_types), biases, ..PostNorm::new(&shape, names) };
+    transformer.load(file, &Parameters::new(&weights, ops), |_| Ok(shape.heads.rotary_attention(&rotary)))
 }

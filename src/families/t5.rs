@@ -3,77 +3,57 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
+use super::{Family, Load, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
+use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::distance::Buckets;
 use crate::layers::embeddings::Embeddings;
 use crate::layers::encoder::{Encoder, Layer};
 use crate::layers::{Backbone, Limits, Parameters};
 use crate::ops::{Attention, FeedForward, Ops, Relative, Residual};
+use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
-/// `config.json`; what is absent is as in transformers' class.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Config {
-    vocab_size: usize,
-    d_model: usize,
-    d_kv: usize,
-    d_ff: usize,
-    num_layers: usize,
-    num_heads: usize,
-    relative_attention_num_buckets: usize,
-    relative_attention_max_distance: usize,
-    layer_norm_epsilon: f64,
-    feed_forward_proj: String,
-    is_decoder: bool,
-}
+pub(super) const T5: Family = Family {
+    model_type: "t5",
+    load: Load { cpu: load, portable: load },
+    classifier: None,
+    masked_lm: None,
+    tokenizer: DefaultClass::Undeclared(&class::T5),
+    remote_code: RemoteCode::None,
+};
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            vocab_size: 32_128,
-            d_model: 512,
-            d_kv: 64,
-            d_ff: 2048,
-            num_layers: 6,
-            num_heads: 8,
-            relative_attention_num_buckets: 32,
-            relative_attention_max_distance: 128,
-            layer_norm_epsilon: 1e-6,
-            feed_forward_proj: "relu".to_owned(),
-            is_decoder: false,
-        }
-    }
-}
-
-/// `model_type` t5.
-pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let config: Config = file.parse()?;
-    if config.is_decoder {
-        return Err(file.unsupported("is_decoder", "true", "false"));
-    }
-    let layers = file.positive("num_layers", config.num_layers)?;
-    let hidden = file.positive("d_model", config.d_model)?;
-    let middle = file.positive("d_ff", config.d_ff)?;
-    let heads = file.positive("num_heads", config.num_heads)?;
-    let head_width = file.positive("d_kv", config.d_kv)?;
-    let vocab_size = file.positive("vocab_size", config.vocab_size)?;
-    let eps = file.eps("layer_norm_epsilon", config.layer_norm_epsilon)?;
-    let (gated, name) = match config.feed_forward_proj.strip_prefix("gated-") {
+/// Reads the activation function of the feed-forward block, and returns true as well where the block is gated.
+fn feed_forward(file: &JsonFile) -> Result<(Activation, bool)> {
+    let key = "feed_forward_proj";
+    let name = file.text(key, "relu")?;
+    let (name, gated) = match name.as_str() {
         // As transformers has it, for models older than their names.
-        Some("gelu") => (true, "gelu_new"),
-        Some(name) => (true, name),
-        None => (false, &*config.feed_forward_proj),
+        "gated-gelu" => ("gelu_new", true),
+        name => name.strip_prefix("gated-").map_or((name, false), |name| (name, true)),
     };
-    let activation = Activation::from_transformers(name, &file.path, "feed_forward_proj")?;
-    let buckets = Buckets::new(
-        file,
-        ("relative_attention_num_buckets", config.relative_attention_num_buckets),
-        ("relative_attention_max_distance", config.relative_attention_max_distance),
-    )?;
+    Ok((Activation::from_transformers(name, &file.path, key)?, gated))
+}
+
+fn buckets(file: &JsonFile) -> Result<Buckets> {
+    let key = "relative_attention_num_buckets";
+    Buckets::new(file, (key, file.get(key, 32)?), (MAX_DISTANCE, file.get(MAX_DISTANCE, 128)?))
+}
+
+const MAX_DISTANCE: &str = "relative_attention_max_distance";
+
+fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    file.refuse("is_decoder")?;
+    // Absent keys have the defaults of transformers' class.
+    let layers = file.size("num_layers", 6)?;
+    let hidden = file.size("d_model", 512)?;
+    let middle = file.size("d_ff", 2048)?;
+    let heads = AttentionHeads { count: file.size("num_heads", 8)?, width: file.size("d_kv", 64)? };
+    let vocab_size = file.size("vocab_size", 32_128)?;
+    let eps = file.eps("layer_norm_epsilon", 1e-6)?;
+    let (activation, gated) = feed_forward(file)?;
+    let buckets = buckets(file)?;
 
     let parameters = Parameters::new(&weights, ops);
     // Checkpoints have the table under one of its two names, or under both.
@@ -81,18 +61,14 @@ pub(super) fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result
     let embeddings = Embeddings::of_words(parameters.table(words, vocab_size, hidden)?);
     let own = parameters.at("encoder");
     let by_bucket = "block.0.layer.0.SelfAttention.relative_attention_bias.weight";
-    let by_bucket = own.array(by_bucket, &[buckets.count, heads])?;
-    let bias = Arc::new(ops.distance_bias(buckets.by_distance(
-        file,
-        "relative_attention_max_distance",
-        &by_bucket,
-        buckets.longest(),
-    )?)?);
+    let by_bucket = own.array(by_bucket, &[buckets.count, heads.count])?;
+    let by_distance = buckets.by_distance(file, MAX_DISTANCE, &by_bucket, buckets.longest())?;
+    let bias = Arc::new(ops.distance_bias(by_distance)?);
     let encoder = Encoder::load(layers, |i| {
         let layer = own.at("block").at(&i.to_string()).at("layer");
         let (projections, mlp) = (layer.at("0.SelfAttention"), layer.at("1.DenseReluDense"));
         let relative = Relative::Bias(Arc::clone(&bias));
-        let attention = Attention { scale: 1.0, relative, ..Attention::full(heads, head_width) };
+        let attention = Attention { scale: 1.0, relative, ..heads.attention() };
         let [queries, keys, values] = attention.widths();
         let up = if gated { vec![("wi_0", middle), ("wi_1", middle)] } else { vec![("wi", middle)] };
         Ok(Layer {

@@ -1,23 +1,10 @@
-//! A dense layer with its activation, and the norm that some families put after it.
+//! A dense layer with its activation, and the norm that some families have after it.
 
 use crate::config::Activation;
 use crate::error::Result;
+use crate::families::heads::{NormLayer, TransformLayer};
 use crate::layers::Parameters;
 use crate::ops::Ops;
-
-/// A transform's layers by name, and what else a family says of them.
-pub(super) struct TransformNames {
-    pub(super) dense: &'static str,
-    pub(super) dense_bias: bool,
-    pub(super) activation: Activation,
-    pub(super) norm: Option<NormNames>,
-}
-
-pub(super) struct NormNames {
-    pub(super) name: &'static str,
-    pub(super) bias: bool,
-    pub(super) eps: f32,
-}
 
 /// `norm(activation(x · weightᵀ + bias))`
 pub(super) struct Transform<O: Ops> {
@@ -29,19 +16,15 @@ pub(super) struct Transform<O: Ops> {
 impl<O: Ops> Transform<O> {
     pub(super) fn load(
         parameters: &Parameters<'_, O>,
-        names: &TransformNames,
+        layer: &TransformLayer,
         inputs: usize,
         outputs: usize,
     ) -> Result<Self> {
-        let norm = |norm: &NormNames| {
-            let weight = parameters.array(&format!("{}.weight", norm.name), &[outputs])?;
-            let bias = norm.bias.then(|| parameters.array(&format!("{}.bias", norm.name), &[outputs])).transpose()?;
-            parameters.ops.layer_norm(&weight, bias.as_ref(), norm.eps)
-        };
+        let norm = |norm: &NormLayer| parameters.norm(norm.name, outputs, norm.eps, norm.bias);
         Ok(Self {
-            dense: parameters.stacked_linear(&[(names.dense, outputs)], inputs, names.dense_bias)?,
-            activation: names.activation,
-            norm: names.norm.as_ref().map(norm).transpose()?,
+            dense: parameters.stacked_linear(&[(layer.dense, outputs)], inputs, layer.dense_bias)?,
+            activation: layer.activation,
+            norm: layer.norm.as_ref().map(norm).transpose()?,
         })
     }
 

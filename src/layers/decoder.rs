@@ -1,33 +1,38 @@
 //! The layer of Llama and its descendants (Touvron et al., 2023): RMS norms before attention and before a gated
 //! feed-forward block, rotary positions, and heads that share keys and values.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use super::Parameters;
-use super::encoder::Layer;
-use crate::config::{Activation, JsonFile};
+use super::attention_heads::AttentionHeads;
+use super::embeddings::Embeddings;
+use super::encoder::{Encoder, Layer};
+use super::{Backbone, Limits, Parameters};
+use crate::config::{Activation, JsonFile, whole};
 use crate::error::Result;
-use crate::ops::{Attention, FeedForward, Ops, Residual};
+use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary};
 
-/// The sizes of a decoder's layers, and what they have.
+/// Sizes of a decoder and of its layers.
 pub(crate) struct DecoderShape {
-    pub(crate) layers: usize,
+    pub(crate) vocab_size: usize,
     pub(crate) hidden_size: usize,
-    pub(crate) intermediate_size: usize,
-    pub(crate) heads: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: AttentionHeads,
     pub(crate) key_value_heads: usize,
-    pub(crate) head_width: usize,
+    pub(crate) intermediate_size: usize,
     pub(crate) activation: Activation,
     pub(crate) attention_bias: bool,
     pub(crate) feed_forward_bias: bool,
+    pub(crate) max_position_embeddings: usize,
     pub(crate) norms: Norms,
 }
 
-/// Its RMS norms.
+/// RMS norms.
 #[derive(Clone, Copy)]
 pub(crate) struct Norms {
     pub(crate) eps: f32,
-    /// What is added to all of their weights.
+    /// Added to all of their weights.
     pub(crate) offset: f32,
 }
 
@@ -42,31 +47,45 @@ impl Norms {
 }
 
 impl DecoderShape {
-    /// Checks sizes that don't depend on weights, by the keys that all these families' configs have.
+    /// Checks the sizes whose keys may be absent or null.
     pub(crate) fn checked(self, file: &JsonFile) -> Result<Self> {
-        for (key, size) in [
-            ("num_hidden_layers", self.layers),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_attention_heads", self.heads),
-            ("num_key_value_heads", self.key_value_heads),
-            ("head_dim", self.head_width),
-        ] {
-            file.positive(key, size)?;
-        }
-        if !self.heads.is_multiple_of(self.key_value_heads) {
-            let problem = format!("must divide num_attention_heads, {}, got {}", self.heads, self.key_value_heads);
+        file.positive("num_key_value_heads", self.key_value_heads)?;
+        file.positive("head_dim", self.heads.width)?;
+        if !self.heads.count.is_multiple_of(self.key_value_heads) {
+            let problem =
+                format!("must divide num_attention_heads, {}, got {}", self.heads.count, self.key_value_heads);
             return Err(file.error("num_key_value_heads", problem));
         }
         Ok(self)
     }
 
-    /// Attention with its heads, in which queries see all keys and don't know where they are.
-    pub(crate) fn attention<O: Ops>(&self) -> Attention<O> {
-        Attention { key_value_heads: self.key_value_heads, ..Attention::full(self.heads, self.head_width) }
+    /// Loads the transformer: the embedding table, its layers by number, and a norm after the last.
+    pub(crate) fn load<O: Ops>(
+        &self,
+        parameters: &Parameters<'_, O>,
+        layer: impl Fn(usize, &Parameters<'_, O>) -> Result<Layer<O>> + Sync,
+    ) -> Result<Backbone<O>> {
+        let (hidden_size, vocab_size) = (self.hidden_size, self.vocab_size);
+        let embeddings = Embeddings::of_words(parameters.table("embed_tokens", vocab_size, hidden_size)?);
+        let layers = parameters.at("layers");
+        let encoder = Encoder::load(self.layers, |i| layer(i, &layers.at(&i.to_string())))?;
+        let norm = self.norms.load(parameters, "norm", hidden_size)?;
+        let limits = Limits {
+            hidden_size,
+            vocab_size,
+            type_vocab_size: None,
+            max_tokens: None,
+            max_position_embeddings: Some(self.max_position_embeddings),
+        };
+        Ok(Backbone { embeddings, encoder: encoder.with_norm(norm), limits })
     }
 
-    /// Loads a layer, whose feed-forward block comes after the norm of that name.
+    /// Attention in which every query sees all keys, with these positions.
+    pub(crate) fn attention<O: Ops>(&self, rotary: &Arc<Rotary>) -> Attention<O> {
+        Attention { key_value_heads: self.key_value_heads, ..self.heads.rotary_attention(rotary) }
+    }
+
+    /// Loads a layer. `feed_forward_norm` names the norm before its feed-forward block.
     pub(crate) fn layer<O: Ops>(
         &self,
         parameters: &Parameters<'_, O>,
@@ -99,14 +118,14 @@ impl DecoderShape {
         })
     }
 
-    /// The norms of every head's queries and keys, which some families have.
+    /// Loads the norms of every head's queries and keys, which some families have.
     pub(crate) fn query_key_norms<O: Ops>(&self, parameters: &Parameters<'_, O>) -> Result<[O::Norm; 2]> {
         let own = parameters.at("self_attn");
-        Ok([self.norms.load(&own, "q_norm", self.head_width)?, self.norms.load(&own, "k_norm", self.head_width)?])
+        Ok([self.norms.load(&own, "q_norm", self.heads.width)?, self.norms.load(&own, "k_norm", self.heads.width)?])
     }
 }
 
-/// What a layer's queries see: `layer_types` lists it for each layer.
+/// Keys that a layer's queries see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LayerType {
@@ -114,27 +133,33 @@ pub(crate) enum LayerType {
     SlidingAttention,
 }
 
-impl LayerType {
-    /// Returns after how many layers full attention comes again. It is not looked at where `layer_types` lists all layers.
-    pub(crate) fn period(file: &JsonFile, key: &str, period: Option<usize>, listed: Option<&[Self]>) -> Result<usize> {
-        match (listed, period) {
+/// Type of each layer: `layer_types` lists them, or the family has a rule.
+pub(crate) struct LayerTypes {
+    listed: Option<Vec<LayerType>>,
+}
+
+impl LayerTypes {
+    pub(crate) fn read(file: &JsonFile, layers: usize) -> Result<Self> {
+        let key = "layer_types";
+        let listed: Option<Vec<_>> = file.get(key, None)?;
+        if let Some(listed) = listed.as_ref().filter(|listed| listed.len() != layers) {
+            let problem = format!("must list as many layers as there are, {layers}, lists {}", listed.len());
+            return Err(file.error(key, problem));
+        }
+        Ok(Self { listed })
+    }
+
+    /// Reads after how many layers full attention comes again. Where all layers are listed, the number has no effect.
+    pub(crate) fn period(&self, file: &JsonFile, key: &str, default: usize) -> Result<usize> {
+        match (&self.listed, file.get_with(key, Some(default), whole)?) {
             (Some(_), _) => Ok(1),
             (None, Some(period)) => file.positive(key, period),
             (None, None) => Err(file.error(key, "must be a whole number where layer_types is absent, got null")),
         }
     }
 
-    /// That of each layer as listed; else by a rule.
-    pub(crate) fn of_layers<'a>(
-        file: &JsonFile,
-        listed: Option<&'a [Self]>,
-        layers: usize,
-        rule: impl Fn(usize) -> Self + 'a,
-    ) -> Result<impl Fn(usize) -> Self + 'a> {
-        if let Some(listed) = listed.filter(|listed| listed.len() != layers) {
-            let problem = format!("must list as many layers as there are, {layers}, lists {}", listed.len());
-            return Err(file.error("layer_types", problem));
-        }
-        Ok(move |i: usize| listed.map_or_else(|| rule(i), |listed| listed[i]))
+    /// Returns the type of a layer: as listed, or by the rule.
+    pub(crate) fn of(&self, layer: usize, rule: impl FnOnce() -> LayerType) -> LayerType {
+        self.listed.as_ref().map_or_else(rule, |listed| listed[layer])
     }
 }

@@ -1,5 +1,6 @@
-//! The parts that families make transformers of, each written in the ops' words.
+//! Parts of transformers that families share, each written in terms of the ops.
 
+pub(crate) mod attention_heads;
 pub(crate) mod decoder;
 pub(crate) mod distance;
 pub(crate) mod embeddings;
@@ -19,7 +20,7 @@ pub(crate) use parameters::Parameters;
 /// Called before each layer; an error stops the forward pass.
 pub(crate) type Checkpoint<'a> = dyn Fn() -> Result<()> + 'a;
 
-/// A transformer. Families differ in the parts that they make it of.
+/// A transformer, made of the parts that its family chooses.
 pub(crate) struct Backbone<O: Ops> {
     pub(crate) embeddings: Embeddings<O>,
     pub(crate) encoder: Encoder<O>,
@@ -27,7 +28,7 @@ pub(crate) struct Backbone<O: Ops> {
 }
 
 impl<O: Ops> Backbone<O> {
-    /// The embeddings of the tokens that are wanted, `(tokens, hidden_size)`.
+    /// Returns the embeddings of the tokens that are wanted, `(tokens, hidden_size)`.
     pub(crate) fn forward(
         &self,
         ops: &O,
@@ -38,14 +39,14 @@ impl<O: Ops> Backbone<O> {
         self.encoder.forward(ops, self.embeddings.forward(ops, batch)?, batch, wanted, checkpoint)
     }
 
-    /// How many layers it has.
+    /// Returns the number of layers.
     pub(crate) fn layers(&self) -> usize {
         self.encoder.layers()
     }
 
-    /// Has it give a mean of all layers' outputs by these weights, the embeddings' first.
+    /// Makes the output a mean of all layers' outputs by these weights, the embeddings' first.
     pub(crate) fn mix(&mut self, weights: Vec<f32>, config: &JsonFile) -> Result<()> {
-        // Else sentence-transformers has no layers to mix, and takes the last.
+        // Without it, sentence-transformers has no layers to mix, and takes the last.
         if config.value.get("output_hidden_states") != Some(&true.into()) {
             return Err(config.error("output_hidden_states", "must be true for a WeightedLayerPooling module"));
         }
@@ -56,13 +57,13 @@ impl<O: Ops> Backbone<O> {
         Ok(())
     }
 
-    /// What a caller must know of it.
+    /// Returns its limits.
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
 }
 
-/// What a backbone takes and gives.
+/// Limits of a backbone's input, and the width of its output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Columns of the token embeddings.
@@ -71,8 +72,8 @@ pub(crate) struct Limits {
     pub(crate) vocab_size: usize,
     /// Rows of the token type table, where there is one.
     pub(crate) type_vocab_size: Option<usize>,
-    /// Tokens that a text may have at most, where that is limited.
+    /// Maximum number of tokens in a text, if limited.
     pub(crate) max_tokens: Option<usize>,
-    /// As transformers' config says it, which may be more than `max_tokens`.
+    /// Value in transformers' config, which may be more than `max_tokens`.
     pub(crate) max_position_embeddings: Option<usize>,
 }

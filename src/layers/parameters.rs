@@ -1,10 +1,10 @@
-//! Parameters by name and shape, put on a device.
+//! Parameters by name and shape, on a device.
 
 use crate::error::Result;
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};
 
-/// The tensors under a name, and the device they are for.
+/// Tensors under a prefix, and the ops that take them to a device.
 pub(crate) struct Parameters<'a, O> {
     pub(crate) weights: &'a Weights,
     pub(crate) ops: &'a O,
@@ -16,7 +16,7 @@ impl<'a, O: Ops> Parameters<'a, O> {
         Self { weights, ops, prefix: String::new() }
     }
 
-    /// Those under `name`.
+    /// Returns the parameters under `name`.
     pub(crate) fn at(&self, name: &str) -> Self {
         Self { weights: self.weights, ops: self.ops, prefix: format!("{}{name}.", self.prefix) }
     }
@@ -25,22 +25,22 @@ impl<'a, O: Ops> Parameters<'a, O> {
         self.weights.array(&format!("{}{name}", self.prefix), shape)
     }
 
-    /// An embedding table of `(entries, width)`.
+    /// Loads an embedding table of `(entries, width)`.
     pub(crate) fn table(&self, name: &str, entries: usize, width: usize) -> Result<O::Table> {
         self.ops.table(&self.array(&format!("{name}.weight"), &[entries, width])?)
     }
 
-    /// A linear layer with a bias.
+    /// Loads a linear layer with a bias.
     pub(crate) fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<O::Linear> {
         self.stacked_linear(&[(name, outputs)], inputs, true)
     }
 
-    /// A linear layer without a bias.
+    /// Loads a linear layer without a bias.
     pub(crate) fn linear_without_bias(&self, name: &str, inputs: usize, outputs: usize) -> Result<O::Linear> {
         self.stacked_linear(&[(name, outputs)], inputs, false)
     }
 
-    /// Linear layers of one input, each with its number of outputs, as one layer: their outputs stand side by side.
+    /// Loads linear layers of one input, each with its number of outputs, as one layer with the outputs side by side.
     pub(crate) fn stacked_linear(&self, parts: &[(&str, usize)], inputs: usize, biased: bool) -> Result<O::Linear> {
         let weight = |(name, outputs): &(&str, usize)| self.array(&format!("{name}.weight"), &[*outputs, inputs]);
         let bias = |(name, outputs): &(&str, usize)| self.array(&format!("{name}.bias"), &[*outputs]);
@@ -49,20 +49,26 @@ impl<'a, O: Ops> Parameters<'a, O> {
         self.ops.linear_layer(&weights, biases.as_deref().map(Array::stack).as_ref())
     }
 
-    /// A linear layer without a bias, of twice as many outputs, its second half before its first.
+    /// Loads a linear layer without a bias and with twice as many outputs, the second half before the first.
     pub(crate) fn swapped_linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<O::Linear> {
         let both = self.array(&format!("{name}.weight"), &[outputs.saturating_mul(2), inputs])?;
         self.ops.linear_layer(&[both.rows(outputs..2 * outputs), both.rows(0..outputs)], None)
     }
 
-    /// An RMS norm.
+    /// Loads an RMS norm.
     pub(crate) fn rms_norm(&self, name: &str, width: usize, eps: f32) -> Result<O::Norm> {
         self.ops.rms_norm(&self.array(&format!("{name}.weight"), &[width])?, eps)
     }
 
-    /// A layer norm with a bias.
+    /// Loads a layer norm with a bias.
     pub(crate) fn layer_norm(&self, name: &str, width: usize, eps: f32) -> Result<O::Norm> {
-        let bias = self.array(&format!("{name}.bias"), &[width])?;
-        self.ops.layer_norm(&self.array(&format!("{name}.weight"), &[width])?, Some(&bias), eps)
+        self.norm(name, width, eps, true)
+    }
+
+    /// Loads a layer norm, with a bias or without.
+    pub(crate) fn norm(&self, name: &str, width: usize, eps: f32, biased: bool) -> Result<O::Norm> {
+        let weight = self.array(&format!("{name}.weight"), &[width])?;
+        let bias = biased.then(|| self.array(&format!("{name}.bias"), &[width])).transpose()?;
+        self.ops.layer_norm(&weight, bias.as_ref(), eps)
     }
 }

@@ -1,34 +1,36 @@
-//! The layer of BERT and its descendants: a norm after each residual (Devlin et al., 2019).
+//! BERT and its descendants (Devlin et al., 2019): tables of embeddings, then layers with a norm after each residual.
+//!
+//! A family says which tables it has, what its attention knows of positions, and what its checkpoints call the parts.
 
-use super::Parameters;
-use super::encoder::Layer;
+use super::attention_heads::AttentionHeads;
+use super::embeddings::{Embeddings, PositionRule};
+use super::encoder::{Encoder, Layer};
+use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::ops::{Attention, FeedForward, Ops, Residual};
 use crate::weights::Weights;
 
-/// The sizes of an encoder.
+/// Sizes of an encoder and of its tables.
 pub(crate) struct EncoderShape {
-    pub(crate) layers: usize,
-    pub(crate) heads: usize,
+    pub(crate) vocab_size: usize,
     pub(crate) hidden_size: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: AttentionHeads,
     pub(crate) intermediate_size: usize,
     pub(crate) activation: Activation,
+    pub(crate) max_position_embeddings: usize,
     pub(crate) eps: f32,
 }
 
-impl EncoderShape {
-    /// Columns of a head; the config names the keys in a message.
-    pub(crate) fn head_width(&self, config: &JsonFile, heads_key: &str) -> Result<usize> {
-        if self.heads == 0 || !self.hidden_size.is_multiple_of(self.heads) {
-            let problem = format!("must divide the hidden size, {}, got {}", self.hidden_size, self.heads);
-            return Err(config.error(heads_key, problem));
-        }
-        Ok(self.hidden_size / self.heads)
-    }
+/// Names of a checkpoint's parameters.
+pub(crate) struct CheckpointNames {
+    pub(crate) layers: &'static str,
+    pub(crate) embedding_norm: &'static str,
+    pub(crate) layer: LayerNames,
 }
 
-/// What a family calls the parts of a layer.
+/// Names within a layer.
 pub(crate) struct LayerNames {
     pub(crate) query_key_value: Projections,
     pub(crate) attention_output: &'static str,
@@ -38,16 +40,9 @@ pub(crate) struct LayerNames {
     pub(crate) output_norm: &'static str,
 }
 
-/// What a checkpoint calls its parts, where a family has more than one way.
-pub(crate) struct Spelling {
-    pub(crate) layers: &'static str,
-    pub(crate) embedding_norm: &'static str,
-    pub(crate) layer: LayerNames,
-}
-
-impl Spelling {
-    /// That of transformers' own classes, where a family's checkpoints are older than those. It saves by the older names,
-    /// unless it is told not to.
+impl CheckpointNames {
+    /// Names in transformers' own class, for a family whose checkpoints are older than the class. transformers saves by
+    /// the older names by default, so both are in use.
     pub(crate) const fn of_transformers(up: Up, down: &'static str) -> Self {
         let layer = LayerNames {
             query_key_value: Projections::Apart(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
@@ -60,7 +55,7 @@ impl Spelling {
         Self { layers: "layers", embedding_norm: "embeddings.LayerNorm", layer }
     }
 
-    /// The one that the weights are in; the first where they are in none, for messages.
+    /// Returns the names that the weights have; the first where they have neither, for messages.
     pub(crate) fn of<'a>([first, second]: &'a [Self; 2], weights: &Weights) -> &'a Self {
         let norm = format!("{}.0.{}.weight", second.layers, second.layer.attention_norm);
         if weights.has(&norm) { second } else { first }
@@ -75,18 +70,18 @@ pub(crate) enum Projections {
     Together(&'static str),
 }
 
-/// The first linear layers of a feed-forward block. What is activated is called the gate.
+/// The first linear layers of a feed-forward block. The activated one is the gate.
 pub(crate) enum Up {
     Plain(&'static str),
     Gated {
         gate: &'static str,
         up: &'static str,
     },
-    /// One linear layer, the gate behind what it is multiplied by.
+    /// One linear layer: the values come first, then their gate.
     Swapped(&'static str),
 }
 
-/// Which linear layers have biases.
+/// Linear layers that have biases.
 #[derive(Clone, Copy)]
 pub(crate) struct Biases {
     pub(crate) attention: bool,
@@ -98,40 +93,114 @@ impl Biases {
     pub(crate) const ALL: Self = Self { attention: true, up: true, down: true };
 }
 
-/// Loads a layer.
-pub(crate) fn layer<O: Ops>(
-    parameters: &Parameters<'_, O>,
-    shape: &EncoderShape,
-    names: &LayerNames,
-    biases: Biases,
-    attention: Attention<O>,
-) -> Result<Layer<O>> {
-    let (hidden, middle) = (shape.hidden_size, shape.intermediate_size);
-    let [queries, keys, values] = attention.widths();
-    let query_key_value = match names.query_key_value {
-        Projections::Apart([q, k, v]) => vec![(q, queries), (k, keys), (v, values)],
-        Projections::Together(name) => vec![(name, queries.saturating_add(keys).saturating_add(values))],
-    };
-    let (up, gated) = match names.up {
-        Up::Plain(name) => (parameters.stacked_linear(&[(name, middle)], hidden, biases.up)?, false),
-        Up::Gated { gate, up } => {
-            (parameters.stacked_linear(&[(gate, middle), (up, middle)], hidden, biases.up)?, true)
-        }
-        Up::Swapped(name) => (parameters.swapped_linear(name, hidden, middle)?, true),
-    };
-    Ok(Layer {
-        attention_norm: None,
-        query_key_value: parameters.stacked_linear(&query_key_value, hidden, biases.attention)?,
-        attention,
-        attention_output: parameters.stacked_linear(&[(names.attention_output, hidden)], queries, biases.attention)?,
-        attention_residual: Residual::AddNorm(parameters.layer_norm(names.attention_norm, hidden, shape.eps)?),
-        feed_forward_norm: None,
-        feed_forward: FeedForward {
-            up,
-            gated,
-            activation: shape.activation,
-            down: parameters.stacked_linear(&[(names.down, hidden)], middle, biases.down)?,
-        },
-        feed_forward_residual: Residual::AddNorm(parameters.layer_norm(names.output_norm, hidden, shape.eps)?),
-    })
+/// Embedding tables of a width of their own, and the linear layer from there to the hidden size.
+#[derive(Clone, Copy)]
+pub(crate) struct Factorized {
+    pub(crate) width: usize,
+    /// Absent where the widths are equal.
+    pub(crate) projection: Option<&'static str>,
+}
+
+/// A transformer like BERT.
+pub(crate) struct PostNorm<'a> {
+    pub(crate) shape: &'a EncoderShape,
+    /// Rows of the table of token types, in families that have one.
+    pub(crate) token_types: Option<usize>,
+    /// Rule of the table of positions, in families that have one.
+    pub(crate) positions: Option<PositionRule>,
+    pub(crate) factorized: Option<Factorized>,
+    pub(crate) names: &'a CheckpointNames,
+    pub(crate) biases: Biases,
+}
+
+impl<'a> PostNorm<'a> {
+    /// One with no table but that of words, and all biases.
+    pub(crate) fn new(shape: &'a EncoderShape, names: &'a CheckpointNames) -> Self {
+        Self { shape, token_types: None, positions: None, factorized: None, names, biases: Biases::ALL }
+    }
+
+    /// Loads the transformer. `attention` is given the parameters of its layer.
+    pub(crate) fn load<O: Ops>(
+        &self,
+        file: &JsonFile,
+        parameters: &Parameters<'_, O>,
+        attention: impl Fn(&Parameters<'_, O>) -> Result<Attention<O>> + Sync,
+    ) -> Result<Backbone<O>> {
+        let limits = self.limits(file)?;
+        let embeddings = self.embeddings(parameters)?;
+        let layers = parameters.at(self.names.layers);
+        let encoder = Encoder::load(self.shape.layers, |i| {
+            let parameters = layers.at(&i.to_string());
+            self.layer(&parameters, attention(&parameters)?)
+        })?;
+        Ok(Backbone { embeddings, encoder, limits })
+    }
+
+    /// Checks that the table of positions has room for a text.
+    pub(crate) fn limits(&self, file: &JsonFile) -> Result<Limits> {
+        let EncoderShape { hidden_size, vocab_size, max_position_embeddings, .. } = *self.shape;
+        let max_tokens = self.positions.map(|rule| rule.max_tokens(file, max_position_embeddings)).transpose()?;
+        Ok(Limits {
+            hidden_size,
+            vocab_size,
+            type_vocab_size: self.token_types,
+            max_tokens,
+            max_position_embeddings: Some(max_position_embeddings),
+        })
+    }
+
+    /// Loads the tables, their norm, and the projection of narrower ones.
+    pub(crate) fn embeddings<O: Ops>(&self, parameters: &Parameters<'_, O>) -> Result<Embeddings<O>> {
+        let shape = self.shape;
+        let Factorized { width, projection } =
+            self.factorized.unwrap_or(Factorized { width: shape.hidden_size, projection: None });
+        let tables = parameters.at("embeddings");
+        let token_types = self.token_types.map(|types| tables.table("token_type_embeddings", types, width));
+        let positions = self.positions.map(|rule| {
+            let table = tables.table("position_embeddings", shape.max_position_embeddings, width);
+            table.map(|table| (table, rule))
+        });
+        Ok(Embeddings {
+            token_types: token_types.transpose()?,
+            positions: positions.transpose()?,
+            norm: Some(parameters.layer_norm(self.names.embedding_norm, width, shape.eps)?),
+            projection: projection.map(|name| parameters.linear(name, width, shape.hidden_size)).transpose()?,
+            ..Embeddings::of_words(tables.table("word_embeddings", shape.vocab_size, width)?)
+        })
+    }
+
+    /// Loads a layer.
+    pub(crate) fn layer<O: Ops>(&self, parameters: &Parameters<'_, O>, attention: Attention<O>) -> Result<Layer<O>> {
+        let Self { shape, biases, .. } = *self;
+        let names = &self.names.layer;
+        let (hidden, middle) = (shape.hidden_size, shape.intermediate_size);
+        let [queries, keys, values] = attention.widths();
+        let query_key_value = match names.query_key_value {
+            Projections::Apart([q, k, v]) => vec![(q, queries), (k, keys), (v, values)],
+            Projections::Together(name) => vec![(name, queries.saturating_add(keys).saturating_add(values))],
+        };
+        let (up, gated) = match names.up {
+            Up::Plain(name) => (parameters.stacked_linear(&[(name, middle)], hidden, biases.up)?, false),
+            Up::Gated { gate, up } => {
+                (parameters.stacked_linear(&[(gate, middle), (up, middle)], hidden, biases.up)?, true)
+            }
+            Up::Swapped(name) => (parameters.swapped_linear(name, hidden, middle)?, true),
+        };
+        let output = &[(names.attention_output, hidden)];
+        Ok(Layer {
+            attention_norm: None,
+            query_key_value: parameters.stacked_linear(&query_key_value, hidden, biases.attention)?,
+            attention,
+            attention_output: parameters.stacked_linear(output, queries, biases.attention)?,
+            attention_residual: Residual::AddNorm(parameters.layer_norm(names.attention_norm, hidden, shape.eps)?),
+            feed_forward_norm: None,
+            feed_forward: FeedForward {
+                up,
+                gated,
+                activation: shape.activation,
+                down: parameters.stacked_linear(&[(names.down, hidden)], middle, biases.down)?,
+            },
+            feed_forward_residual: Residual::AddNorm(parameters.layer_norm(names.output_norm, hidden, shape.eps)?),
+        })
+    }
 }

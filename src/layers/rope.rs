@@ -1,4 +1,6 @@
-//! What configs say of rotary positions (Su et al., 2021), and the angles that follow from it.
+//! Rotary positions (Su et al., 2021): from a config to the angles.
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -6,16 +8,16 @@ use crate::config::JsonFile;
 use crate::error::Result;
 use crate::ops::Rotary;
 
-/// Columns of a head at most; none is known with a hundredth of it. The tensors would say so too, but later.
-const MOST_COLUMNS: usize = 1 << 16;
+/// Maximum of a head's columns; no model is known with a hundredth of it. It refuses a wrong config before tensors are read.
+const MAX_COLUMNS: usize = 1 << 16;
 
-/// `rope_parameters`, or `rope_scaling` as it was called before. What isn't listed here isn't supported.
+/// `rope_parameters`, which was `rope_scaling` before. Other keys aren't supported.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RopeParameters {
     rope_theta: Option<f64>,
     rope_type: Option<RopeType>,
-    /// Its older name; some files have both.
+    /// Older name of `rope_type`; some files have both.
     r#type: Option<RopeType>,
     factor: Option<f64>,
     original_max_position_embeddings: Option<f64>,
@@ -29,7 +31,7 @@ pub(crate) struct RopeParameters {
     truncate: Option<bool>,
 }
 
-/// The same for each kind of layer.
+/// Parameters for each type of layer.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RopeByLayerType {
@@ -37,7 +39,7 @@ pub(crate) struct RopeByLayerType {
     pub(crate) sliding_attention: Option<RopeParameters>,
 }
 
-/// How frequencies are changed for texts longer than those of the training.
+/// Rule that changes frequencies for texts longer than those of the training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum RopeType {
@@ -48,13 +50,13 @@ enum RopeType {
     Yarn,
 }
 
-/// Where a family's config says it, and what holds where it doesn't.
+/// Rotary positions as a family's config describes them.
 pub(crate) struct Rope<'a> {
     pub(crate) file: &'a JsonFile,
-    /// The key of `parameters`.
+    /// Key of `parameters`.
     pub(crate) key: &'a str,
     pub(crate) parameters: Option<RopeParameters>,
-    /// The base, if not among the parameters.
+    /// Base of the frequencies, unless the parameters have one.
     pub(crate) theta: f64,
     /// Columns of a head.
     pub(crate) width: usize,
@@ -62,24 +64,32 @@ pub(crate) struct Rope<'a> {
 }
 
 impl<'a> Rope<'a> {
-    /// By whichever of the keys says something; the base is 10000 where none does.
-    pub(crate) fn new(
-        file: &'a JsonFile,
-        rope_scaling: Option<RopeParameters>,
-        rope_parameters: Option<RopeParameters>,
-        width: usize,
-        max_position_embeddings: usize,
-    ) -> Self {
-        let key = if rope_scaling.is_some() { "rope_scaling" } else { "rope_parameters" };
-        let parameters = rope_scaling.or(rope_parameters);
-        Self { file, key, parameters, theta: 10_000.0, width, max_position_embeddings }
+    /// Positions with no parameters, and the base 10000.
+    pub(crate) fn new(file: &'a JsonFile, width: usize, max_position_embeddings: usize) -> Self {
+        Self { file, key: "rope_parameters", parameters: None, theta: 10_000.0, width, max_position_embeddings }
     }
 
-    pub(crate) fn rotary(&self) -> Result<Rotary> {
+    /// Reads the keys of most families: `rope_scaling`, or else `rope_parameters`, and `rope_theta`.
+    pub(crate) fn read(
+        file: &'a JsonFile,
+        default_theta: f64,
+        width: usize,
+        max_position_embeddings: usize,
+    ) -> Result<Self> {
+        let (older, newer) = ("rope_scaling", "rope_parameters");
+        let (scaling, parameters): (Option<RopeParameters>, _) = (file.get(older, None)?, file.get(newer, None)?);
+        let key = if scaling.is_some() { older } else { newer };
+        let theta = file.get("rope_theta", default_theta)?;
+        let parameters = scaling.or(parameters);
+        Ok(Self { key, parameters, theta, ..Self::new(file, width, max_position_embeddings) })
+    }
+
+    /// Returns the angles.
+    pub(crate) fn rotary(&self) -> Result<Arc<Rotary>> {
         let parameters = self.parameters.clone().unwrap_or_default();
-        if !self.width.is_multiple_of(2) || self.width > MOST_COLUMNS {
+        if !self.width.is_multiple_of(2) || self.width > MAX_COLUMNS {
             let problem =
-                format!("needs heads of an even number of columns, at most {MOST_COLUMNS}, got {}", self.width);
+                format!("needs heads of an even number of columns, at most {MAX_COLUMNS}, got {}", self.width);
             return Err(self.file.error(self.key, problem));
         }
         let theta = parameters.rope_theta.unwrap_or(self.theta);
@@ -102,10 +112,10 @@ impl<'a> Rope<'a> {
                 }
             };
         self.finite("factor", frequencies.iter().copied())?;
-        Ok(Rotary::new(frequencies, factor))
+        Ok(Arc::new(Rotary::new(frequencies, factor)))
     }
 
-    /// Refuses a key whose number makes frequencies that are none.
+    /// Refuses a key whose value makes a frequency NaN or infinite.
     fn finite(&self, key: &str, mut frequencies: impl Iterator<Item = f32>) -> Result<()> {
         match frequencies.all(f32::is_finite) {
             true => Ok(()),
@@ -113,7 +123,7 @@ impl<'a> Rope<'a> {
         }
     }
 
-    /// Long waves are stretched, short ones aren't, those between in part (Llama 3.1).
+    /// Stretches long waves, keeps short ones, and stretches those between in part (Llama 3.1).
     fn llama3(&self, parameters: &RopeParameters, frequencies: impl Iterator<Item = f32>) -> Result<Vec<f32>> {
         let factor = self.required("factor", parameters.factor)?;
         let low = self.required("low_freq_factor", parameters.low_freq_factor)?;
@@ -131,7 +141,7 @@ impl<'a> Rope<'a> {
         Ok(frequencies.map(stretched).collect())
     }
 
-    /// The same by the number of turns in a text (Peng et al., 2024). `powers` are the inverse frequencies.
+    /// Stretches waves by their number of turns in a text (Peng et al., 2024). `powers` are the inverse frequencies.
     fn yarn(&self, parameters: &RopeParameters, theta: f64, powers: impl Iterator<Item = f32>) -> Result<Vec<f32>> {
         let factor = self.required("factor", parameters.factor)?;
         let length = self.original_length(parameters)?;
@@ -153,7 +163,7 @@ impl<'a> Rope<'a> {
         Ok(powers.enumerate().map(stretched).collect())
     }
 
-    /// What YaRN multiplies cosines and sines by.
+    /// Returns YaRN's factor of cosines and sines.
     fn yarn_factor(&self, parameters: &RopeParameters) -> Result<f32> {
         let factor = self.required("factor", parameters.factor)?;
         let grown = |by: f64| if factor <= 1.0 { 1.0 } else { 0.1 * by * factor.ln() + 1.0 };

@@ -14,7 +14,7 @@ use super::steps::Steps;
 use crate::error::{Error, Result};
 
 /// A tokenizer class. A new class is a new entry in [`CLASSES`].
-pub(super) struct Class {
+pub(crate) struct Class {
     name: &'static str,
     /// Other names of the class.
     aliases: &'static [&'static str],
@@ -137,7 +137,7 @@ const MPNET_TOKENS: &[(&str, &str)] = &[
     ("mask_token", "<mask>"),
 ];
 
-const GENERIC: Class = Class {
+pub(crate) const GENERIC: Class = Class {
     name: "TokenizersBackend",
     aliases: &["PreTrainedTokenizer", "PythonBackend", "BloomTokenizer"],
     token_type_ids: false,
@@ -152,7 +152,7 @@ const GENERIC: Class = Class {
     template: Template::AsFiled,
 };
 const UNALIASED: Class = Class { aliases: &[], ..GENERIC };
-const BERT: Class = Class {
+pub(crate) const BERT: Class = Class {
     name: "BertTokenizer",
     aliases: &["ElectraTokenizer", "LxmertTokenizer", "MobileBertTokenizer", "SqueezeBertTokenizer"],
     token_type_ids: true,
@@ -162,7 +162,7 @@ const BERT: Class = Class {
     template: Template::Bert("cls_token", "sep_token"),
     ..GENERIC
 };
-const ROBERTA: Class = Class {
+pub(crate) const ROBERTA: Class = Class {
     name: "RobertaTokenizer",
     aliases: &["BartTokenizer", "LEDTokenizer", "LongformerTokenizer", "MvpTokenizer"],
     special_tokens: ROBERTA_TOKENS,
@@ -171,7 +171,7 @@ const ROBERTA: Class = Class {
     template: Template::Roberta("cls_token", "sep_token"),
     ..GENERIC
 };
-const XLM_ROBERTA: Class = Class {
+pub(crate) const XLM_ROBERTA: Class = Class {
     name: "XLMRobertaTokenizer",
     aliases: &[],
     special_tokens: ROBERTA_TOKENS,
@@ -180,71 +180,69 @@ const XLM_ROBERTA: Class = Class {
     ..GENERIC
 };
 
-static CLASSES: [Class; 13] = [
-    GENERIC,
-    BERT,
-    Class { name: "DistilBertTokenizer", aliases: &[], token_type_ids: false, ..BERT },
-    Class {
-        name: "MPNetTokenizer",
-        special_tokens: MPNET_TOKENS,
-        mask_takes_space_before: true,
-        vocabulary_files: VocabularyFiles::Vocabulary,
-        build: rebuild::word_piece,
-        aliases: &[],
-        template: Template::Roberta("cls_token", "sep_token"),
-        ..GENERIC
-    },
-    ROBERTA,
-    XLM_ROBERTA,
-    Class {
-        name: "CamembertTokenizer",
-        extra_tokens: Extra::Listed(&["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"]),
-        mask_takes_space_before: true,
-        build: rebuild::camembert,
-        ..XLM_ROBERTA
-    },
-    Class {
-        name: "AlbertTokenizer",
-        special_tokens: ALBERT_TOKENS,
-        build: rebuild::albert,
-        template: Template::AsFiledOrBert("cls_token", "sep_token"),
-        ..UNALIASED
-    },
-    Class {
-        name: "DebertaV2Tokenizer",
-        token_type_ids: true,
-        special_tokens: DEBERTA_TOKENS,
-        build: rebuild::deberta_v2,
-        template: Template::Bert("cls_token", "sep_token"),
-        ..UNALIASED
-    },
-    Class {
-        name: "T5Tokenizer",
-        special_tokens: T5_TOKENS,
-        extra_tokens: Extra::Sentinels,
-        build: rebuild::t5,
-        template: Template::Last("eos_token"),
-        ..UNALIASED
-    },
-    Class {
-        name: "Qwen2Tokenizer",
-        special_tokens: QWEN_TOKENS,
-        plain_special_tokens: true,
-        vocabulary_files: VocabularyFiles::VocabularyAndMerges,
-        build: rebuild::qwen2,
-        ..UNALIASED
-    },
-    Class { name: "GemmaTokenizer", special_tokens: GEMMA_TOKENS, pad_left: true, build: rebuild::gemma, ..UNALIASED },
-    Class {
-        name: "CLIPTokenizer",
-        special_tokens: CLIP_TOKENS,
-        vocabulary_files: VocabularyFiles::VocabularyAndMerges,
-        build: rebuild::clip,
-        template: Template::Roberta("bos_token", "eos_token"),
-        word_end: Some(rebuild::WORD_END),
-        ..UNALIASED
-    },
-];
+pub(crate) const DISTILBERT: Class = Class { name: "DistilBertTokenizer", aliases: &[], token_type_ids: false, ..BERT };
+pub(crate) const MPNET: Class = Class {
+    name: "MPNetTokenizer",
+    special_tokens: MPNET_TOKENS,
+    mask_takes_space_before: true,
+    vocabulary_files: VocabularyFiles::Vocabulary,
+    build: rebuild::word_piece,
+    aliases: &[],
+    template: Template::Roberta("cls_token", "sep_token"),
+    ..GENERIC
+};
+pub(crate) const CAMEMBERT: Class = Class {
+    name: "CamembertTokenizer",
+    extra_tokens: Extra::Listed(&["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"]),
+    mask_takes_space_before: true,
+    build: rebuild::camembert,
+    ..XLM_ROBERTA
+};
+pub(crate) const ALBERT: Class = Class {
+    name: "AlbertTokenizer",
+    special_tokens: ALBERT_TOKENS,
+    build: rebuild::albert,
+    template: Template::AsFiledOrBert("cls_token", "sep_token"),
+    ..UNALIASED
+};
+pub(crate) const DEBERTA_V2: Class = Class {
+    name: "DebertaV2Tokenizer",
+    token_type_ids: true,
+    special_tokens: DEBERTA_TOKENS,
+    build: rebuild::deberta_v2,
+    template: Template::Bert("cls_token", "sep_token"),
+    ..UNALIASED
+};
+pub(crate) const T5: Class = Class {
+    name: "T5Tokenizer",
+    special_tokens: T5_TOKENS,
+    extra_tokens: Extra::Sentinels,
+    build: rebuild::t5,
+    template: Template::Last("eos_token"),
+    ..UNALIASED
+};
+pub(crate) const QWEN2: Class = Class {
+    name: "Qwen2Tokenizer",
+    special_tokens: QWEN_TOKENS,
+    plain_special_tokens: true,
+    vocabulary_files: VocabularyFiles::VocabularyAndMerges,
+    build: rebuild::qwen2,
+    ..UNALIASED
+};
+pub(crate) const GEMMA: Class =
+    Class { name: "GemmaTokenizer", special_tokens: GEMMA_TOKENS, pad_left: true, build: rebuild::gemma, ..UNALIASED };
+const CLIP: Class = Class {
+    name: "CLIPTokenizer",
+    special_tokens: CLIP_TOKENS,
+    vocabulary_files: VocabularyFiles::VocabularyAndMerges,
+    build: rebuild::clip,
+    template: Template::Roberta("bos_token", "eos_token"),
+    word_end: Some(rebuild::WORD_END),
+    ..UNALIASED
+};
+
+static CLASSES: [Class; 13] =
+    [GENERIC, BERT, DISTILBERT, MPNET, ROBERTA, XLM_ROBERTA, CAMEMBERT, ALBERT, DEBERTA_V2, T5, QWEN2, GEMMA, CLIP];
 
 /// Classes of transformers that rushlight lacks. Names in neither list are generic in transformers, and here.
 #[rustfmt::skip]
@@ -260,63 +258,35 @@ const MISSING: &[&str] = &[
     "Tipsv2", "Udop", "VideoPrism", "Vits", "Wav2Vec2CTC", "Wav2Vec2PhonemeCTC", "Whisper", "XGLM", "XLM", "XLNet",
 ];
 
-/// Returns the class that transformers registers for a `model_type`; `None` if it has none or rushlight doesn't know it.
-#[rustfmt::skip]
-fn registered(model_type: &str) -> Option<&'static str> {
-    Some(match model_type {
-        "bert" | "distilbert" | "electra" | "ernie" | "layoutlm" | "megatron-bert" | "nezha" | "nomic_bert"
-        | "convbert" | "squeezebert" => "BertTokenizer",
-        "mobilebert" => "MobileBertTokenizer",
-        "mpnet" => "MPNetTokenizer",
-        "bart" | "data2vec-text" | "ibert" | "lilt" | "longformer" | "mega" | "mra" | "roberta"
-        | "roberta-prelayernorm" => "RobertaTokenizer",
-        "gte" | "jina_embeddings_v3" | "xlm-roberta" | "xmod" => "XLMRobertaTokenizer",
-        "camembert" => "CamembertTokenizer",
-        "albert" | "yoso" => "AlbertTokenizer",
-        "deberta" => "DebertaTokenizer",
-        "deberta-v2" => "DebertaV2Tokenizer",
-        "gemma" | "gemma2" | "gemma3" | "gemma3_text" | "t5gemma" => "GemmaTokenizer",
-        "qwen2" | "qwen2_moe" | "qwen3" | "qwen3_moe" => "Qwen2Tokenizer",
-        "mt5" | "t5" => "T5Tokenizer",
-        "modernbert" | "modernbert-decoder" | "nystromformer" | "umt5" | "xlm-roberta-xl" => GENERIC.name,
-        _ => return None,
-    })
-}
-
-/// Returns true if transformers registers no class for a `model_type` and takes its generic one.
-fn has_no_class(model_type: &str) -> bool {
-    matches!(model_type, "" | "eurobert")
-}
-
-/// Returns true if transformers ignores the class that folders of this `model_type` declare.
-fn declares_wrongly(model_type: &str) -> bool {
-    matches!(model_type, "modernbert" | "modernbert-decoder" | "qwen2")
+/// Class that goes with an architecture.
+#[derive(Clone, Copy)]
+pub(crate) enum DefaultClass {
+    /// Used where the folder declares none.
+    Undeclared(&'static Class),
+    /// Used whatever the folder declares, unless its class comes with the model. transformers does so for architectures
+    /// whose folders declare the wrong class.
+    Always(&'static Class),
 }
 
 impl Class {
-    /// Returns the class of a folder: the one that tokenizer_config.json declares, else config.json, else the one
-    /// registered for the `model_type`, which may override the others.
-    pub(super) fn of(folder: &Path, config: &JsonObject, model_type: &str) -> Result<&'static Self> {
+    /// Returns the class of a folder: what tokenizer_config.json declares, else what config.json does, else the default.
+    pub(super) fn of(folder: &Path, config: &JsonObject, default: DefaultClass) -> Result<&'static Self> {
         let model_config = JsonObject::read(&folder.join("config.json"))?;
         let declared = match config.text("tokenizer_class")? {
             Some(class) => Some(class),
             None => model_config.text("tokenizer_class")?,
         };
-        let declared = declared.map(|class| class.strip_suffix("Fast").unwrap_or(class));
-        let by_file = config.get("auto_map").is_some_and(|map| map.is_array() || map.get("AutoTokenizer").is_some());
-        let name = match (declared, registered(model_type)) {
-            (Some(declared), Some(registered)) if declared != registered && !by_file => {
-                if registered == GENERIC.name || declares_wrongly(model_type) { registered } else { declared }
-            }
-            (Some(declared), _) => declared,
-            (None, Some(registered)) => registered,
-            (None, None) if has_no_class(model_type) => GENERIC.name,
-            (None, None) => return Err(no_class(folder, model_type)),
-        };
-        Self::named(folder, name)
+        let comes_with_model =
+            config.get("auto_map").is_some_and(|map| map.is_array() || map.get("AutoTokenizer").is_some());
+        match (declared, default) {
+            (Some(name), DefaultClass::Undeclared(_)) => Self::named(folder, name),
+            (Some(name), DefaultClass::Always(_)) if comes_with_model => Self::named(folder, name),
+            (_, DefaultClass::Undeclared(class) | DefaultClass::Always(class)) => Ok(class),
+        }
     }
 
     fn named(folder: &Path, name: &str) -> Result<&'static Self> {
+        let name = name.strip_suffix("Fast").unwrap_or(name);
         let found = CLASSES.iter().find(|class| class.name == name || class.aliases.contains(&name));
         match (found, name.strip_suffix("Tokenizer")) {
             (Some(class), _) => Ok(class),
@@ -362,10 +332,4 @@ fn unsupported(folder: &Path, name: &str) -> Error {
     let what = format!("the tokenizer class of {}", folder.join("tokenizer_config.json").display());
     let supported = CLASSES.iter().map(|class| class.name).collect::<Vec<_>>().join(", ");
     Error::unsupported(what, name, supported)
-}
-
-fn no_class(folder: &Path, model_type: &str) -> Error {
-    let file = folder.join("tokenizer_config.json");
-    let problem = format!("is missing; must name the tokenizer's class, since model_type {model_type:?} implies none");
-    Error::config(file, "tokenizer_class", problem)
 }

@@ -8,7 +8,7 @@ use tokenizers::normalizers::Lowercase;
 use tokenizers::{ModelWrapper, PaddingDirection, PostProcessorWrapper, TruncationDirection};
 
 use super::catch_panic::catch_panic;
-use super::class::Class;
+use super::class::{Class, DefaultClass};
 use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
 use super::layout::Layouts;
 use super::special::SpecialTokens;
@@ -18,18 +18,18 @@ use crate::config::as_integer;
 use crate::error::{Error, Result};
 
 impl Tokenizer {
-    /// Loads the tokenizer of a transformer's folder. `model_type` is config.json's; `do_lower_case` and `max_seq_length` are
+    /// Loads the tokenizer of a transformer's folder. `default` goes with the architecture; `do_lower_case` and `max_seq_length` are
     /// sentence_bert_config.json's. `do_lower_case` lowercases before all other steps. `max_seq_length` overrides
     /// tokenizer_config.json's length.
     pub(crate) fn load(
         folder: &Path,
-        model_type: &str,
+        default: DefaultClass,
         do_lower_case: bool,
         max_seq_length: Option<usize>,
     ) -> Result<Self> {
         let config = JsonObject::read(&folder.join("tokenizer_config.json"))?;
         refuse_other_files(&config)?;
-        let class = Class::of(folder, &config, model_type)?;
+        let class = Class::of(folder, &config, default)?;
         let file = TokenizerFile::read_any(folder, class.vocabulary_files)?;
         let special = SpecialTokens::collect(folder, &config, &file, class)?;
         let padded_left = file.padding.as_ref().map(|padding| matches!(padding.direction, PaddingDirection::Left));

@@ -9,7 +9,7 @@
 //! - [`pad_to`]: query expansion. [`catch_panic`]: panics of the tokenizers crate as errors.
 
 mod catch_panic;
-mod class;
+pub(crate) mod class;
 mod files;
 mod layout;
 mod load;

@@ -1,0 +1,35 @@
+//! The heads of attention.
+
+use std::sync::Arc;
+
+use crate::config::JsonFile;
+use crate::error::Result;
+use crate::ops::{Attention, Ops, Relative, Rotary};
+
+/// Number of heads, and columns of each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttentionHeads {
+    pub(crate) count: usize,
+    pub(crate) width: usize,
+}
+
+impl AttentionHeads {
+    /// Splits the hidden size into as many heads as `key` says.
+    pub(crate) fn of(file: &JsonFile, key: &str, default: usize, hidden_size: usize) -> Result<Self> {
+        let count = file.get(key, default)?;
+        if count == 0 || !hidden_size.is_multiple_of(count) {
+            return Err(file.error(key, format!("must divide the hidden size, {hidden_size}, got {count}")));
+        }
+        Ok(Self { count, width: hidden_size / count })
+    }
+
+    /// Attention in which every query sees all keys, and positions don't count.
+    pub(crate) fn attention<O: Ops>(self) -> Attention<O> {
+        Attention::full(self.count, self.width)
+    }
+
+    /// The same with rotary positions.
+    pub(crate) fn rotary_attention<O: Ops>(self, rotary: &Arc<Rotary>) -> Attention<O> {
+        Attention { relative: Relative::Rotary(Arc::clone(rotary)), ..self.attention() }
+    }
+}
