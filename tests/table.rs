@@ -1,40 +1,44 @@
-//! The documentation's table of families: it names every family, and bounds the errors that are measured.
+//! Lists of families in the documentation and README: they name every family that the code has, and the table bounds the
+//! errors that are measured.
 //!
-//! `make families` writes it anew.
+//! `make families` writes the table anew.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Case, data, json, native, portable, tiny, tiny_cases};
-use rushlight::{EncodeOptions, Error, LoadOptions, Model};
+use rushlight::{EncodeOptions, Error, LoadOptions, Model, Reranker, SparseModel};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 const BEGIN: &str = "<!-- the table of families: `make families` writes it -->\n";
 const END: &str = "<!-- its end -->\n";
-const HEAD: &str =
-    "| `model_type` | example models | modules | architecture | largest error |\n|---|---|---|---|---|\n";
+const HEADER: &str = "| `model_type` | example models | modules | heads | architecture | largest error |\n\
+                      |---|---|---|---|---|---|\n";
 
+/// Prose about a family, which the code doesn't know.
 #[derive(Deserialize)]
 struct Family {
     family: String,
+    name: String,
     models: String,
     modules: String,
-    differs: String,
+    architecture: String,
 }
 
 impl Family {
-    fn row(&self, error: &str) -> String {
-        let Self { family, models, modules, differs } = self;
+    fn row(&self, heads: &str, error: &str) -> String {
+        let Self { family, models, modules, architecture, .. } = self;
         let models = models.replace('*', r"\*"); // else Markdown reads two of them as emphasis
-        format!("| `{family}` | {models} | {modules} | {differs} | {error} |\n")
+        format!("| `{family}` | {models} | {modules} | {heads} | {architecture} | {error} |\n")
     }
 }
 
-/// The largest difference to float64, in parts of the largest number, of every family that has a case.
+/// Returns the largest difference to float64, in parts of the largest number, of every family that has a case.
 fn errors() -> BTreeMap<String, f64> {
     let mut errors: BTreeMap<String, f64> = BTreeMap::new();
     for case in tiny_cases() {
@@ -53,64 +57,107 @@ fn embed(case: &Case, way: &LoadOptions) -> Vec<f32> {
     model.encode(&case.texts, &EncodeOptions::default()).unwrap().into_vec()
 }
 
-/// The `model_type` of a case's transformer; `None` where it has none.
+/// Returns the `model_type` of a case's transformer; `None` where it has none.
 fn family(case: &Case) -> Option<String> {
     let mut folders = [case.model.clone(), case.model.join("0_Transformer")].into_iter();
     let file = folders.find_map(|folder| Some(folder.join("config.json")).filter(|file| file.exists()))?;
-    let kind = json::<serde_json::Value>(&file)["model_type"].as_str()?.to_owned();
+    let kind = json::<Value>(&file)["model_type"].as_str()?.to_owned();
     Some(kind).filter(|kind| kind != "model2vec")
 }
 
-/// A bound that holds on other machines, too: more than twice the error, of the digits 1, 2, 5.
+/// Returns a bound that holds on other machines, too: more than twice the error, of the digits 1, 2, 5.
 fn bound(error: f64) -> String {
     let steps = (-9..0).flat_map(|power| [1, 2, 5].map(|digit| format!("{digit}e{power}")));
     let enough = |text: &String| text.parse::<f64>().unwrap() >= 2.0 * error;
     steps.into_iter().find(enough).unwrap()
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
 fn page() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pages/supported.md")
+    root().join("docs/pages/supported.md")
 }
 
 fn families() -> Vec<Family> {
     json(&data().join("families.json"))
 }
 
-/// All that rushlight knows, by what it says of one that it doesn't.
-fn supported() -> Vec<String> {
+/// Returns what the code supports in place of a value that it doesn't: a tiny model, with one key changed, is refused.
+fn instead_of<T>(
+    case: &str,
+    (file, key, value): (&str, &str, Value),
+    load: impl Fn(&Path) -> Result<T, Error>,
+) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    common::copy(&tiny("bert-mean-normalize").model, folder.path());
-    let file = folder.path().join("config.json");
-    let mut config: serde_json::Value = json(&file);
-    config["model_type"] = "none".into();
+    common::copy(&tiny(case).model, folder.path());
+    fs::remove_file(folder.path().join("modules.json")).unwrap();
+    let file = folder.path().join(file);
+    let mut config: Value = json(&file);
+    config[key] = value;
     fs::write(&file, config.to_string()).unwrap();
-    match Model::from_dir(folder.path()).unwrap_err() {
+    match load(folder.path()).err().unwrap() {
         Error::Unsupported { supported, .. } => supported.split(", ").map(str::to_owned).collect(),
         other => panic!("{other}"),
     }
 }
 
+/// Returns the heads of each family: EuroBERT, which has neither, is told which families have one.
+fn heads() -> impl Fn(&str) -> String {
+    const CASE: &str = "eurobert-mean";
+    let architecture = |name| ("config.json", "architectures", json!([name]));
+    let classifiers = instead_of(CASE, architecture("XForSequenceClassification"), |folder| Reranker::from_dir(folder));
+    let masked = instead_of(CASE, architecture("XForMaskedLM"), |folder| SparseModel::from_dir(folder));
+    move |family| {
+        let lists = [("reranker", &classifiers), ("sparse", &masked)];
+        let has = lists.into_iter().filter(|(_, families)| families.iter().any(|name| name == family));
+        let names: Vec<_> = has.map(|(name, _)| name).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
 #[test]
 fn the_table_names_every_family_and_bounds_its_error() {
-    let (text, errors) = (fs::read_to_string(page()).unwrap(), errors());
+    let (text, errors, heads) = (fs::read_to_string(page()).unwrap(), errors(), heads());
     let names: Vec<_> = families().into_iter().map(|family| family.family).collect();
-    assert_eq!(names, supported(), "tests/data/families.json");
+    let known = instead_of("bert-mean-normalize", ("config.json", "model_type", "none".into()), |f| Model::from_dir(f));
+    assert_eq!(names, known, "tests/data/families.json");
+    let row = |family: &Family, error: &str| family.row(&heads(&family.family), error);
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
     if std::env::var_os("RUSHLIGHT_WRITE_FAMILIES").is_some() {
-        let rows: String = families().iter().map(|family| family.row(&bound(errors[&family.family]))).collect();
-        let (before, rest) = text.split_once(BEGIN).unwrap();
-        let (_, after) = rest.split_once(END).unwrap();
-        fs::write(page(), [before, BEGIN, HEAD, &rows, END, after].concat()).unwrap();
+        let rows: String = families().iter().map(|family| row(family, &bound(errors[&family.family]))).collect();
+        fs::write(page(), [before, BEGIN, HEADER, &rows, END, after].concat()).unwrap();
         return;
     }
-    let (_, rest) = text.split_once(BEGIN).unwrap();
-    let (table, _) = rest.split_once(END).unwrap();
-    let rows = table.strip_prefix(HEAD).unwrap().lines().collect::<Vec<_>>();
+    let rows = table.strip_prefix(HEADER).unwrap().lines().collect::<Vec<_>>();
     assert_eq!(rows.len(), names.len());
-    for (row, family) in rows.into_iter().zip(families()) {
-        let stated = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
-        assert_eq!(format!("{row}\n"), family.row(stated), "`make families` writes the table anew");
+    for (filed, family) in rows.into_iter().zip(families()) {
+        let stated = filed.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        assert_eq!(format!("{filed}\n"), row(&family, stated), "`make families` writes the table anew");
         let error = errors[&family.family];
         println!("{}: {error:.1e}, stated {stated}", family.family);
         assert!(error <= stated.parse::<f64>().unwrap(), "{}: {error:e} > {stated}", family.family);
     }
+}
+
+#[test]
+fn readme_names_every_family() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let names: Vec<_> = families().into_iter().map(|family| family.name).collect();
+    let list = format!("families: {}; and StaticEmbedding", names.join(", "));
+    assert!(text.contains(&list), "README.md must list the names in tests/data/families.json: {list}");
+}
+
+#[test]
+fn the_page_names_every_tokenizer_class() {
+    let missing = ("tokenizer_config.json", "tokenizer_class", "DebertaTokenizer".into());
+    let classes = instead_of("bert-mean-normalize", missing, |folder| Model::from_dir(folder));
+    let text = fs::read_to_string(page()).unwrap();
+    let row = text.lines().find(|line| line.starts_with("| Tokenizers |")).unwrap();
+    let named: BTreeSet<_> = row.split('`').filter(|name| name.ends_with("Tokenizer")).collect();
+    // The generic class has no name that a folder would declare.
+    let known = classes.iter().map(String::as_str).filter(|class| *class != "TokenizersBackend").collect();
+    assert_eq!(named, known, "{}", page().display());
 }
