@@ -133,9 +133,9 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
 
     let weights = weights.behind("model", "embed_tokens.weight");
     let backbone = shape.load(&Parameters::new(&weights, ops), |i, layer| {
-        let (reach, rotary) = layers.of(file, i)?;
+        let (window, rotary) = layers.of(file, i)?;
         let query_key_norms = Some(shape.query_key_norms(layer)?);
-        let attention = Attention { scale, reach, query_key_norms, ..shape.attention(rotary) };
+        let attention = Attention { scale, window, query_key_norms, ..shape.attention(rotary) };
         let after = |name| shape.norms.load(layer, name, shape.hidden_size).map(Residual::NormAdd);
         Ok(Layer {
             attention_residual: after("post_attention_layernorm")?,

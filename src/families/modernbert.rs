@@ -156,13 +156,13 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
     let encoder = Encoder::load(config.layers, |i| {
         let layer = parameters.at("layers").at(&i.to_string());
         let (attention, mlp) = (layer.at("attn"), layer.at("mlp"));
-        let (reach, rotary) = layers.of(i);
+        let (window, rotary) = layers.of(i);
         let query_key_value = &[("Wqkv", hidden_size.saturating_mul(3))];
         Ok(Layer {
             // The embeddings are normalized already.
             attention_norm: (i > 0).then(|| config.norm(&layer, "attn_norm")).transpose()?,
             query_key_value: attention.stacked_linear(query_key_value, hidden_size, config.attention_bias)?,
-            attention: Attention { reach, ..config.heads.rotary_attention(rotary) },
+            attention: Attention { window, ..config.heads.rotary_attention(rotary) },
             attention_output: attention.stacked_linear(&[("Wo", hidden_size)], hidden_size, config.attention_bias)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(config.norm(&layer, "mlp_norm")?),

@@ -90,7 +90,7 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
     let weights = weights.behind("model", "embed_tokens.weight");
     shape.load(&Parameters::new(&weights, ops), |i, layer| {
         let attention = Attention {
-            reach: windows.of(file, i)?,
+            window: windows.of(file, i)?,
             query_key_norms: Some(shape.query_key_norms(layer)?),
             ..shape.attention(&rotary)
         };

@@ -9,7 +9,7 @@ use super::attention_heads::AttentionHeads;
 use super::embeddings::Embeddings;
 use super::encoder::{Encoder, Layer};
 use super::{Backbone, Limits, Parameters};
-use crate::config::{Activation, JsonFile, whole};
+use crate::config::{Activation, JsonFile, optional_integer};
 use crate::error::Result;
 use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary};
 
@@ -151,7 +151,7 @@ impl LayerTypes {
 
     /// Reads after how many layers full attention comes again. Where all layers are listed, the number has no effect.
     pub(crate) fn period(&self, file: &JsonFile, key: &str, default: usize) -> Result<usize> {
-        match (&self.listed, file.get_with(key, Some(default), whole)?) {
+        match (&self.listed, file.get_with(key, Some(default), optional_integer)?) {
             (Some(_), _) => Ok(1),
             (None, Some(period)) => file.positive(key, period),
             (None, None) => Err(file.error(key, "must be a whole number where layer_types is absent, got null")),
