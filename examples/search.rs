@@ -3,7 +3,7 @@
 //! What follows is the program of the documentation's page about Rust, word for word (a test compares the two).
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
-use rushlight::{EncodeOptions, Model, Similarity, vectors};
+use rushlight::{EncodeOptions, Model, SearchOptions, Similarity, vectors};
 
 fn main() -> rushlight::Result<()> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "all-MiniLM-L6-v2".to_owned());
@@ -19,7 +19,8 @@ fn main() -> rushlight::Result<()> {
     let queries = model.encode_query(&["Why does a loaf get bigger?", "When does the train leave?"], &options)?;
 
     // Of normalized embeddings the dot product is the cosine.
-    for hits in vectors::semantic_search((&queries).into(), (&corpus).into(), 1, Similarity::Dot)? {
+    let search = SearchOptions::default().with_top_k(1).with_similarity(Similarity::Dot);
+    for hits in vectors::semantic_search(&queries, &corpus, &search)? {
         for hit in hits {
             println!("{:.2} {}", hit.score, documents[hit.corpus_id]);
         }

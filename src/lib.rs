@@ -45,8 +45,8 @@ pub use options::{
 pub use tokenize::{Input, Tokenizer, Tokens};
 pub use vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
 pub use vectors::maxsim::MultiVectorSimilarity;
-pub use vectors::quantize::{Bits, Levels, Precision, Quantized, QuantizedValues, quantize};
-pub use vectors::similarity::{Matrix, MatrixView, Similarity};
+pub use vectors::quantize::{BinaryView, Int8View, Precision, Quantized, QuantizedBytes, QuantizedValues, quantize};
+pub use vectors::similarity::{Matrix, MatrixView, RowIter, Similarity};
 pub use vectors::sparse::SparseEmbeddings;
 
 #[cfg(feature = "bench")]

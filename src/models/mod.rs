@@ -2,6 +2,7 @@
 
 mod assembly;
 mod encode;
+mod mining;
 mod multi_vector;
 mod pool;
 mod reranker;

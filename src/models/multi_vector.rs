@@ -13,14 +13,13 @@ use crate::engine::loaded::opened;
 use crate::engine::{Engine, Request, Role, TokenRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
-use crate::observer::NoObserver;
-use crate::options::{LoadOptions, MultiVectorOptions};
+use crate::options::{CallOptions, LoadOptions, MultiVectorOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
 use crate::tokenize::{Input, PadTo, Tokenizer};
 use crate::vectors::embeddings::Truncated;
-use crate::vectors::maxsim::{MultiVectorSimilarity, pairwise, similarity};
-use crate::vectors::similarity::{Matrix, Run};
+use crate::vectors::maxsim::{MultiVectorSimilarity, maxsim, maxsim_pairwise};
+use crate::vectors::similarity::Matrix;
 
 /// A late-interaction model, such as ColBERT.
 ///
@@ -197,8 +196,7 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ.
     pub fn similarity(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Matrix> {
-        let (queries, documents) = (views(queries), views(documents));
-        similarity(self.similarity, &queries, &documents, Run::watched_by(&NoObserver)?)
+        maxsim(self.similarity, queries, documents, &CallOptions::default())
     }
 
     /// The score of each query with the document at its place.
@@ -206,7 +204,7 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ, or there are more of the ones than of the others.
     pub fn similarity_pairwise(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Vec<f32>> {
-        pairwise(self.similarity, &views(queries), &views(documents), Run::watched_by(&NoObserver)?)
+        maxsim_pairwise(self.similarity, queries, documents, &CallOptions::default())
     }
 
     /// The documents by their scores with the query, the best first; of equal ones the first given first.
@@ -222,7 +220,8 @@ impl MultiVectorModel {
         let options = MultiVectorOptions { prompt_name: None, prompt: None, ..*options };
         let query = self.encode_query(&[query], &options)?;
         let documents = self.encode_document(documents, &options)?;
-        Ok(ranked(self.similarity(&query, &documents)?.as_slice(), None))
+        let scores = maxsim(self.similarity, &query, &documents, &CallOptions { observer: options.observer })?;
+        Ok(ranked(scores.as_slice(), None))
     }
 }
 
@@ -246,10 +245,6 @@ impl MultiVectorModel {
         let own = KindSettings { settings, transformer, ..KindSettings::default() };
         save::save(&self.engine, &own, path.as_ref(), &NoObserver)
     }
-}
-
-fn views(matrices: &[Matrix]) -> Vec<crate::vectors::similarity::MatrixView<'_>> {
-    matrices.iter().map(Matrix::view).collect()
 }
 
 /// Settings.

@@ -36,6 +36,7 @@ pub struct Reranker {
 
 /// A document among those that were ranked.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ranked {
     /// Its place among the documents that were given.
     pub index: usize,

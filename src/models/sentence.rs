@@ -10,12 +10,13 @@ use crate::engine::{Engine, Role};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
 use crate::observer::NoObserver;
-use crate::options::{ChunkOptions, LoadOptions};
+use crate::options::{CallOptions, ChunkOptions, LoadOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
 use crate::tokenize::{Input, Tokenizer, Tokens};
+use crate::vectors;
 use crate::vectors::embeddings::Embeddings;
-use crate::vectors::similarity::{self, Matrix, Run, Similarity};
+use crate::vectors::similarity::{Matrix, Similarity};
 
 /// Models that were trained without the instruction in the mean, which their folders don't say: sentence-transformers knows
 /// them by these names, too.
@@ -313,7 +314,7 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ.
     pub fn similarity(&self, a: &Embeddings, b: &Embeddings) -> Result<Matrix> {
-        similarity::similarity(self.similarity, a.into(), b.into(), Run::watched_by(&NoObserver)?)
+        vectors::similarity(self.similarity, a, b, &CallOptions::default())
     }
 
     /// The similarity of each row of `a` with the same row of `b`.
@@ -321,6 +322,6 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
     pub fn similarity_pairwise(&self, a: &Embeddings, b: &Embeddings) -> Result<Vec<f32>> {
-        similarity::pairwise(self.similarity, a.into(), b.into(), Run::watched_by(&NoObserver)?)
+        vectors::pairwise_similarity(self.similarity, a, b, &CallOptions::default())
     }
 }

@@ -10,14 +10,13 @@ use crate::engine::consistent::load_consistent;
 use crate::engine::{Collected, Engine, Request, Role, SparseRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
-use crate::observer::NoObserver;
-use crate::options::{LoadOptions, SparseOptions};
+use crate::options::{CallOptions, LoadOptions, SparseOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
 use crate::tokenize::Input;
 use crate::vectors::falling;
-use crate::vectors::similarity::{Matrix, Run, Similarity};
-use crate::vectors::sparse::{SparseEmbeddings, similarity};
+use crate::vectors::similarity::{Matrix, Similarity};
+use crate::vectors::sparse::{SparseEmbeddings, sparse_similarity};
 
 /// A sparse embedding model, such as SPLADE.
 ///
@@ -148,7 +147,7 @@ impl SparseModel {
     /// # Errors
     /// [`Error::InvalidArgument`] where the widths differ.
     pub fn similarity(&self, a: &SparseEmbeddings, b: &SparseEmbeddings) -> Result<Matrix> {
-        similarity(self.similarity, a, b, Run::watched_by(&NoObserver)?)
+        sparse_similarity(self.similarity, a, b, &CallOptions::default())
     }
 }
 

@@ -42,7 +42,7 @@ options! {
         prompt_name: Option<&'a str> => with_prompt_name(&'a str),
         /// Text to put before every input, as it is; `Some("")` suppresses the default prompt.
         prompt: Option<&'a str> => with_prompt(&'a str),
-        /// Role of the texts. It selects the prompt where none is given or named, and the route of models with two.
+        /// Role of the texts. It selects the prompt if none is given or named, and the route of models that have two.
         role: Option<Role> => with_role(impl Into<Option<Role>>),
         /// Divide each embedding by its L2 norm, after truncation.
         normalize_embeddings: bool => with_normalize_embeddings(bool),
@@ -89,7 +89,7 @@ options! {
         prompt_name: Option<&'a str> => with_prompt_name(&'a str),
         /// Text to put before every input, as it is; `Some("")` suppresses the default prompt.
         prompt: Option<&'a str> => with_prompt(&'a str),
-        /// Role of the texts. It selects the prompt where none is given or named, and the route of models with two.
+        /// Role of the texts. It selects the prompt if none is given or named, and the route of models that have two.
         role: Option<Role> => with_role(impl Into<Option<Role>>),
         /// Number of weights to keep of each embedding, the largest, in place of the model's own; at least 1.
         max_active_dims: Option<usize> => with_max_active_dims(impl Into<Option<usize>>),

@@ -5,8 +5,10 @@ use pyo3::prelude::*;
 
 use super::errors::IntoPython;
 use super::observer::compute;
-use crate::vectors::quantize::{Precision, QuantizedValues, quantize_watched};
-use crate::vectors::similarity::{MatrixView, Run, Similarity};
+use crate::options::{CallOptions, QuantizeOptions};
+use crate::vectors::quantize::{Precision, QuantizedValues};
+use crate::vectors::similarity::{MatrixView, Similarity};
+use crate::vectors::{self, pairwise_similarity};
 
 /// Moves numbers into a numpy array `(rows, columns)`.
 pub(super) fn array<T: numpy::Element>(
@@ -35,7 +37,7 @@ pub(super) fn similarity<'py>(
     let (a, b) = (view(&a)?, view(&b)?);
     let (rows, columns) = (a.rows(), b.rows());
     let matrix =
-        compute(py, None, |observer| crate::vectors::similarity::similarity(kind, a, b, Run::watched_by(observer)?))?;
+        compute(py, None, |observer| vectors::similarity(kind, a, b, &CallOptions::default().with_observer(observer)))?;
     array(py, matrix.into_vec(), rows, columns)
 }
 
@@ -50,7 +52,7 @@ pub(super) fn similarity_pairwise<'py>(
     let kind: Similarity = name.parse().into_python(py)?;
     let (a, b) = (view(&a)?, view(&b)?);
     let scores =
-        compute(py, None, |observer| crate::vectors::similarity::pairwise(kind, a, b, Run::watched_by(observer)?))?;
+        compute(py, None, |observer| pairwise_similarity(kind, a, b, &CallOptions::default().with_observer(observer)))?;
     Ok(PyArray1::from_vec(py, scores))
 }
 
@@ -73,8 +75,7 @@ pub(super) fn quantize<'py>(
     let quantized = compute(py, None, |observer| {
         let ranges = ranges.map(|ranges| (ranges.row(0), ranges.row(1)));
         let calibration = calibration.as_ref().map(MatrixView::as_slice);
-        let (rows, run) = (embeddings.as_slice(), Run::watched_by(observer)?);
-        quantize_watched(rows, embeddings.columns(), precision, ranges, calibration, run)
+        vectors::quantize(embeddings, precision, &QuantizeOptions { ranges, calibration, observer: Some(observer) })
     })?;
     let (rows, columns) = (embeddings.rows(), quantized.columns);
     match quantized.values {

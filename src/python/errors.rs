@@ -39,6 +39,17 @@ fn class(error: &Error) -> &'static str {
     }
 }
 
+/// Python's name of an argument.
+fn python_name(argument: &'static str) -> &'static str {
+    match argument {
+        "activation" => "activation_fn",
+        "calibration" => "calibration_embeddings",
+        "similarity" => "similarity_fn_name",
+        "max_length" | "document_length" => "max_seq_length",
+        other => other,
+    }
+}
+
 /// Results as Python takes them.
 pub(super) trait IntoPython<T> {
     fn into_python(self, py: Python<'_>) -> PyResult<T>;
@@ -47,11 +58,18 @@ pub(super) trait IntoPython<T> {
 impl<T> IntoPython<T> for Result<T, Error> {
     fn into_python(self, py: Python<'_>) -> PyResult<T> {
         self.map_err(|error| {
-            let raised = exception(py, class(&error), error.to_string());
-            if let Error::Io { source, .. } = error {
-                raised.set_cause(py, Some(source.into()));
+            let class = class(&error);
+            match error {
+                Error::InvalidArgument { argument, problem } => {
+                    exception(py, class, format!("{}: {problem}", python_name(argument)))
+                }
+                Error::Io { path, source } => {
+                    let raised = exception(py, class, format!("{}: {source}", path.display()));
+                    raised.set_cause(py, Some(source.into()));
+                    raised
+                }
+                error => exception(py, class, error.to_string()),
             }
-            raised
         })
     }
 }

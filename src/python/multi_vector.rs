@@ -14,9 +14,9 @@ use super::inputs::{Compute, inputs, role, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
-use crate::options::{LoadOptions, MultiVectorOptions, Truncation};
-use crate::vectors::maxsim::{self as multi_vector, MultiVectorSimilarity};
-use crate::vectors::similarity::Run;
+use crate::options::{CallOptions, LoadOptions, MultiVectorOptions, Truncation};
+use crate::vectors;
+use crate::vectors::maxsim::MultiVectorSimilarity;
 
 /// A late-interaction model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -173,10 +173,9 @@ pub(super) fn maxsim<'py>(
     let kind: MultiVectorSimilarity = name.parse().into_python(py)?;
     let queries = queries.iter().map(view).collect::<PyResult<Vec<_>>>()?;
     let documents = documents.iter().map(view).collect::<PyResult<Vec<_>>>()?;
-    let score = |observer: &dyn crate::Observer| {
-        multi_vector::similarity(kind, &queries, &documents, Run::watched_by(observer)?)
-    };
-    let scores = compute(py, None, score)?;
+    let scores = compute(py, None, |observer| {
+        vectors::maxsim(kind, &queries, &documents, &CallOptions::default().with_observer(observer))
+    })?;
     array(py, scores.into_vec(), queries.len(), documents.len())
 }
 
@@ -191,7 +190,8 @@ pub(super) fn maxsim_pairwise<'py>(
     let kind: MultiVectorSimilarity = name.parse().into_python(py)?;
     let queries = queries.iter().map(view).collect::<PyResult<Vec<_>>>()?;
     let documents = documents.iter().map(view).collect::<PyResult<Vec<_>>>()?;
-    let score =
-        |observer: &dyn crate::Observer| multi_vector::pairwise(kind, &queries, &documents, Run::watched_by(observer)?);
-    Ok(PyArray1::from_vec(py, compute(py, None, score)?))
+    let scores = compute(py, None, |observer| {
+        vectors::maxsim_pairwise(kind, &queries, &documents, &CallOptions::default().with_observer(observer))
+    })?;
+    Ok(PyArray1::from_vec(py, scores))
 }

@@ -14,8 +14,9 @@ use super::inputs::{Compute, inputs, role, texts};
 use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
-use crate::options::{LoadOptions, SparseOptions, Truncation};
-use crate::vectors::similarity::{Run, Similarity};
+use crate::options::{CallOptions, LoadOptions, SparseOptions, Truncation};
+use crate::vectors;
+use crate::vectors::similarity::Similarity;
 use crate::vectors::sparse::SparseEmbeddings;
 
 /// A sparse model, as the package's own class wraps it.
@@ -189,7 +190,8 @@ pub(super) fn sparse_similarity<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let kind: Similarity = name.parse().into_python(py)?;
     let (a, b) = (embeddings(py, a)?, embeddings(py, b)?);
-    let scores =
-        compute(py, None, |observer| crate::vectors::sparse::similarity(kind, &a, &b, Run::watched_by(observer)?))?;
+    let scores = compute(py, None, |observer| {
+        vectors::sparse_similarity(kind, &a, &b, &CallOptions::default().with_observer(observer))
+    })?;
     array(py, scores.into_vec(), a.len(), b.len())
 }

@@ -6,9 +6,10 @@ use pyo3::prelude::*;
 use super::arrays::{array, view};
 use super::errors::IntoPython;
 use super::observer::compute;
+use crate::options::{CallOptions, CommunityOptions, MiningOptions, SearchOptions};
 use crate::vectors;
-use crate::vectors::quantize::{Bits, Bytes, Levels, Precision};
-use crate::vectors::similarity::{Run, Similarity};
+use crate::vectors::quantize::{BinaryView, Int8View, Precision, QuantizedBytes};
+use crate::vectors::similarity::Similarity;
 
 /// Embeddings that are searched. `ranges` are `(2, d)`, and there for int8 and uint8; the caller has seen to the shapes.
 #[derive(FromPyObject)]
@@ -26,7 +27,7 @@ enum Rows<'py> {
     Unsigned(PyReadonlyArray2<'py, u8>, Ranges<'py>),
 }
 
-/// Those of levels; bits have none.
+/// Ranges of int8 codes; bits have none.
 type Ranges<'py> = Option<PyReadonlyArray2<'py, f32>>;
 
 impl<'py> Corpus<'py> {
@@ -46,16 +47,25 @@ impl<'py> Corpus<'py> {
 }
 
 impl Rows<'_> {
+    fn py(&self) -> Python<'_> {
+        match self {
+            Self::Float32(rows) => rows.py(),
+            Self::Signed(rows, _) => rows.py(),
+            Self::Unsigned(rows, _) => rows.py(),
+        }
+    }
+
     /// As the searches take them, of `dim` dimensions.
     fn view(&self, dim: usize) -> PyResult<vectors::Corpus<'_>> {
-        let (bytes, rows, ranges): (Bytes<'_>, _, _) = match self {
+        let py = self.py();
+        let (bytes, rows, ranges): (QuantizedBytes<'_>, _, _) = match self {
             Self::Float32(rows) => return Ok(view(rows)?.into()),
             Self::Signed(rows, ranges) => (rows.as_slice()?.into(), rows.shape()[0], ranges),
             Self::Unsigned(rows, ranges) => (rows.as_slice()?.into(), rows.shape()[0], ranges),
         };
-        let Some(ranges) = ranges else { return Ok(Bits::of_bytes(bytes, rows, dim).into()) };
+        let Some(ranges) = ranges else { return Ok(BinaryView::new(rows, dim, bytes).into_python(py)?.into()) };
         let ranges = view(ranges)?;
-        Ok(Levels::of_bytes(bytes, rows, (ranges.row(0), ranges.row(1))).into())
+        Ok(Int8View::new(rows, (ranges.row(0), ranges.row(1)), bytes).into_python(py)?.into())
     }
 }
 
@@ -80,12 +90,12 @@ pub(super) fn semantic_search<'py>(
     let candidates = candidates.as_ref().map(|(count, rows)| Ok::<_, PyErr>((*count, rows.view(queries.columns())?)));
     let candidates = candidates.transpose()?;
     let (columns, ids, scores) = compute(py, None, |observer| {
-        let run = Run::watched_by(observer)?;
+        let options = SearchOptions { top_k, similarity: kind, observer: Some(observer) };
         let hits = match candidates {
-            None => vectors::search(kind, queries, corpus, top_k, run)?,
+            None => vectors::semantic_search(queries, corpus, &options)?,
             Some((count, rows)) => {
-                let found = vectors::search(kind, queries, corpus, count, run)?;
-                vectors::rescored(kind, queries, &found, rows, top_k, run)?
+                let found = vectors::semantic_search(queries, corpus, &options.with_top_k(count))?;
+                vectors::rescore(queries, &found, rows, &options)?
             }
         };
         let (ids, scores): (Vec<_>, Vec<_>) =
@@ -106,7 +116,10 @@ pub(super) fn paraphrase_mining<'py>(
 ) -> PyResult<Vec<(f32, usize, usize)>> {
     let kind: Similarity = name.parse().into_python(py)?;
     let rows = view(&embeddings)?;
-    let pairs = compute(py, None, |observer| vectors::mine(kind, rows, max_pairs, top_k, Run::watched_by(observer)?))?;
+    let pairs = compute(py, None, |observer| {
+        let options = MiningOptions { max_pairs, top_k, similarity: kind, observer: Some(observer) };
+        vectors::paraphrase_mining_embeddings(rows, &options)
+    })?;
     Ok(pairs.into_iter().map(|pair| (pair.score, pair.i, pair.j)).collect())
 }
 
@@ -122,7 +135,8 @@ pub(super) fn community_detection<'py>(
 ) -> PyResult<Vec<Vec<usize>>> {
     let rows = view(&embeddings)?;
     compute(py, progress, |observer| {
-        vectors::communities(rows, threshold, min_community_size, batch_size, Run::watched_by(observer)?)
+        let options = CommunityOptions { threshold, min_community_size, batch_size, observer: Some(observer) };
+        vectors::community_detection(rows, &options)
     })
 }
 
@@ -133,6 +147,8 @@ pub(super) fn normalize_embeddings<'py>(
     embeddings: PyReadonlyArray2<'py, f32>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let rows = view(&embeddings)?;
-    let unit = compute(py, None, |observer| vectors::normalize(rows, Run::watched_by(observer)?))?;
+    let unit = compute(py, None, |observer| {
+        vectors::normalize_embeddings(rows, &CallOptions::default().with_observer(observer))
+    })?;
     array(py, unit.into_vec(), rows.rows(), rows.columns())
 }

@@ -1,4 +1,4 @@
-//! The best of many scores.
+//! Selection of the best scores.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,41 +11,40 @@ pub(crate) fn falling(a: f32, b: f32) -> Ordering {
     key(b).total_cmp(&key(a))
 }
 
-/// A hit whose order is: the better the less.
+/// A hit, ordered so that a better one is less.
 #[derive(Clone, Copy)]
-struct Ranked(Hit);
+struct Candidate(Hit);
 
-impl Ord for Ranked {
+impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
         falling(self.0.score, other.0.score).then(self.0.corpus_id.cmp(&other.0.corpus_id))
     }
 }
 
-impl PartialOrd for Ranked {
+impl PartialOrd for Candidate {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Ranked {
+impl PartialEq for Candidate {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Ranked {}
+impl Eq for Candidate {}
 
-/// The best hits, a number of them at most: of equal scores those of the lower ids. The order in which hits come
-/// changes nothing.
+/// The `limit` best hits; of equal scores those with lower ids. The order in which hits arrive doesn't matter.
 pub(super) struct Best {
-    most: usize,
-    /// The worst on top.
-    hits: BinaryHeap<Ranked>,
+    limit: usize,
+    /// A heap with the worst hit on top.
+    hits: BinaryHeap<Candidate>,
 }
 
 impl Best {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, hits: BinaryHeap::new() }
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, hits: BinaryHeap::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,7 +54,7 @@ impl Best {
     /// Considers the scores of the ids from `first` on.
     pub(super) fn consider(&mut self, first: usize, scores: &[f32]) {
         for (scores, first) in scores.chunks(64).zip((first..).step_by(64)) {
-            let full = self.hits.len() == self.most;
+            let full = self.hits.len() == self.limit;
             // Most scores end here, many at a time.
             if let Some(worst) = self.hits.peek().filter(|_| full).map(|worst| worst.0.score)
                 && scores.iter().fold(true, |all, score| all & (*score < worst))
@@ -63,13 +62,13 @@ impl Best {
                 continue;
             }
             for (score, corpus_id) in scores.iter().copied().zip(first..) {
-                self.push(Ranked(Hit { corpus_id, score }));
+                self.push(Candidate(Hit { corpus_id, score }));
             }
         }
     }
 
-    fn push(&mut self, hit: Ranked) {
-        if self.hits.len() < self.most {
+    fn push(&mut self, hit: Candidate) {
+        if self.hits.len() < self.limit {
             self.hits.push(hit);
         } else if let Some(mut worst) = self.hits.peek_mut()
             && hit < *worst
@@ -78,8 +77,8 @@ impl Best {
         }
     }
 
-    /// The best first.
+    /// Returns the hits, the best first.
     pub(super) fn into_sorted(self) -> Vec<Hit> {
-        self.hits.into_sorted_vec().into_iter().map(|ranked| ranked.0).collect()
+        self.hits.into_sorted_vec().into_iter().map(|candidate| candidate.0).collect()
     }
 }

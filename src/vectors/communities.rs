@@ -1,4 +1,4 @@
-//! Groups of rows that are all close to one of them.
+//! Community detection: groups of rows close to a centre.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -6,10 +6,8 @@ use super::best::falling;
 use crate::error::{Error, Result};
 use crate::vectors::similarity::{self, MatrixView, Run, Similarity};
 
-/// Rows that are compared with all others before the observer is told of progress, where the caller doesn't say.
-pub(crate) const BATCH: usize = 1024;
-
-pub(crate) fn communities(
+/// Returns the groups of [`community_detection`](super::community_detection).
+pub(super) fn communities(
     rows: MatrixView<'_>,
     threshold: f32,
     min_community_size: usize,
@@ -48,7 +46,7 @@ pub(crate) fn communities(
     Ok(communities)
 }
 
-/// How many rows are close to each row.
+/// Counts the rows close to each row.
 fn sizes(rows: MatrixView<'_>, threshold: f32, batch_size: usize, run: Run<'_>) -> Result<Vec<usize>> {
     let sizes: Vec<_> = (0..rows.rows()).map(|_| AtomicUsize::new(0)).collect();
     for first in (0..rows.rows()).step_by(batch_size) {
@@ -63,7 +61,7 @@ fn sizes(rows: MatrixView<'_>, threshold: f32, batch_size: usize, run: Run<'_>) 
     Ok(sizes.into_iter().map(AtomicUsize::into_inner).collect())
 }
 
-/// The rows close to one, the closest first.
+/// Returns the rows close to one, the closest first.
 fn members(rows: MatrixView<'_>, centre: usize, threshold: f32, run: Run<'_>) -> Result<Vec<usize>> {
     let scores = similarity::similarity(Similarity::Cosine, rows.some_rows(centre, 1), rows, run)?.into_vec();
     let mut members: Vec<_> = (0..rows.rows()).filter(|member| scores[*member] >= threshold).collect();

@@ -1,41 +1,41 @@
-//! What is searched.
+//! Embeddings to search in.
 
 use crate::vectors::embeddings::Embeddings;
-use crate::vectors::quantize::{Bits, Levels};
-use crate::vectors::similarity::MatrixView;
+use crate::vectors::quantize::{BinaryView, Int8View};
+use crate::vectors::similarity::{Matrix, MatrixView};
 
-/// Embeddings that are searched, in any precision.
+/// Embeddings to search in, of any precision.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Corpus<'a> {
-    /// As computed.
+    /// float32.
     Float32(MatrixView<'a>),
     /// A byte for each dimension.
-    Levels(Levels<'a>),
+    Int8(Int8View<'a>),
     /// A bit for each dimension.
-    Bits(Bits<'a>),
+    Binary(BinaryView<'a>),
 }
 
-impl<'a> From<MatrixView<'a>> for Corpus<'a> {
-    fn from(rows: MatrixView<'a>) -> Self {
-        Self::Float32(rows)
+impl<'a> From<Int8View<'a>> for Corpus<'a> {
+    fn from(rows: Int8View<'a>) -> Self {
+        Self::Int8(rows)
     }
 }
 
-impl<'a> From<&'a Embeddings> for Corpus<'a> {
-    fn from(embeddings: &'a Embeddings) -> Self {
-        Self::Float32(embeddings.into())
+impl<'a> From<BinaryView<'a>> for Corpus<'a> {
+    fn from(rows: BinaryView<'a>) -> Self {
+        Self::Binary(rows)
     }
 }
 
-impl<'a> From<Levels<'a>> for Corpus<'a> {
-    fn from(rows: Levels<'a>) -> Self {
-        Self::Levels(rows)
-    }
+/// Converts what a [`MatrixView`] is made from.
+macro_rules! float32 {
+    ($($type:ty),*) => {$(
+        impl<'a> From<$type> for Corpus<'a> {
+            fn from(rows: $type) -> Self {
+                Self::Float32(rows.into())
+            }
+        }
+    )*};
 }
-
-impl<'a> From<Bits<'a>> for Corpus<'a> {
-    fn from(rows: Bits<'a>) -> Self {
-        Self::Bits(rows)
-    }
-}
+float32!(MatrixView<'a>, &'a Matrix, &'a Embeddings, &'a [f32]);

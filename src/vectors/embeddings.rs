@@ -1,6 +1,20 @@
-//! What embedding gives.
+//! Results of embedding.
 
-/// Embeddings of texts, `(len, dim)`, float32, in the order of the texts.
+use crate::vectors::similarity::{MatrixView, RowIter};
+
+/// Embeddings of texts in their order: `(len, dim)`, float32.
+///
+/// # Examples
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
+/// # let model = rushlight::Model::from_dir(folder)?;
+/// let embeddings = model.encode(&["one text", "another"], &Default::default())?;
+/// for embedding in &embeddings {
+///     assert_eq!(embedding.len(), embeddings.dim());
+/// }
+/// assert_eq!(embeddings[1], embeddings.as_slice()[embeddings.dim()..]);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embeddings {
     data: Vec<f32>,
@@ -9,12 +23,13 @@ pub struct Embeddings {
     truncated: Truncated,
 }
 
-/// How many texts were longer than the model takes.
+/// Count of texts that were longer than the model takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Truncated {
-    /// How many were cut.
+    /// Number of texts that were cut.
     pub count: usize,
-    /// Tokens of the longest text, special tokens included, before it was cut; 0 where none was.
+    /// Tokens of the longest text before it was cut, special tokens included; 0 if none was cut.
     pub longest: usize,
 }
 
@@ -24,61 +39,63 @@ impl Embeddings {
         Self { data, len, dim, truncated }
     }
 
-    /// How many texts.
+    /// Returns the number of texts.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Returns true if there are no texts.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Columns of an embedding.
+    /// Returns the number of columns.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// The embedding of text `i`.
+    /// Returns the embedding of text `i`.
     ///
     /// # Panics
-    /// Where `i >= len`, as slices do.
+    /// Panics if `i >= len`, as slices do.
     pub fn row(&self, i: usize) -> &[f32] {
-        &self.data[i * self.dim..(i + 1) * self.dim]
+        MatrixView::from(self).row(i)
     }
 
-    /// The embeddings one by one.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
-        (0..self.len).map(|i| self.row(i))
+    /// Iterates over the embeddings.
+    pub fn rows(&self) -> RowIter<'_> {
+        self.into_iter()
     }
 
-    /// All numbers, row by row.
+    /// Returns all numbers, row by row.
     pub fn as_slice(&self) -> &[f32] {
         &self.data
     }
 
-    /// All numbers, row by row, without a copy.
+    /// Returns all numbers, row by row, without a copy.
+    #[must_use]
     pub fn into_vec(self) -> Vec<f32> {
         self.data
     }
 
-    /// How many of the texts were cut, and how long the longest was.
+    /// Returns how many texts were cut, and the length of the longest.
     pub fn truncated(&self) -> Truncated {
         self.truncated
     }
 }
 
-/// All that the model gives for one text.
+/// Tokens of one text with their embeddings.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TokenEncoding {
-    /// The token ids, special tokens included.
+    /// Token ids, special tokens included.
     pub input_ids: Vec<u32>,
-    /// Which of a pair a token is of, where the tokenizer says it.
+    /// Part of a pair that each token belongs to, if the tokenizer tells it.
     pub token_type_ids: Option<Vec<u32>>,
-    /// How many tokens the text has, special tokens included, before it was cut.
+    /// Number of tokens before truncation, special tokens included.
     pub full_length: usize,
-    /// `(tokens, hidden_size)`, row by row.
+    /// Embeddings of the tokens: `(tokens, hidden_size)`, row by row.
     pub token_embeddings: Vec<f32>,
-    /// The text's embedding, as [`Model::encode`](crate::Model::encode) gives it.
+    /// Embedding of the text, as [`Model::encode`](crate::Model::encode) gives it.
     pub sentence_embedding: Vec<f32>,
 }

@@ -1,4 +1,4 @@
-//! Scores of late interaction: each token of a query finds the most similar one of a document.
+//! MaxSim scores of late interaction: each token of a query finds the most similar token of a document.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,14 @@ use crate::error::{Error, Result};
 use crate::kernels::buffer::Buffer;
 use crate::kernels::nan::larger;
 use crate::kernels::{Isa, dot};
+use crate::options::CallOptions;
 use crate::threads::schedule;
 use crate::vectors::similarity::{Matrix, MatrixView, Run, zeros};
 
-/// How a query's tokens and a document's are compared.
+/// Function that compares a query's tokens with a document's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
 pub enum MultiVectorSimilarity {
     /// `"maxsim"`: the sum over the query's tokens of the largest dot product with a token of the document.
     #[default]
@@ -23,7 +26,7 @@ pub enum MultiVectorSimilarity {
 impl MultiVectorSimilarity {
     const ALL: [Self; 2] = [Self::MaxSim, Self::MeanMaxSim];
 
-    /// Its name in `config_sentence_transformers.json`.
+    /// Returns its name in `config_sentence_transformers.json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::MaxSim => "maxsim",
@@ -46,25 +49,64 @@ impl FromStr for MultiVectorSimilarity {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|similarity| similarity.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::argument("similarity_fn_name", format!("must be one of {known}, got {name:?}"))
+            Error::argument("similarity", format!("must be one of {known}, got {name:?}"))
         })
     }
 }
 
-/// Products of a query with a document that are held at once.
+/// Number of products of a query with a document in memory at once.
 const PRODUCTS: usize = 1 << 20;
-/// Documents that one piece of work compares with a query.
+/// Number of documents that one piece of work compares with a query.
 const DOCUMENTS: usize = 32;
-/// The score of a document without tokens: below that of any other.
+/// Score of a document without tokens, below that of any other.
 const NO_TOKENS: f32 = -1e9;
 
-/// The scores of every query with every document: `(queries, documents)`.
+/// Returns the score of every query with every document: `(queries, documents)`. Each text is a matrix of its tokens'
+/// vectors.
 ///
 /// A pair's score has the same bits whatever the others and the number of threads.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
-pub(crate) fn similarity(
+/// [`Error::InvalidArgument`] if the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
+pub fn maxsim<'a, Q, D>(
+    kind: MultiVectorSimilarity,
+    queries: &'a [Q],
+    documents: &'a [D],
+    options: &CallOptions<'_>,
+) -> Result<Matrix>
+where
+    &'a Q: Into<MatrixView<'a>>,
+    &'a D: Into<MatrixView<'a>>,
+{
+    similarity(kind, &views(queries), &views(documents), Run::new(options.observer)?)
+}
+
+/// Returns the score of each query with the document at the same index.
+///
+/// # Errors
+/// As [`maxsim`]; [`Error::InvalidArgument`] if there are more queries than documents or more documents than queries.
+pub fn maxsim_pairwise<'a, Q, D>(
+    kind: MultiVectorSimilarity,
+    queries: &'a [Q],
+    documents: &'a [D],
+    options: &CallOptions<'_>,
+) -> Result<Vec<f32>>
+where
+    &'a Q: Into<MatrixView<'a>>,
+    &'a D: Into<MatrixView<'a>>,
+{
+    pairwise(kind, &views(queries), &views(documents), Run::new(options.observer)?)
+}
+
+fn views<'a, M>(texts: &'a [M]) -> Vec<MatrixView<'a>>
+where
+    &'a M: Into<MatrixView<'a>>,
+{
+    texts.iter().map(Into::into).collect()
+}
+
+/// Returns the scores of [`maxsim`].
+fn similarity(
     kind: MultiVectorSimilarity,
     queries: &[MatrixView<'_>],
     documents: &[MatrixView<'_>],
@@ -81,9 +123,9 @@ pub(crate) fn similarity(
         let terms = tokens(queries).saturating_mul(tokens(documents)).saturating_mul(documents[0].columns());
         let threads = run.threads(queries.len() * documents.len().div_ceil(DOCUMENTS), terms);
         schedule::run(pieces, threads, run.observer(), &|| {}, |(query, (scores, documents)), _| {
-            let mut scratch = Buffer::default();
+            let mut buffer = Buffer::default();
             for (score, document) in scores.iter_mut().zip(documents) {
-                *score = maxsim(run.isa(), kind, *query, *document, &mut scratch);
+                *score = score_of(run.isa(), kind, *query, *document, &mut buffer);
             }
             Ok(())
         })?;
@@ -91,11 +133,8 @@ pub(crate) fn similarity(
     Matrix::new(queries.len(), documents.len(), scores)
 }
 
-/// The score of each query with the document at its place.
-///
-/// # Errors
-/// As [`similarity`]; [`Error::InvalidArgument`] where there are more of the ones than of the others.
-pub(crate) fn pairwise(
+/// Returns the scores of [`maxsim_pairwise`].
+fn pairwise(
     kind: MultiVectorSimilarity,
     queries: &[MatrixView<'_>],
     documents: &[MatrixView<'_>],
@@ -111,16 +150,16 @@ pub(crate) fn pairwise(
     let terms = queries.iter().zip(documents).map(|(a, b)| a.rows() * b.as_slice().len()).sum();
     let threads = run.threads(queries.len().div_ceil(DOCUMENTS), terms);
     schedule::run(pairs, threads, run.observer(), &|| {}, |((queries, documents), scores), _| {
-        let mut scratch = Buffer::default();
+        let mut buffer = Buffer::default();
         for ((query, document), score) in queries.iter().zip(documents).zip(scores) {
-            *score = maxsim(run.isa(), kind, *query, *document, &mut scratch);
+            *score = score_of(run.isa(), kind, *query, *document, &mut buffer);
         }
         Ok(())
     })?;
     Ok(scores)
 }
 
-/// All tokens' vectors must be of one width.
+/// Checks that all tokens' vectors are of one width.
 fn check_widths(queries: &[MatrixView<'_>], documents: &[MatrixView<'_>]) -> Result<()> {
     let Some(width) = queries.first().or(documents.first()).map(MatrixView::columns) else { return Ok(()) };
     for (argument, texts) in [("queries", queries), ("documents", documents)] {
@@ -132,12 +171,12 @@ fn check_widths(queries: &[MatrixView<'_>], documents: &[MatrixView<'_>]) -> Res
     Ok(())
 }
 
-fn maxsim(
+fn score_of(
     isa: Isa,
     kind: MultiVectorSimilarity,
     query: MatrixView<'_>,
     document: MatrixView<'_>,
-    scratch: &mut Buffer,
+    buffer: &mut Buffer,
 ) -> f32 {
     let tokens = document.rows();
     let score = if tokens == 0 {
@@ -148,9 +187,9 @@ fn maxsim(
         let step = PRODUCTS.div_ceil(tokens);
         for first in (0..query.rows()).step_by(step) {
             let some = query.some_rows(first, step);
-            scratch.resize(some.rows() * tokens);
-            dot::dots(isa, some.as_slice(), document.as_slice(), query.columns(), scratch);
-            sum = scratch.chunks_exact(tokens).fold(sum, |sum, products| sum + f64::from(best(products)));
+            buffer.resize(some.rows() * tokens);
+            dot::dots(isa, some.as_slice(), document.as_slice(), query.columns(), buffer);
+            sum = buffer.chunks_exact(tokens).fold(sum, |sum, products| sum + f64::from(best(products)));
         }
         sum as f32
     };
@@ -174,7 +213,7 @@ mod tests {
             let mut document = vec![1.0; 4];
             document[place] = f32::NAN;
             let document = Matrix::new(2, 2, document).unwrap();
-            let run = Run::watched_by(&NoObserver).unwrap();
+            let run = Run::new(None).unwrap();
             let scores = similarity(MultiVectorSimilarity::MaxSim, &[query.view()], &[document.view()], run).unwrap();
             assert!(scores.as_slice()[0].is_nan(), "{place}");
         }
@@ -185,7 +224,7 @@ mod tests {
     fn a_long_query_has_the_sum_of_its_tokens() {
         let (query, document) = (noise(3000 * 4, 1), noise(1000 * 4, 2));
         let (query, document) = (Matrix::new(3000, 4, query).unwrap(), Matrix::new(1000, 4, document).unwrap());
-        let run = Run::watched_by(&NoObserver).unwrap();
+        let run = Run::new(None).unwrap();
         let score = |query: MatrixView<'_>| {
             let scores = similarity(MultiVectorSimilarity::MaxSim, &[query], &[document.view()], run).unwrap();
             f64::from(scores.as_slice()[0])
@@ -195,7 +234,7 @@ mod tests {
     }
 
     fn run() -> Run<'static> {
-        Run::watched_by(&NoObserver).unwrap()
+        Run::new(None).unwrap()
     }
 
     fn truth(query: &Matrix, document: &Matrix) -> f64 {

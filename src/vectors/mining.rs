@@ -1,4 +1,4 @@
-//! The most similar pairs of rows.
+//! Paraphrase mining: the most similar pairs of rows.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -6,19 +6,21 @@ use std::collections::BTreeSet;
 use super::best::falling;
 use super::search::search;
 use crate::error::{Error, Result};
+use crate::observer::ask;
 use crate::vectors::similarity::{MatrixView, Run, Similarity};
 
-/// Rows whose neighbours are in memory at once.
+/// Number of rows whose neighbours are in memory at once.
 const ROWS: usize = 4096;
 
-/// Two rows and how similar they are; the better pair is the less.
+/// Two rows with their score. A better pair is less.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SimilarPair {
-    /// Their score.
+    /// Score of both rows.
     pub score: f32,
-    /// The row with the lower index.
+    /// Index of the first row.
     pub i: usize,
-    /// The other row.
+    /// Index of the second row, higher than the first.
     pub j: usize,
 }
 
@@ -42,7 +44,8 @@ impl PartialEq for SimilarPair {
 
 impl Eq for SimilarPair {}
 
-pub(super) fn check(max_pairs: usize, top_k: usize) -> Result<()> {
+/// Refuses counts of 0.
+pub(crate) fn check(max_pairs: usize, top_k: usize) -> Result<()> {
     for (argument, count) in [("max_pairs", max_pairs), ("top_k", top_k)] {
         if count == 0 {
             return Err(Error::argument(argument, "must be at least 1, got 0"));
@@ -51,7 +54,8 @@ pub(super) fn check(max_pairs: usize, top_k: usize) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn mine(
+/// Returns the pairs of [`paraphrase_mining_embeddings`](super::paraphrase_mining_embeddings).
+pub(super) fn mine(
     kind: Similarity,
     rows: MatrixView<'_>,
     max_pairs: usize,
@@ -65,9 +69,7 @@ pub(crate) fn mine(
         // One more: a row is among its own neighbours.
         let hits = search(kind, rows.some_rows(first, ROWS), rows.into(), top_k.saturating_add(1), run)?;
         for (i, hits) in (first..).zip(hits) {
-            if run.observer().interrupted() {
-                return Err(Error::Interrupted);
-            }
+            ask(run.observer())?;
             for hit in hits.iter().filter(|hit| hit.corpus_id != i).take(top_k) {
                 pairs.insert(SimilarPair { score: hit.score, i: i.min(hit.corpus_id), j: i.max(hit.corpus_id) });
                 if pairs.len() > max_pairs {

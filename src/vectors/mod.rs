@@ -1,15 +1,18 @@
-//! What is done with embeddings: comparing, searching, mining for pairs, finding communities, and making them smaller.
+//! Work with embeddings: compare, search, mine for pairs, find communities, normalize, truncate and quantize.
 //!
-//! All of it is exact, on as many threads as [`process`](crate::process) allows, in memory that grows with the rows and the
-//! result but not with the number of comparisons. Of equal scores the lower index comes first; NaN is below every number.
+//! All results are exact. Calls use as many threads as [`process`](crate::process) allows. Memory grows with the rows and
+//! the result, not with the number of comparisons. Of equal scores the lower index comes first; NaN is below every number.
+//!
+//! Embeddings are passed as `impl Into<MatrixView>`: [`&Embeddings`](crate::Embeddings), [`&Matrix`](Matrix), a
+//! [`MatrixView`] of your own memory, or a slice, which is one row.
 
 mod best;
-mod bits;
+mod binary;
 mod communities;
 mod corpus;
 pub(crate) mod embeddings;
 pub(crate) mod maxsim;
-mod mining;
+pub(crate) mod mining;
 mod normalize;
 pub(crate) mod quantize;
 mod rescore;
@@ -17,206 +20,218 @@ mod search;
 pub(crate) mod similarity;
 pub(crate) mod sparse;
 
+#[cfg(feature = "ndarray")]
+mod ndarray;
+#[cfg(feature = "serde")]
+mod serde;
 #[cfg(test)]
 mod tests;
 
 pub use corpus::Corpus;
+pub use maxsim::{maxsim, maxsim_pairwise};
 pub use mining::SimilarPair;
+pub use quantize::quantize;
 pub use search::Hit;
+pub use sparse::sparse_similarity;
 
 pub(crate) use best::falling;
-pub(crate) use communities::communities;
-pub(crate) use mining::mine;
-pub(crate) use normalize::normalize;
-pub(crate) use rescore::rescored;
-pub(crate) use search::search;
 
 use crate::error::{Error, Result};
-use crate::models::Model;
-use crate::observer::NoObserver;
-use crate::options::EncodeOptions;
+use crate::options::{CallOptions, CommunityOptions, MiningOptions, SearchOptions};
 use similarity::{Matrix, MatrixView, Run, Similarity};
 
-/// The scores of every row of `a`, `(n, width)`, with every row of `b`, `(m, width)`: `(n, m)`.
+/// Returns the score of every row of `a` with every row of `b`: `(a.rows, b.rows)`.
+///
+/// A pair's score has the same bits whatever the other rows, the number of threads, and in [`pairwise_similarity`].
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ or the result is larger than the
-/// memory.
-#[doc(alias("cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"))]
-pub fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Matrix> {
-    similarity::similarity(kind, a, b, Run::watched_by(&NoObserver)?)
-}
-
-/// The score of each row of `a` with the same row of `b`: `n` of them.
-///
-/// # Errors
-/// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
-#[doc(alias("pairwise_cos_sim", "pairwise_dot_score", "pairwise_euclidean_sim", "pairwise_manhattan_sim"))]
-pub fn pairwise_similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>) -> Result<Vec<f32>> {
-    similarity::pairwise(kind, a, b, Run::watched_by(&NoObserver)?)
-}
-
-/// The `top_k` rows of `corpus` that are most similar to each query, the best first; fewer where it has fewer.
-///
-/// A corpus of float32, a [`MatrixView`], is searched for the best scores. So is one of a byte for each dimension,
-/// [`Levels`](crate::Levels), by what its levels stand for. In one of a bit for each dimension, [`Bits`](crate::Bits), the
-/// rows are found in whose bits the queries' own differ least; the scores are those of rows of 1 and -1. To have them by the
-/// queries as they are, find a few times more and [`rescore`] them.
-///
-/// # Errors
-/// [`Error::InvalidArgument`] where the widths differ or `top_k` is 0.
+/// [`Error::InvalidArgument`] if the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
 ///
 /// # Examples
 /// ```
-/// use rushlight::vectors::semantic_search;
-/// use rushlight::{Matrix, Similarity};
+/// use rushlight::{CallOptions, Matrix, Similarity, vectors};
 ///
-/// let queries = Matrix::new(1, 2, vec![1.0, 0.0])?;
-/// let corpus = Matrix::new(3, 2, vec![0.0, 1.0, 2.0, 0.0, 1.0, 1.0])?;
-/// let hits = semantic_search(queries.view(), corpus.view().into(), 2, Similarity::Cosine)?;
+/// let query = [1.0, 0.0];
+/// let corpus = Matrix::from_rows([[0.0, 1.0], [2.0, 0.0]])?;
+/// let scores = vectors::similarity(Similarity::Dot, &query, &corpus, &CallOptions::default())?;
+/// assert_eq!(scores[0], [0.0, 2.0]);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+#[doc(alias("cos_sim", "dot_score", "euclidean_sim", "manhattan_sim"))]
+pub fn similarity<'a, 'b>(
+    kind: Similarity,
+    a: impl Into<MatrixView<'a>>,
+    b: impl Into<MatrixView<'b>>,
+    options: &CallOptions<'_>,
+) -> Result<Matrix> {
+    similarity::similarity(kind, a.into(), b.into(), Run::new(options.observer)?)
+}
+
+/// Returns the score of each row of `a` with the same row of `b`.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] if the widths or the numbers of rows differ; [`Error::Interrupted`].
+#[doc(alias("pairwise_cos_sim", "pairwise_dot_score", "pairwise_euclidean_sim", "pairwise_manhattan_sim"))]
+pub fn pairwise_similarity<'a, 'b>(
+    kind: Similarity,
+    a: impl Into<MatrixView<'a>>,
+    b: impl Into<MatrixView<'b>>,
+    options: &CallOptions<'_>,
+) -> Result<Vec<f32>> {
+    similarity::pairwise(kind, a.into(), b.into(), Run::new(options.observer)?)
+}
+
+/// Finds the rows of `corpus` that are most similar to each query, the best first.
+///
+/// The precision of the corpus decides on the scores:
+///
+/// - float32, an `impl Into<MatrixView>`: the similarity of the rows;
+/// - a byte for each dimension, [`Int8View`](crate::Int8View): the similarity with the numbers that the codes stand for;
+/// - a bit for each dimension, [`BinaryView`](crate::BinaryView): the similarity of rows of 1 and -1, with the queries
+///   quantized, too. For scores of the queries as they are, find a few times more hits and [`rescore`] them.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] if the widths differ or `top_k` is 0; [`Error::Interrupted`].
+///
+/// # Examples
+/// ```
+/// use rushlight::{Matrix, SearchOptions, vectors};
+///
+/// let corpus = Matrix::from_rows([[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]])?;
+/// let hits = vectors::semantic_search(&[1.0, 0.0], &corpus, &SearchOptions::default().with_top_k(2))?;
 /// assert_eq!(hits[0][0].corpus_id, 1);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn semantic_search(
-    queries: MatrixView<'_>,
-    corpus: Corpus<'_>,
-    top_k: usize,
-    kind: Similarity,
+pub fn semantic_search<'q, 'c>(
+    queries: impl Into<MatrixView<'q>>,
+    corpus: impl Into<Corpus<'c>>,
+    options: &SearchOptions<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
-    search(kind, queries, corpus, top_k, Run::watched_by(&NoObserver)?)
+    let &SearchOptions { top_k, similarity, observer } = options;
+    search::search(similarity, queries.into(), corpus.into(), top_k, Run::new(observer)?)
 }
 
-/// The `top_k` best of each query's `hits`, by their scores with the rows of `corpus`: of the one that was searched, or of
-/// the same embeddings in another precision. Bits count as 1 and -1.
+/// Scores each query's `hits` with the rows of `corpus` and returns the best: of the corpus that was searched, or of the
+/// same embeddings in another precision. Bits count as 1 and -1.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ, `top_k` is 0, or `hits` are not of as many queries or not of this
-/// corpus.
+/// [`Error::InvalidArgument`] if the widths differ, `top_k` is 0, or `hits` are not of as many queries or not of this
+/// corpus; [`Error::Interrupted`].
 ///
 /// # Examples
 /// ```
 /// use rushlight::vectors::{rescore, semantic_search};
-/// use rushlight::{Bits, Matrix, Precision, Similarity, quantize};
+/// use rushlight::{Matrix, Precision, SearchOptions, quantize};
 ///
-/// let queries = Matrix::new(1, 2, vec![3.0, 1.0])?;
-/// let corpus = Matrix::new(3, 2, vec![-1.0, 2.0, 1.0, 2.0, 2.0, 1.0])?;
-/// let quantized = quantize(corpus.as_slice(), 2, Precision::Ubinary, None, None)?;
-/// let bits = Bits::new(&quantized, 2)?;
+/// let query = [3.0, 1.0];
+/// let corpus = Matrix::from_rows([[-1.0, 2.0], [1.0, 2.0], [2.0, 1.0]])?;
+/// let quantized = quantize(&corpus, Precision::Ubinary, &Default::default())?;
 ///
-/// let found = semantic_search(queries.view(), bits.into(), 2, Similarity::Cosine)?;
+/// let options = SearchOptions::default().with_top_k(2);
+/// let found = semantic_search(&query, quantized.binary_view(2)?, &options)?;
 /// assert_eq!(found[0].iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), [1, 2]);
-/// let hits = rescore(queries.view(), &found, corpus.view().into(), 1, Similarity::Cosine)?;
+/// let hits = rescore(&query, &found, &corpus, &options.with_top_k(1))?;
 /// assert_eq!(hits[0][0].corpus_id, 2);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn rescore(
-    queries: MatrixView<'_>,
+pub fn rescore<'q, 'c>(
+    queries: impl Into<MatrixView<'q>>,
     hits: &[Vec<Hit>],
-    corpus: Corpus<'_>,
-    top_k: usize,
-    kind: Similarity,
+    corpus: impl Into<Corpus<'c>>,
+    options: &SearchOptions<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
-    rescored(kind, queries, hits, corpus, top_k, Run::watched_by(&NoObserver)?)
+    let &SearchOptions { top_k, similarity, observer } = options;
+    rescore::rescored(similarity, queries.into(), hits, corpus.into(), top_k, Run::new(observer)?)
 }
 
-/// Embeds `sentences` and finds the most similar pairs of them: [`paraphrase_mining_embeddings`] of their embeddings.
+/// Finds the most similar pairs among each row and its `top_k` most similar others: each pair once, the best first.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `max_pairs` or `top_k` is 0, before anything is embedded; those of [`Model::encode`].
+/// [`Error::InvalidArgument`] if `max_pairs` or `top_k` is 0; [`Error::Interrupted`].
 ///
 /// # Examples
 /// ```
-/// use rushlight::vectors::paraphrase_mining;
-/// use rushlight::{Model, Similarity};
+/// use rushlight::{Matrix, vectors};
 ///
-/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
-/// let model = Model::from_dir(folder)?;
-/// let sentences = ["The cat sits outside.", "A man plays guitar.", "The cat sits outside."];
-/// let pairs = paraphrase_mining(&model, &sentences, 10, 2, Similarity::Cosine)?;
+/// let embeddings = Matrix::from_rows([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]])?;
+/// let pairs = vectors::paraphrase_mining_embeddings(&embeddings, &Default::default())?;
 /// assert_eq!((pairs[0].i, pairs[0].j), (0, 2));
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn paraphrase_mining<T: AsRef<str>>(
-    model: &Model,
-    sentences: &[T],
-    max_pairs: usize,
-    top_k: usize,
-    kind: Similarity,
+pub fn paraphrase_mining_embeddings<'a>(
+    embeddings: impl Into<MatrixView<'a>>,
+    options: &MiningOptions<'_>,
 ) -> Result<Vec<SimilarPair>> {
-    mining::check(max_pairs, top_k)?;
-    let embeddings = model.encode(sentences, &EncodeOptions::default())?;
-    paraphrase_mining_embeddings((&embeddings).into(), max_pairs, top_k, kind)
+    let &MiningOptions { max_pairs, top_k, similarity, observer } = options;
+    mining::mine(similarity, embeddings.into(), max_pairs, top_k, Run::new(observer)?)
 }
 
-/// The most similar pairs among each row and its `top_k` most similar others: `max_pairs` of them at most, each once, the
-/// best first.
+/// Finds groups of rows whose cosine similarity with one of them, the centre, is at least `threshold`.
 ///
-/// # Errors
-/// [`Error::InvalidArgument`] where `max_pairs` or `top_k` is 0.
-pub fn paraphrase_mining_embeddings(
-    embeddings: MatrixView<'_>,
-    max_pairs: usize,
-    top_k: usize,
-    kind: Similarity,
-) -> Result<Vec<SimilarPair>> {
-    mine(kind, embeddings, max_pairs, top_k, Run::watched_by(&NoObserver)?)
-}
-
-/// Groups of rows whose cosine with one of them, the centre, is at least `threshold`: the largest group first, of each the
-/// centre first and the others by falling similarity. No row is in two of them.
+/// The largest group comes first; of each group the centre comes first and the others by falling similarity. No row is in
+/// two groups.
 ///
-/// Every row is the centre of a candidate. They are taken by their size, those of one size by their centre: a candidate
-/// whose centre is taken is left out, the others lose the members that are taken, and stay where `min_community_size` are
+/// Every row is the centre of a candidate. Candidates are taken by falling size, those of one size by their centre. A
+/// candidate whose centre is taken is dropped. Others lose the members that are taken, and stay if `min_community_size` are
 /// left.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `threshold` is NaN or `min_community_size` is 0.
-pub fn community_detection(
-    embeddings: MatrixView<'_>,
-    threshold: f32,
-    min_community_size: usize,
+/// [`Error::InvalidArgument`] if `threshold` is NaN, or `min_community_size` or `batch_size` is 0; [`Error::Interrupted`].
+///
+/// # Examples
+/// ```
+/// use rushlight::{CommunityOptions, Matrix, vectors};
+///
+/// let embeddings = Matrix::from_rows([[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]])?;
+/// let options = CommunityOptions::default().with_min_community_size(2);
+/// assert_eq!(vectors::community_detection(&embeddings, &options)?, [[0, 2]]);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
+pub fn community_detection<'a>(
+    embeddings: impl Into<MatrixView<'a>>,
+    options: &CommunityOptions<'_>,
 ) -> Result<Vec<Vec<usize>>> {
-    communities(embeddings, threshold, min_community_size, communities::BATCH, Run::watched_by(&NoObserver)?)
+    let &CommunityOptions { threshold, min_community_size, batch_size, observer } = options;
+    communities::communities(embeddings.into(), threshold, min_community_size, batch_size, Run::new(observer)?)
 }
 
-/// Each row over its L2 norm; a norm under 1e-12 counts as that, so a row of zeros stays one.
+/// Divides each row by its L2 norm. A norm below 1e-12 counts as 1e-12, so a row of zeros stays one.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `RUSHLIGHT_CPU` names an instruction set that this machine lacks.
+/// [`Error::Memory`]; [`Error::Interrupted`].
 ///
 /// # Examples
 /// ```
-/// use rushlight::Matrix;
-/// use rushlight::vectors::normalize_embeddings;
+/// use rushlight::{Matrix, vectors};
 ///
-/// let embeddings = Matrix::new(2, 2, vec![3.0, 4.0, 0.0, 0.0])?;
-/// assert_eq!(normalize_embeddings(embeddings.view())?.as_slice(), [0.6, 0.8, 0.0, 0.0]);
+/// let embeddings = Matrix::from_rows([[3.0, 4.0], [0.0, 0.0]])?;
+/// let unit = vectors::normalize_embeddings(&embeddings, &Default::default())?;
+/// assert_eq!(unit.as_slice(), [0.6, 0.8, 0.0, 0.0]);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn normalize_embeddings(embeddings: MatrixView<'_>) -> Result<Matrix> {
-    normalize(embeddings, Run::watched_by(&NoObserver)?)
+pub fn normalize_embeddings<'a>(embeddings: impl Into<MatrixView<'a>>, options: &CallOptions<'_>) -> Result<Matrix> {
+    normalize::normalize(embeddings.into(), Run::new(options.observer)?)
 }
 
-/// The first `truncate_dim` columns, or all where there are no more. The rows of what was normalized before are not any
-/// longer: where the norm matters, normalize afterwards.
+/// Returns the first `truncate_dim` columns, or all if there are no more. Truncation changes the norm: normalize afterwards.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where `truncate_dim` is 0.
+/// [`Error::InvalidArgument`] if `truncate_dim` is 0.
 ///
 /// # Examples
 /// ```
-/// use rushlight::Matrix;
-/// use rushlight::vectors::truncate_embeddings;
+/// use rushlight::{Matrix, vectors};
 ///
-/// let embeddings = Matrix::new(2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
-/// assert_eq!(truncate_embeddings(embeddings.view(), 2)?, Matrix::new(2, 2, vec![1.0, 2.0, 4.0, 5.0])?);
+/// let embeddings = Matrix::from_rows([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])?;
+/// assert_eq!(vectors::truncate_embeddings(&embeddings, 2)?.as_slice(), [1.0, 2.0, 4.0, 5.0]);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
-pub fn truncate_embeddings(embeddings: MatrixView<'_>, truncate_dim: usize) -> Result<Matrix> {
+pub fn truncate_embeddings<'a>(embeddings: impl Into<MatrixView<'a>>, truncate_dim: usize) -> Result<Matrix> {
     if truncate_dim == 0 {
         return Err(Error::argument("truncate_dim", "must be at least 1, got 0"));
     }
+    let embeddings = embeddings.into();
     let columns = truncate_dim.min(embeddings.columns());
-    let data = (0..embeddings.rows()).flat_map(|i| &embeddings.row(i)[..columns]).copied().collect();
+    let data = embeddings.into_iter().flat_map(|row| &row[..columns]).copied().collect();
     Matrix::new(embeddings.rows(), columns, data)
 }

@@ -1,4 +1,4 @@
-//! Rows of the norm 1.
+//! L2 normalization.
 
 use crate::alloc;
 use crate::error::Result;
@@ -6,10 +6,11 @@ use crate::kernels::unit;
 use crate::threads::schedule;
 use crate::vectors::similarity::{Matrix, MatrixView, Run};
 
-/// Numbers that a thread takes at a time.
+/// Size of a piece of work.
 const NUMBERS: usize = 1 << 18;
 
-pub(crate) fn normalize(rows: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
+/// Returns the rows of [`normalize_embeddings`](super::normalize_embeddings).
+pub(super) fn normalize(rows: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
     let width = rows.columns().max(1);
     let piece = (NUMBERS / width).max(1);
     let mut data = alloc::copied(rows.as_slice(), "normalized embeddings")?;

@@ -1,4 +1,4 @@
-//! Embeddings in fewer bits: a byte, or a bit, for each dimension.
+//! Quantization: a byte or a bit for each dimension.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,25 +7,25 @@ use std::sync::{Mutex, PoisonError};
 use crate::alloc;
 use crate::error::{Error, Result};
 use crate::kernels::nan::all_finite;
-use crate::observer::NoObserver;
+use crate::options::QuantizeOptions;
 use crate::threads::schedule::{self, lock};
-use crate::vectors::similarity::Run;
+use crate::vectors::similarity::{MatrixView, Run};
 
 mod coded;
 
-#[cfg(feature = "python")]
-pub(crate) use coded::Bytes;
-pub use coded::{Bits, Levels};
+pub use coded::{BinaryView, Int8View, QuantizedBytes};
 
-/// The type of an embedding's numbers in the result.
+/// Type of the numbers of quantized embeddings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
 pub enum Precision {
     /// `"float32"`: as computed.
     #[default]
     Float32,
-    /// `"int8"`: 256 levels for each dimension, from -128 up.
+    /// `"int8"`: 256 codes for each dimension, from -128 up.
     Int8,
-    /// `"uint8"`: 256 levels for each dimension, from 0 up.
+    /// `"uint8"`: 256 codes for each dimension, from 0 up.
     Uint8,
     /// `"binary"`: a bit for each dimension, eight in an `i8`.
     Binary,
@@ -36,7 +36,7 @@ pub enum Precision {
 impl Precision {
     const ALL: [Self; 5] = [Self::Float32, Self::Int8, Self::Uint8, Self::Binary, Self::Ubinary];
 
-    /// Its name in sentence-transformers.
+    /// Returns its name in sentence-transformers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Float32 => "float32",
@@ -47,7 +47,7 @@ impl Precision {
         }
     }
 
-    /// How many numbers an embedding of `dim` dimensions becomes.
+    /// Returns the number of values that an embedding of `dim` dimensions becomes.
     pub fn columns(self, dim: usize) -> usize {
         match self {
             Self::Float32 | Self::Int8 | Self::Uint8 => dim,
@@ -75,85 +75,95 @@ impl FromStr for Precision {
     }
 }
 
-/// What [`quantize`] gives: a matrix in row-major order.
+/// Result of [`quantize`]: a matrix in row-major order.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quantized {
     /// Number of embeddings.
     pub rows: usize,
-    /// Numbers in each: see [`Precision::columns`].
+    /// Number of values of each; see [`Precision::columns`].
     pub columns: usize,
-    /// `rows * columns` numbers.
+    /// The `rows * columns` values.
     pub values: QuantizedValues,
 }
 
-/// The numbers of a [`Quantized`].
+/// Values of [`Quantized`] embeddings.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
 pub enum QuantizedValues {
-    /// Of [`Precision::Float32`].
+    /// Values of [`Precision::Float32`].
     Float32(Vec<f32>),
-    /// Of [`Precision::Int8`] and [`Precision::Binary`].
+    /// Values of [`Precision::Int8`] and [`Precision::Binary`].
     Int8(Vec<i8>),
-    /// Of [`Precision::Uint8`] and [`Precision::Ubinary`].
+    /// Values of [`Precision::Uint8`] and [`Precision::Ubinary`].
     Uint8(Vec<u8>),
 }
 
-/// Quantizes `embeddings`, `(n, dim)` in row-major order.
+/// Quantizes embeddings.
 ///
 /// - `Int8` and `Uint8` cut each dimension's range into 255 steps of one length, in float32:
 ///   `clip(floor((x - min) / step), 0, 255)`, with `step = (max - min) / 255`, or 1 where that is 0. `Int8` is the same
-///   less 128. The range is that of `ranges`, `(min, max)` of `dim` numbers each; else that of the rows of
-///   `calibration`, `(any, dim)`; else that of the embeddings themselves, which for a single one has no width.
-/// - `Binary` and `Ubinary` look at nothing but `x > 0`: a row becomes `ceil(dim / 8)` bytes, the first dimension in the
-///   highest bit, what is missing at the end 0. `Binary` is the byte less 128.
+///   less 128. The range is [`QuantizeOptions::ranges`], else that of [`QuantizeOptions::calibration`], else that of the
+///   embeddings themselves. The range of a single embedding has no width.
+/// - `Binary` and `Ubinary` store `x > 0`: a row becomes `ceil(dim / 8)` bytes, the first dimension in the highest bit,
+///   zeros after the last. `Binary` is the byte less 128.
 /// - `Float32` copies.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where a length is not a multiple of `dim`, a range has not `dim` numbers, or the
-/// calibration that would be needed has no rows; but for `Float32`, also where a number is NaN or infinite: it would move
-/// the levels of all rows. [`Error::Memory`].
+/// [`Error::InvalidArgument`] if ranges or calibration are of another width, or a calibration that is needed has no rows;
+/// except for `Float32` also if a number is NaN or infinite, which would move the codes of all rows. [`Error::Memory`];
+/// [`Error::Interrupted`].
+///
+/// # Examples
+/// ```
+/// use rushlight::{Matrix, Precision, QuantizedValues, quantize};
+///
+/// let embeddings = Matrix::from_rows([[0.1, -0.2, 0.3], [-0.4, 0.5, -0.6]])?;
+/// let quantized = quantize(&embeddings, Precision::Ubinary, &Default::default())?;
+/// assert_eq!(quantized.values, QuantizedValues::Uint8(vec![0b1010_0000, 0b0100_0000]));
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[doc(alias = "quantize_embeddings")]
-pub fn quantize(
-    embeddings: &[f32],
-    dim: usize,
+pub fn quantize<'a>(
+    embeddings: impl Into<MatrixView<'a>>,
     precision: Precision,
-    ranges: Option<(&[f32], &[f32])>,
-    calibration: Option<&[f32]>,
+    options: &QuantizeOptions<'_>,
 ) -> Result<Quantized> {
-    quantize_watched(embeddings, dim, precision, ranges, calibration, Run::watched_by(&NoObserver)?)
+    quantized(embeddings.into(), precision, options, Run::new(options.observer)?)
 }
 
-/// [`quantize`], which can be stopped: [`Error::Interrupted`].
-pub(crate) fn quantize_watched(
-    embeddings: &[f32],
-    dim: usize,
+/// Returns the result of [`quantize`].
+fn quantized(
+    matrix: MatrixView<'_>,
     precision: Precision,
-    ranges: Option<(&[f32], &[f32])>,
-    calibration: Option<&[f32]>,
+    options: &QuantizeOptions<'_>,
     run: Run<'_>,
 ) -> Result<Quantized> {
-    let rows = match precision {
-        Precision::Float32 => rows("embeddings", embeddings, dim)?,
-        _ => finite_rows("embeddings", embeddings, dim)?,
-    };
-    let levels = |flip| levels(embeddings, dim, ranges, calibration, flip, run);
+    let (embeddings, dim) = (matrix.as_slice(), matrix.columns());
+    let &QuantizeOptions { ranges, calibration, .. } = options;
+    if precision != Precision::Float32 {
+        check_finite("embeddings", embeddings, dim)?;
+    }
+    let codes = |flip| codes(embeddings, dim, ranges, calibration, flip, run);
     let signed = |bytes: Vec<u8>| QuantizedValues::Int8(bytes.into_iter().map(|byte| byte as i8).collect());
     let values = match precision {
         Precision::Float32 => QuantizedValues::Float32(alloc::copied(embeddings, QUANTIZED)?),
-        Precision::Int8 => signed(levels(FLIP)?),
-        Precision::Uint8 => QuantizedValues::Uint8(levels(0)?),
+        Precision::Int8 => signed(codes(FLIP)?),
+        Precision::Uint8 => QuantizedValues::Uint8(codes(0)?),
         Precision::Binary => signed(bits(embeddings, dim, FLIP, run)?),
         Precision::Ubinary => QuantizedValues::Uint8(bits(embeddings, dim, 0, run)?),
     };
-    Ok(Quantized { rows, columns: precision.columns(dim), values })
+    Ok(Quantized { rows: matrix.rows(), columns: precision.columns(dim), values })
 }
 
-/// What makes a byte that less 128, as an `i8`.
+/// Bit whose flip subtracts 128 from a byte, as an `i8`.
 const FLIP: u8 = 0x80;
 
-/// What memory is for, in messages.
+/// Purpose of memory, for messages.
 const QUANTIZED: &str = "quantized embeddings";
 
-/// Numbers that a thread takes at a time.
+/// Size of a piece of work.
 const NUMBERS: usize = 1 << 18;
 
 /// Calls `work` with some rows of `embeddings` and their bytes, `columns` a row, on threads, until all are made.
@@ -176,18 +186,13 @@ fn by_rows(
     Ok(bytes)
 }
 
-/// The number of rows of `dim` numbers, which for a `dim` of 0 is 0.
-fn rows(argument: &'static str, numbers: &[f32], dim: usize) -> Result<usize> {
-    match numbers.len().checked_rem(dim) {
-        Some(0) => Ok(numbers.len() / dim),
-        None if numbers.is_empty() => Ok(0),
-        _ => Err(Error::argument(argument, format!("{} numbers are not rows of {dim}", numbers.len()))),
-    }
-}
-
-/// The same of numbers that must all be finite.
-fn finite_rows(argument: &'static str, numbers: &[f32], dim: usize) -> Result<usize> {
-    let rows = rows(argument, numbers, dim)?;
+/// Returns the number of rows of `dim` numbers, which must all be finite.
+fn check_finite(argument: &'static str, numbers: &[f32], dim: usize) -> Result<usize> {
+    let rows = match numbers.len().checked_rem(dim) {
+        Some(0) => numbers.len() / dim,
+        None if numbers.is_empty() => 0,
+        _ => return Err(Error::argument(argument, format!("must be rows of {dim} numbers, got {}", numbers.len()))),
+    };
     match numbers.chunks_exact(dim.max(1)).position(|row| !all_finite(row)) {
         None => Ok(rows),
         Some(row) => Err(Error::argument(argument, format!("must be finite, row {row} is not"))),
@@ -202,7 +207,8 @@ fn bits(embeddings: &[f32], dim: usize, flip: u8, run: Run<'_>) -> Result<Vec<u8
     })
 }
 
-fn levels(
+/// Returns the int8 codes of [`quantize`], or those of uint8 for a `flip` of 0.
+fn codes(
     embeddings: &[f32],
     dim: usize,
     ranges: Option<(&[f32], &[f32])>,
@@ -215,11 +221,11 @@ fn levels(
         None => extremes(embeddings, dim, calibration, run)?,
     };
     let steps: Vec<f32> = min.iter().zip(&max).map(|(min, max)| step(*min, *max)).collect();
-    by_rows(embeddings, dim, dim, run, |rows, levels| {
-        for (row, levels) in rows.chunks_exact(dim).zip(levels.chunks_exact_mut(dim)) {
-            for (((level, x), min), step) in levels.iter_mut().zip(row).zip(&min).zip(&steps) {
+    by_rows(embeddings, dim, dim, run, |rows, codes| {
+        for (row, codes) in rows.chunks_exact(dim).zip(codes.chunks_exact_mut(dim)) {
+            for (((code, x), min), step) in codes.iter_mut().zip(row).zip(&min).zip(&steps) {
                 // From 0 up, the conversion rounds down.
-                *level = ((x - min) / step).clamp(0.0, 255.0) as u8 ^ flip;
+                *code = ((x - min) / step).clamp(0.0, 255.0) as u8 ^ flip;
             }
         }
     })
@@ -241,11 +247,11 @@ fn bounds(which: &str, bounds: &[f32], dim: usize) -> Result<Vec<f32>> {
     Err(Error::argument("ranges", problem))
 }
 
-/// The smallest and the largest number of each dimension.
+/// Returns the smallest and the largest number of each dimension.
 fn extremes(embeddings: &[f32], dim: usize, calibration: Option<&[f32]>, run: Run<'_>) -> Result<(Vec<f32>, Vec<f32>)> {
     let sample = calibration.unwrap_or(embeddings);
-    if finite_rows("calibration_embeddings", sample, dim)? == 0 && !embeddings.is_empty() {
-        return Err(Error::argument("calibration_embeddings", "must have at least one row, got none"));
+    if check_finite("calibration", sample, dim)? == 0 && !embeddings.is_empty() {
+        return Err(Error::argument("calibration", "must have at least one row, got none"));
     }
     let dim = dim.max(1);
     let smaller = |min: &mut f32, x: f32| *min = if x < *min { x } else { *min };

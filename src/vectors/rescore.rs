@@ -1,4 +1,4 @@
-//! Scoring again what a search found.
+//! Rescoring of hits.
 
 use super::best::Best;
 use super::corpus::Corpus;
@@ -6,9 +6,10 @@ use super::search::Hit;
 use crate::error::{Error, Result};
 use crate::kernels::buffer::Buffer;
 use crate::threads::schedule;
-use crate::vectors::similarity::{self, MatrixView, Rows, Run, Scratch, Similarity};
+use crate::vectors::similarity::{self, MatrixView, RowSource, Run, Scorer, Similarity};
 
-pub(crate) fn rescored(
+/// Returns the hits of [`rescore`](super::rescore).
+pub(super) fn rescored(
     kind: Similarity,
     queries: MatrixView<'_>,
     hits: &[Vec<Hit>],
@@ -20,13 +21,13 @@ pub(crate) fn rescored(
         return Err(Error::argument("top_k", "must be at least 1, got 0"));
     }
     if hits.len() != queries.rows() {
-        let problem = format!("must be of as many queries as there are, {}, got {}", queries.rows(), hits.len());
+        let problem = format!("must have a list for each query, {}, got {}", queries.rows(), hits.len());
         return Err(Error::argument("hits", problem));
     }
     match corpus {
         Corpus::Float32(rows) => rescore_rows(kind, queries, hits, &rows, top_k, run),
-        Corpus::Levels(rows) => rescore_rows(kind, queries, hits, &rows, top_k, run),
-        Corpus::Bits(rows) => rescore_rows(kind, queries, hits, &rows, top_k, run),
+        Corpus::Int8(rows) => rescore_rows(kind, queries, hits, &rows, top_k, run),
+        Corpus::Binary(rows) => rescore_rows(kind, queries, hits, &rows, top_k, run),
     }
 }
 
@@ -34,27 +35,27 @@ fn rescore_rows(
     kind: Similarity,
     queries: MatrixView<'_>,
     hits: &[Vec<Hit>],
-    corpus: &impl Rows,
+    corpus: &impl RowSource,
     top_k: usize,
     run: Run<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
-    let width = similarity::same_width(queries.columns(), corpus.columns()).map_err(|e| e.of_argument("corpus"))?;
+    let width = similarity::same_width(("queries", queries.columns()), ("corpus", corpus.columns()))?;
     if let Some(hit) = hits.iter().flatten().find(|hit| hit.corpus_id >= corpus.rows()) {
-        let problem = format!("there is no row {} in a corpus of {}", hit.corpus_id, corpus.rows());
+        let problem = format!("must be rows of the corpus, from 0 up to {1}, got {0}", hit.corpus_id, corpus.rows());
         return Err(Error::argument("hits", problem));
     }
     let mut found = vec![Vec::new(); hits.len()];
     let terms = hits.iter().map(Vec::len).sum::<usize>().saturating_mul(width);
     let pieces = hits.iter().zip(&mut found).enumerate();
     schedule::run(pieces, run.threads(hits.len(), terms), run.observer(), &|| {}, |(i, (hits, found)), _| {
-        let (mut best, mut scratch, mut buffer) =
-            (Best::new(top_k.min(hits.len())), Scratch::default(), Buffer::default());
+        let (mut best, mut scorer, mut buffer) =
+            (Best::new(top_k.min(hits.len())), Scorer::default(), Buffer::default());
         for hit in hits {
             let score = if width == 0 {
                 0.0
             } else {
                 let row = corpus.read(run.isa(), hit.corpus_id, 1, &mut buffer);
-                scratch.scores(kind, run.isa(), queries.row(i), row, width)[0]
+                scorer.scores(kind, run.isa(), queries.row(i), row, width)[0]
             };
             best.consider(hit.corpus_id, &[score]);
         }

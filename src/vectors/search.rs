@@ -1,24 +1,26 @@
-//! Which rows of a corpus are most like each query.
+//! Search for the rows of a corpus that are most similar to each query.
 
 use std::sync::Mutex;
 
 use super::best::Best;
-use super::bits::search_bits;
+use super::binary::search_binary;
 use super::corpus::Corpus;
 use crate::error::{Error, Result};
 use crate::threads::schedule::{self, lock};
-use crate::vectors::similarity::{self, MatrixView, Rows, Run, Similarity};
+use crate::vectors::similarity::{self, MatrixView, RowSource, Run, Similarity};
 
-/// A row of the corpus that a search found.
+/// Row of the corpus that a search found.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hit {
-    /// Its index in the corpus.
+    /// Index of the row in the corpus.
     pub corpus_id: usize,
-    /// Its score with the query.
+    /// Score of the row with the query.
     pub score: f32,
 }
 
-pub(crate) fn search(
+/// Returns the hits of [`semantic_search`](super::semantic_search).
+pub(super) fn search(
     kind: Similarity,
     queries: MatrixView<'_>,
     corpus: Corpus<'_>,
@@ -28,21 +30,21 @@ pub(crate) fn search(
     if top_k == 0 {
         return Err(Error::argument("top_k", "must be at least 1, got 0"));
     }
-    let found = match corpus {
+    match corpus {
         Corpus::Float32(rows) => search_rows(kind, queries, &rows, top_k, run),
-        Corpus::Levels(rows) => search_rows(kind, queries, &rows, top_k, run),
-        Corpus::Bits(rows) => search_bits(kind, queries, rows, top_k, run),
-    };
-    found.map_err(|error| error.of_argument("corpus"))
+        Corpus::Int8(rows) => search_rows(kind, queries, &rows, top_k, run),
+        Corpus::Binary(rows) => search_binary(kind, queries, rows, top_k, run),
+    }
 }
 
 fn search_rows(
     kind: Similarity,
     queries: MatrixView<'_>,
-    corpus: &impl Rows,
+    corpus: &impl RowSource,
     top_k: usize,
     run: Run<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
+    similarity::same_width(("queries", queries.columns()), ("corpus", corpus.columns()))?;
     let best = none_yet(queries.rows(), top_k.min(corpus.rows()));
     similarity::visit(kind, queries, corpus, run, |tile| {
         for (scores, best) in tile.scores.chunks_exact(tile.columns).zip(&best[tile.row..]) {
@@ -52,12 +54,12 @@ fn search_rows(
     sorted(best, run)
 }
 
-/// The best of each query, `most` of them, which threads then find.
-pub(super) fn none_yet(queries: usize, most: usize) -> Vec<Mutex<Best>> {
-    (0..queries).map(|_| Mutex::new(Best::new(most))).collect()
+/// Makes an empty collection for each query, of at most `limit` hits.
+pub(super) fn none_yet(queries: usize, limit: usize) -> Vec<Mutex<Best>> {
+    (0..queries).map(|_| Mutex::new(Best::new(limit))).collect()
 }
 
-/// The hits of each query, the best first.
+/// Sorts the hits of each query, the best first.
 pub(super) fn sorted(best: Vec<Mutex<Best>>, run: Run<'_>) -> Result<Vec<Vec<Hit>>> {
     let mut hits = vec![Vec::new(); best.len()];
     let found: usize = best.iter().map(|best| lock(best).len()).sum();

@@ -1,4 +1,4 @@
-//! How alike embeddings are: every one with every other, or pair by pair.
+//! Similarity of embeddings: each with each, or pair by pair.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,19 +7,21 @@ use crate::alloc;
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 use crate::kernels::buffer::Buffer;
-use crate::observer::Observer;
+use crate::observer::{NoObserver, Observer};
 use crate::process;
 use crate::threads::schedule;
 
 mod matrix;
-mod scratch;
+mod scorer;
 
-pub(crate) use matrix::Rows;
-pub use matrix::{Matrix, MatrixView};
-pub(crate) use scratch::Scratch;
+pub(crate) use matrix::RowSource;
+pub use matrix::{Matrix, MatrixView, RowIter};
+pub(crate) use scorer::Scorer;
 
-/// How two embeddings are compared; the larger the score, the more alike they are.
+/// Function that compares two embeddings. More similar embeddings have a higher score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
 pub enum Similarity {
     /// `"cosine"`: the dot product of both rows over their L2 norms.
     ///
@@ -42,7 +44,7 @@ pub enum Similarity {
 impl Similarity {
     const ALL: [Self; 4] = [Self::Cosine, Self::Dot, Self::Euclidean, Self::Manhattan];
 
-    /// Its name in `config_sentence_transformers.json`.
+    /// Returns its name in `config_sentence_transformers.json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cosine => "cosine",
@@ -52,7 +54,7 @@ impl Similarity {
         }
     }
 
-    /// The score that a kernel's sum stands for.
+    /// Turns a kernel's sum into the score.
     fn score(self, sum: f32) -> f32 {
         match self {
             Self::Cosine | Self::Dot => sum,
@@ -77,27 +79,27 @@ impl FromStr for Similarity {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|similarity| similarity.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::argument("similarity_fn_name", format!("must be one of {known}, got {name:?}"))
+            Error::argument("similarity", format!("must be one of {known}, got {name:?}"))
         })
     }
 }
 
-/// What a computation runs on, and who watches it.
+/// Instruction set, thread limit and observer of a computation.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     isa: Isa,
-    /// How many threads at most, the caller's among them.
+    /// Largest number of threads, the caller's among them.
     threads: usize,
     observer: &'a dyn Observer,
 }
 
 impl<'a> Run<'a> {
-    /// On the process's instruction set and as many threads as it allows.
-    pub(crate) fn watched_by(observer: &'a dyn Observer) -> Result<Self> {
-        Ok(Self { isa: process::isa()?, threads: usize::MAX, observer })
+    /// Uses the process's instruction set and all threads it allows.
+    pub(crate) fn new(observer: Option<&'a dyn Observer>) -> Result<Self> {
+        Ok(Self { isa: process::isa()?, threads: usize::MAX, observer: observer.unwrap_or(&NoObserver) })
     }
 
-    /// No more threads than pieces, and none for work that is done before it starts.
+    /// Returns the number of threads to use: no more than pieces, and one for work too small to share.
     pub(crate) fn threads(&self, pieces: usize, terms: usize) -> usize {
         self.threads.min(pieces).min(1 + (terms >> 22))
     }
@@ -111,15 +113,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The scores of every row of `a`, `(n, width)`, with every row of `b`, `(m, width)`: `(n, m)`.
-///
-/// A pair's score has the same bits whatever the other rows, the number of threads, and in [`pairwise`]. Beside both
-/// sides and the result it takes a few MiB for each thread.
-///
-/// # Errors
-/// [`Error::InvalidArgument`] where the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
+/// Returns the scores of [`similarity`](super::similarity()).
 pub(crate) fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, run: Run<'_>) -> Result<Matrix> {
-    let width = same_width(a.columns, b.columns)?;
+    let width = same_width(("a", a.columns), ("b", b.columns))?;
     let mut data = zeros(a.rows, b.rows)?;
     if width > 0 && !data.is_empty() {
         let tile = tile_rows(width);
@@ -133,12 +129,9 @@ pub(crate) fn similarity(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>,
     Ok(Matrix { rows: a.rows, columns: b.rows, data })
 }
 
-/// The score of each row of `a` with the same row of `b`.
-///
-/// # Errors
-/// [`Error::InvalidArgument`] where the widths or the numbers of rows differ; [`Error::Interrupted`].
+/// Returns the scores of [`pairwise_similarity`](super::pairwise_similarity).
 pub(crate) fn pairwise(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, run: Run<'_>) -> Result<Vec<f32>> {
-    let width = same_width(a.columns, b.columns)?;
+    let width = same_width(("a", a.columns), ("b", b.columns))?;
     if a.rows != b.rows {
         return Err(Error::argument("b", format!("must have as many rows as a, {}, got {}", a.rows, b.rows)));
     }
@@ -150,48 +143,52 @@ pub(crate) fn pairwise(kind: Similarity, a: MatrixView<'_>, b: MatrixView<'_>, r
     let pieces = a.data.chunks(tile * width).zip(b.data.chunks(tile * width)).zip(scores.chunks_mut(tile));
     let threads = run.threads(a.rows.div_ceil(tile), a.data.len());
     schedule::run(pieces, threads, run.observer, &|| {}, |((a, b), out), _| {
-        Scratch::default().pairwise(kind, run.isa, a, b, width, out);
+        Scorer::default().pairwise(kind, run.isa, a, b, width, out);
         Ok(())
     })?;
     Ok(scores)
 }
 
-pub(crate) fn same_width(a: usize, b: usize) -> Result<usize> {
-    if a == b {
-        return Ok(a);
+/// Returns the width of two arguments, each given by name and width.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] for the second one if it differs.
+pub(crate) fn same_width(first: (&str, usize), second: (&'static str, usize)) -> Result<usize> {
+    if first.1 == second.1 {
+        return Ok(first.1);
     }
-    Err(Error::argument("b", format!("must be as wide as a, {a}, got {b}")))
+    Err(Error::argument(second.0, format!("must be as wide as {}, {}, got {}", first.0, first.1, second.1)))
 }
 
 pub(crate) fn zeros(rows: usize, columns: usize) -> Result<Vec<f32>> {
     alloc::zeros(rows.saturating_mul(columns), &format!("{rows} x {columns} scores; take fewer rows at a time"))
 }
 
-/// How many rows a tile has on each side: 2 MiB at most, so that a thread has both and their scores at hand.
+/// Returns the number of rows that a tile has on each side: 2 MiB at most, so that both and their scores stay in cache.
 fn tile_rows(width: usize) -> usize {
     ((1 << 19) / width).clamp(1, 512)
 }
 
-/// So many rows are compared faster than others are read: those come in pieces that stay in the first-level cache while
-/// their norms are taken, and their products.
-const FEW: usize = 16;
+/// Number of left rows up to which reading the right side costs more than comparing. Then the right side comes in pieces
+/// that stay in the first-level cache for both norms and products.
+const SMALL_SIDE: usize = 16;
 
 /// Numbers of such a piece: 32 KiB.
 const FIRST_LEVEL: usize = 1 << 13;
 
-/// How many rows of the right side are compared at once with `rows` rows of the left one.
+/// Returns the number of rows of the right side to compare at once with `rows` rows of the left one.
 fn piece_rows(rows: usize, width: usize) -> usize {
-    if rows <= FEW { (FIRST_LEVEL / width).max(1) } else { tile_rows(width) }
+    if rows <= SMALL_SIDE { (FIRST_LEVEL / width).max(1) } else { tile_rows(width) }
 }
 
-/// A part of the rows of each side, and the pieces of the result's rows for their scores.
+/// Some rows of each side, with the pieces of the result's rows for their scores.
 struct Tile<'a> {
     a: &'a [f32],
     b: &'a [f32],
     out: Vec<&'a mut [f32]>,
 }
 
-/// All tiles, those of a few rows of `a` at a time: no more than `size` rows of the result are ever cut in pieces.
+/// Iterates over all tiles, `size` rows of `a` at a time, so that few rows of the result are cut into pieces at once.
 fn tiles<'a>(
     a: MatrixView<'a>,
     b: MatrixView<'a>,
@@ -212,11 +209,11 @@ fn tiles<'a>(
 impl Tile<'_> {
     fn compare(self, kind: Similarity, isa: Isa, width: usize) {
         let Self { a, b, mut out } = self;
-        let mut scratch = Scratch::default();
+        let mut scorer = Scorer::default();
         let step = piece_rows(out.len(), width);
         for (b, first) in b.chunks(step * width).zip((0..).step_by(step)) {
             let columns = b.len() / width;
-            let scores = scratch.scores(kind, isa, a, b, width);
+            let scores = scorer.scores(kind, isa, a, b, width);
             for (out, scores) in out.iter_mut().zip(scores.chunks_exact(columns)) {
                 out[first..first + columns].copy_from_slice(scores);
             }
@@ -224,8 +221,7 @@ impl Tile<'_> {
     }
 }
 
-/// Some scores of all those of two matrices: of `scores.len() / columns` rows of the one from `row` on, with `columns`
-/// rows of the other from `column` on.
+/// A block of the score matrix: `scores.len() / columns` rows from `row` on, `columns` columns from `column` on.
 pub(crate) struct Scores<'a> {
     pub(crate) row: usize,
     pub(crate) column: usize,
@@ -233,26 +229,26 @@ pub(crate) struct Scores<'a> {
     pub(crate) scores: &'a [f32],
 }
 
-/// Calls `visit` with the scores of [`similarity`], some at a time, in any order, on many threads: never are all of them
-/// in memory.
+/// Calls `visit` with blocks of the scores of [`similarity`], in any order, on many threads, without materializing the
+/// full score matrix. Both sides must be of one width.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ; [`Error::Interrupted`].
+/// [`Error::Interrupted`].
 pub(crate) fn visit(
     kind: Similarity,
     a: MatrixView<'_>,
-    b: &impl Rows,
+    b: &impl RowSource,
     run: Run<'_>,
     visit: impl Fn(Scores<'_>) + Sync,
 ) -> Result<()> {
-    let width = same_width(a.columns, b.columns())?;
+    let width = a.columns;
     let size = tile_rows(width.max(1));
     let tiles = (0..b.rows()).step_by(size).flat_map(|j| (0..a.rows).step_by(size).map(move |i| (i, j)));
     let count = a.rows.div_ceil(size).saturating_mul(b.rows().div_ceil(size));
     let threads = run.threads(count, a.data.len().saturating_mul(b.rows()));
     schedule::run(tiles, threads, run.observer, &|| {}, |(row, column), _| {
         let a = a.some_rows(row, size);
-        let (mut scratch, mut buffer) = (Scratch::default(), Buffer::default());
+        let (mut scorer, mut buffer) = (Scorer::default(), Buffer::default());
         let end = b.rows().min(column + size);
         let step = piece_rows(a.rows, width.max(1));
         for column in (column..end).step_by(step) {
@@ -262,7 +258,7 @@ pub(crate) fn visit(
                 continue;
             }
             let b = b.read(run.isa, column, columns, &mut buffer);
-            visit(Scores { row, column, columns, scores: scratch.scores(kind, run.isa, a.data, b, width) });
+            visit(Scores { row, column, columns, scores: scorer.scores(kind, run.isa, a.data, b, width) });
         }
         Ok(())
     })

@@ -109,7 +109,7 @@ impl FromStr for ScoreActivation {
         let class = Activation::classes().chain([SOFTMAX]).find(|class| class.to_lowercase() == name);
         class.and_then(Self::of_class).ok_or_else(|| {
             let known: Vec<_> = Self::names().collect();
-            Error::argument("activation_fn", format!("must be one of {}, got {name:?}", known.join(", ")))
+            Error::argument("activation", format!("must be one of {}, got {name:?}", known.join(", ")))
         })
     }
 }

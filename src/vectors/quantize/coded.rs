@@ -1,46 +1,40 @@
-//! Quantized embeddings, and what their bytes stand for.
+//! Quantized embeddings to search in, owned or borrowed, and the numbers that their bytes stand for.
 
 use super::{FLIP, Quantized, QuantizedValues, bits, step};
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::int8_codes::{self, Scale};
-use crate::vectors::similarity::{MatrixView, Rows, Run};
+use crate::vectors::similarity::{MatrixView, RowSource, Run};
 
-/// Bytes as they are in a `u8`; those of an `i8` are 128 less, and get back to it by a flip of the highest bit.
+/// Borrowed bytes of quantized embeddings: a `&[i8]` or a `&[u8]`, for example of mapped memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bytes<'a> {
+pub struct QuantizedBytes<'a> {
     bytes: &'a [u8],
+    /// Bits to flip, which make a code of an `i8`.
     flip: u8,
 }
 
-impl<'a> From<&'a [u8]> for Bytes<'a> {
+impl<'a> From<&'a [u8]> for QuantizedBytes<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self { bytes, flip: 0 }
     }
 }
 
-impl<'a> From<&'a [i8]> for Bytes<'a> {
+impl<'a> From<&'a [i8]> for QuantizedBytes<'a> {
     fn from(bytes: &'a [i8]) -> Self {
         Self { bytes: bytemuck::cast_slice(bytes), flip: FLIP }
     }
 }
 
-impl<'a> Bytes<'a> {
-    /// Those of `quantized`, which must have `columns` of them in a row.
-    fn of(quantized: &'a Quantized, columns: usize) -> Result<Self> {
-        let refused = |problem| Err(Error::argument("quantized", problem));
-        let bytes: Self = match &quantized.values {
-            QuantizedValues::Int8(values) => values.as_slice().into(),
-            QuantizedValues::Uint8(values) => values.as_slice().into(),
-            QuantizedValues::Float32(_) => return refused("must be of int8 or uint8, got float32".to_owned()),
-        };
-        if quantized.columns != columns || Some(bytes.bytes.len()) != quantized.rows.checked_mul(columns) {
-            let Quantized { rows, columns: got, .. } = quantized;
-            let count = bytes.bytes.len();
-            return refused(format!("must have {columns} bytes in a row, got {rows} rows of {got} in {count} bytes"));
+impl<'a> QuantizedBytes<'a> {
+    /// Checks that there are `rows` rows of `columns` bytes.
+    fn check(self, rows: usize, columns: usize) -> Result<Self> {
+        if Some(self.bytes.len()) == rows.checked_mul(columns) {
+            return Ok(self);
         }
-        Ok(bytes)
+        let problem = format!("must be {rows} rows of {columns} bytes, got {} bytes", self.bytes.len());
+        Err(Error::argument("bytes", problem))
     }
 
     fn rows(&self, first: usize, count: usize, columns: usize) -> &'a [u8] {
@@ -48,38 +42,32 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Embeddings of [`Precision::Int8`](crate::Precision::Int8) or [`Precision::Uint8`](crate::Precision::Uint8), borrowed, with
-/// the ranges of their dimensions. A level stands for `min + level * step`, the lower end of what [`quantize`](crate::vectors::quantize())
-/// puts on it.
+/// Borrowed embeddings of [`Precision::Int8`](crate::Precision::Int8) or [`Precision::Uint8`](crate::Precision::Uint8) with
+/// the ranges of their dimensions. A code from 0 to 255 stands for `min + code * step`, the lower end of its step.
 #[derive(Clone, Copy, Debug)]
-pub struct Levels<'a> {
-    bytes: Bytes<'a>,
+pub struct Int8View<'a> {
+    bytes: QuantizedBytes<'a>,
     rows: usize,
     min: &'a [f32],
     max: &'a [f32],
 }
 
-impl<'a> Levels<'a> {
-    /// Of what [`quantize`](crate::vectors::quantize()) gave by these `ranges`, the smallest and the largest number of each dimension.
+impl<'a> Int8View<'a> {
+    /// Borrows `rows` rows of a byte for each dimension, quantized by these ranges: the smallest and the largest number of
+    /// each dimension.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where both ends of the ranges or the rows differ in their lengths, or `quantized` is of
-    /// float32.
-    pub fn new(quantized: &'a Quantized, (min, max): (&'a [f32], &'a [f32])) -> Result<Self> {
+    /// [`Error::InvalidArgument`] if both ends of the ranges or the bytes differ in length.
+    pub fn new(rows: usize, (min, max): (&'a [f32], &'a [f32]), bytes: impl Into<QuantizedBytes<'a>>) -> Result<Self> {
         if min.len() != max.len() {
             let problem = format!("must be as many for min as for max, got {} and {}", min.len(), max.len());
             return Err(Error::argument("ranges", problem));
         }
-        Ok(Self::of_bytes(Bytes::of(quantized, min.len())?, quantized.rows, (min, max)))
-    }
-
-    /// `rows` rows of as many bytes as there are ranges.
-    pub(crate) fn of_bytes(bytes: Bytes<'a>, rows: usize, (min, max): (&'a [f32], &'a [f32])) -> Self {
-        Self { bytes, rows, min, max }
+        Ok(Self { bytes: bytes.into().check(rows, min.len())?, rows, min, max })
     }
 }
 
-impl Rows for Levels<'_> {
+impl RowSource for Int8View<'_> {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -97,30 +85,37 @@ impl Rows for Levels<'_> {
     }
 }
 
-/// Embeddings of [`Precision::Binary`](crate::Precision::Binary) or [`Precision::Ubinary`](crate::Precision::Ubinary),
-/// borrowed. A bit stands for 1 where it is set, for -1 where it isn't.
+/// Borrowed embeddings of [`Precision::Binary`](crate::Precision::Binary) or
+/// [`Precision::Ubinary`](crate::Precision::Ubinary). A bit that is set stands for 1, another for -1.
+///
+/// # Examples
+/// ```
+/// use rushlight::{BinaryView, SearchOptions, vectors};
+///
+/// // Bytes of a file, for example, or of mapped memory.
+/// let bytes: &[u8] = &[0b1010_0000, 0b0100_0000];
+/// let corpus = BinaryView::new(2, 3, bytes)?;
+/// let hits = vectors::semantic_search(&[0.1, -0.2, 0.3], corpus, &SearchOptions::default().with_top_k(1))?;
+/// assert_eq!(hits[0][0].corpus_id, 0);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Bits<'a> {
-    bytes: Bytes<'a>,
+pub struct BinaryView<'a> {
+    bytes: QuantizedBytes<'a>,
     rows: usize,
     dim: usize,
 }
 
-impl<'a> Bits<'a> {
-    /// Of what [`quantize`](crate::vectors::quantize()) gave for embeddings of `dim` dimensions.
+impl<'a> BinaryView<'a> {
+    /// Borrows `rows` rows of `ceil(dim / 8)` bytes.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where a row has not `ceil(dim / 8)` bytes, or `quantized` is of float32.
-    pub fn new(quantized: &'a Quantized, dim: usize) -> Result<Self> {
-        Ok(Self::of_bytes(Bytes::of(quantized, dim.div_ceil(8))?, quantized.rows, dim))
+    /// [`Error::InvalidArgument`] if there are more or fewer bytes.
+    pub fn new(rows: usize, dim: usize, bytes: impl Into<QuantizedBytes<'a>>) -> Result<Self> {
+        Ok(Self { bytes: bytes.into().check(rows, dim.div_ceil(8))?, rows, dim })
     }
 
-    /// `rows` rows of `ceil(dim / 8)` bytes.
-    pub(crate) fn of_bytes(bytes: Bytes<'a>, rows: usize, dim: usize) -> Self {
-        Self { bytes, rows, dim }
-    }
-
-    /// The bytes of some rows.
+    /// Returns the bytes of some rows.
     pub(crate) fn packed(&self, first: usize, count: usize) -> &'a [u8] {
         self.bytes.rows(first, count, self.bytes_in_row())
     }
@@ -129,13 +124,13 @@ impl<'a> Bits<'a> {
         self.dim.div_ceil(8)
     }
 
-    /// The bits of other embeddings, packed as these are.
+    /// Packs the bits of other embeddings as these are packed.
     pub(crate) fn pack(&self, embeddings: MatrixView<'_>, run: Run<'_>) -> Result<Vec<u8>> {
         bits(embeddings.as_slice(), embeddings.columns(), self.bytes.flip, run)
     }
 }
 
-impl Rows for Bits<'_> {
+impl RowSource for BinaryView<'_> {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -154,5 +149,31 @@ impl Rows for Bits<'_> {
             }
         }
         buffer
+    }
+}
+
+impl Quantized {
+    /// Borrows embeddings that [`quantize`](crate::vectors::quantize()) made with these ranges, to search in.
+    ///
+    /// # Errors
+    /// As [`Int8View::new`]; [`Error::InvalidArgument`] for float32.
+    pub fn int8_view<'a>(&'a self, ranges: (&'a [f32], &'a [f32])) -> Result<Int8View<'a>> {
+        Int8View::new(self.rows, ranges, self.bytes()?)
+    }
+
+    /// Borrows embeddings that [`quantize`](crate::vectors::quantize()) made of `dim` dimensions, to search in.
+    ///
+    /// # Errors
+    /// As [`BinaryView::new`]; [`Error::InvalidArgument`] for float32.
+    pub fn binary_view(&self, dim: usize) -> Result<BinaryView<'_>> {
+        BinaryView::new(self.rows, dim, self.bytes()?)
+    }
+
+    fn bytes(&self) -> Result<QuantizedBytes<'_>> {
+        match &self.values {
+            QuantizedValues::Int8(values) => Ok(values.as_slice().into()),
+            QuantizedValues::Uint8(values) => Ok(values.as_slice().into()),
+            QuantizedValues::Float32(_) => Err(Error::argument("values", "must be int8 or uint8, got float32")),
+        }
     }
 }

@@ -9,21 +9,32 @@ const ROWS: [[f32; 10]; 3] = [
     [1.0, 0.0, 0.25, -2.0, 2e-3, 5.0, 3.5, 1.0, 2.0, 0.2],
     [0.1, 0.0, 1.0, 0.7, -1e-3, 2.5, -3.0, 1.0, 0.3, -0.7],
 ];
-const LEVELS: [[u8; 10]; 3] = [
+const CODES: [[u8; 10]; 3] = [
     [0, 0, 85, 254, 170, 0, 235, 0, 0, 226],
     [254, 0, 0, 0, 255, 254, 255, 0, 254, 255],
     [140, 0, 255, 172, 0, 127, 0, 0, 146, 0],
 ];
 
+fn quantized_of(
+    rows: &[f32],
+    dim: usize,
+    precision: Precision,
+    ranges: Option<(&[f32], &[f32])>,
+    calibration: Option<&[f32]>,
+) -> Result<Quantized> {
+    let rows = MatrixView::new(rows.len().checked_div(dim).unwrap_or(0), dim, rows)?;
+    quantize(rows, precision, &QuantizeOptions { ranges, calibration, observer: None })
+}
+
 fn values(precision: Precision) -> QuantizedValues {
-    let quantized = quantize(ROWS.as_flattened(), 10, precision, None, None).unwrap();
+    let quantized = quantized_of(ROWS.as_flattened(), 10, precision, None, None).unwrap();
     assert_eq!((quantized.rows, quantized.columns), (3, precision.columns(10)));
     quantized.values
 }
 
 #[test]
 fn agrees_with_numpy() {
-    let levels = LEVELS.as_flattened();
+    let levels = CODES.as_flattened();
     assert_eq!(values(Precision::Uint8), QuantizedValues::Uint8(levels.to_vec()));
     let signed = levels.iter().map(|level| (i32::from(*level) - 128) as i8).collect();
     assert_eq!(values(Precision::Int8), QuantizedValues::Int8(signed));
@@ -36,7 +47,7 @@ fn agrees_with_numpy() {
 fn ranges_win_over_calibration_and_calibration_over_the_rows_themselves() {
     let first = &ROWS[0];
     let rest = ROWS[1..].as_flattened();
-    let quantized = |ranges, calibration| quantize(first, 10, Precision::Int8, ranges, calibration).unwrap().values;
+    let quantized = |ranges, calibration| quantized_of(first, 10, Precision::Int8, ranges, calibration).unwrap().values;
     let by_rest = vec![-128, -128, -43, 127, 42, -128, 107, -128, -128, 98];
     assert_eq!(quantized(None, Some(rest)), QuantizedValues::Int8(by_rest));
     let by_ranges = vec![-128, -128, -1, 127, -128, -128, 127, 126, -128, -103];
@@ -50,7 +61,7 @@ fn ranges_win_over_calibration_and_calibration_over_the_rows_themselves() {
 fn no_rows_and_no_dimensions() {
     for precision in Precision::ALL {
         for dim in [0, 1, 8, 9] {
-            let quantized = quantize(&[], dim, precision, None, None).unwrap();
+            let quantized = quantized_of(&[], dim, precision, None, None).unwrap();
             assert_eq!((quantized.rows, quantized.columns), (0, precision.columns(dim)));
         }
     }
@@ -65,18 +76,18 @@ fn rows_that_are_not_finite_are_named() {
         some[3] = bad;
         for precision in [Precision::Int8, Precision::Uint8, Precision::Binary, Precision::Ubinary] {
             let refused = |rows: &[f32], ranges, calibration| {
-                quantize(rows, 2, precision, ranges, calibration).unwrap_err().to_string()
+                quantized_of(rows, 2, precision, ranges, calibration).unwrap_err().to_string()
             };
             assert_eq!(refused(&some, None, None), "embeddings: must be finite, row 1 is not");
             assert_eq!(refused(&some, Some((&[0.0; 2], &[1.0; 2])), None), "embeddings: must be finite, row 1 is not");
             if matches!(precision, Precision::Int8 | Precision::Uint8) {
                 let calibration = refused(&rows, None, Some(&some));
-                assert_eq!(calibration, "calibration_embeddings: must be finite, row 1 is not");
+                assert_eq!(calibration, "calibration: must be finite, row 1 is not");
                 let range = refused(&rows, Some((&[0.0; 2], &[1.0, bad])), None);
                 assert_eq!(range, "ranges: must be finite, max has NaN or infinity");
             }
         }
-        let copied = quantize(&some, 2, Precision::Float32, None, None).unwrap().values;
+        let copied = quantized_of(&some, 2, Precision::Float32, None, None).unwrap().values;
         assert!(matches!(copied, QuantizedValues::Float32(copied) if copied[3].to_bits() == bad.to_bits()));
     }
 }
@@ -87,15 +98,14 @@ fn bad_shapes_are_refused() {
         let message = result.unwrap_err().to_string();
         assert!(message.contains(word), "{message}");
     };
-    for precision in Precision::ALL {
-        refused(quantize(&[1.0; 7], 2, precision, None, None), "embeddings: 7 numbers");
-        refused(quantize(&[1.0; 7], 0, precision, None, None), "embeddings: 7 numbers");
-    }
     let (one, two) = (&[0.0][..], &[0.0; 2][..]);
-    refused(quantize(&[1.0; 6], 2, Precision::Int8, Some((one, two)), None), "2 numbers for min");
-    refused(quantize(&[1.0; 6], 2, Precision::Int8, Some((two, one)), None), "2 numbers for max");
-    refused(quantize(&[1.0; 6], 2, Precision::Uint8, None, Some(one)), "calibration_embeddings: 1 numbers");
-    refused(quantize(&[1.0; 6], 2, Precision::Uint8, None, Some(&[])), "at least one row");
+    refused(quantized_of(&[1.0; 6], 2, Precision::Int8, Some((one, two)), None), "2 numbers for min");
+    refused(quantized_of(&[1.0; 6], 2, Precision::Int8, Some((two, one)), None), "2 numbers for max");
+    refused(
+        quantized_of(&[1.0; 6], 2, Precision::Uint8, None, Some(one)),
+        "calibration: must be rows of 2 numbers, got 1",
+    );
+    refused(quantized_of(&[1.0; 6], 2, Precision::Uint8, None, Some(&[])), "at least one row");
 }
 
 #[test]
@@ -147,7 +157,7 @@ proptest! {
     #[test]
     fn agrees_with_the_plain_rules((dim, rows, sample) in problem()) {
         for precision in &Precision::ALL[1..] {
-            let numbers: Vec<i32> = match quantize(&rows, dim, *precision, None, sample.as_deref()).unwrap().values {
+            let numbers: Vec<i32> = match quantized_of(&rows, dim, *precision, None, sample.as_deref()).unwrap().values {
                 QuantizedValues::Int8(values) => values.into_iter().map(i32::from).collect(),
                 QuantizedValues::Uint8(values) => values.into_iter().map(i32::from).collect(),
                 QuantizedValues::Float32(_) => unreachable!(),
@@ -164,7 +174,7 @@ proptest! {
         let rows = &rows[..12 / dim * dim];
         let finite = rows.iter().all(|x| x.is_finite());
         for precision in Precision::ALL {
-            let quantized = quantize(rows, dim, precision, None, None);
+            let quantized = quantized_of(rows, dim, precision, None, None);
             prop_assert_eq!(quantized.is_ok(), finite || precision == Precision::Float32);
             prop_assert!(quantized.is_err() || quantized.unwrap().rows == 12 / dim);
         }
@@ -182,9 +192,9 @@ fn many_rows_are_quantized_each_for_itself_and_the_caller_can_stop() {
     }
     for precision in &Precision::ALL[1..] {
         let columns = precision.columns(dim);
-        let all = quantize(&rows, dim, *precision, None, None).unwrap();
+        let all = quantized_of(&rows, dim, *precision, None, None).unwrap();
         for i in [0, 2_620, 2_621, 2_622, 59_999] {
-            let one = quantize(&rows[i * dim..][..dim], dim, *precision, Some((&min, &max)), None).unwrap();
+            let one = quantized_of(&rows[i * dim..][..dim], dim, *precision, Some((&min, &max)), None).unwrap();
             let bytes = |quantized: &Quantized, i: usize| -> Vec<i16> {
                 match &quantized.values {
                     QuantizedValues::Int8(values) => {
@@ -204,7 +214,11 @@ fn many_rows_are_quantized_each_for_itself_and_the_caller_can_stop() {
                 true
             }
         }
-        let stopped = quantize_watched(&rows, dim, *precision, None, None, Run::watched_by(&Stop).unwrap());
+        let stopped = quantize(
+            MatrixView::new(rows.len() / dim, dim, &rows).unwrap(),
+            *precision,
+            &QuantizeOptions::default().with_observer(&Stop),
+        );
         assert!(matches!(stopped, Err(Error::Interrupted)), "{precision}");
     }
 }

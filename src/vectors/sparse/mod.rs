@@ -1,15 +1,15 @@
-//! Sparse embeddings, and their similarities.
+//! Sparse embeddings and their similarity.
 
 mod similarity;
 
-pub(crate) use similarity::similarity;
+pub use similarity::sparse_similarity;
 
 use crate::alloc;
 use crate::error::{Error, Result};
 use crate::vectors::embeddings::Truncated;
 use crate::vectors::similarity::Matrix;
 
-/// Sparse embeddings of texts, `(len, dim)`, of which only what is not 0 is kept: by rows, as scipy's CSR has it.
+/// Sparse embeddings of texts, `(len, dim)`: the numbers that aren't 0, in scipy's CSR layout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseEmbeddings {
     indptr: Vec<i64>,
@@ -20,7 +20,7 @@ pub struct SparseEmbeddings {
 }
 
 impl SparseEmbeddings {
-    /// Rows of `(column, number)`, columns rising.
+    /// Makes embeddings of rows of `(column, number)` with rising columns.
     pub(crate) fn of_rows<'a>(
         rows: impl ExactSizeIterator<Item = &'a [(u32, f32)]> + Clone,
         dim: usize,
@@ -39,11 +39,13 @@ impl SparseEmbeddings {
         Ok(all)
     }
 
-    /// Embeddings of their parts: where each row begins in the other two, and at the end their length; columns, rising
-    /// within a row; numbers.
+    /// Makes embeddings of the arrays of a CSR matrix.
+    ///
+    /// `indptr` holds the start of each row in the other two, and at the end their length. `indices` are columns, rising
+    /// within a row.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where they don't fit together.
+    /// [`Error::InvalidArgument`] if the arrays don't fit together.
     pub fn new(indptr: Vec<i64>, indices: Vec<i32>, values: Vec<f32>, dim: usize) -> Result<Self> {
         let all = Self { indptr, indices, values, dim, truncated: Truncated::default() };
         let wrong = |argument, problem: &str| Err(Error::argument(argument, problem));
@@ -59,49 +61,62 @@ impl SparseEmbeddings {
             within && indices.windows(2).all(|pair| pair[0] < pair[1])
         };
         if !(0..all.len()).all(|i| fits(all.row(i).0)) {
-            return wrong("indices", "must be columns, from 0 up to shape[1], and rise within a row");
+            return wrong("indices", "must be columns, from 0 up to the width, and rise within a row");
         }
         Ok(all)
     }
 
-    /// How many texts.
+    /// Returns the number of texts.
     pub fn len(&self) -> usize {
         self.indptr.len() - 1
     }
 
-    /// Whether there is none.
+    /// Returns true if there are no texts.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Columns of an embedding.
+    /// Returns the number of columns.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// The columns, rising, and the numbers of text `i`.
+    /// Returns the columns, rising, and the numbers of text `i`.
     ///
     /// # Panics
-    /// Where `i >= len`, as slices do.
+    /// Panics if `i >= len`, as slices do.
     pub fn row(&self, i: usize) -> (&[i32], &[f32]) {
         let range = self.indptr[i] as usize..self.indptr[i + 1] as usize;
         (&self.indices[range.clone()], &self.values[range])
     }
 
-    /// The embeddings one by one.
+    /// Iterates over the embeddings.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (&[i32], &[f32])> {
         (0..self.len()).map(|i| self.row(i))
     }
 
-    /// Where each row begins in the indices and values, and at the end their length; the indices; the values.
+    /// Returns the arrays `indptr`, `indices` and `values`; see [`SparseEmbeddings::new`].
+    #[must_use]
     pub fn into_parts(self) -> (Vec<i64>, Vec<i32>, Vec<f32>) {
         (self.indptr, self.indices, self.values)
     }
 
-    /// All of it, zeros included.
+    /// Borrows the arrays of [`SparseEmbeddings::into_parts`].
+    #[cfg(feature = "serde")]
+    pub(crate) fn parts(&self) -> (&[i64], &[i32], &[f32]) {
+        (&self.indptr, &self.indices, &self.values)
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn with_truncated(mut self, truncated: Truncated) -> Self {
+        self.truncated = truncated;
+        self
+    }
+
+    /// Copies the embeddings into a dense matrix.
     ///
     /// # Errors
-    /// [`Error::Memory`] where there isn't enough of it.
+    /// [`Error::Memory`] if there is no memory for it.
     pub fn to_dense(&self) -> Result<Matrix> {
         let what = format!("{} x {} dense numbers", self.len(), self.dim);
         let mut data = alloc::zeros(self.len().saturating_mul(self.dim), &what)?;
@@ -111,17 +126,17 @@ impl SparseEmbeddings {
         Matrix::new(self.len(), self.dim, data)
     }
 
-    /// How many numbers there are, of all rows.
+    /// Returns the number of numbers of all rows.
     pub(crate) fn values_count(&self) -> usize {
         self.values.len()
     }
 
-    /// How many numbers a row has, on average.
+    /// Returns the average number of numbers of a row.
     pub fn active_dims(&self) -> f64 {
         if self.is_empty() { 0.0 } else { self.values.len() as f64 / self.len() as f64 }
     }
 
-    /// How many of the texts were cut, and how long the longest was.
+    /// Returns how many texts were cut, and the length of the longest.
     pub fn truncated(&self) -> Truncated {
         self.truncated
     }

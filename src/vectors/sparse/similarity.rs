@@ -1,25 +1,34 @@
-//! How alike sparse embeddings are: every one with every other.
+//! Similarity of sparse embeddings.
 
 use super::SparseEmbeddings;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::nan::at_least;
+use crate::options::CallOptions;
 use crate::threads::schedule;
-use crate::vectors::similarity::{Matrix, Run, Similarity};
+use crate::vectors::similarity::{Matrix, Run, Similarity, same_width};
 
-/// Rows of the right side that one piece of work compares with a row of the left side.
+/// Number of right rows that one piece of work compares with a left row.
 const ROWS: usize = 4096;
 
-/// Columns of a row that is looked up with its zeros: no vocabulary has as many.
+/// Largest width of a row that is expanded with its zeros. No vocabulary is as large.
 const DENSE: usize = 1 << 20;
 
-/// The scores of every row of `a` with every row of `b`: `(a.len(), b.len())`. Sums are in float64.
+/// Returns the score of every row of `a` with every row of `b`: `(a.len, b.len)`. Sums are in float64.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] where the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
-pub(crate) fn similarity(kind: Similarity, a: &SparseEmbeddings, b: &SparseEmbeddings, run: Run<'_>) -> Result<Matrix> {
-    if a.dim() != b.dim() {
-        return Err(Error::argument("b", format!("must be as wide as a, {}, got {}", a.dim(), b.dim())));
-    }
+/// [`Error::InvalidArgument`] if the widths differ; [`Error::Memory`]; [`Error::Interrupted`].
+///
+/// [`Error::InvalidArgument`]: crate::Error::InvalidArgument
+/// [`Error::Memory`]: crate::Error::Memory
+/// [`Error::Interrupted`]: crate::Error::Interrupted
+pub fn sparse_similarity(
+    kind: Similarity,
+    a: &SparseEmbeddings,
+    b: &SparseEmbeddings,
+    options: &CallOptions<'_>,
+) -> Result<Matrix> {
+    same_width(("a", a.dim()), ("b", b.dim()))?;
+    let run = Run::new(options.observer)?;
     let mut data = crate::vectors::similarity::zeros(a.len(), b.len())?;
     if !data.is_empty() {
         let norms: Vec<f64> = b.rows().map(|(_, values)| norm(values)).collect();
@@ -45,12 +54,12 @@ fn norm(values: &[f32]) -> f64 {
 
 type Row<'a> = (&'a [i32], &'a [f32]);
 
-/// A row that others are compared with.
+/// Left row of comparisons.
 struct Left<'a> {
     kind: Similarity,
     row: Row<'a>,
     norm: f64,
-    /// The row with its zeros, for products; empty for rows wider than [`DENSE`].
+    /// Expanded row, for products; empty if it is wider than [`DENSE`].
     dense: Vec<f32>,
 }
 
@@ -80,16 +89,16 @@ impl<'a> Left<'a> {
         terms.map(|(column, value)| f64::from(self.number(*column)) * f64::from(*value)).sum()
     }
 
-    /// The number in a column.
+    /// Returns the number in a column.
     fn number(&self, column: i32) -> f32 {
         if let Some(number) = self.dense.get(column as usize) {
             return *number;
         }
         let (columns, values) = self.row;
-        columns.binary_search(&column).map_or(0.0, |place| values[place])
+        columns.binary_search(&column).map_or(0.0, |position| values[position])
     }
 
-    /// The sum of a function of the differences of both rows' numbers.
+    /// Sums a function of the differences of both rows' numbers.
     fn differences(&self, right: Row<'_>, term: impl Fn(f64) -> f64) -> f64 {
         let ((columns, values), (others, more)) = (self.row, right);
         let (mut sum, mut i, mut j) = (0.0, 0, 0);
@@ -115,7 +124,6 @@ impl<'a> Left<'a> {
 mod tests {
     use super::*;
     use crate::kernels::testing::noise;
-    use crate::observer::NoObserver;
     use crate::vectors::embeddings::Truncated;
 
     fn sparse(rows: usize, dim: usize, seed: u64) -> SparseEmbeddings {
@@ -130,22 +138,20 @@ mod tests {
         let (a, b) = (sparse(7, 40, 1), sparse(5000, 40, 2));
         let (dense_a, dense_b) = (a.to_dense().unwrap(), b.to_dense().unwrap());
         for kind in [Similarity::Cosine, Similarity::Dot, Similarity::Euclidean, Similarity::Manhattan] {
-            let run = || Run::watched_by(&NoObserver).unwrap();
-            let got = similarity(kind, &a, &b, run()).unwrap();
-            let want = crate::vectors::similarity::similarity(kind, dense_a.view(), dense_b.view(), run()).unwrap();
+            let got = sparse_similarity(kind, &a, &b, &CallOptions::default()).unwrap();
+            let want = crate::vectors::similarity(kind, &dense_a, &dense_b, &CallOptions::default()).unwrap();
             let differ = got.as_slice().iter().zip(want.as_slice()).map(|(x, y)| (x - y).abs());
             assert!(differ.fold(0.0, f32::max) < 2e-6, "{kind}");
         }
-        assert!(similarity(Similarity::Dot, &a, &sparse(1, 41, 3), Run::watched_by(&NoObserver).unwrap()).is_err());
-        let same = similarity(Similarity::Euclidean, &a, &a, Run::watched_by(&NoObserver).unwrap()).unwrap();
+        assert!(sparse_similarity(Similarity::Dot, &a, &sparse(1, 41, 3), &CallOptions::default()).is_err());
+        let same = sparse_similarity(Similarity::Euclidean, &a, &a, &CallOptions::default()).unwrap();
         assert!((0..7).all(|i| same.row(i)[i].to_bits() == 0));
     }
 
     #[test]
     fn nothing_is_compared_with_nothing() {
         let none = SparseEmbeddings::of_rows([].into_iter(), 40, Truncated::default()).unwrap();
-        let scores =
-            similarity(Similarity::Dot, &none, &sparse(2, 40, 1), Run::watched_by(&NoObserver).unwrap()).unwrap();
+        let scores = sparse_similarity(Similarity::Dot, &none, &sparse(2, 40, 1), &CallOptions::default()).unwrap();
         assert_eq!((scores.rows(), scores.columns()), (0, 2));
     }
 }

@@ -1,4 +1,4 @@
-//! The scores of a few rows, by the kernels.
+//! Scores of a block of rows, by the kernels.
 
 use std::ops::RangeInclusive;
 use std::slice::from_mut;
@@ -7,16 +7,16 @@ use super::Similarity;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::{Isa, dot, squares, unit};
 
-/// Memory that scores are computed in.
+/// Computes scores, in buffers that it reuses.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct Scorer {
     a: Side,
     b: Side,
     sums: Buffer,
 }
 
-impl Scratch {
-    /// The scores of each row of `a` with each row of `b`.
+impl Scorer {
+    /// Returns the scores of each row of `a` with each row of `b`.
     pub(crate) fn scores<'a>(
         &'a mut self,
         kind: Similarity,
@@ -44,7 +44,7 @@ impl Scratch {
         sums
     }
 
-    /// The score of each row of `a` with the same row of `b`.
+    /// Writes the score of each row of `a` with the same row of `b`.
     pub(super) fn pairwise(&mut self, kind: Similarity, isa: Isa, a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
         let each = |a: &[f32], b: &[f32], kernel: fn(Isa, &[f32], &[f32]) -> f32, out: &mut [f32]| {
             for ((a, b), out) in a.chunks_exact(width).zip(b.chunks_exact(width)).zip(out) {

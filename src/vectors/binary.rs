@@ -1,12 +1,12 @@
-//! Searching embeddings of a bit for each dimension.
+//! Search in binary embeddings by Hamming distance.
 
 use super::search::{Hit, none_yet, sorted};
 use crate::error::Result;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::hamming;
 use crate::threads::schedule::{self, lock};
-use crate::vectors::quantize::Bits;
-use crate::vectors::similarity::{self, MatrixView, Rows, Run, Similarity};
+use crate::vectors::quantize::BinaryView;
+use crate::vectors::similarity::{self, MatrixView, RowSource, Run, Similarity};
 
 /// Bytes of the corpus that stay in the second-level cache while queries go by.
 const BYTES: usize = 1 << 18;
@@ -14,15 +14,15 @@ const BYTES: usize = 1 << 18;
 /// Queries that go by in one piece of work.
 const QUERIES: usize = 64;
 
-/// Compares the queries' bits with those of the corpus: the fewer differ, the better.
-pub(super) fn search_bits(
+/// Finds the rows whose bits differ in the fewest places from the query's.
+pub(super) fn search_binary(
     kind: Similarity,
     queries: MatrixView<'_>,
-    corpus: Bits<'_>,
+    corpus: BinaryView<'_>,
     top_k: usize,
     run: Run<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
-    let dim = similarity::same_width(queries.columns(), corpus.columns())?;
+    let dim = similarity::same_width(("queries", queries.columns()), ("corpus", corpus.columns()))?;
     let bytes = corpus.bytes_in_row();
     let packed = corpus.pack(queries, run)?;
     let query = |i: usize| &packed[i * bytes..][..bytes];
@@ -49,7 +49,7 @@ pub(super) fn search_bits(
     Ok(found)
 }
 
-/// The score of two rows of 1 and -1 that differ in `distance` places.
+/// Returns the score of two rows of 1 and -1 that differ in `distance` places.
 fn score(kind: Similarity, distance: f32, dim: usize) -> f32 {
     let (distance, dim) = (f64::from(distance), dim as f64);
     let score = match kind {
