@@ -1,6 +1,6 @@
 //! Embeds three sentences: `cargo run --release --example embed -- path/to/all-MiniLM-L6-v2`.
 //!
-//! What follows is the README's example, word for word (a test compares the two).
+//! The program below is the README's example, word for word (a test compares the two).
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
 use rushlight::{EncodeOptions, Model};

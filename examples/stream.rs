@@ -1,6 +1,6 @@
 //! Embeds texts as they come: `cargo run --release --example stream -- path/to/all-MiniLM-L6-v2`.
 //!
-//! What follows is the program of the documentation's page about Rust, word for word (a test compares the two).
+//! The program below is that of the documentation's page about Rust, word for word (a test compares the two).
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
 use rushlight::{EncodeOptions, Error, Model, Truncation};

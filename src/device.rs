@@ -1,4 +1,4 @@
-//! Where a model computes, and in which numbers.
+//! Devices and number types of models.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,32 +7,32 @@ use candle_core::DType;
 
 use crate::error::{Error, Result};
 
-/// Where a model computes.
+/// Device that a model computes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Device {
-    /// The processor.
+    /// CPU.
     Cpu,
-    /// A GPU of NVIDIA's by its number, from 0; with the feature `cuda`.
+    /// NVIDIA GPU by its number, from 0; with the feature `cuda`.
     Cuda(usize),
-    /// The GPU of an Apple computer; with the feature `metal`.
+    /// GPU of an Apple computer; with the feature `metal`.
     Metal,
 }
 
 impl Device {
-    /// The devices that this build and this machine have: GPUs first, the processor last.
+    /// Returns the devices that this build and this machine have: GPUs first, the CPU last.
     pub fn available() -> Vec<Self> {
         let cuda = (0..cuda_devices()).map(Self::Cuda);
         let metal = Some(Self::Metal).filter(|metal| metal.open().is_ok());
         cuda.chain(metal).chain([Self::Cpu]).collect()
     }
 
-    /// The first of those that are available.
+    /// Returns the first available device.
     pub fn best() -> Self {
         Self::available().first().copied().unwrap_or(Self::Cpu)
     }
 
-    /// candle's device.
+    /// Opens candle's device.
     ///
     /// # Errors
     /// [`Error::Device`], which says whether this build or this machine lacks it.
@@ -58,7 +58,7 @@ impl Device {
     }
 }
 
-/// Without candle's backtrace.
+/// Returns candle's message without its backtrace.
 pub(crate) fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
@@ -75,7 +75,7 @@ fn cuda_devices() -> usize {
 }
 
 impl fmt::Display for Device {
-    /// As [`Device::from_str`] takes it.
+    /// Writes the name that [`Device::from_str`] takes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
@@ -88,11 +88,11 @@ impl fmt::Display for Device {
 impl FromStr for Device {
     type Err = Error;
 
-    /// By the names that torch has: `cpu`, `cuda` (the first), `cuda:1`, `mps`; and `metal`, which is `mps`. Whether it is
-    /// there is seen when a model is loaded.
+    /// Takes torch's names: `cpu`, `cuda` (the first), `cuda:1`, `mps`; and `metal`, which is `mps`. Loading a model finds
+    /// out if the device exists.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a name that is none.
+    /// [`Error::InvalidArgument`] for another name.
     fn from_str(name: &str) -> Result<Self> {
         let numbered = || name.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda);
         let known = match name {
@@ -106,15 +106,16 @@ impl FromStr for Device {
     }
 }
 
-/// The numbers in which a model computes; weights of other types are converted, and results are float32 in any case.
+/// Type of the numbers that a model computes in. Weights of other types are converted; results are float32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Dtype {
-    /// On every device; the only one on a CPU.
+    /// float32, on every device; the only type on a CPU.
     #[default]
     Float32,
-    /// 11 bits of precision: about three digits. Numbers beyond 65,504 overflow.
+    /// float16: 11 bits of precision, about three digits. Numbers beyond 65,504 overflow.
     Float16,
-    /// 8 bits of precision: about two digits, and the range of float32.
+    /// bfloat16: 8 bits of precision, about two digits, with the range of float32.
     BFloat16,
 }
 
@@ -143,7 +144,7 @@ impl fmt::Display for Dtype {
 impl FromStr for Dtype {
     type Err = Error;
 
-    /// By the names that torch has: `float32`, `float16`, `bfloat16`.
+    /// Takes torch's names: `float32`, `float16`, `bfloat16`.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for another name.

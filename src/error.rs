@@ -1,103 +1,114 @@
-//! What can go wrong, each case with the facts that its message needs.
+//! Errors of this crate, each with the facts that its message needs.
 
 use std::path::PathBuf;
 
-/// A result with rushlight's [`Error`].
+/// Result with rushlight's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Everything that can go wrong in this crate.
+/// Errors of this crate.
 ///
-/// A message says what is wrong, where, and what would be right. In Python each variant becomes one of the
-/// classes of `rushlight.exceptions`.
+/// A message says what is wrong, where, and what would be right. In Python each variant becomes a class of
+/// `rushlight.exceptions`.
+///
+/// # Examples
+/// ```
+/// use rushlight::{Error, Model};
+///
+/// match Model::from_dir("no/such/folder") {
+///     Err(Error::ModelNotFound { name, .. }) => println!("there is no {name}"),
+///     Err(error) => println!("{error}"),
+///     Ok(model) => println!("{} columns", model.embedding_dimension()),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A model's name, or its folder, is nowhere.
+    /// No model has this name or folder.
     #[error("no model {name:?}; looked in:{}", list(looked))]
     ModelNotFound {
-        /// The name or path that was asked for.
+        /// Name or path that was requested.
         name: String,
-        /// Every place that was looked at, and what was found there.
+        /// Places that were searched, with what was found there.
         looked: Vec<String>,
     },
 
-    /// A file that the model's folder must have is absent.
+    /// The model's folder lacks a file.
     #[error("{}: no such file; {needed}", path.display())]
     FileNotFound {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it is for, and what would do in its place.
+        /// Purpose of the file, and alternatives.
         needed: String,
     },
 
-    /// A file of the model's folder is there and wrong.
+    /// A file of the model's folder is malformed.
     #[error("{}: {key}: {problem}", file.display())]
     InvalidConfig {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// The key, or a place such as `line 3 column 7`.
+        /// Key, or position such as `line 3 column 7`.
         key: String,
-        /// What is wrong and what it must be.
+        /// Problem, with the values that are allowed.
         problem: String,
     },
 
-    /// A file of weights can't be read.
+    /// A file of weights is malformed.
     #[error("{}: {problem}", file.display())]
     InvalidWeights {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// Problem with the file.
         problem: String,
     },
 
-    /// A tensor that the model needs is not in its file.
+    /// A file of weights lacks a tensor.
     #[error("{}: no tensor {name:?}", file.display())]
     MissingWeight {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
     },
 
-    /// A tensor has another shape than the config says.
+    /// A tensor's shape differs from the config.
     #[error("{}: tensor {name:?} has shape {got:?}, but the config makes it {expected:?}", file.display())]
     WeightShape {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
-        /// The shape by the config.
+        /// Shape by the config.
         expected: Vec<usize>,
-        /// The shape in the file.
+        /// Shape in the file.
         got: Vec<usize>,
     },
 
-    /// The model uses something that rushlight does not have.
+    /// The model uses a feature that rushlight lacks.
     #[error("{what} {got:?} is not supported; supported: {supported}")]
     Unsupported {
-        /// What kind of thing, with the file that names it.
+        /// Kind of the feature, with the file that names it.
         what: String,
-        /// What the model has.
+        /// Value in the model.
         got: String,
-        /// What there is.
+        /// Supported values.
         supported: String,
     },
 
-    /// An argument of a call is out of range or unknown.
+    /// An argument or an option of a call is out of range or unknown.
     #[error("{argument}: {problem}")]
     InvalidArgument {
-        /// The argument's name.
+        /// Name of the argument or option.
         argument: &'static str,
-        /// What is wrong and what would be right.
+        /// Problem, with the values that are allowed.
         problem: String,
     },
 
-    /// A text can't be embedded.
+    /// A text or pair can't be embedded.
     #[error("inputs[{index}]: {problem}")]
     InvalidInput {
-        /// Its place among the inputs.
+        /// Index of the input.
         index: usize,
-        /// What is wrong with it.
+        /// Problem with the input.
         problem: String,
     },
 
@@ -105,51 +116,51 @@ pub enum Error {
     #[error("tokenizer: {0}")]
     Tokenizer(String),
 
-    /// A device that this build or this machine lacks.
+    /// This build or this machine lacks a device.
     #[error("device {device:?}: {problem}")]
     Device {
-        /// The device that was asked for.
+        /// Device that was requested.
         device: String,
-        /// What is lacking, the build or the machine, and what there is.
+        /// Problem, with the devices there are.
         problem: String,
     },
 
-    /// The hub doesn't give a file, or it can't be kept.
+    /// A download failed, or the file can't be stored.
     #[error("{url}: {problem}")]
     Download {
-        /// What was asked for, without anything secret.
+        /// Requested URL, without secrets.
         url: String,
-        /// The hub's answer, where there was one.
+        /// HTTP status, if the hub answered.
         status: Option<u16>,
-        /// What is wrong and what to do.
+        /// Problem, with a remedy.
         problem: String,
     },
 
     /// The operating system refused a file operation.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
+        /// Error of the operating system. The message includes it, so it isn't the [`source`](std::error::Error::source).
+        cause: std::io::Error,
     },
 
-    /// A tensor operation of candle failed.
+    /// A tensor operation failed.
     #[error("candle: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(String),
 
-    /// A call goes on in the child of a fork that its observer made, without the threads that helped it.
+    /// The process forked during the call, and the call's threads stayed in the parent.
     #[error("the process forked while this call computed, and its threads stayed in the parent: call again")]
     Forked,
 
-    /// The model's result for a text has a number that is NaN or infinite.
+    /// The result for an input contains NaN or infinity.
     #[error("inputs[{index}]: the result is not finite; are the model's weights, and small enough for its dtype?")]
     NotFinite {
-        /// Its place among the inputs.
+        /// Index of the input.
         index: usize,
     },
 
-    /// There is no memory for as much as a file or a caller asks for.
+    /// An allocation failed.
     #[error("no memory for {what}: {bytes} bytes")]
     Memory {
         /// Purpose of the memory.
@@ -158,13 +169,20 @@ pub enum Error {
         bytes: usize,
     },
 
-    /// The caller asked to stop.
+    /// The observer stopped the call.
     #[error("interrupted")]
     Interrupted,
 }
 
+#[doc(hidden)] // Of no use to callers, who would depend on candle's version.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error.to_string())
+    }
+}
+
 impl Error {
-    /// The same of an argument that the caller knows by another name.
+    /// Renames the argument that the error is about.
     pub(crate) fn of_argument(self, argument: &'static str) -> Self {
         match self {
             Self::InvalidArgument { problem, .. } => Self::argument(argument, problem),
@@ -172,7 +190,7 @@ impl Error {
         }
     }
 
-    /// The same, where `place` tells which of the caller's inputs the one is that it names.
+    /// Replaces the index of an input, `place` of which is the caller's.
     pub(crate) fn placed(self, place: impl FnOnce(usize) -> usize) -> Self {
         match self {
             Self::InvalidInput { index, problem } => Self::InvalidInput { index: place(index), problem },
@@ -182,7 +200,7 @@ impl Error {
     }
 
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Io { path: path.into(), source }
+        Self::Io { path: path.into(), cause: source }
     }
 
     pub(crate) fn config(file: impl Into<PathBuf>, key: impl Into<String>, problem: impl Into<String>) -> Self {
@@ -204,4 +222,21 @@ impl Error {
 
 fn list(places: &[String]) -> String {
     places.iter().map(|place| format!("\n  - {place}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// Programs that print an error with its sources would print it twice.
+    #[test]
+    fn no_message_repeats_its_source() {
+        let io = Error::io("a/file", std::io::Error::other("disk full"));
+        assert_eq!(io.to_string(), "a/file: disk full");
+        assert!(io.source().is_none());
+        let tensor = Error::from(candle_core::Error::msg("shapes differ"));
+        assert!(tensor.to_string().starts_with("candle: shapes differ") && tensor.source().is_none(), "{tensor}");
+    }
 }

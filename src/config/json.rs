@@ -153,7 +153,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     /// Memory that a byte of JSON may take when parsed. Without the check the process would abort.
     const BYTES_PER_PARSED_BYTE: usize = 16;
     let size = match plain_file_size(path) {
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(Error::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(None),
         size => size?,
     };
     if size > MAX_BYTES {

@@ -21,10 +21,23 @@ use crate::vectors::embeddings::Truncated;
 use crate::vectors::maxsim::{MultiVectorSimilarity, maxsim, maxsim_pairwise};
 use crate::vectors::similarity::Matrix;
 
-/// A late-interaction model, such as ColBERT.
+/// Late-interaction model, such as ColBERT.
 ///
 /// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
 /// `&self` and may be called from many threads at once.
+///
+/// # Examples
+/// ```
+/// use rushlight::MultiVectorModel;
+///
+/// # let name = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/multi_vector/multivector-native-bert/model");
+/// // let name = "colbert-ir/colbertv2.0";
+/// let model = MultiVectorModel::load(name)?;
+/// let queries = model.encode_query(&["a query"], &Default::default())?;
+/// let documents = model.encode_document(&["one document", "another"], &Default::default())?;
+/// assert_eq!(model.similarity(&queries, &documents)?.columns(), 2);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct MultiVectorModel {
     engine: Engine,

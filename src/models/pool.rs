@@ -22,7 +22,19 @@ const MAX_CHUNK: usize = 5000;
 /// Number of default chunks for each worker: enough that the last ones end soon.
 const CHUNKS: usize = 10;
 
-/// Workers that embed for one model, each on one device. Those on the CPU share its limit of threads.
+/// Workers that embed for one model, each on a device. Workers on the CPU share its limit of threads.
+///
+/// # Examples
+/// ```
+/// use rushlight::{Device, DevicePool, Input, Model};
+///
+/// # let model = Model::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model"))?;
+/// // [Device::Cuda(0), Device::Cuda(1)], for example
+/// let pool = DevicePool::new(&model, &[Device::Cpu, Device::Cpu])?;
+/// let embeddings = pool.encode_inputs(&Input::texts(&["one text", "another"]), &Default::default(), None)?;
+/// assert_eq!(embeddings.len(), 2);
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DevicePool {
     workers: Vec<Model>,

@@ -24,10 +24,24 @@ use crate::vectors::embeddings::Truncated;
 use crate::vectors::falling;
 use crate::vectors::similarity::Matrix;
 
-/// A cross-encoder: it gives a pair of texts a score, or several.
+/// Cross-encoder, which scores pairs of texts.
 ///
 /// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
 /// `&self` and may be called from many threads at once.
+///
+/// # Examples
+/// ```
+/// use rushlight::Reranker;
+///
+/// # let name = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rerank/rerank-bert/model");
+/// // let name = "ms-marco-MiniLM-L6-v2";
+/// let reranker = Reranker::load(name)?;
+/// let documents = ["Bread needs yeast.", "The train leaves at nine."];
+/// for ranked in reranker.rank("When does the train leave?", &documents, &Default::default())? {
+///     println!("{:.2} {}", ranked.score, documents[ranked.index]);
+/// }
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reranker {
     engine: Engine,

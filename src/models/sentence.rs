@@ -22,10 +22,22 @@ use crate::vectors::similarity::{Matrix, Similarity};
 /// them by these names, too.
 pub(crate) const INSTRUCTORS: [&str; 3] = ["hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl"];
 
-/// A sentence embedding model.
+/// Sentence embedding model.
 ///
 /// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
 /// `&self` and may be called from many threads at once.
+///
+/// # Examples
+/// ```
+/// use rushlight::Model;
+///
+/// # let name = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
+/// // let name = "all-MiniLM-L6-v2";
+/// let model = Model::load(name)?;
+/// let embeddings = model.encode(&["one text", "another"], &Default::default())?;
+/// assert_eq!((embeddings.len(), embeddings.dim()), (2, model.embedding_dimension()));
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Model {
     pub(crate) engine: Engine,
@@ -273,6 +285,18 @@ impl Model {
     ///
     /// # Errors
     /// As [`Reader::chunk`].
+    ///
+    /// # Examples
+    /// ```
+    /// use rushlight::{ChunkOptions, Model};
+    ///
+    /// # let model = Model::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model"))?;
+    /// let text = "A long text. ".repeat(40);
+    /// let chunks = model.chunk(&text, &ChunkOptions::default().with_max_tokens(32).with_overlap(4))?;
+    /// let texts: Vec<&str> = chunks.into_iter().map(|chunk| &text[chunk]).collect();
+    /// assert!(texts.len() > 1);
+    /// # Ok::<(), rushlight::Error>(())
+    /// ```
     pub fn chunk(&self, text: &str, options: &ChunkOptions<'_>) -> Result<Vec<std::ops::Range<usize>>> {
         self.reader(None).chunk(text, options)
     }

@@ -18,10 +18,24 @@ use crate::vectors::falling;
 use crate::vectors::similarity::{Matrix, Similarity};
 use crate::vectors::sparse::{SparseEmbeddings, sparse_similarity};
 
-/// A sparse embedding model, such as SPLADE.
+/// Sparse embedding model, such as SPLADE.
 ///
 /// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
 /// `&self` and may be called from many threads at once.
+///
+/// # Examples
+/// ```
+/// use rushlight::SparseModel;
+///
+/// # let name = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sparse/splade-bert-max/model");
+/// // let name = "splade-cocondenser-ensembledistil";
+/// let model = SparseModel::load(name)?;
+/// let embeddings = model.encode(&["one text"], &Default::default())?;
+/// for (token, weight) in model.decode(&embeddings, 0, Some(3)) {
+///     println!("{token} {weight:.2}");
+/// }
+/// # Ok::<(), rushlight::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SparseModel {
     engine: Engine,

@@ -63,12 +63,13 @@ impl<T> IntoPython<T> for Result<T, Error> {
                 Error::InvalidArgument { argument, problem } => {
                     exception(py, class, format!("{}: {problem}", python_name(argument)))
                 }
-                Error::Io { path, source } => {
-                    let raised = exception(py, class, format!("{}: {source}", path.display()));
-                    raised.set_cause(py, Some(source.into()));
+                error => {
+                    let raised = exception(py, class, error.to_string());
+                    if let Error::Io { cause, .. } = error {
+                        raised.set_cause(py, Some(cause.into()));
+                    }
                     raised
                 }
-                error => exception(py, class, error.to_string()),
             }
         })
     }

@@ -216,7 +216,7 @@ fn save_weights(from: &Path, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&
     let new = std::fs::File::create(&staged_path).and_then(|file| file.metadata());
     let permissions = new.map_err(|error| staged.failed(&path, error))?.permissions();
     Weights::open(from)?.save(&staged_path, kept).map_err(|error| match error {
-        Error::Io { source, .. } => staged.failed(&path, source),
+        Error::Io { cause, .. } => staged.failed(&path, cause),
         other => other,
     })?;
     std::fs::set_permissions(&staged_path, permissions).map_err(|error| staged.failed(&path, error))
