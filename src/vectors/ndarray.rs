@@ -58,10 +58,14 @@ impl From<Array2<f32>> for Matrix {
     /// Copies only an array that isn't in standard layout.
     fn from(array: Array2<f32>) -> Self {
         let (rows, columns) = array.dim();
-        let data = match array.is_standard_layout() {
-            true => array.into_raw_vec_and_offset().0,
-            false => array.iter().copied().collect(),
-        };
+        if !array.is_standard_layout() {
+            return Self { rows, columns, data: array.iter().copied().collect() };
+        }
+        let (mut data, offset) = array.into_raw_vec_and_offset();
+        // A slice of an array keeps the whole array's memory.
+        let start = offset.unwrap_or(0);
+        data.truncate(start + rows * columns);
+        data.drain(..start);
         Self { rows, columns, data }
     }
 }

@@ -232,8 +232,8 @@ fn shapes_that_do_not_fit_are_refused() {
     refused(similarity(kind, view(3, 4), view(2, 3), run).unwrap_err(), "b: must be as wide as a, 4, got 3");
     refused(pairwise(kind, view(3, 4), view(2, 3), run).unwrap_err(), "b: must be as wide as a, 4, got 3");
     refused(pairwise(kind, view(3, 4), view(2, 4), run).unwrap_err(), "as many rows as a, 3, got 2");
-    refused(Matrix::new(3, 4, vec![0.0; 11]).unwrap_err(), "3 x 4 can't be made of 11");
-    refused(MatrixView::new(usize::MAX, 2, &data).unwrap_err(), "can't be made of 12");
+    refused(Matrix::new(3, 4, vec![0.0; 11]).unwrap_err(), "must have 3 x 4 numbers, got 11");
+    refused(MatrixView::new(usize::MAX, 2, &data).unwrap_err(), "x 2 numbers, got 12");
     // No width takes no memory, but its scores would.
     for rows in [1 << 31, usize::MAX] {
         let empty = MatrixView::new(rows, 0, &[]).unwrap();
@@ -274,7 +274,7 @@ fn names_go_there_and_back() {
         assert_eq!(kind.to_string().parse::<Similarity>().unwrap(), kind);
     }
     let message = "Cosine".parse::<Similarity>().unwrap_err().to_string();
-    let right = "similarity_fn_name: must be one of cosine, dot, euclidean, manhattan, got \"Cosine\"";
+    let right = "similarity: must be one of cosine, dot, euclidean, manhattan, got \"Cosine\"";
     assert_eq!(message, right);
     assert_eq!(Similarity::default(), Similarity::Cosine);
 }
