@@ -13,6 +13,7 @@ use crate::engine::loaded::opened;
 use crate::engine::{Engine, Request, Role, TokenRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
+use crate::observer::NoObserver;
 use crate::options::{CallOptions, LoadOptions, MultiVectorOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
@@ -246,6 +247,14 @@ impl MultiVectorModel {
     /// # Errors
     /// As [`Model::save`], which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_with(path, &CallOptions::default())
+    }
+
+    /// [`MultiVectorModel::save`], with an observer that may stop the wait for another save to the same folder.
+    ///
+    /// # Errors
+    /// As [`MultiVectorModel::save`], and [`Error::Interrupted`] where the observer stops it.
+    pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let late = &self.engine.loaded.late_interaction;
         let query_length = match late.expansion {
             // It has a length of its own.
@@ -256,7 +265,7 @@ impl MultiVectorModel {
         transformer.insert("max_seq_length".to_owned(), self.engine.loaded.default_max_seq_length().into());
         let settings = object([("similarity_fn_name", self.similarity.name().into())]);
         let own = KindSettings { settings, transformer, ..KindSettings::default() };
-        save::save(&self.engine, &own, path.as_ref(), &NoObserver)
+        save::save(&self.engine, &own, path.as_ref(), options.observer.unwrap_or(&NoObserver))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::engine::{DenseRows, Engine, Request};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
 use crate::observer::NoObserver;
-use crate::options::{LoadOptions, PredictOptions};
+use crate::options::{CallOptions, LoadOptions, PredictOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
 use crate::tokenize::{Input, Tokenizer};
@@ -283,6 +283,14 @@ impl Reranker {
     /// # Errors
     /// As [`Model::save`](crate::Model::save), which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_with(path, &CallOptions::default())
+    }
+
+    /// [`Reranker::save`], with an observer that may stop the wait for another save to the same folder.
+    ///
+    /// # Errors
+    /// As [`Reranker::save`], and [`Error::Interrupted`] where the observer stops it.
+    pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let activation = Value::from(self.activation.to_torch());
         let own = KindSettings {
             settings: object([("activation_fn", activation.clone())]),
@@ -293,7 +301,7 @@ impl Reranker {
             ]),
             ..KindSettings::default()
         };
-        save::save(&self.engine, &own, path.as_ref(), &NoObserver)
+        save::save(&self.engine, &own, path.as_ref(), options.observer.unwrap_or(&NoObserver))
     }
 }
 

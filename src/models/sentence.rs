@@ -323,11 +323,24 @@ impl Model {
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) where the folder that the model was loaded from has changed
     /// since: its files are copied.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_with(path, &CallOptions::default())
+    }
+
+    /// [`Model::save`], with an observer that may stop the wait for another save to the same folder.
+    ///
+    /// # Errors
+    /// As [`Model::save`], and [`Error::Interrupted`] where the observer stops it.
+    pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("truncate_dim", self.truncate_dim.into()),
         ]);
-        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref(), &NoObserver)
+        save::save(
+            &self.engine,
+            &KindSettings { settings, ..KindSettings::default() },
+            path.as_ref(),
+            options.observer.unwrap_or(&NoObserver),
+        )
     }
 }
 

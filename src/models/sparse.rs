@@ -10,6 +10,7 @@ use crate::engine::consistent::load_consistent;
 use crate::engine::{Collected, Engine, Request, Role, SparseRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
+use crate::observer::NoObserver;
 use crate::options::{CallOptions, LoadOptions, SparseOptions};
 use crate::save::{self, KindSettings};
 use crate::source;
@@ -256,11 +257,24 @@ impl SparseModel {
     /// # Errors
     /// As [`Model::save`], which says how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_with(path, &CallOptions::default())
+    }
+
+    /// [`SparseModel::save`], with an observer that may stop the wait for another save to the same folder.
+    ///
+    /// # Errors
+    /// As [`SparseModel::save`], and [`Error::Interrupted`] where the observer stops it.
+    pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),
             ("max_active_dims", self.max_active_dims.into()),
         ]);
-        save::save(&self.engine, &KindSettings { settings, ..KindSettings::default() }, path.as_ref(), &NoObserver)
+        save::save(
+            &self.engine,
+            &KindSettings { settings, ..KindSettings::default() },
+            path.as_ref(),
+            options.observer.unwrap_or(&NoObserver),
+        )
     }
 }
 

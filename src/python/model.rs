@@ -17,7 +17,7 @@ use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::device::Device;
 use crate::engine::Ahead;
-use crate::options::{BackboneOptions, ChunkOptions, EncodeOptions, LoadOptions, Truncation};
+use crate::options::{BackboneOptions, CallOptions, ChunkOptions, EncodeOptions, LoadOptions, Truncation};
 use crate::threads::schedule::lock;
 
 /// A model, as the package's own class wraps it.
@@ -267,7 +267,7 @@ impl Model {
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
         model.set_truncate_dim(truncate_dim).into_python(py)?;
-        compute(py, None, |_| model.save(folder))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
     }
 
     #[getter]

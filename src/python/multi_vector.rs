@@ -112,7 +112,7 @@ impl MultiVectorModel {
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
-        compute(py, None, |_| model.save(folder))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
     }
 
     #[getter]

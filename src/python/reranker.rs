@@ -15,7 +15,7 @@ use super::observer::compute;
 use super::paths::Folder;
 use super::tokenizer::Tokenizer;
 use crate::models::ScoreActivation;
-use crate::options::{LoadOptions, PredictOptions, Truncation};
+use crate::options::{CallOptions, LoadOptions, PredictOptions, Truncation};
 
 /// A reranker, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -115,7 +115,7 @@ impl Reranker {
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_activation(activation_fn.parse().into_python(py)?);
-        compute(py, None, |_| model.save(folder))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
     }
 
     #[getter]

@@ -123,7 +123,7 @@ impl SparseModel {
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
         model.set_max_active_dims(max_active_dims).into_python(py)?;
-        compute(py, None, |_| model.save(folder))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
     }
 
     #[getter]

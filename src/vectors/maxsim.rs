@@ -203,7 +203,6 @@ fn score_of(
 mod tests {
     use super::*;
     use crate::kernels::testing::noise;
-    use crate::observer::NoObserver;
     use crate::process;
 
     #[test]
