@@ -156,7 +156,7 @@ mod ops;
 mod options;
 pub mod process;
 mod save;
-mod source;
+pub mod source;
 mod threads;
 mod tokenize;
 pub mod vectors;
@@ -164,12 +164,12 @@ mod weights;
 
 pub use config::PoolingMode;
 pub use device::{Device, Dtype};
-pub use engine::{Prompts, Role};
+pub use engine::{Lookahead, Prompts, Role};
 pub use error::{Error, Result};
 pub use inputs::Reader;
 pub use models::{
-    DevicePool, Elementwise, EncodeIter, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation, SparseModel,
-    ranked,
+    DevicePool, Elementwise, EncodeIter, INSTRUCTORS, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation,
+    SparseModel, ranked,
 };
 pub use observer::Observer;
 #[doc(hidden)] // Tests and benches compare both.
@@ -188,9 +188,6 @@ pub use vectors::sparse::SparseEmbeddings;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use kernels::bench;
-
-#[cfg(feature = "python")]
-mod python;
 
 /// Compiles the README's examples.
 #[cfg(doctest)]

@@ -287,7 +287,7 @@ fn an_observer_stops_it_and_a_single_text_is_taken() {
     let model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
     let options = plain().with_observer(&Stop);
     assert!(matches!(model.predict(&[("a", "b")], &options), Err(Error::Interrupted)));
-    let scores = model.predict_inputs(&[Input::Text("one text"), Input::Pair("a", "b")], &plain()).unwrap();
+    let (scores, _) = model.predict_inputs(&[Input::Text("one text"), Input::Pair("a", "b")], &plain()).unwrap();
     assert_eq!((scores.rows(), scores.columns()), (2, 1));
     assert_eq!(model.predict::<&str, &str>(&[], &plain()).unwrap().rows(), 0);
 }

@@ -51,7 +51,7 @@ fn models_of_all_kinds_do() {
     let multi = MultiVectorModel::from_dir(data().join("multi_vector/multivector-native-bert/model")).unwrap();
     let score = |i: usize| {
         let pair = Input::Pair(TEXTS[i % 5], TEXTS[(i + 1) % 5]);
-        reranker.predict_inputs(&[pair], &PredictOptions::default()).unwrap().as_slice().to_vec()
+        reranker.predict_inputs(&[pair], &PredictOptions::default()).unwrap().0.as_slice().to_vec()
     };
     let weights = |i: usize| sparse.encode(&[TEXTS[i % 5]], &SparseOptions::default()).unwrap().into_parts();
     let vectors = |i: usize| {

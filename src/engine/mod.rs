@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(crate) use collect::{Collected, DenseRows, Encodings, SparseRows, TokenRows};
 pub use prompts::{Prompts, Role};
 pub(crate) use run::Request;
-pub(crate) use stream::Ahead;
+pub use stream::Lookahead;
 
 use compute::Compute;
 use loaded::Loaded;

@@ -13,6 +13,6 @@ pub(crate) mod streaming;
 pub use multi_vector::MultiVectorModel;
 pub use pool::DevicePool;
 pub use reranker::{Elementwise, Ranked, Reranker, ScoreActivation, ranked};
-pub use sentence::Model;
+pub use sentence::{INSTRUCTORS, Model};
 pub use sparse::SparseModel;
 pub use streaming::EncodeIter;

@@ -152,23 +152,15 @@ impl Reranker {
         options: &PredictOptions<'_>,
     ) -> Result<Matrix> {
         let inputs: Vec<_> = pairs.iter().map(|(a, b)| Input::Pair(a.as_ref(), b.as_ref())).collect();
-        self.predict_inputs(&inputs, options)
+        Ok(self.predict_inputs(&inputs, options)?.0)
     }
 
-    /// The scores of inputs, which may be single texts too, as some classifiers take them.
+    /// Scores inputs, `(inputs, num_labels)`, and counts those that are too long. Inputs may be single texts too, as some
+    /// classifiers take them.
     ///
     /// # Errors
     /// As [`Reranker::predict`].
-    pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<Matrix> {
-        Ok(self.predict_counted(inputs, options)?.0)
-    }
-
-    /// The scores of inputs, and how many were too long.
-    pub(crate) fn predict_counted(
-        &self,
-        inputs: &[Input<'_>],
-        options: &PredictOptions<'_>,
-    ) -> Result<(Matrix, Truncated)> {
+    pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<(Matrix, Truncated)> {
         let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, observer } = *options;
         let request = Request { prompt_name, prompt, role: None, truncation, observer };
         let rows = |inputs| DenseRows::new(inputs, self.engine.width());

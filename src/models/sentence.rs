@@ -20,7 +20,7 @@ use crate::vectors::similarity::{Matrix, Similarity};
 
 /// Models that were trained without the instruction in the mean, which their folders don't say: sentence-transformers knows
 /// them by these names, too.
-pub(crate) const INSTRUCTORS: [&str; 3] = ["hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl"];
+pub const INSTRUCTORS: [&str; 3] = ["hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl"];
 
 /// Sentence embedding model.
 ///
@@ -114,8 +114,8 @@ impl Model {
         Ok(model)
     }
 
-    /// Whether its folder lists modules; a folder without a list means mean pooling.
-    pub(crate) fn has_modules(&self) -> bool {
+    /// Returns true if its folder lists modules. A folder without a list means mean pooling.
+    pub fn lists_modules(&self) -> bool {
         self.engine.loaded.entries.is_some()
     }
 }

@@ -3,7 +3,7 @@
 use std::iter::{Fuse, FusedIterator};
 
 use super::sentence::{Model, check_truncate_dim};
-use crate::engine::{Ahead, DenseRows};
+use crate::engine::{DenseRows, Lookahead};
 use crate::error::{Error, Result};
 use crate::options::EncodeOptions;
 use crate::tokenize::Input;
@@ -46,13 +46,20 @@ impl Model {
         check_truncate_dim(options.truncate_dim)?;
         self.engine.check(&options.request())?;
         let (inputs, options) = (inputs.into_iter().fuse(), *options);
-        Ok(EncodeIter { model: self, inputs, chunk_size, options, ahead: Ahead::default(), over: false })
+        Ok(EncodeIter { model: self, inputs, chunk_size, options, ahead: Lookahead::default(), over: false })
     }
 
-    /// Computes the chunk that is ahead, and tokenizes the next; see [`Engine::step`](crate::engine::Engine::step).
-    pub(crate) fn step(
+    /// Embeds the chunk that is ahead while it tokenizes the next one, which is ahead then: a step of a stream for callers
+    /// that push chunks.
+    ///
+    /// The first step gives no embeddings. The last one, with nothing next, gives those of the last chunk. After an error
+    /// nothing is ahead.
+    ///
+    /// # Errors
+    /// As [`Model::encode`], with an input's index in the whole stream.
+    pub fn encode_ahead(
         &self,
-        ahead: &mut Ahead,
+        ahead: &mut Lookahead,
         next: &[Input<'_>],
         options: &EncodeOptions<'_>,
     ) -> Result<Embeddings> {
@@ -69,7 +76,7 @@ pub struct EncodeIter<'a, I> {
     inputs: Fuse<I>,
     chunk_size: usize,
     options: EncodeOptions<'a>,
-    ahead: Ahead,
+    ahead: Lookahead,
     over: bool,
 }
 
@@ -89,7 +96,7 @@ impl<I: Iterator<Item: AsRef<str>>> Iterator for EncodeIter<'_, I> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.over {
             let chunk: Vec<_> = self.inputs.by_ref().take(self.chunk_size).collect();
-            let embeddings = self.model.step(&mut self.ahead, &Input::texts(&chunk), &self.options);
+            let embeddings = self.model.encode_ahead(&mut self.ahead, &Input::texts(&chunk), &self.options);
             self.over = chunk.is_empty() || embeddings.is_err();
             if !embeddings.as_ref().is_ok_and(Embeddings::is_empty) {
                 return Some(embeddings);

@@ -16,13 +16,6 @@ pub enum Truncation {
     Error,
 }
 
-#[cfg(feature = "python")]
-impl Truncation {
-    pub(crate) fn failing(fails: bool) -> Self {
-        if fails { Self::Error } else { Self::Ignore }
-    }
-}
-
 options! {
     /// Options of a call that embeds.
     ///

@@ -16,8 +16,7 @@ use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::options::{HubToken, LoadOptions};
 
-pub(crate) use cache::CacheLocation;
-use cache::{Repository, SnapshotState, Unlisted};
+use cache::{CacheLocation, Repository, SnapshotState, Unlisted};
 
 /// Organization of sentence embedding models that are named without one.
 pub(crate) const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
@@ -25,13 +24,18 @@ pub(crate) const SENTENCE_TRANSFORMERS: &str = "sentence-transformers";
 pub(crate) const CROSS_ENCODERS: &str = "cross-encoder";
 pub(crate) const SPARSE_ENCODERS: &str = "sparse-encoder";
 
+/// Returns the folder of the Hugging Face cache that the environment chooses.
+pub fn cache_folder() -> PathBuf {
+    CacheLocation::choose(None).folder
+}
+
 /// Returns the folder of `path`: itself if it is a folder, else the repository's snapshot in the cache, downloaded if missing
 /// and allowed. A name without a `/` belongs to `organization`.
 ///
 /// # Errors
 /// [`Error::ModelNotFound`] with every location tried, starting with those in `looked`; [`Error::Download`] if a download
 /// fails.
-pub(crate) fn find(
+pub fn find(
     path: &Path,
     organization: &str,
     options: &LoadOptions,

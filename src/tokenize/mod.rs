@@ -22,7 +22,6 @@ mod steps;
 mod tests;
 
 use std::borrow::Cow;
-#[cfg(feature = "python")]
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -77,6 +76,13 @@ pub struct Tokens {
     pub(crate) unattended: usize,
     /// Number of the first tokens that pooling leaves out: the prompt's.
     pub(crate) excluded: usize,
+}
+
+impl Tokens {
+    /// Number of the last tokens that are padding which other tokens don't attend to: of late-interaction queries.
+    pub fn unattended(&self) -> usize {
+        self.unattended
+    }
 }
 
 /// A tokenizer: text to ids and back. It is immutable after loading, so threads share it.
@@ -139,7 +145,7 @@ impl Tokenizer {
     }
 
     /// Returns the id of a token.
-    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+    pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
@@ -257,8 +263,7 @@ impl Tokenizer {
     }
 
     /// Returns all tokens with their ids, added tokens included.
-    #[cfg(feature = "python")]
-    pub(crate) fn vocab(&self) -> HashMap<String, u32> {
+    pub fn vocab(&self) -> HashMap<String, u32> {
         self.inner.get_vocab(true)
     }
 

@@ -9,26 +9,25 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
 
-use super::arrays::array;
-use super::errors::IntoPython;
-use super::inputs::{Compute, inputs, role, texts};
-use super::observer::{Watchers, compute, compute_watched};
-use super::paths::Folder;
-use super::tokenizer::Tokenizer;
-use crate::device::Device;
-use crate::engine::Ahead;
-use crate::options::{BackboneOptions, CallOptions, ChunkOptions, EncodeOptions, LoadOptions, Truncation};
-use crate::threads::schedule::lock;
+use crate::arrays::array;
+use crate::errors::IntoPython;
+use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
+use crate::observer::{Watchers, compute, compute_watched};
+use crate::paths::Folder;
+use crate::tokenizer::Tokenizer;
+use rushlight::Device;
+use rushlight::{BackboneOptions, CallOptions, ChunkOptions, EncodeOptions};
+use rushlight::{Lookahead, Role};
 
 /// A model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
-pub(super) struct Model {
-    model: RwLock<crate::Model>,
+pub(crate) struct Model {
+    model: RwLock<rushlight::Model>,
 }
 
 impl Model {
     /// A clone: cheap, and free of the lock while it computes.
-    fn get(&self) -> crate::Model {
+    fn get(&self) -> rushlight::Model {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -52,15 +51,14 @@ impl Request {
         Watchers { progress: own(&self.progress), poll: own(&self.poll) }
     }
 
-    fn options(&self) -> crate::Result<EncodeOptions<'_>> {
-        Ok(EncodeOptions {
-            prompt: Some(&self.prompt),
-            role: self.role.as_deref().map(str::parse).transpose()?,
-            normalize_embeddings: self.normalize_embeddings,
-            truncate_dim: self.truncate_dim,
-            truncation: Truncation::failing(self.fail_on_truncation),
-            ..EncodeOptions::default()
-        })
+    fn options(&self) -> rushlight::Result<EncodeOptions<'_>> {
+        let role = self.role.as_deref().map(str::parse::<Role>).transpose()?;
+        Ok(EncodeOptions::default()
+            .with_prompt(&self.prompt)
+            .with_role(role)
+            .with_normalize_embeddings(self.normalize_embeddings)
+            .with_truncate_dim(self.truncate_dim)
+            .with_truncation(truncation(self.fail_on_truncation)))
     }
 }
 
@@ -75,19 +73,23 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn typed(self) -> crate::Result<BackboneOptions> {
+    fn typed(self) -> rushlight::Result<BackboneOptions> {
         let Self { pooling, dense, normalize, num_hidden_layers } = self;
-        let pooling = pooling.iter().map(|name| name.parse()).collect::<crate::Result<_>>()?;
-        Ok(BackboneOptions { pooling, dense, normalize, num_hidden_layers })
+        let pooling = pooling.iter().map(|name| name.parse()).collect::<rushlight::Result<Vec<_>>>()?;
+        Ok(BackboneOptions::default()
+            .with_pooling(pooling)
+            .with_dense(dense)
+            .with_normalize(normalize)
+            .with_num_hidden_layers(num_hidden_layers))
     }
 }
 
 /// Texts that come in chunks, of which one is computed while the next is tokenized.
 #[pyclass(frozen, module = "rushlight._core")]
-pub(super) struct Stream {
-    model: crate::Model,
+pub(crate) struct Stream {
+    model: rushlight::Model,
     request: Request,
-    ahead: Mutex<Ahead>,
+    ahead: Mutex<Lookahead>,
 }
 
 #[pymethods]
@@ -102,20 +104,21 @@ impl Stream {
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let texts = texts("inputs", first, texts_or_pairs)?;
         let embeddings = compute_watched(py, self.request.watchers(py), |observer| {
-            let options = EncodeOptions { observer: Some(observer), ..self.request.options()? };
-            self.model.step(&mut lock(&self.ahead), &inputs(&texts)?, &options)
+            let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            let options = self.request.options()?.with_observer(observer);
+            self.model.encode_ahead(&mut ahead, &inputs(&texts)?, &options)
         })?;
         embedded(py, embeddings)
     }
 }
 
 /// Embeddings as Python takes them: an array `(n, d)`, how many texts were cut, and the longest one's tokens.
-fn embedded(py: Python<'_>, embeddings: crate::Embeddings) -> PyResult<(Bound<'_, PyAny>, usize, usize)> {
+fn embedded(py: Python<'_>, embeddings: rushlight::Embeddings) -> PyResult<(Bound<'_, PyAny>, usize, usize)> {
     let (rows, columns, truncated) = (embeddings.len(), embeddings.dim(), embeddings.truncated());
     Ok((array(py, embeddings.into_vec(), rows, columns)?, truncated.count, truncated.longest))
 }
 
-fn parsed(devices: &[String]) -> crate::Result<Vec<Device>> {
+fn parsed(devices: &[String]) -> rushlight::Result<Vec<Device>> {
     devices.iter().map(|device| device.parse()).collect()
 }
 
@@ -134,12 +137,11 @@ impl Model {
         assembly: Option<Assembly>,
     ) -> PyResult<Self> {
         let (device, dtype) = place.typed().into_python(py)?;
-        let options =
-            LoadOptions { device, dtype, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
+        let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
         let assembly = assembly.map(Assembly::typed).transpose().into_python(py)?;
         let model = compute(py, None, |_| match &assembly {
-            Some(assembly) => crate::Model::from_backbone_dir(folder, assembly, &options),
-            None => crate::Model::from_dir_with(folder, &options),
+            Some(assembly) => rushlight::Model::from_backbone_dir(folder, assembly, &options),
+            None => rushlight::Model::from_dir_with(folder, &options),
         })?;
         Ok(Self { model: RwLock::new(model) })
     }
@@ -163,7 +165,7 @@ impl Model {
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
-            model.encode_inputs(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options()? })
+            model.encode_inputs(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
         embedded(py, embeddings)
     }
@@ -171,7 +173,7 @@ impl Model {
     /// Loads the model on each of the devices where it isn't there yet.
     fn load_on(&self, py: Python<'_>, devices: Vec<String>) -> PyResult<()> {
         let devices = parsed(&devices).into_python(py)?;
-        compute(py, None, |_| crate::DevicePool::new(&self.get(), &devices).map(|_| ()))
+        compute(py, None, |_| rushlight::DevicePool::new(&self.get(), &devices).map(|_| ()))
     }
 
     /// [`Model::encode`] by a worker on each of the devices; so many texts at a time.
@@ -184,10 +186,10 @@ impl Model {
         chunk_size: Option<usize>,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let devices = parsed(&devices).into_python(py)?;
-        let pool = compute(py, None, |_| crate::DevicePool::new(&self.get(), &devices))?;
+        let pool = compute(py, None, |_| rushlight::DevicePool::new(&self.get(), &devices))?;
         let texts = texts("inputs", 0, texts_or_pairs)?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
-            let options = EncodeOptions { observer: Some(observer), ..request.options()? };
+            let options = request.options()?.with_observer(observer);
             pool.encode_inputs(&inputs(&texts)?, &options, chunk_size)
         })?;
         embedded(py, embeddings)
@@ -207,9 +209,9 @@ impl Model {
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let encodings = compute_watched(py, request.watchers(py), |observer| {
-            model.encode_tokens(&inputs(&texts)?, &EncodeOptions { observer: Some(observer), ..request.options()? })
+            model.encode_tokens(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
-        let dict = |encoding: crate::TokenEncoding| {
+        let dict = |encoding: rushlight::TokenEncoding| {
             let (dict, tokens, hidden) = (PyDict::new(py), encoding.input_ids.len(), model.hidden_size());
             dict.set_item("input_ids", ids(py, encoding.input_ids))?;
             dict.set_item("attention_mask", ids(py, vec![1; tokens]))?;
@@ -237,7 +239,8 @@ impl Model {
         let role = role.map(str::parse).transpose().into_python(py)?;
         let reader = self.get().reader(role);
         let chunks = compute(py, None, |observer| {
-            reader.chunk(&text, &ChunkOptions { max_tokens, overlap, prompt, observer: Some(observer) })
+            let options = ChunkOptions::default().with_max_tokens(max_tokens).with_overlap(overlap).with_prompt(prompt);
+            reader.chunk(&text, &options.with_observer(observer))
         })?;
         // Both rise from chunk to chunk, so that nothing is counted twice.
         let counted = |bytes: &mut dyn Iterator<Item = usize>| {
@@ -267,7 +270,7 @@ impl Model {
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
         model.set_truncate_dim(truncate_dim).into_python(py)?;
-        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions::default().with_observer(observer)))
     }
 
     #[getter]
@@ -278,7 +281,7 @@ impl Model {
     /// Whether its folder says which modules it has; else mean pooling is meant.
     #[getter]
     fn has_modules(&self) -> bool {
-        self.get().has_modules()
+        self.get().lists_modules()
     }
 
     #[getter]

@@ -8,24 +8,24 @@ use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::arrays::array;
-use super::errors::IntoPython;
-use super::inputs::{Compute, inputs, texts};
-use super::observer::compute;
-use super::paths::Folder;
-use super::tokenizer::Tokenizer;
-use crate::models::ScoreActivation;
-use crate::options::{CallOptions, LoadOptions, PredictOptions, Truncation};
+use crate::arrays::array;
+use crate::errors::IntoPython;
+use crate::inputs::{Compute, inputs, load_options, texts, truncation};
+use crate::observer::compute;
+use crate::paths::Folder;
+use crate::tokenizer::Tokenizer;
+use rushlight::ScoreActivation;
+use rushlight::{CallOptions, PredictOptions};
 
 /// A reranker, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
-pub(super) struct Reranker {
-    model: RwLock<crate::Reranker>,
+pub(crate) struct Reranker {
+    model: RwLock<rushlight::Reranker>,
 }
 
 impl Reranker {
     /// A clone: cheap, and free of the lock while it computes.
-    fn get(&self) -> crate::Reranker {
+    fn get(&self) -> rushlight::Reranker {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -56,10 +56,10 @@ impl Reranker {
         activation_fn: Option<&str>,
     ) -> PyResult<Self> {
         let (device, dtype) = place.typed().into_python(py)?;
-        let activation = activation_fn.map(str::parse).transpose().into_python(py)?;
-        let options = LoadOptions { device, dtype, prompts, default_prompt_name, activation, ..LoadOptions::default() };
+        let activation = activation_fn.map(str::parse::<ScoreActivation>).transpose().into_python(py)?;
+        let options = load_options(device, dtype, prompts, default_prompt_name).with_activation(activation);
         let model = compute(py, None, |_| {
-            let mut model = crate::Reranker::from_dir_with(folder, &options)?;
+            let mut model = rushlight::Reranker::from_dir_with(folder, &options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_max_length(tokens))?;
             Ok(model)
         })?;
@@ -79,18 +79,15 @@ impl Reranker {
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let (model, pairs) = (self.get(), texts("inputs", 0, pairs)?);
-        let activation = Some(request.activation_fn.parse().into_python(py)?);
+        let activation: ScoreActivation = request.activation_fn.parse().into_python(py)?;
         let (scores, truncated) = compute(py, request.progress, |observer| {
-            let (prompt, observer) = (Some(&*request.prompt), Some(observer));
-            let options = PredictOptions {
-                prompt,
-                activation,
-                apply_softmax: request.apply_softmax,
-                truncation: Truncation::failing(request.fail_on_truncation),
-                observer,
-                ..PredictOptions::default()
-            };
-            model.predict_counted(&inputs(&pairs)?, &options)
+            let options = PredictOptions::default()
+                .with_prompt(&request.prompt)
+                .with_activation(activation)
+                .with_apply_softmax(request.apply_softmax)
+                .with_truncation(truncation(request.fail_on_truncation))
+                .with_observer(observer);
+            model.predict_inputs(&inputs(&pairs)?, &options)
         })?;
         let (rows, columns) = (scores.rows(), scores.columns());
         Ok((array(py, scores.into_vec(), rows, columns)?, truncated.count, truncated.longest))
@@ -115,7 +112,7 @@ impl Reranker {
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_activation(activation_fn.parse().into_python(py)?);
-        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions::default().with_observer(observer)))
     }
 
     #[getter]
@@ -166,19 +163,19 @@ impl Reranker {
 
 /// Ranks scores: indices and scores of the `top_k` highest, the highest first; ties keep their order, and NaN comes last.
 #[pyfunction]
-pub(super) fn ranked(
+pub(crate) fn ranked(
     py: Python<'_>,
     scores: PyReadonlyArray1<'_, f32>,
     top_k: Option<usize>,
 ) -> PyResult<Vec<(usize, f32)>> {
     let scores = scores.as_slice()?;
-    let ranked = compute(py, None, |_| Ok(crate::ranked(scores, top_k)))?;
+    let ranked = compute(py, None, |_| Ok(rushlight::ranked(scores, top_k)))?;
     Ok(ranked.into_iter().map(|ranked| (ranked.index, ranked.score)).collect())
 }
 
 /// Takes a softmax over each row of scores, `(n, num_labels)`.
 #[pyfunction]
-pub(super) fn softmax<'py>(py: Python<'py>, scores: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn softmax<'py>(py: Python<'py>, scores: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyAny>> {
     let [rows, columns] = [0, 1].map(|axis| scores.shape()[axis]);
     let mut scores = scores.as_slice()?.to_vec();
     scores.chunks_exact_mut(columns.max(1)).for_each(|row| ScoreActivation::Softmax.apply(row));

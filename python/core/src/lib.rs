@@ -18,37 +18,37 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::device::Device;
-use crate::options::{HubToken, LoadOptions};
-use crate::process;
-use crate::source::{self, CacheLocation};
 use errors::IntoPython;
 use observer::compute;
 use paths::Folder;
+use rushlight::Device;
+use rushlight::process;
+use rushlight::source;
+use rushlight::{HubToken, LoadOptions};
 
 /// The extension module behind the package `rushlight`.
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::arrays::{quantize, similarity, similarity_pairwise};
+    use crate::arrays::{quantize, similarity, similarity_pairwise};
     #[pymodule_export]
-    use super::model::{Model, Stream};
+    use crate::model::{Model, Stream};
     #[pymodule_export]
-    use super::multi_vector::{MultiVectorModel, maxsim, maxsim_pairwise};
+    use crate::multi_vector::{MultiVectorModel, maxsim, maxsim_pairwise};
     #[pymodule_export]
-    use super::prompts::{choose_prompt, prompt_name_of};
+    use crate::prompts::{choose_prompt, prompt_name_of};
     #[pymodule_export]
-    use super::reranker::Reranker;
+    use crate::reranker::Reranker;
     #[pymodule_export]
-    use super::reranker::{ranked, softmax};
+    use crate::reranker::{ranked, softmax};
     #[pymodule_export]
-    use super::sparse::{SparseModel, sparse_similarity};
+    use crate::sparse::{SparseModel, sparse_similarity};
     #[pymodule_export]
-    use super::tokenizer::Tokenizer;
+    use crate::tokenizer::Tokenizer;
     #[pymodule_export]
-    use super::util::{community_detection, normalize_embeddings, paraphrase_mining, semantic_search};
+    use crate::util::{community_detection, normalize_embeddings, paraphrase_mining, semantic_search};
     #[pymodule_export]
-    use super::{device_name, find_model, get_num_threads, info, set_num_threads};
+    use crate::{device_name, find_model, get_num_threads, info, set_num_threads};
 
     use pyo3::prelude::*;
 
@@ -57,8 +57,8 @@ mod _core {
         // The first use of numpy looks for its interface, by Python code in which Ctrl-C would be a panic: not in a call
         // that someone waits for.
         numpy::dtype::<f32>(module.py());
-        module.add("ACTIVATIONS", crate::ScoreActivation::names().collect::<Vec<_>>())?;
-        module.add("INSTRUCTORS", crate::models::sentence::INSTRUCTORS)?;
+        module.add("ACTIVATIONS", rushlight::ScoreActivation::names().collect::<Vec<_>>())?;
+        module.add("INSTRUCTORS", rushlight::INSTRUCTORS)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }
@@ -86,18 +86,15 @@ enum Token {
 /// The folder that a name means, downloaded where it isn't in the cache; `progress` is told of bytes.
 #[pyfunction]
 fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
-    let options = LoadOptions {
-        cache_folder: places.cache_folder,
-        revision: places.revision,
-        local_files_only: places.local_files_only,
-        token: match places.token {
-            None => HubToken::FromEnvironment,
-            Some(Token::Use(true)) => HubToken::Required,
-            Some(Token::Use(false)) => HubToken::None,
-            Some(Token::Given(token)) => HubToken::Given(token),
-        },
-        ..LoadOptions::default()
+    let token = match places.token {
+        None => HubToken::FromEnvironment,
+        Some(Token::Use(true)) => HubToken::Required,
+        Some(Token::Use(false)) => HubToken::None,
+        Some(Token::Given(token)) => HubToken::Given(token),
     };
+    let mut options = LoadOptions::default().with_local_files_only(places.local_files_only).with_token(token);
+    options.cache_folder = places.cache_folder;
+    options.revision = places.revision;
     compute(py, progress, |observer| source::find(&name, &places.organization, &options, places.looked, observer))
         .map(Folder)
 }
@@ -128,6 +125,7 @@ fn device_name(py: Python<'_>, device: &str) -> PyResult<String> {
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
+    // "python" is no feature any more, but callers may look for it.
     let features = [
         ("hub", cfg!(feature = "hub")),
         ("cuda", cfg!(feature = "cuda")),
@@ -144,6 +142,6 @@ fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let devices = Device::available().iter().map(ToString::to_string).collect::<Vec<_>>();
     info.set_item("devices", devices)?;
     info.set_item("num_threads", get_num_threads(py)?)?;
-    info.set_item("cache_folder", CacheLocation::choose(None).folder)?;
+    info.set_item("cache_folder", source::cache_folder())?;
     Ok(info)
 }

@@ -8,25 +8,25 @@ use numpy::{PyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::arrays::{array, view};
-use super::errors::IntoPython;
-use super::inputs::{Compute, inputs, role, texts};
-use super::observer::compute;
-use super::paths::Folder;
-use super::tokenizer::Tokenizer;
-use crate::options::{CallOptions, LoadOptions, MultiVectorOptions, Truncation};
-use crate::vectors;
-use crate::vectors::maxsim::MultiVectorSimilarity;
+use crate::arrays::{array, view};
+use crate::errors::IntoPython;
+use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
+use crate::observer::compute;
+use crate::paths::Folder;
+use crate::tokenizer::Tokenizer;
+use rushlight::MultiVectorSimilarity;
+use rushlight::vectors;
+use rushlight::{CallOptions, MultiVectorOptions};
 
 /// A late-interaction model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
-pub(super) struct MultiVectorModel {
-    model: RwLock<crate::MultiVectorModel>,
+pub(crate) struct MultiVectorModel {
+    model: RwLock<rushlight::MultiVectorModel>,
 }
 
 impl MultiVectorModel {
     /// A clone: cheap, and free of the lock while it computes.
-    fn get(&self) -> crate::MultiVectorModel {
+    fn get(&self) -> rushlight::MultiVectorModel {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -57,9 +57,9 @@ impl MultiVectorModel {
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
         let (device, dtype) = place.typed().into_python(py)?;
-        let options = LoadOptions { device, dtype, prompts, default_prompt_name, ..LoadOptions::default() };
+        let options = load_options(device, dtype, prompts, default_prompt_name);
         let model = compute(py, None, |_| {
-            let mut model = crate::MultiVectorModel::from_dir_with(folder, &options)?;
+            let mut model = rushlight::MultiVectorModel::from_dir_with(folder, &options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_document_length(tokens))?;
             Ok(model)
         })?;
@@ -81,12 +81,13 @@ impl MultiVectorModel {
     ) -> PyResult<Embedded<'py>> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let (embeddings, truncated) = compute(py, request.progress, |observer| {
-            let (prompt, observer) = (Some(&*request.prompt), Some(observer));
-            let truncation = Truncation::failing(request.fail_on_truncation);
-            let options = MultiVectorOptions { prompt, truncation, observer, ..MultiVectorOptions::default() };
+            let options = MultiVectorOptions::default()
+                .with_prompt(&request.prompt)
+                .with_truncation(truncation(request.fail_on_truncation))
+                .with_observer(observer);
             model.encode_inputs(&inputs(&texts)?, role(request.as_queries), &options)
         })?;
-        let to_array = |matrix: crate::Matrix| {
+        let to_array = |matrix: rushlight::Matrix| {
             let (rows, columns) = (matrix.rows(), matrix.columns());
             array(py, matrix.into_vec(), rows, columns)
         };
@@ -112,7 +113,7 @@ impl MultiVectorModel {
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
-        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions::default().with_observer(observer)))
     }
 
     #[getter]
@@ -164,7 +165,7 @@ impl MultiVectorModel {
 
 /// The score of every query with every document: float32 `(n, m)`.
 #[pyfunction]
-pub(super) fn maxsim<'py>(
+pub(crate) fn maxsim<'py>(
     py: Python<'py>,
     name: &str,
     queries: Vec<PyReadonlyArray2<'py, f32>>,
@@ -181,7 +182,7 @@ pub(super) fn maxsim<'py>(
 
 /// The score of each query with the document at its place: float32 `(n,)`.
 #[pyfunction]
-pub(super) fn maxsim_pairwise<'py>(
+pub(crate) fn maxsim_pairwise<'py>(
     py: Python<'py>,
     name: &str,
     queries: Vec<PyReadonlyArray2<'py, f32>>,

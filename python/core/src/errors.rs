@@ -4,10 +4,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
-use crate::error::Error;
+use rushlight::Error;
 
 /// A class of `rushlight.exceptions`, by name.
-pub(super) fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
+pub(crate) fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || py.import("rushlight.exceptions").map(Bound::unbind));
     match module.and_then(|module| module.bind(py).getattr(class)?.call1((message,))) {
@@ -51,7 +51,7 @@ fn python_name(argument: &'static str) -> &'static str {
 }
 
 /// Results as Python takes them.
-pub(super) trait IntoPython<T> {
+pub(crate) trait IntoPython<T> {
     fn into_python(self, py: Python<'_>) -> PyResult<T>;
 }
 

@@ -8,26 +8,26 @@ use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::arrays::array;
-use super::errors::IntoPython;
-use super::inputs::{Compute, inputs, role, texts};
-use super::observer::compute;
-use super::paths::Folder;
-use super::tokenizer::Tokenizer;
-use crate::options::{CallOptions, LoadOptions, SparseOptions, Truncation};
-use crate::vectors;
-use crate::vectors::similarity::Similarity;
-use crate::vectors::sparse::SparseEmbeddings;
+use crate::arrays::array;
+use crate::errors::IntoPython;
+use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
+use crate::observer::compute;
+use crate::paths::Folder;
+use crate::tokenizer::Tokenizer;
+use rushlight::Similarity;
+use rushlight::SparseEmbeddings;
+use rushlight::vectors;
+use rushlight::{CallOptions, SparseOptions};
 
 /// A sparse model, as the package's own class wraps it.
 #[pyclass(frozen, module = "rushlight._core")]
-pub(super) struct SparseModel {
-    model: RwLock<crate::SparseModel>,
+pub(crate) struct SparseModel {
+    model: RwLock<rushlight::SparseModel>,
 }
 
 impl SparseModel {
     /// A clone: cheap, and free of the lock while it computes.
-    fn get(&self) -> crate::SparseModel {
+    fn get(&self) -> rushlight::SparseModel {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -59,9 +59,8 @@ impl SparseModel {
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
         let (device, dtype) = place.typed().into_python(py)?;
-        let options =
-            LoadOptions { device, dtype, max_seq_length, prompts, default_prompt_name, ..LoadOptions::default() };
-        let model = compute(py, None, |_| crate::SparseModel::from_dir_with(folder, &options))?;
+        let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
+        let model = compute(py, None, |_| rushlight::SparseModel::from_dir_with(folder, &options))?;
         Ok(Self { model: RwLock::new(model) })
     }
 
@@ -80,15 +79,12 @@ impl SparseModel {
     ) -> PyResult<(Loaded<'py>, usize, usize)> {
         let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute(py, request.progress, |observer| {
-            let (prompt, max_active_dims) = (Some(&*request.prompt), request.max_active_dims);
-            let options = SparseOptions {
-                prompt,
-                role: request.as_queries.map(role),
-                max_active_dims,
-                truncation: Truncation::failing(request.fail_on_truncation),
-                observer: Some(observer),
-                ..SparseOptions::default()
-            };
+            let options = SparseOptions::default()
+                .with_prompt(&request.prompt)
+                .with_role(request.as_queries.map(role))
+                .with_max_active_dims(request.max_active_dims)
+                .with_truncation(truncation(request.fail_on_truncation))
+                .with_observer(observer);
             model.encode_inputs(&inputs(&texts)?, &options)
         })?;
         let truncated = embeddings.truncated();
@@ -123,7 +119,7 @@ impl SparseModel {
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
         model.set_max_active_dims(max_active_dims).into_python(py)?;
-        compute(py, None, |observer| model.save_with(folder, &CallOptions { observer: Some(observer) }))
+        compute(py, None, |observer| model.save_with(folder, &CallOptions::default().with_observer(observer)))
     }
 
     #[getter]
@@ -182,7 +178,7 @@ fn embeddings(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyRe
 
 /// The similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
 #[pyfunction]
-pub(super) fn sparse_similarity<'py>(
+pub(crate) fn sparse_similarity<'py>(
     py: Python<'py>,
     name: &str,
     a: Given<'py>,

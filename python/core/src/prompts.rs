@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use pyo3::prelude::*;
 
-use super::errors::IntoPython;
-use crate::engine::{Prompts, Role};
+use crate::errors::IntoPython;
+use rushlight::{Prompts, Role};
 
 /// Chooses a call's prompt: the given one, else the named one, else the one of the role, else the default one.
 #[pyfunction]
 #[pyo3(signature = (prompts, default_prompt_name, prompt, prompt_name, role=None))]
-pub(super) fn choose_prompt(
+pub(crate) fn choose_prompt(
     py: Python<'_>,
     prompts: BTreeMap<String, String>,
     default_prompt_name: Option<String>,
@@ -24,7 +24,7 @@ pub(super) fn choose_prompt(
 
 /// Name of the prompt for a role, if there is one.
 #[pyfunction]
-pub(super) fn prompt_name_of(
+pub(crate) fn prompt_name_of(
     py: Python<'_>,
     prompts: BTreeMap<String, String>,
     role: &str,

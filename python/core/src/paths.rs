@@ -12,7 +12,7 @@ use pyo3::types::PyBytes;
 ///
 /// Its name is decoded by the file system's encoding, as Python does and encodes it again. `PathBuf`'s own conversion
 /// takes bytes for UTF-8 whatever the locale says.
-pub(super) struct Folder(pub(super) PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl<'py> IntoPyObject<'py> for Folder {
     type Target = PyAny;

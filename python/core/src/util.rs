@@ -3,18 +3,18 @@
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use super::arrays::{array, view};
-use super::errors::IntoPython;
-use super::observer::compute;
-use crate::options::{CallOptions, CommunityOptions, MiningOptions, SearchOptions};
-use crate::vectors;
-use crate::vectors::quantize::{BinaryView, Int8View, Precision, QuantizedBytes};
-use crate::vectors::similarity::Similarity;
+use crate::arrays::{array, view};
+use crate::errors::IntoPython;
+use crate::observer::compute;
+use rushlight::Similarity;
+use rushlight::vectors;
+use rushlight::{BinaryView, Int8View, Precision, QuantizedBytes};
+use rushlight::{CallOptions, CommunityOptions, MiningOptions, SearchOptions};
 
 /// Embeddings that are searched. `ranges` are `(2, d)`, and there for int8 and uint8; the caller has seen to the shapes.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub(super) struct Corpus<'py> {
+pub(crate) struct Corpus<'py> {
     values: Bound<'py, PyAny>,
     precision: String,
     ranges: Option<PyReadonlyArray2<'py, f32>>,
@@ -74,7 +74,7 @@ impl Rows<'_> {
 /// With `candidates`, that many are found at first, and then scored again with the rows of another corpus.
 #[pyfunction]
 #[pyo3(signature = (name, queries, corpus, top_k, candidates=None))]
-pub(super) fn semantic_search<'py>(
+pub(crate) fn semantic_search<'py>(
     py: Python<'py>,
     name: &str,
     queries: PyReadonlyArray2<'py, f32>,
@@ -107,7 +107,7 @@ pub(super) fn semantic_search<'py>(
 
 /// The most similar pairs of rows: `(score, i, j)`, the best first.
 #[pyfunction]
-pub(super) fn paraphrase_mining<'py>(
+pub(crate) fn paraphrase_mining<'py>(
     py: Python<'py>,
     name: &str,
     embeddings: PyReadonlyArray2<'py, f32>,
@@ -125,7 +125,7 @@ pub(super) fn paraphrase_mining<'py>(
 
 /// Groups of similar rows: lists of ids, the largest first. `progress` is told of rows, `batch_size` at a time.
 #[pyfunction]
-pub(super) fn community_detection<'py>(
+pub(crate) fn community_detection<'py>(
     py: Python<'py>,
     embeddings: PyReadonlyArray2<'py, f32>,
     threshold: f32,
@@ -142,7 +142,7 @@ pub(super) fn community_detection<'py>(
 
 /// Each row over its L2 norm: float32 `(n, d)`.
 #[pyfunction]
-pub(super) fn normalize_embeddings<'py>(
+pub(crate) fn normalize_embeddings<'py>(
     py: Python<'py>,
     embeddings: PyReadonlyArray2<'py, f32>,
 ) -> PyResult<Bound<'py, PyAny>> {

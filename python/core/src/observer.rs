@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use super::errors::{IntoPython, exception};
-use crate::error::{Error, Result};
-use crate::observer::Observer;
+use crate::errors::{IntoPython, exception};
+use rushlight::Observer;
+use rushlight::{Error, Result};
 
 /// How often signals are looked for.
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// Python callables that watch a call.
 #[derive(Default)]
-pub(super) struct Watchers {
+pub(crate) struct Watchers {
     /// Told of progress: what is done, and of how much.
-    pub(super) progress: Option<Py<PyAny>>,
+    pub(crate) progress: Option<Py<PyAny>>,
     /// Asked now and then; what it raises stops the call.
-    pub(super) poll: Option<Py<PyAny>>,
+    pub(crate) poll: Option<Py<PyAny>>,
 }
 
 /// Looks for Ctrl-C, and passes on what Python's watchers are told and say.
@@ -95,7 +95,7 @@ impl Observer for PythonObserver {
 
 /// Computes without holding the interpreter. What Python raised meanwhile, Ctrl-C above all, wins over the result; a
 /// panic becomes an error.
-pub(super) fn compute<T: Send>(
+pub(crate) fn compute<T: Send>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(&dyn Observer) -> Result<T> + Send,
@@ -104,7 +104,7 @@ pub(super) fn compute<T: Send>(
 }
 
 /// [`compute`], watched by more than a progress bar.
-pub(super) fn compute_watched<T: Send>(
+pub(crate) fn compute_watched<T: Send>(
     py: Python<'_>,
     watchers: Watchers,
     work: impl FnOnce(&dyn Observer) -> Result<T> + Send,

@@ -1,18 +1,17 @@
 //! Texts and pairs of texts out of Python.
 
+use std::collections::BTreeMap;
+
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString, PyTuple};
 
-use super::errors::{IntoPython, exception};
-use crate::alloc;
-use crate::device::{Device, Dtype};
-use crate::engine::Role;
-use crate::error::Result;
-use crate::tokenize::Input;
+use rushlight::{Device, Dtype, Error, Input, LoadOptions, Result, Role, Truncation};
+
+use crate::errors::{IntoPython, exception};
 
 /// A text or a pair, borrowed from the Python string.
-pub(super) enum Text {
+pub(crate) enum Text {
     One(PyBackedStr),
     Pair(PyBackedStr, PyBackedStr),
 }
@@ -27,14 +26,25 @@ impl Text {
 }
 
 /// The texts as the crate takes them.
-pub(super) fn inputs(texts: &[Text]) -> Result<Vec<Input<'_>>> {
-    alloc::collected(texts.iter().map(Text::as_input), "the texts")
+pub(crate) fn inputs(texts: &[Text]) -> Result<Vec<Input<'_>>> {
+    let mut inputs = with_capacity(texts.len())?;
+    inputs.extend(texts.iter().map(Text::as_input));
+    Ok(inputs)
+}
+
+/// Returns an empty vector with room for `count` texts, whose number Python chooses.
+fn with_capacity<T>(count: usize) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    let bytes = count.saturating_mul(size_of::<T>());
+    let lacks = |_| Error::Memory { what: "the texts".to_owned(), bytes };
+    vec.try_reserve_exact(count).map_err(lacks)?;
+    Ok(vec)
 }
 
 /// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name and its place,
 /// which for the list's first item is `first`.
-pub(super) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
-    let mut texts = alloc::with_capacity(inputs.len(), "the texts").into_python(inputs.py())?;
+pub(crate) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
+    let mut texts = with_capacity(inputs.len()).into_python(inputs.py())?;
     for (i, item) in inputs.iter().enumerate() {
         texts.push(text(|| format!("{argument}[{}]", first + i), &item)?);
     }
@@ -68,17 +78,34 @@ fn utf8(place: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<Py
     })
 }
 
+/// Options of loading that all kinds of models have.
+pub(crate) fn load_options(
+    device: Option<Device>,
+    dtype: Dtype,
+    prompts: BTreeMap<String, String>,
+    default_prompt_name: Option<String>,
+) -> LoadOptions {
+    let mut options = LoadOptions::default().with_device(device).with_dtype(dtype).with_prompts(prompts);
+    options.default_prompt_name = default_prompt_name;
+    options
+}
+
+/// The treatment of texts that are too long.
+pub(crate) fn truncation(fails: bool) -> Truncation {
+    if fails { Truncation::Error } else { Truncation::Ignore }
+}
+
 /// The role of texts.
-pub(super) fn role(as_queries: bool) -> Role {
+pub(crate) fn role(as_queries: bool) -> Role {
     if as_queries { Role::Query } else { Role::Document }
 }
 
 /// Where a model is to compute: a device, or the best one, and the numbers to compute in.
 #[derive(FromPyObject)]
-pub(super) struct Compute(Option<String>, Option<String>);
+pub(crate) struct Compute(Option<String>, Option<String>);
 
 impl Compute {
-    pub(super) fn typed(self) -> Result<(Option<Device>, Dtype)> {
+    pub(crate) fn typed(self) -> Result<(Option<Device>, Dtype)> {
         let Self(device, dtype) = self;
         let dtype = dtype.map(|name| name.parse()).transpose()?;
         Ok((device.map(|name| name.parse()).transpose()?, dtype.unwrap_or_default()))

@@ -3,15 +3,15 @@
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use super::errors::IntoPython;
-use super::observer::compute;
-use crate::options::{CallOptions, QuantizeOptions};
-use crate::vectors::quantize::{Precision, QuantizedValues};
-use crate::vectors::similarity::{MatrixView, Similarity};
-use crate::vectors::{self, pairwise_similarity};
+use crate::errors::IntoPython;
+use crate::observer::compute;
+use rushlight::vectors::{self, pairwise_similarity};
+use rushlight::{CallOptions, QuantizeOptions};
+use rushlight::{MatrixView, Similarity};
+use rushlight::{Precision, QuantizedValues};
 
 /// Moves numbers into a numpy array `(rows, columns)`.
-pub(super) fn array<T: numpy::Element>(
+pub(crate) fn array<T: numpy::Element>(
     py: Python<'_>,
     data: Vec<T>,
     rows: usize,
@@ -21,13 +21,13 @@ pub(super) fn array<T: numpy::Element>(
 }
 
 /// A C-contiguous array as the similarity functions take it.
-pub(super) fn view<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<MatrixView<'a>> {
+pub(crate) fn view<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<MatrixView<'a>> {
     MatrixView::new(array.shape()[0], array.shape()[1], array.as_slice()?).into_python(array.py())
 }
 
 /// The similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
 #[pyfunction]
-pub(super) fn similarity<'py>(
+pub(crate) fn similarity<'py>(
     py: Python<'py>,
     name: &str,
     a: PyReadonlyArray2<'py, f32>,
@@ -43,7 +43,7 @@ pub(super) fn similarity<'py>(
 
 /// The similarity of each row of `a` with the same row of `b`: float32 `(n,)`.
 #[pyfunction]
-pub(super) fn similarity_pairwise<'py>(
+pub(crate) fn similarity_pairwise<'py>(
     py: Python<'py>,
     name: &str,
     a: PyReadonlyArray2<'py, f32>,
@@ -61,7 +61,7 @@ pub(super) fn similarity_pairwise<'py>(
 /// `ranges` are `(2, d)`, `calibration` is `(any, d)`; the caller has seen to it.
 #[pyfunction]
 #[pyo3(signature = (embeddings, precision, ranges=None, calibration=None))]
-pub(super) fn quantize<'py>(
+pub(crate) fn quantize<'py>(
     py: Python<'py>,
     embeddings: PyReadonlyArray2<'py, f32>,
     precision: &str,
@@ -73,9 +73,10 @@ pub(super) fn quantize<'py>(
     let ranges = ranges.as_ref().map(view).transpose()?;
     let calibration = calibration.as_ref().map(view).transpose()?;
     let quantized = compute(py, None, |observer| {
-        let ranges = ranges.map(|ranges| (ranges.row(0), ranges.row(1)));
-        let calibration = calibration.as_ref().map(MatrixView::as_slice);
-        vectors::quantize(embeddings, precision, &QuantizeOptions { ranges, calibration, observer: Some(observer) })
+        let mut options = QuantizeOptions::default().with_observer(observer);
+        options.ranges = ranges.map(|ranges| (ranges.row(0), ranges.row(1)));
+        options.calibration = calibration.as_ref().map(MatrixView::as_slice);
+        vectors::quantize(embeddings, precision, &options)
     })?;
     let (rows, columns) = (embeddings.rows(), quantized.columns);
     match quantized.values {

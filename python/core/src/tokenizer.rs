@@ -6,18 +6,18 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyList;
 
-use super::inputs::{inputs, texts};
-use super::observer::compute;
-use crate::tokenize::Tokens;
+use crate::inputs::{inputs, texts};
+use crate::observer::compute;
+use rushlight::Tokens;
 
 /// The tokenizer of a model of any kind, which cuts texts as the model does.
 #[pyclass(frozen, module = "rushlight._core")]
-pub(super) struct Tokenizer {
-    reader: crate::Reader,
+pub(crate) struct Tokenizer {
+    reader: rushlight::Reader,
 }
 
 impl Tokenizer {
-    pub(super) fn of(reader: crate::Reader) -> Self {
+    pub(crate) fn of(reader: rushlight::Reader) -> Self {
         Self { reader }
     }
 }
@@ -26,7 +26,8 @@ impl Tokenizer {
 type Row = (Vec<u32>, Option<Vec<u32>>, usize);
 
 fn row(tokens: Tokens) -> Row {
-    (tokens.ids, tokens.type_ids, tokens.unattended)
+    let unattended = tokens.unattended();
+    (tokens.ids, tokens.type_ids, unattended)
 }
 
 #[pymethods]
