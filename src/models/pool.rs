@@ -31,7 +31,7 @@ const CHUNKS: usize = 10;
 /// # let model = Model::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model"))?;
 /// // [Device::Cuda(0), Device::Cuda(1)], for example
 /// let pool = DevicePool::new(&model, &[Device::Cpu, Device::Cpu])?;
-/// let embeddings = pool.encode_inputs(&Input::texts(&["one text", "another"]), &Default::default(), None)?;
+/// let embeddings = pool.encode_inputs(&[Input::Text("one text"), Input::Text("another")], &Default::default(), None)?;
 /// assert_eq!(embeddings.len(), 2);
 /// # Ok::<(), rushlight::Error>(())
 /// ```
