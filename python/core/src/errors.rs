@@ -45,7 +45,6 @@ fn python_name(argument: &'static str) -> &'static str {
         "activation" => "activation_fn",
         "calibration" => "calibration_embeddings",
         "similarity" => "similarity_fn_name",
-        "max_length" | "document_length" => "max_seq_length",
         other => other,
     }
 }
