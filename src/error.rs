@@ -174,6 +174,54 @@ pub enum Error {
     Interrupted,
 }
 
+/// Kind of an [`Error`], for callers that map errors to their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A model or one of its files is missing.
+    NotFound,
+    /// A file of the model is malformed.
+    ModelFormat,
+    /// The model uses a feature that rushlight lacks.
+    Unsupported,
+    /// An argument or option is out of range or unknown.
+    Argument,
+    /// An input can't be embedded.
+    Input,
+    /// This build or this machine lacks a device.
+    Device,
+    /// A download failed.
+    Download,
+    /// An allocation failed.
+    Memory,
+    /// The computation failed, or was stopped.
+    Computation,
+}
+
+impl Error {
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::ModelNotFound { .. } | Self::FileNotFound { .. } => ErrorKind::NotFound,
+            Self::InvalidConfig { .. }
+            | Self::InvalidWeights { .. }
+            | Self::MissingWeight { .. }
+            | Self::WeightShape { .. } => ErrorKind::ModelFormat,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::InvalidArgument { .. } => ErrorKind::Argument,
+            Self::InvalidInput { .. } => ErrorKind::Input,
+            Self::Device { .. } => ErrorKind::Device,
+            Self::Download { .. } => ErrorKind::Download,
+            Self::Memory { .. } => ErrorKind::Memory,
+            Self::Tokenizer(_)
+            | Self::NotFinite { .. }
+            | Self::Io { .. }
+            | Self::Tensor(_)
+            | Self::Forked
+            | Self::Interrupted => ErrorKind::Computation,
+        }
+    }
+}
+
 #[doc(hidden)] // Of no use to callers, who would depend on candle's version.
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {

@@ -165,7 +165,7 @@ mod weights;
 pub use config::PoolingMode;
 pub use device::{Device, Dtype};
 pub use engine::{Lookahead, Prompts, Role};
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use inputs::Reader;
 pub use models::{
     DevicePool, Elementwise, EncodeIter, INSTRUCTORS, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation,

@@ -18,7 +18,6 @@ pub use coded::{BinaryView, Int8View, QuantizedBytes};
 /// Type of the numbers of quantized embeddings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
-#[non_exhaustive]
 pub enum Precision {
     /// `"float32"`: as computed.
     #[default]
@@ -90,7 +89,6 @@ pub struct Quantized {
 /// Values of [`Quantized`] embeddings.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
-#[non_exhaustive]
 pub enum QuantizedValues {
     /// Values of [`Precision::Float32`].
     Float32(Vec<f32>),

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
-use rushlight::Error;
+use rushlight::{Error, ErrorKind};
 
 /// A class of `rushlight.exceptions`, by name.
 pub(crate) fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
@@ -16,26 +16,18 @@ pub(crate) fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
     }
 }
 
-/// The one table of which error is which class.
-fn class(error: &Error) -> &'static str {
-    match error {
-        Error::ModelNotFound { .. } | Error::FileNotFound { .. } => "ModelNotFoundError",
-        Error::InvalidConfig { .. }
-        | Error::InvalidWeights { .. }
-        | Error::MissingWeight { .. }
-        | Error::WeightShape { .. } => "ModelFormatError",
-        Error::Unsupported { .. } => "UnsupportedModelError",
-        // The binding itself finds what isn't text; what is left is text that doesn't fit.
-        Error::InvalidArgument { .. } | Error::InvalidInput { .. } => "InvalidArgumentError",
-        Error::Device { .. } => "DeviceError",
-        Error::Download { .. } => "DownloadError",
-        Error::Memory { .. } => "OutOfMemoryError",
-        Error::Tokenizer(_)
-        | Error::NotFinite { .. }
-        | Error::Io { .. }
-        | Error::Tensor(_)
-        | Error::Forked
-        | Error::Interrupted => "InferenceError",
+/// The class of each kind of error.
+fn class(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "ModelNotFoundError",
+        ErrorKind::ModelFormat => "ModelFormatError",
+        ErrorKind::Unsupported => "UnsupportedModelError",
+        // The binding itself finds inputs that aren't text. An input that the model can't take is an argument.
+        ErrorKind::Argument | ErrorKind::Input => "InvalidArgumentError",
+        ErrorKind::Device => "DeviceError",
+        ErrorKind::Download => "DownloadError",
+        ErrorKind::Memory => "OutOfMemoryError",
+        ErrorKind::Computation => "InferenceError",
     }
 }
 
@@ -57,7 +49,7 @@ pub(crate) trait IntoPython<T> {
 impl<T> IntoPython<T> for Result<T, Error> {
     fn into_python(self, py: Python<'_>) -> PyResult<T> {
         self.map_err(|error| {
-            let class = class(&error);
+            let class = class(error.kind());
             match error {
                 Error::InvalidArgument { argument, problem } => {
                     exception(py, class, format!("{}: {problem}", python_name(argument)))

@@ -90,7 +90,7 @@ pub(crate) fn semantic_search<'py>(
     let candidates = candidates.as_ref().map(|(count, rows)| Ok::<_, PyErr>((*count, rows.view(queries.columns())?)));
     let candidates = candidates.transpose()?;
     let (columns, ids, scores) = compute(py, None, |observer| {
-        let options = SearchOptions { top_k, similarity: kind, observer: Some(observer) };
+        let options = SearchOptions::default().with_top_k(top_k).with_similarity(kind).with_observer(observer);
         let hits = match candidates {
             None => vectors::semantic_search(queries, corpus, &options)?,
             Some((count, rows)) => {
@@ -117,7 +117,8 @@ pub(crate) fn paraphrase_mining<'py>(
     let kind: Similarity = name.parse().into_python(py)?;
     let rows = view(&embeddings)?;
     let pairs = compute(py, None, |observer| {
-        let options = MiningOptions { max_pairs, top_k, similarity: kind, observer: Some(observer) };
+        let options = MiningOptions::default().with_max_pairs(max_pairs).with_top_k(top_k).with_similarity(kind);
+        let options = options.with_observer(observer);
         vectors::paraphrase_mining_embeddings(rows, &options)
     })?;
     Ok(pairs.into_iter().map(|pair| (pair.score, pair.i, pair.j)).collect())
@@ -135,7 +136,11 @@ pub(crate) fn community_detection<'py>(
 ) -> PyResult<Vec<Vec<usize>>> {
     let rows = view(&embeddings)?;
     compute(py, progress, |observer| {
-        let options = CommunityOptions { threshold, min_community_size, batch_size, observer: Some(observer) };
+        let options = CommunityOptions::default()
+            .with_threshold(threshold)
+            .with_min_community_size(min_community_size)
+            .with_batch_size(batch_size)
+            .with_observer(observer);
         vectors::community_detection(rows, &options)
     })
 }

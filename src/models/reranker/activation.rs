@@ -30,7 +30,7 @@ const SOFTMAX: &str = "Softmax";
 
 impl ScoreActivation {
     /// The names of all: those of torch's classes in lower case.
-    pub(crate) fn names() -> impl Iterator<Item = String> {
+    pub fn names() -> impl Iterator<Item = String> {
         Activation::classes().chain([SOFTMAX]).map(str::to_lowercase)
     }
 
