@@ -86,9 +86,10 @@ lint: lint-rust lint-python lint-workflows check-version check-notices ## All ch
 .PHONY: lint-rust
 lint-rust: $(TOOLS) ## rustfmt, clippy and rustdoc
 	@cargo fmt --version >/dev/null && cargo clippy --version >/dev/null || rustup component add clippy rustfmt
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features python,bench -- -D warnings
+	cargo clippy --locked --all-targets --features bench,serde,ndarray -- -D warnings
+	cargo clippy --locked -p rushlight-python -- -D warnings
 	cargo clippy --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
@@ -108,7 +109,7 @@ lint-workflows: $(TOOLS) ## Hold the workflow files against their schema
 
 .PHONY: format
 format: $(TOOLS) ## Format all code, and mend what the linters can mend
-	cargo fmt
+	cargo fmt --all
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
@@ -180,17 +181,18 @@ MSRV = $(shell sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
 check-msrv: $(TOOLS) ## Check the crate with the oldest Rust that Cargo.toml allows
 	rustup toolchain install $(MSRV) --profile minimal --no-self-update
 	cargo +$(MSRV) check --locked --lib
-	cargo +$(MSRV) check --locked --lib --features python
+	cargo +$(MSRV) check --locked -p rushlight-python
 
 .PHONY: cuda-check
 cuda-check: $(CUDA) ## Build CUDA's kernels and check the crate with the feature cuda; needs no GPU
 	home="$$(echo "$(CURDIR)"/.venv-cuda/lib/python3*/site-packages/nvidia/cu13)"; \
 	CUDA_HOME="$$home" PATH="$$home/bin:$$PATH" CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=80 \
-		cargo clippy --locked --all-targets --features cuda,python -- -D warnings
+		cargo clippy --locked --workspace --all-targets --features cuda,rushlight-python/cuda -- -D warnings
 
 .PHONY: metal-check
 metal-check: $(TOOLS) ## Check the crate with the features metal and accelerate; on a Mac
-	cargo clippy --locked --all-targets --features metal,accelerate,python -- -D warnings
+	cargo clippy --locked --workspace --all-targets \
+		--features metal,accelerate,rushlight-python/metal,rushlight-python/accelerate -- -D warnings
 
 .PHONY: test-device
 test-device: models-for-tests ## The tests of all models on DEVICE alone: cpu, cuda, cuda:1 or metal

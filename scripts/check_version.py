@@ -26,8 +26,8 @@ def main() -> None:
 
 def check(tag: str | None) -> list[str]:
     """Return what doesn't agree."""
-    version = found("Cargo.toml")
-    locked = found("Cargo.lock")
+    version = found("Cargo.toml", "[workspace.package]")
+    locked = found("Cargo.lock", 'name = "rushlight"')
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     problems = []
     if not SEMANTIC.fullmatch(version):
@@ -45,11 +45,10 @@ def check(tag: str | None) -> list[str]:
     return problems
 
 
-def found(file: str) -> str:
-    """Return the version that a file of cargo's gives this crate."""
-    match = re.search(
-        r'^name = "rushlight"\nversion = "(.*)"$', (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE
-    )
+def found(file: str, before: str) -> str:
+    """Return the version on the line after `before` in a file of cargo's."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    match = re.search(rf'^{re.escape(before)}\nversion = "(.*)"$', text, re.MULTILINE)
     return match[1] if match else ""
 
 

@@ -25,7 +25,7 @@ TARGETS = [
     "x86_64-pc-windows-msvc",
     "aarch64-pc-windows-msvc",
 ]
-WHEEL = ["--locked", "--features", "python", *(word for target in TARGETS for word in ("--target", target))]
+WHEEL = ["--locked", "--manifest-path", str(ROOT / "python/core/Cargo.toml"), *(word for target in TARGETS for word in ("--target", target))]
 
 
 def main() -> None:
