@@ -169,7 +169,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use inputs::Reader;
 pub use models::{
     DevicePool, Elementwise, EncodeIter, INSTRUCTORS, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation,
-    SparseModel, ranked,
+    SparseModel, TextItem, ranked,
 };
 pub use observer::Observer;
 #[doc(hidden)] // Tests and benches compare both.

@@ -89,3 +89,35 @@ fn an_observer_stops_a_stream() {
     assert!(matches!(stream.next(), Some(Err(Error::Interrupted))));
     assert!(stream.next().is_none());
 }
+
+#[test]
+fn an_unreadable_line_ends_the_stream_after_the_texts_before_it() {
+    let model = model();
+    let lines = || {
+        let broken = std::io::Error::other("the disk is gone");
+        [Ok("one".to_owned()), Ok("two".to_owned()), Ok("three".to_owned()), Err(broken), Ok("five".to_owned())]
+    };
+    let expected = model.encode(&["one", "two", "three"], &EncodeOptions::default()).unwrap().into_vec();
+    for chunk_size in 1..5 {
+        let mut stream = model.encode_iter(lines(), chunk_size, &EncodeOptions::default()).unwrap();
+        let mut embeddings = Vec::new();
+        let error = loop {
+            match stream.next().unwrap() {
+                Ok(chunk) => embeddings.extend(chunk.into_vec()),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(embeddings, expected);
+        assert_eq!(error.to_string(), "inputs[3]: can't be read: the disk is gone");
+        assert!(stream.next().is_none());
+    }
+}
+
+#[test]
+fn a_stream_keeps_its_model() {
+    let stream = {
+        let model = model();
+        model.encode_iter(["one", "two"].map(str::to_owned), 1, &EncodeOptions::default()).unwrap()
+    };
+    assert_eq!(stream.map(|chunk| chunk.unwrap().len()).sum::<usize>(), 2);
+}

@@ -28,7 +28,7 @@ pub(super) const DISTILBERT: Family = Family {
             bias: OutputBias::OfLayer,
         })
     }),
-    tokenizer: DefaultClass::Undeclared(&class::DISTILBERT),
+    tokenizer: DefaultClass::Undeclared(&class::BERT),
     remote_code: RemoteCode::None,
 };
 

@@ -24,6 +24,14 @@ impl Model {
         self.encode_inputs(&Input::texts(inputs), options)
     }
 
+    /// Embeds one text: a vector of [`Model::embedding_dimension`] numbers, or fewer by `truncate_dim`.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_one(&self, text: &str, options: &EncodeOptions<'_>) -> Result<Vec<f32>> {
+        Ok(self.encode(&[text], options)?.into_vec())
+    }
+
     /// Embeds queries: the prompt is "query" where the options name none.
     ///
     /// # Errors

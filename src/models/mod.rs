@@ -15,4 +15,4 @@ pub use pool::DevicePool;
 pub use reranker::{Elementwise, Ranked, Reranker, ScoreActivation, ranked};
 pub use sentence::{INSTRUCTORS, Model};
 pub use sparse::SparseModel;
-pub use streaming::EncodeIter;
+pub use streaming::{EncodeIter, TextItem};

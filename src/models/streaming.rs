@@ -1,6 +1,9 @@
 //! A stream: chunks of texts from an iterator, of which the next is tokenized while the present one is computed.
 
-use std::iter::{Fuse, FusedIterator};
+use std::borrow::Cow;
+use std::io;
+use std::iter::FusedIterator;
+use std::sync::Arc;
 
 use super::sentence::{Model, check_truncate_dim};
 use crate::engine::{DenseRows, Lookahead};
@@ -10,16 +13,21 @@ use crate::tokenize::Input;
 use crate::vectors::embeddings::Embeddings;
 
 impl Model {
-    /// Embeds texts as they come from an iterator, `chunk_size` at a time and in their order, while the next ones are
-    /// tokenized. So texts and results of two chunks are held at most, however many there are.
+    /// Embeds the texts of an iterator, `chunk_size` at a time and in their order, while the next ones are tokenized. It holds
+    /// the texts and results of at most two chunks, and a clone of the model.
     ///
-    /// On a processor an embedding has the same bits as by [`Model::encode`]. The observer may stop the stream; it isn't
-    /// told of progress, since nobody knows of how many.
+    /// The iterator gives texts, or texts that may fail to be read, as [`BufRead::lines`](io::BufRead::lines) does. On a CPU an
+    /// embedding has the same bits as by [`Model::encode`]. The observer may stop the stream; it isn't told of progress, as
+    /// the number of texts is unknown.
     ///
+    /// # Examples
     /// ```
+    /// use std::io::BufRead;
+    ///
     /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny/bert-mean-normalize/model");
     /// # let model = rushlight::Model::from_dir(folder)?;
-    /// let lines = (0..10).map(|i| format!("line {i}"));
+    /// # let file: Vec<u8> = (0..10).map(|i| format!("line {i}\n")).collect::<String>().into();
+    /// let lines = file.lines(); // of a BufReader, for example
     /// let mut total = 0;
     /// for embeddings in model.encode_iter(lines, 4, &Default::default())? {
     ///     total += embeddings?.len();
@@ -29,24 +37,26 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for an option that is out of range or unknown, or a `chunk_size` of 0. The iterator's
-    /// items are errors as of [`Model::encode`], with an input's place in the whole stream; it ends with the first.
+    /// [`Error::InvalidArgument`] for an option that is out of range or unknown, or a `chunk_size` of 0. The stream ends with
+    /// its first error: those of [`Model::encode`], and [`Error::InvalidInput`] for a text that can't be read, with the
+    /// input's index in the whole stream. The texts before an unreadable one are embedded first.
     pub fn encode_iter<'a, I>(
-        &'a self,
+        &self,
         inputs: I,
         chunk_size: usize,
         options: &EncodeOptions<'a>,
     ) -> Result<EncodeIter<'a, I::IntoIter>>
     where
-        I: IntoIterator<Item: AsRef<str>>,
+        I: IntoIterator<Item: TextItem>,
     {
         if chunk_size == 0 {
             return Err(Error::argument("chunk_size", "must be at least 1, got 0"));
         }
         check_truncate_dim(options.truncate_dim)?;
         self.engine.check(&options.request())?;
-        let (inputs, options) = (inputs.into_iter().fuse(), *options);
-        Ok(EncodeIter { model: self, inputs, chunk_size, options, ahead: Lookahead::default(), over: false })
+        let texts = Texts { inputs: inputs.into_iter(), read: 0, unreadable: None };
+        let (model, options) = (self.clone(), *options);
+        Ok(EncodeIter { model, texts, chunk_size, options, ahead: Lookahead::default(), over: false })
     }
 
     /// Embeds the chunk that is ahead while it tokenizes the next one, which is ahead then: a step of a stream for callers
@@ -70,10 +80,68 @@ impl Model {
     }
 }
 
+/// Item of a stream of texts: a text, or one that may fail to be read.
+pub trait TextItem {
+    /// The text.
+    type Text: AsRef<str>;
+
+    /// Returns the text.
+    ///
+    /// # Errors
+    /// The error of reading it.
+    fn into_text(self) -> io::Result<Self::Text>;
+}
+
+macro_rules! text_items {
+    ($($type:ty),*) => {
+        $(impl TextItem for $type {
+            type Text = Self;
+
+            fn into_text(self) -> io::Result<Self> {
+                Ok(self)
+            }
+        })*
+    };
+}
+text_items!(&str, String, &String, Cow<'_, str>, Box<str>, Arc<str>);
+
+impl<T: AsRef<str>> TextItem for io::Result<T> {
+    type Text = T;
+
+    fn into_text(self) -> Self {
+        self
+    }
+}
+
+/// The texts of an iterator, up to the first that can't be read.
+struct Texts<I> {
+    inputs: I,
+    read: usize,
+    unreadable: Option<Error>,
+}
+
+impl<I: Iterator<Item: TextItem>> Texts<I> {
+    fn chunk(&mut self, size: usize) -> Vec<<I::Item as TextItem>::Text> {
+        let mut chunk = Vec::new();
+        while self.unreadable.is_none() && chunk.len() < size {
+            match self.inputs.next().map(TextItem::into_text) {
+                None => break,
+                Some(Ok(text)) => chunk.push(text),
+                Some(Err(error)) => {
+                    let (index, problem) = (self.read + chunk.len(), format!("can't be read: {error}"));
+                    self.unreadable = Some(Error::InvalidInput { index, problem });
+                }
+            }
+        }
+        self.read += chunk.len();
+        chunk
+    }
+}
+
 /// Embeddings of the texts of an iterator, a chunk at a time; see [`Model::encode_iter`].
 pub struct EncodeIter<'a, I> {
-    model: &'a Model,
-    inputs: Fuse<I>,
+    model: Model,
+    texts: Texts<I>,
     chunk_size: usize,
     options: EncodeOptions<'a>,
     ahead: Lookahead,
@@ -83,27 +151,31 @@ pub struct EncodeIter<'a, I> {
 impl<I> std::fmt::Debug for EncodeIter<'_, I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EncodeIter")
-            .field("model", self.model)
+            .field("model", &self.model)
             .field("chunk_size", &self.chunk_size)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
 
-impl<I: Iterator<Item: AsRef<str>>> Iterator for EncodeIter<'_, I> {
+impl<I: Iterator<Item: TextItem>> Iterator for EncodeIter<'_, I> {
     type Item = Result<Embeddings>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.over {
-            let chunk: Vec<_> = self.inputs.by_ref().take(self.chunk_size).collect();
+            let chunk = self.texts.chunk(self.chunk_size);
             let embeddings = self.model.encode_ahead(&mut self.ahead, &Input::texts(&chunk), &self.options);
-            self.over = chunk.is_empty() || embeddings.is_err();
-            if !embeddings.as_ref().is_ok_and(Embeddings::is_empty) {
+            let is_empty = embeddings.as_ref().is_ok_and(Embeddings::is_empty);
+            self.over = embeddings.is_err() || chunk.is_empty() && is_empty;
+            if embeddings.is_err() {
+                self.texts.unreadable = None;
+            }
+            if !is_empty {
                 return Some(embeddings);
             }
         }
-        None
+        self.texts.unreadable.take().map(Err)
     }
 }
 
-impl<I: Iterator<Item: AsRef<str>>> FusedIterator for EncodeIter<'_, I> {}
+impl<I: Iterator<Item: TextItem>> FusedIterator for EncodeIter<'_, I> {}

@@ -180,7 +180,7 @@ pub(crate) const XLM_ROBERTA: Class = Class {
     ..GENERIC
 };
 
-pub(crate) const DISTILBERT: Class = Class { name: "DistilBertTokenizer", aliases: &[], token_type_ids: false, ..BERT };
+const DISTILBERT: Class = Class { name: "DistilBertTokenizer", aliases: &[], token_type_ids: false, ..BERT };
 pub(crate) const MPNET: Class = Class {
     name: "MPNetTokenizer",
     special_tokens: MPNET_TOKENS,

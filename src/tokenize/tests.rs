@@ -56,6 +56,13 @@ fn read<T: for<'de> Deserialize<'de>>(path: impl AsRef<Path>) -> T {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Returns a file of tests/data, where equal files are stored once.
+fn stored(path: &str) -> PathBuf {
+    let data = Path::new(DATA).join("..");
+    let shared: BTreeMap<String, String> = read(data.join("shared.json"));
+    data.join(shared.get(path).map_or(path, String::as_str))
+}
+
 fn base(name: &str) -> Map<String, Value> {
     read(Path::new(DATA).join("base").join(name).with_extension("json"))
 }
@@ -199,8 +206,7 @@ fn a_vocabulary_alone_is_enough_for_some_classes() {
         ("roberta", "Qwen2Tokenizer"),
         ("roberta", "CLIPTokenizer"),
     ] {
-        let tiny = Path::new(DATA).join(format!("../tiny/{case}-mean-normalize/model/tokenizer.json"));
-        let mut whole: Map<String, Value> = read(&tiny);
+        let mut whole: Map<String, Value> = read(stored(&format!("tiny/{case}-mean-normalize/model/tokenizer.json")));
         whole.remove("post_processor");
         whole.remove("added_tokens");
         let vocab = whole["model"]["vocab"].as_object().unwrap();

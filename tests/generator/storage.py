@@ -8,8 +8,13 @@ from pathlib import Path
 DATA = Path(__file__).parents[1] / "data"
 SHARED = "shared.json"
 KINDS = ["tiny", "rerank", "sparse", "multi_vector", "real"]
-# It is in examples, which take its folder as it is.
-WHOLE = "tiny/bert-mean-normalize/"
+# Examples take these folders as they are, and the crate's package has their models.
+WHOLE = (
+    "tiny/bert-mean-normalize/",
+    "rerank/rerank-bert/model/",
+    "sparse/splade-bert-max/model/",
+    "multi_vector/multivector-native-bert/model/",
+)
 
 
 def unpack(data):
@@ -25,7 +30,7 @@ def pack():
     shared = {}
     for files in equal_files():
         source, *copies = sorted(files, key=lambda file: (not file.startswith(WHOLE), file))
-        shared |= dict.fromkeys(copies, source)
+        shared |= dict.fromkeys([copy for copy in copies if not copy.startswith(WHOLE)], source)
     for path in shared:
         (DATA / path).unlink()
     for folder in sorted(DATA.glob("*/**/"), reverse=True):
