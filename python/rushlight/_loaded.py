@@ -119,6 +119,7 @@ class Loaded(Generic[Core]):
 
     def _prompt(self, prompt: str | None, prompt_name: str | None, role: Role | None = None) -> str:
         """Return the given prompt, else the one of the role, else the default one."""
+        _arguments.one_of("role", role, (None, "query", "document"))
         if prompt is not None:
             if prompt_name is not None:
                 logger.warning("both prompt and prompt_name are given: prompt_name is ignored")

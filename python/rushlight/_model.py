@@ -401,7 +401,6 @@ class Model(Comparing[_core.Model]):
         truncate_dim: int | None,
         truncation: str,
     ) -> _core._Request:
-        _arguments.one_of("role", role, (None, "query", "document"))
         columns = _arguments.optional_positive("truncate_dim", truncate_dim)
         return {
             "prompt": prompt,

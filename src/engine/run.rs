@@ -161,7 +161,7 @@ impl<'a> Call<'a> {
         let batches = plan(&window.sequences, process::num_threads()?, budget);
         let not_finite = AtomicUsize::new(usize::MAX);
         let keep = |sequences: &[Sequence<'_>], output: Output| {
-            if let Some(text) = output.first_not_finite() {
+            for text in output.not_finite() {
                 not_finite.fetch_min(sequences[text].index, Ordering::Relaxed);
             }
             store(sequences, output)

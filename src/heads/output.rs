@@ -100,14 +100,14 @@ impl Output {
         counts.iter().map(&mut part).collect()
     }
 
-    /// The first text that has NaN or infinity among its numbers.
-    pub(crate) fn first_not_finite(&self) -> Option<usize> {
-        let is_finite = |(text, tokens): (usize, Range<usize>)| {
+    /// Returns the texts that have NaN or infinity among their numbers.
+    pub(crate) fn not_finite(&self) -> impl Iterator<Item = usize> + '_ {
+        let is_finite = move |(text, tokens): &(usize, Range<usize>)| {
             let of_tokens = [&self.token_vectors, &self.token_embeddings];
-            all_finite(self.pooled_row(text))
+            all_finite(self.pooled_row(*text))
                 && of_tokens.iter().all(|rows| all_finite(self.token_rows(rows, tokens.clone())))
-                && self.sparse.get(text).is_none_or(|row| all_finite(row.iter().map(|(_, number)| number)))
+                && self.sparse.get(*text).is_none_or(|row| all_finite(row.iter().map(|(_, number)| number)))
         };
-        self.texts().enumerate().position(|text| !is_finite(text))
+        self.texts().enumerate().filter(move |text| !is_finite(text)).map(|(text, _)| text)
     }
 }

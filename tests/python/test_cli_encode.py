@@ -79,7 +79,7 @@ def test_prompts_and_roles(command, tmp_path: Path) -> None:
         assert np.array_equal(np.load(out), expected), words
     there = out.read_bytes()
     error = command("encode", PROMPTS, "--prompt-name", "no", "-o", out).error
-    assert error == "prompt_name: no prompt 'no'; there are 'document', 'query'"
+    assert error == 'prompt_name: no prompt "no"; there are "document", "query"'
     assert out.read_bytes() == there
 
 

@@ -115,7 +115,7 @@ def test_what_is_not_text_is_named(model: Model, wrong, words: list[str]) -> Non
         ({"truncation": "maybe"}, ["truncation", "'warn'"]),
         ({"truncate_dim": 0}, ["truncate_dim", "0"]),
         ({"truncate_dim": -1}, ["truncate_dim", "-1"]),
-        ({"prompt_name": "unknown"}, ["prompt_name", "'query'"]),
+        ({"prompt_name": "unknown"}, ["prompt_name", '"query"']),
         ({"prompt": 3}, ["prompt", "int"]),
         ({"prompt": "\ud800"}, ["prompt", "surrogate"]),
         ({"precision": "int8", "output_value": None}, ["precision", "int8"]),
@@ -314,6 +314,7 @@ def test_an_error_in_the_progress_bar_is_raised(model: Model, monkeypatch: pytes
 
     request = {
         "prompt": "",
+        "role": None,
         "normalize_embeddings": False,
         "truncate_dim": None,
         "fail_on_truncation": False,

@@ -173,5 +173,5 @@ except InvalidArgumentError as error:
     print(error)
 """
     done = child(code, bert(tmp_path, normalizer=CHARSMAP, added_tokens=[]))
-    assert done.stdout.startswith("inputs[0]: the tokenizers crate can't use it: "), done
+    assert done.stdout.startswith("inputs[0]: the tokenizers crate can't read it: "), done
     assert done.stderr == ""
