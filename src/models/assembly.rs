@@ -1,4 +1,4 @@
-//! Models that are put together: a transformer of any folder, with other modules than that folder lists.
+//! Assembled models: the transformer of a folder with other modules than the folder lists.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::options::{BackboneOptions, LoadOptions};
 use crate::source;
 
 impl BackboneOptions {
-    /// The modules, on the transformer in `folder`, which lists some.
+    /// Returns the modules of the assembled model. `listed` are the modules that `folder` lists.
     fn modules(&self, folder: &Path, listed: Option<&[ModuleEntry]>) -> Result<Vec<ModuleEntry>> {
         if let Some(first) = listed.and_then(<[_]>::first).filter(|m| m.kind != ModuleKind::Transformer) {
-            let what = format!("{}: for a model that is put together, first module", folder.display());
+            let what = format!("{}: first module of an assembled model", folder.display());
             return Err(Error::unsupported(what, first.kind.name(), ModuleKind::Transformer.name()));
         }
         if self.pooling.is_empty() || self.pooling.len() > PoolingMode::ALL.len() {
@@ -37,22 +37,22 @@ impl BackboneOptions {
 }
 
 impl Model {
-    /// Puts a model together: the transformer of a folder or a name, as [`Model::load`] takes it, with pooling and the
-    /// modules after it as `backbone` says.
+    /// Assembles a model from the transformer of a folder or name, as [`Model::load`] takes it, and the pooling and
+    /// modules in `backbone`.
     ///
-    /// What the folder says of pooling, prompts and similarity counts for nothing, so this is the way to ask for another
-    /// pooling than a model was trained with. [`Model::save`] makes a folder of it that sentence-transformers loads, too.
+    /// The folder's own pooling, prompts and similarity are ignored. Use it to pool in another way than the model was
+    /// trained with. [`Model::save`] writes a folder that sentence-transformers loads, too.
     ///
     /// # Errors
-    /// As [`Model::load_with`], and [`Error::InvalidArgument`] for modules that can't be.
+    /// The errors of [`Model::load_with`], and [`Error::InvalidArgument`] for an unsupported combination of modules.
     pub fn from_backbone(name: &str, backbone: &BackboneOptions, options: &LoadOptions) -> Result<Self> {
         Self::from_backbone_dir(find(name, source::SENTENCE_TRANSFORMERS, options)?, backbone, options)
     }
 
-    /// [`Model::from_backbone`], by the folder.
+    /// Assembles a model like [`Model::from_backbone`], from a folder.
     ///
     /// # Errors
-    /// As [`Model::from_backbone`].
+    /// The errors of [`Model::from_backbone`].
     pub fn from_backbone_dir(
         folder: impl Into<PathBuf>,
         backbone: &BackboneOptions,

@@ -1,4 +1,4 @@
-//! Embedding: from inputs to embeddings.
+//! Encoding methods of [`Model`].
 
 use super::sentence::{Model, check_truncate_dim};
 use crate::engine::{DenseRows, Encodings, Role};
@@ -8,43 +8,42 @@ use crate::tokenize::Input;
 use crate::vectors::embeddings::{Embeddings, TokenEncoding};
 
 impl Model {
-    /// Embeds texts.
+    /// Embeds texts: one row of float32 per text, [`Model::embedding_dimension`] columns or fewer by `truncate_dim`.
     ///
-    /// On a processor the same text gives the same bits, whatever the other texts, their order and the number of threads; on
-    /// a GPU, in float32, the same numbers to about 1e-5.
+    /// On a CPU a text's embedding has the same bits for any other texts, order and number of threads. On a GPU, in
+    /// float32, it has the same numbers to about 1e-5.
     ///
-    /// What it holds on a processor beside inputs and result is limited by tokens: about 200 bytes a text; the tokens of 1,024 texts a
-    /// thread; and `threads * 4 * max(512, tokens of the longest text) * (8 * hidden_size + 2 * intermediate_size)` bytes.
+    /// Memory on a CPU, beside inputs and result: about 200 bytes per text, the tokens of 1,024 texts per thread, and
+    /// `threads * 4 * max(512, tokens of the longest text) * (8 * hidden_size + 2 * intermediate_size)` bytes.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
-    /// can't be embedded, [`Error::NotFinite`] where a text's result has NaN or infinity, [`Error::Memory`],
-    /// [`Error::Interrupted`] where the observer stops it.
+    /// [`Error::InvalidArgument`] for an option that is unknown or out of range, [`Error::InvalidInput`] for a text
+    /// that can't be embedded, [`Error::NotFinite`] for a result with NaN or infinity, [`Error::Memory`] if an
+    /// allocation fails, [`Error::Interrupted`] if the observer stops it.
     pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         self.encode_inputs(&Input::texts(inputs), options)
     }
 
-    /// Embeds one text: a vector of [`Model::embedding_dimension`] numbers, or fewer by `truncate_dim`.
+    /// Embeds one text and returns [`Model::embedding_dimension`] numbers, or fewer by `truncate_dim`.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     pub fn encode_one(&self, text: &str, options: &EncodeOptions<'_>) -> Result<Vec<f32>> {
         Ok(self.encode(&[text], options)?.into_vec())
     }
 
-    /// Embeds queries: the prompt is "query" where the options name none.
+    /// Embeds queries. The default prompt is "query".
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         self.encode(inputs, &EncodeOptions { role: Some(Role::Query), ..*options })
     }
 
-    /// Embeds documents: the prompt is the first of "document", "passage" and "corpus" that isn't empty, where the options
-    /// name none.
+    /// Embeds documents. The default prompt is the first of "document", "passage" and "corpus" that isn't empty.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     pub fn encode_document<T: AsRef<str>>(&self, inputs: &[T], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         self.encode(inputs, &EncodeOptions { role: Some(Role::Document), ..*options })
     }
@@ -52,17 +51,17 @@ impl Model {
     /// Embeds texts and pairs of texts.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Embeddings> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let rows = |inputs| DenseRows::new(inputs, self.engine.width());
         self.engine.run(inputs, &options.request(), rows)?.embeddings(columns, options.normalize_embeddings)
     }
 
-    /// Embeds texts and pairs, and gives all that the model computed for each.
+    /// Embeds texts and pairs. Returns each one's sentence embedding, token embeddings and token ids.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     pub fn encode_tokens(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Vec<TokenEncoding>> {
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let rows = |inputs| Encodings::new(inputs, columns, options.normalize_embeddings);

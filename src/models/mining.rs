@@ -6,11 +6,12 @@ use crate::options::{EncodeOptions, MiningOptions};
 use crate::vectors::{SimilarPair, mining, paraphrase_mining_embeddings};
 
 impl Model {
-    /// Embeds sentences and finds the most similar pairs of them:
-    /// [`paraphrase_mining_embeddings`] of their embeddings. The observer is told of the progress of embedding.
+    /// Embeds sentences and finds the most similar pairs by [`paraphrase_mining_embeddings`]. The observer gets the
+    /// progress of embedding.
     ///
     /// # Errors
-    /// As [`Model::encode`]; [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `max_pairs` or `top_k` is 0.
+    /// The errors of [`Model::encode`]; [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `max_pairs` or
+    /// `top_k` is 0.
     ///
     /// # Examples
     /// ```
@@ -52,7 +53,7 @@ mod tests {
         assert_eq!((pairs.len(), pairs[0].i, pairs[0].j), (3, 0, 2));
     }
 
-    /// Refused before a text that can't be embedded is.
+    /// The arguments are checked before any text is embedded.
     #[test]
     fn counts_of_zero_are_refused_before_embedding() {
         let model = Model::from_dir(FOLDER).unwrap();

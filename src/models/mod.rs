@@ -1,4 +1,4 @@
-//! The public models. Each has an engine and a head, and only what is its own.
+//! Public models. Each wraps an engine with the head and the settings of its kind.
 
 mod assembly;
 mod encode;

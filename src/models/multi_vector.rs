@@ -1,4 +1,4 @@
-//! [`MultiVectorModel`]: a vector for each token, compared late (Khattab and Zaharia, 2020).
+//! [`MultiVectorModel`]: late interaction, with a vector for each token (Khattab and Zaharia, 2020).
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ use crate::vectors::similarity::Matrix;
 
 /// Late-interaction model, such as ColBERT.
 ///
-/// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
-/// `&self` and may be called from many threads at once.
+/// Clones are cheap and share the weights; each has its own settings. Methods that compute take `&self`, so that many
+/// threads can call them at once.
 ///
 /// # Examples
 /// ```
@@ -47,12 +47,12 @@ pub struct MultiVectorModel {
     similarity: MultiVectorSimilarity,
 }
 
-/// How texts are read of one side of a comparison.
+/// Settings of one side of a comparison: queries or documents.
 #[derive(Clone, Debug)]
 struct Side {
     max_length: Option<usize>,
     pad_to: Option<PadTo>,
-    /// Tokens that get no vector.
+    /// Ids of tokens that get no vector.
     skipped: Arc<HashSet<u32>>,
 }
 
@@ -61,36 +61,40 @@ impl MultiVectorModel {
     /// Loads a model by its folder, or by its name from the Hugging Face cache.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
+    /// [`Error::ModelNotFound`], with every location that was searched; the errors of [`Self::from_dir`].
     pub fn load(name: &str) -> Result<Self> {
         Self::load_with(name, &LoadOptions::default())
     }
 
-    /// [`MultiVectorModel::load`], with options.
+    /// Loads a model like [`MultiVectorModel::load`], with options.
     ///
     /// # Errors
-    /// As [`MultiVectorModel::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`MultiVectorModel::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the
+    /// model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
         Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)
     }
 
-    /// Loads a model from its folder: in the layout of Stanford's ColBERT, of PyLate, or of sentence-transformers.
+    /// Loads a model from its folder, in the layout of Stanford's ColBERT, PyLate or sentence-transformers.
     ///
     /// # Errors
-    /// What is wrong with the folder: a file that is absent or malformed, a tensor that is absent or of another shape, an
-    /// architecture or module that isn't supported.
+    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
+    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
+    /// for bad weights. [`Error::Unsupported`] for an unknown architecture or module.
     pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
         Self::from_dir_with(folder, &LoadOptions::default())
     }
 
-    /// [`MultiVectorModel::from_dir`], with options: `max_seq_length` is how many tokens of a document are kept.
+    /// Loads a model like [`MultiVectorModel::from_dir`], with options. `max_seq_length` limits the tokens per
+    /// document.
     ///
     /// # Errors
-    /// As [`MultiVectorModel::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`MultiVectorModel::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the
+    /// model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
         if options.truncate_dim.is_some() || options.similarity.is_some() {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
-            return Err(Error::argument(argument, "is for models that give one vector a text"));
+            return Err(Error::argument(argument, "applies to models with one vector per text"));
         }
         load_consistent(folder, |folder| Self::opened(folder, options))
     }
@@ -140,7 +144,7 @@ impl MultiVectorModel {
     }
 }
 
-/// The padding of queries: the token that is named, else the mask token, else the one that ends texts.
+/// Returns the padding of queries: the configured token, else the mask token, else the end-of-text token.
 fn padding(engine: &Engine, expansion: &Expansion) -> Result<PadTo> {
     let file = &engine.loaded.late_interaction.file;
     let error = |problem: String| Err(Error::config(file, "query_expansion", problem));
@@ -162,23 +166,23 @@ fn padding(engine: &Engine, expansion: &Expansion) -> Result<PadTo> {
 
 /// Embedding.
 impl MultiVectorModel {
-    /// Embeds queries: `(tokens, embedding_dimension)` each, and as many tokens for each where the model fills them up. The
-    /// prompt is "query" where the options name none.
+    /// Embeds queries: one float32 matrix `(tokens, embedding_dimension)` per query. With query expansion all have the
+    /// same number of tokens. The default prompt is "query".
     ///
-    /// On a processor the same text gives the same bits, whatever the other texts, their order and the number of threads.
+    /// On a CPU a text's result has the same bits for any other texts, order and number of threads.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a text that can't be embedded,
-    /// [`Error::Interrupted`] where the observer stops it.
+    /// [`Error::Interrupted`] if the observer stops it.
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &MultiVectorOptions<'_>) -> Result<Vec<Matrix>> {
         Ok(self.encode_inputs(&Input::texts(inputs), Role::Query, options)?.0)
     }
 
-    /// Embeds documents: `(tokens, embedding_dimension)` each, without the tokens that the model skips. The prompt is the
-    /// first of "document", "passage" and "corpus" that isn't empty, where the options name none.
+    /// Embeds documents: one float32 matrix `(tokens, embedding_dimension)` per document, without skipped tokens. The
+    /// default prompt is the first of "document", "passage" and "corpus" that isn't empty.
     ///
     /// # Errors
-    /// As [`MultiVectorModel::encode_query`].
+    /// The errors of [`MultiVectorModel::encode_query`].
     pub fn encode_document<T: AsRef<str>>(
         &self,
         inputs: &[T],
@@ -187,10 +191,10 @@ impl MultiVectorModel {
         Ok(self.encode_inputs(&Input::texts(inputs), Role::Document, options)?.0)
     }
 
-    /// Embeds texts and pairs of texts in a role, and counts those that are too long.
+    /// Embeds texts and pairs of texts in a role, and counts the truncated inputs.
     ///
     /// # Errors
-    /// As [`MultiVectorModel::encode_query`].
+    /// The errors of [`MultiVectorModel::encode_query`].
     pub fn encode_inputs(
         &self,
         inputs: &[Input<'_>],
@@ -205,26 +209,27 @@ impl MultiVectorModel {
         Ok((collected.matrices()?, truncated))
     }
 
-    /// The score of every query with every document, `(queries, documents)`, by the model's own function.
+    /// Returns the score of every query with every document, `(queries, documents)`, by the model's function.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the widths differ.
+    /// [`Error::InvalidArgument`] if the widths differ.
     pub fn similarity(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Matrix> {
         maxsim(self.similarity, queries, documents, &CallOptions::default())
     }
 
-    /// The score of each query with the document at its place.
+    /// Returns the score of each query with the document at the same index.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the widths differ, or there are more of the ones than of the others.
+    /// [`Error::InvalidArgument`] if the widths or the numbers of queries and documents differ.
     pub fn similarity_pairwise(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Vec<f32>> {
         maxsim_pairwise(self.similarity, queries, documents, &CallOptions::default())
     }
 
-    /// The documents by their scores with the query, the best first; of equal ones the first given first.
+    /// Ranks documents by their scores with the query, the best first. Ties keep the order of the documents. Both sides
+    /// use their default prompts; the prompts in `options` have no effect.
     ///
     /// # Errors
-    /// As [`MultiVectorModel::encode_query`]. The options' prompts are not used: both sides have their own.
+    /// The errors of [`MultiVectorModel::encode_query`].
     pub fn rank<T: AsRef<str>>(
         &self,
         query: &str,
@@ -241,23 +246,23 @@ impl MultiVectorModel {
 
 /// Saving.
 impl MultiVectorModel {
-    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 6 on, with its present
-    /// settings.
+    /// Saves the model with its current settings. rushlight and sentence-transformers 6 or newer load the folder.
     ///
     /// # Errors
-    /// As [`Model::save`], which says how the folder changes.
+    /// The errors of [`Model::save`], which also describes how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_with(path, &CallOptions::default())
     }
 
-    /// [`MultiVectorModel::save`], with an observer that may stop the wait for another save to the same folder.
+    /// Saves like [`MultiVectorModel::save`], with an observer that may stop the wait for another save to the same
+    /// folder.
     ///
     /// # Errors
-    /// As [`MultiVectorModel::save`], and [`Error::Interrupted`] where the observer stops it.
+    /// The errors of [`MultiVectorModel::save`], and [`Error::Interrupted`] if the observer stops it.
     pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let late = &self.engine.loaded.late_interaction;
         let query_length = match late.expansion {
-            // It has a length of its own.
+            // Fixed expansion has its own length, so the configured one stays.
             Some(Expansion { strategy: Strategy::Fixed, .. }) => late.query_length,
             _ => self.queries.max_length,
         };
@@ -271,81 +276,81 @@ impl MultiVectorModel {
 
 /// Settings.
 impl MultiVectorModel {
-    /// Columns of a token's vector.
+    /// Number of columns of a token vector.
     pub fn embedding_dimension(&self) -> usize {
         self.engine.width()
     }
 
-    /// Tokens that are kept of a query, special tokens included; `None` is no limit.
+    /// Maximum number of tokens per query, special tokens included; `None` means no limit.
     pub fn query_length(&self) -> Option<usize> {
         self.queries.max_length
     }
 
-    /// Tokens that are kept of a document, special tokens included; `None` is no limit.
+    /// Maximum number of tokens per document, special tokens included; `None` means no limit.
     pub fn document_length(&self) -> Option<usize> {
         self.documents.max_length
     }
 
-    /// Sets how many tokens are kept of a document. Special tokens are kept in any case.
+    /// Sets the maximum number of tokens per document. Special tokens always stay.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    /// [`Error::InvalidArgument`] for 0, or for more tokens than the model has positions.
     pub fn set_document_length(&mut self, tokens: usize) -> Result<()> {
         self.engine.set_max_seq_length(tokens).map_err(|error| error.of_argument("document_length"))?;
         self.documents.max_length = Some(tokens);
         Ok(())
     }
 
-    /// What [`MultiVectorModel::similarity`] computes.
+    /// Function that [`MultiVectorModel::similarity`] computes.
     pub fn similarity_fn(&self) -> MultiVectorSimilarity {
         self.similarity
     }
 
-    /// Sets what [`MultiVectorModel::similarity`] computes.
+    /// Sets the function that [`MultiVectorModel::similarity`] computes.
     pub fn set_similarity_fn(&mut self, similarity: MultiVectorSimilarity) {
         self.similarity = similarity;
     }
 
-    /// The prompts by name; "query" and "document" are always among them.
+    /// Prompts by name; "query" and "document" are always among them.
     pub fn prompts(&self) -> &BTreeMap<String, String> {
         &self.engine.prompts.by_name
     }
 
-    /// The prompts, to change them.
+    /// Prompts by name, for changes.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
         &mut self.engine.prompts.by_name
     }
 
-    /// Name of the prompt that is used where a call names none.
+    /// Name of the default prompt, for calls that name none.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.engine.prompts.default_name.as_deref()
     }
 
-    /// Sets the prompt that is used where a call names none.
+    /// Sets the default prompt by name, for calls that name none.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    /// [`Error::InvalidArgument`] if no prompt has that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
         self.engine.prompts.set_default(name)
     }
 
-    /// The tokenizer.
+    /// Tokenizer of the model.
     pub fn tokenizer(&self) -> &Tokenizer {
         self.engine.tokenizer()
     }
 
-    /// Reads texts as the model does in a role, to tokenize and to count.
+    /// Returns a reader of texts in a role, which tokenizes and counts tokens.
     pub fn reader(&self, role: Role) -> Reader {
         let side = self.side(role);
         self.engine.padding_reader(side.max_length, side.pad_to)
     }
 
-    /// The folder that it was loaded from.
+    /// Folder that the model was loaded from.
     pub fn folder(&self) -> &Path {
         self.engine.folder()
     }
 
-    /// Where it computes.
+    /// Device that the model computes on.
     pub fn device(&self) -> Device {
         self.engine.device()
     }

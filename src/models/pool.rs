@@ -1,7 +1,7 @@
-//! A call spread over several models, each on a device: they take chunks from one queue, so none waits for a slower one.
+//! Pool of models on several devices. They take chunks from one queue, so that none waits for a slower one.
 //!
-//! The caller's thread drives one model, and the executor's workers drive the others. A driver computes as a caller does: it
-//! waits for permits, so models on the CPU share its limit of threads.
+//! The caller's thread drives one model, and the executor's workers drive the others. A driver computes as a caller
+//! does: it waits for permits, so models on the CPU share its limit of threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -44,10 +44,10 @@ impl DevicePool {
     /// Makes a worker for each of the devices, which may repeat; see [`Model::on`].
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for no devices; [`Error::Device`] for one that this build or this machine lacks.
+    /// [`Error::InvalidArgument`] for an empty list; [`Error::Device`] for a device that this build or machine lacks.
     pub fn new(model: &Model, devices: &[Device]) -> Result<Self> {
         if devices.is_empty() {
-            return Err(Error::argument("devices", "must be at least one"));
+            return Err(Error::argument("devices", "must list at least one device, got none"));
         }
         Ok(Self { workers: devices.iter().map(|device| model.on(*device)).collect::<Result<_>>()? })
     }
@@ -57,8 +57,8 @@ impl DevicePool {
         self.workers.len()
     }
 
-    /// Runs [`Model::encode_inputs`] on all workers, `chunk_size` inputs at a time. Without a `chunk_size`, a chunk is a tenth
-    /// of a worker's share and at most 5,000 inputs. Order and errors are those of one model; on CPUs the bits are, too.
+    /// Runs [`Model::encode_inputs`] on all workers, `chunk_size` inputs at a time. The default chunk is a tenth of a
+    /// worker's share, at most 5,000 inputs. Order and errors equal those of one model; on CPUs the bits do, too.
     ///
     /// # Errors
     /// The errors of [`Model::encode`], and [`Error::InvalidArgument`] for a `chunk_size` of 0.
@@ -98,12 +98,12 @@ fn joined(chunks: Vec<Embeddings>, rows: usize) -> Result<Embeddings> {
     Ok(Embeddings::new(data, rows, columns, truncated))
 }
 
-/// Calls `embed` with every chunk and returns the results in order. One thread at a time drives a worker; it takes the next
-/// chunk when it is free.
+/// Calls `embed` with every chunk and returns the results in order. One thread at a time drives a worker; it takes the
+/// next chunk when it is free.
 ///
 /// # Errors
-/// The error of the first chunk that has one; [`Error::Interrupted`] when the observer stops the call. A panic goes on in the
-/// caller after all threads have left the call.
+/// The error of the first chunk that has one; [`Error::Interrupted`] when the observer stops the call. A panic goes on
+/// in the caller after all threads have left the call.
 fn shard<W: Sync, T: Send>(
     executor: &'static Executor,
     workers: &[W],
@@ -253,8 +253,8 @@ impl Status {
     }
 }
 
-/// Observer of a chunk. It stops the chunk when a chunk before it has failed; earlier chunks go on, because the caller gets
-/// the first error.
+/// Observer of a chunk. It stops the chunk when a chunk before it has failed; earlier chunks go on, because the caller
+/// gets the first error.
 struct Watch<'a> {
     status: &'a Status,
     chunk: usize,

@@ -1,4 +1,4 @@
-//! [`Reranker`]: scores of pairs of texts, by a transformer that reads both as one and classifies.
+//! [`Reranker`]: cross-encoder, a sequence classifier that scores pairs of texts.
 
 mod activation;
 
@@ -26,8 +26,8 @@ use crate::vectors::similarity::Matrix;
 
 /// Cross-encoder, which scores pairs of texts.
 ///
-/// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
-/// `&self` and may be called from many threads at once.
+/// Clones are cheap and share the weights; each has its own settings. Methods that compute take `&self`, so that many
+/// threads can call them at once.
 ///
 /// # Examples
 /// ```
@@ -48,13 +48,13 @@ pub struct Reranker {
     activation: ScoreActivation,
 }
 
-/// A document among those that were ranked.
+/// Ranked document.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ranked {
-    /// Its place among the documents that were given.
+    /// Index of the document in the input.
     pub index: usize,
-    /// Its score with the query.
+    /// Score of the document with the query.
     pub score: f32,
 }
 
@@ -62,19 +62,19 @@ pub struct Ranked {
 impl Reranker {
     /// Loads a reranker by its folder, or by its name from the Hugging Face cache.
     ///
-    /// A name without a `/` is one of `cross-encoder`, as in `ms-marco-MiniLM-L6-v2`.
+    /// A name without a `/` belongs to the organization `cross-encoder`, as in `ms-marco-MiniLM-L6-v2`.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
+    /// [`Error::ModelNotFound`], with every location that was searched; the errors of [`Self::from_dir`].
     pub fn load(name: &str) -> Result<Self> {
         Self::load_with(name, &LoadOptions::default())
     }
 
-    /// [`Reranker::load`], with options: `max_seq_length` is how many tokens of a pair are kept, and `activation` what is made
-    /// of the logits.
+    /// Loads a reranker like [`Reranker::load`], with options. `max_seq_length` limits the tokens per pair;
+    /// `activation` turns logits into scores.
     ///
     /// # Errors
-    /// As [`Reranker::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`Reranker::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
         Self::from_dir_with(find(name, source::CROSS_ENCODERS, options)?, options)
     }
@@ -82,45 +82,46 @@ impl Reranker {
     /// Loads a reranker from its folder.
     ///
     /// # Errors
-    /// What is wrong with the folder: a file that is absent or malformed, a tensor that is absent or of another shape, an
-    /// architecture, module or activation that isn't supported.
+    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
+    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
+    /// for bad weights. [`Error::Unsupported`] for an unknown architecture, module or activation.
     pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
         Self::from_dir_with(folder, &LoadOptions::default())
     }
 
-    /// [`Reranker::from_dir`], with options.
+    /// Loads a reranker like [`Reranker::from_dir`], with options.
     ///
     /// # Errors
-    /// As [`Reranker::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`Reranker::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
         if options.truncate_dim.is_some() || options.similarity.is_some() {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
-            return Err(Error::argument(argument, "is for embeddings: a reranker gives scores"));
+            return Err(Error::argument(argument, "applies to embeddings; a reranker returns scores"));
         }
         load_consistent(folder, |folder| {
             let (engine, _) = Engine::load(Kind::Reranker, folder, options)?;
             let mut reranker = Self { engine, activation: ScoreActivation::Identity };
-            // Where the caller gives one, the folder's may be any.
+            // If the caller chooses an activation, an unsupported one in the folder does no harm.
             reranker.activation = options.activation.map_or_else(|| reranker.default_activation(), Ok)?;
             Ok(reranker)
         })
     }
 
-    /// What the folder says is made of the logits; where it says nothing, a sigmoid of one, and several as they are.
+    /// Returns the activation that the folder names. The default is a sigmoid for one logit, and identity for several.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an activation that rushlight doesn't have.
+    /// [`Error::Unsupported`] for an activation that rushlight lacks.
     pub fn default_activation(&self) -> Result<ScoreActivation> {
         let config =
             JsonFile::read(self.engine.loaded.transformer().join("config.json"), "it describes the transformer")?;
-        // A folder of transformers alone has no say in how its model is used.
+        // sentence-transformers ignores its own settings file in a folder without modules.json.
         let settings = match self.engine.loaded.entries.is_some() {
             true => JsonFile::read_if_there(self.folder().join("config_sentence_transformers.json"))?,
             false => None,
         };
         let places = [
             (settings.as_ref(), "activation_fn"),
-            // As older versions say it.
+            // Keys of older versions of sentence-transformers.
             (Some(&config), "sentence_transformers.activation_fn"),
             (Some(&config), "sbert_ce_default_activation_function"),
         ];
@@ -139,13 +140,13 @@ impl Reranker {
 
 /// Scoring.
 impl Reranker {
-    /// The scores of pairs of texts, `(pairs, num_labels)`.
+    /// Scores pairs of texts: a float32 matrix `(pairs, num_labels)`.
     ///
-    /// On a processor the same pair gives the same bits, whatever the other pairs, their order and the number of threads.
+    /// On a CPU a pair's result has the same bits for any other pairs, order and number of threads.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for a pair that can't be scored,
-    /// [`Error::Interrupted`] where the observer stops it.
+    /// [`Error::Interrupted`] if the observer stops it.
     pub fn predict<A: AsRef<str>, B: AsRef<str>>(
         &self,
         pairs: &[(A, B)],
@@ -155,11 +156,11 @@ impl Reranker {
         Ok(self.predict_inputs(&inputs, options)?.0)
     }
 
-    /// Scores inputs, `(inputs, num_labels)`, and counts those that are too long. Inputs may be single texts too, as some
-    /// classifiers take them.
+    /// Scores inputs, `(inputs, num_labels)`, and counts the truncated ones. Inputs may be single texts, for
+    /// classifiers that take them.
     ///
     /// # Errors
-    /// As [`Reranker::predict`].
+    /// The errors of [`Reranker::predict`].
     pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<(Matrix, Truncated)> {
         let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, observer } = *options;
         let request = Request { prompt_name, prompt, role: None, truncation, observer };
@@ -177,10 +178,10 @@ impl Reranker {
         Ok((Matrix::new(inputs.len(), labels, scores)?, truncated))
     }
 
-    /// The documents by their scores with the query, the best first; of equal ones the first given first.
+    /// Ranks documents by their scores with the query, the best first. Ties keep the order of the documents.
     ///
     /// # Errors
-    /// As [`Reranker::predict`]; [`Error::InvalidArgument`] where the model gives more than one score.
+    /// The errors of [`Reranker::predict`]; [`Error::InvalidArgument`] if the model has more than one label.
     pub fn rank<T: AsRef<str>>(
         &self,
         query: &str,
@@ -196,73 +197,73 @@ impl Reranker {
         Ok(ranked(self.predict(&pairs, options)?.as_slice(), None))
     }
 
-    /// How many scores a pair gets.
+    /// Number of scores per pair.
     pub fn num_labels(&self) -> usize {
         self.engine.width()
     }
 
-    /// What is made of the logits where a call doesn't say.
+    /// Activation of calls that choose none.
     pub fn activation(&self) -> ScoreActivation {
         self.activation
     }
 
-    /// Sets what is made of the logits where a call doesn't say.
+    /// Sets the activation of calls that choose none.
     pub fn set_activation(&mut self, activation: ScoreActivation) {
         self.activation = activation;
     }
 
-    /// Tokens that are kept of a pair, special tokens included: the longer text is cut first. `None` is no limit.
+    /// Maximum number of tokens per pair, special tokens included; `None` means no limit. The longer text is cut first.
     pub fn max_length(&self) -> Option<usize> {
         self.engine.max_seq_length
     }
 
-    /// Sets how many tokens are kept of a pair. Special tokens are kept in any case.
+    /// Sets the maximum number of tokens per pair. Special tokens always stay.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    /// [`Error::InvalidArgument`] for 0, or for more tokens than the model has positions.
     pub fn set_max_length(&mut self, tokens: usize) -> Result<()> {
         self.engine.set_max_seq_length(tokens).map_err(|error| error.of_argument("max_length"))
     }
 
-    /// The prompts by name.
+    /// Prompts by name.
     pub fn prompts(&self) -> &BTreeMap<String, String> {
         &self.engine.prompts.by_name
     }
 
-    /// The prompts, to change them.
+    /// Prompts by name, for changes.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
         &mut self.engine.prompts.by_name
     }
 
-    /// Name of the prompt that is used where a call names none.
+    /// Name of the default prompt, for calls that name none.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.engine.prompts.default_name.as_deref()
     }
 
-    /// Sets the prompt that is used where a call names none.
+    /// Sets the default prompt by name, for calls that name none.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    /// [`Error::InvalidArgument`] if no prompt has that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
         self.engine.prompts.set_default(name)
     }
 
-    /// The tokenizer.
+    /// Tokenizer of the model.
     pub fn tokenizer(&self) -> &Tokenizer {
         self.engine.tokenizer()
     }
 
-    /// Reads pairs as the model does, to tokenize and to count.
+    /// Returns a reader of pairs, which tokenizes and counts tokens.
     pub fn reader(&self) -> Reader {
         self.engine.reader(None)
     }
 
-    /// The folder that it was loaded from.
+    /// Folder that the model was loaded from.
     pub fn folder(&self) -> &Path {
         self.engine.folder()
     }
 
-    /// Where it computes.
+    /// Device that the model computes on.
     pub fn device(&self) -> Device {
         self.engine.device()
     }
@@ -270,23 +271,23 @@ impl Reranker {
 
 /// Saving.
 impl Reranker {
-    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
+    /// Saves the model with its current settings. rushlight and sentence-transformers load the folder.
     ///
     /// # Errors
-    /// As [`Model::save`](crate::Model::save), which says how the folder changes.
+    /// The errors of [`Model::save`](crate::Model::save), which also describes how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_with(path, &CallOptions::default())
     }
 
-    /// [`Reranker::save`], with an observer that may stop the wait for another save to the same folder.
+    /// Saves like [`Reranker::save`], with an observer that may stop the wait for another save to the same folder.
     ///
     /// # Errors
-    /// As [`Reranker::save`], and [`Error::Interrupted`] where the observer stops it.
+    /// The errors of [`Reranker::save`], and [`Error::Interrupted`] if the observer stops it.
     pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let activation = Value::from(self.activation.to_torch());
         let own = KindSettings {
             settings: object([("activation_fn", activation.clone())]),
-            // Where older versions look, and the oldest.
+            // Keys that older versions of sentence-transformers read.
             config: object([
                 ("sentence_transformers", json!({ "activation_fn": activation })),
                 ("sbert_ce_default_activation_function", activation),
@@ -297,7 +298,8 @@ impl Reranker {
     }
 }
 
-/// Ranks scores: the `top_k` highest first, or all; of equal ones the first given first, and NaN last.
+/// Ranks scores, the highest first. Ties keep their order, and NaN comes last. `top_k` limits the result; `None`
+/// returns all.
 pub fn ranked(scores: &[f32], top_k: Option<usize>) -> Vec<Ranked> {
     let mut ranked: Vec<_> = scores.iter().enumerate().map(|(index, score)| Ranked { index, score: *score }).collect();
     ranked.sort_by(|a, b| falling(a.score, b.score));

@@ -1,4 +1,4 @@
-//! [`Model`]: one vector for each text.
+//! [`Model`]: sentence embeddings, one vector per text.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ use crate::vectors;
 use crate::vectors::embeddings::Embeddings;
 use crate::vectors::similarity::{Matrix, Similarity};
 
-/// Models that were trained without the instruction in the mean, which their folders don't say: sentence-transformers knows
-/// them by these names, too.
+/// Models trained with a mean that excludes the instruction. Their folders don't record it, so sentence-transformers
+/// also recognizes them by these names.
 pub const INSTRUCTORS: [&str; 3] = ["hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl"];
 
 /// Sentence embedding model.
 ///
-/// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
-/// `&self` and may be called from many threads at once.
+/// Clones are cheap and share the weights; each has its own settings. Methods that compute take `&self`, so that many
+/// threads can call them at once.
 ///
 /// # Examples
 /// ```
@@ -58,23 +58,24 @@ impl std::fmt::Debug for Model {
 
 /// Loading.
 impl Model {
-    /// Loads a model by its folder, or by its name: from the Hugging Face cache, or where it isn't there, downloaded into it
-    /// from the hub (with the feature `hub`). What was downloaded whole is used as it is, and no connection is made; of a
-    /// snapshot that another program left the hub is asked once which files it has, and what is missing is fetched.
+    /// Loads a model by its folder, or by its name from the Hugging Face cache. A model that isn't in the cache is
+    /// downloaded into it from the hub (feature `hub`).
     ///
-    /// A name without a `/` is one of sentence-transformers' own, as in `all-MiniLM-L6-v2`.
+    /// A complete download is used without a connection. If another program left a snapshot, rushlight asks the hub
+    /// once for its list of files and downloads the missing ones. A name without a `/` belongs to the organization
+    /// `sentence-transformers`, as in `all-MiniLM-L6-v2`.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] with every place looked at, [`Error::Download`] where the hub gives no file; or what is wrong
-    /// with the folder.
+    /// [`Error::ModelNotFound`], with every location that was searched; [`Error::Download`] if a download fails; the
+    /// errors of [`Self::from_dir`].
     pub fn load(name: &str) -> Result<Self> {
         Self::load_with(name, &LoadOptions::default())
     }
 
-    /// [`Model::load`], with options.
+    /// Loads a model like [`Model::load`], with options.
     ///
     /// # Errors
-    /// As [`Model::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`Model::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
         let mut model = Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)?;
         if INSTRUCTORS.contains(&name) {
@@ -86,16 +87,17 @@ impl Model {
     /// Loads a model from its folder.
     ///
     /// # Errors
-    /// What is wrong with the folder: a file that is absent or malformed, a tensor that is absent or of another shape, an
-    /// architecture or module that isn't supported.
+    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
+    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
+    /// for bad weights. [`Error::Unsupported`] for an unknown architecture or module.
     pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
         Self::from_dir_with(folder, &LoadOptions::default())
     }
 
-    /// [`Model::from_dir`], with options.
+    /// Loads a model like [`Model::from_dir`], with options.
     ///
     /// # Errors
-    /// As [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
         load_consistent(folder, |folder| {
             let (engine, settings) = Engine::load(Kind::Sentence, folder, options)?;
@@ -103,7 +105,7 @@ impl Model {
         })
     }
 
-    /// A model of this engine, with the settings of its folder and over them those of the caller.
+    /// Makes a model of an engine. The caller's options override the folder's settings.
     pub(crate) fn new(engine: Engine, settings: &ModelSettings, options: &LoadOptions) -> Result<Self> {
         let similarity = configured_similarity(&engine, settings)?.unwrap_or_default();
         let mut model =
@@ -120,7 +122,7 @@ impl Model {
     }
 }
 
-/// The similarity that a folder's settings name.
+/// Returns the similarity that a folder's settings name.
 pub(crate) fn configured_similarity(engine: &Engine, settings: &ModelSettings) -> Result<Option<Similarity>> {
     match settings.similarity_fn_name.as_deref().map(str::parse).transpose() {
         Err(Error::InvalidArgument { problem, .. }) => {
@@ -131,43 +133,43 @@ pub(crate) fn configured_similarity(engine: &Engine, settings: &ModelSettings) -
     }
 }
 
-/// The folder that a name means; one without a `/` is of that organization.
+/// Returns the folder of a name. A name without a `/` belongs to `organization`.
 pub(crate) fn find(name: &str, organization: &str, options: &LoadOptions) -> Result<PathBuf> {
     source::find(Path::new(name), organization, options, Vec::new(), &NoObserver)
 }
 
 /// Settings.
 impl Model {
-    /// The folder that it was loaded from.
+    /// Folder that the model was loaded from.
     pub fn folder(&self) -> &Path {
         self.engine.folder()
     }
 
-    /// The device that it computes on.
+    /// Device that the model computes on.
     pub fn device(&self) -> Device {
         self.engine.device()
     }
 
-    /// The numbers that it computes in.
+    /// Data type that the model computes in.
     pub fn dtype(&self) -> Dtype {
         self.engine.dtype()
     }
 
-    /// The same model, with the same settings, on another device: loaded there once, and kept for as long as this model or
-    /// a clone of it lives.
+    /// Returns the same model with the same settings on another device. The weights are loaded there once, and stay as
+    /// long as this model or a clone of it lives.
     ///
     /// # Errors
-    /// [`Error::Device`] where this build or this machine lacks the device, or the device the model's dtype.
+    /// [`Error::Device`] if this build or machine lacks the device, or the device doesn't support the model's dtype.
     pub fn on(&self, device: Device) -> Result<Self> {
         Ok(Self { engine: self.engine.on(device)?, ..self.clone() })
     }
 
-    /// Columns of an embedding, after truncation.
+    /// Number of columns of an embedding, after truncation.
     pub fn embedding_dimension(&self) -> usize {
         self.columns(self.truncate_dim)
     }
 
-    /// Columns of a token embedding.
+    /// Number of columns of a token embedding.
     pub fn hidden_size(&self) -> usize {
         self.engine.hidden_size()
     }
@@ -177,30 +179,30 @@ impl Model {
         truncate_dim.map_or(all, |columns| columns.min(all))
     }
 
-    /// Tokens that are kept of a text, special tokens included; `None` where there is no limit.
+    /// Maximum number of tokens per text, special tokens included; `None` means no limit.
     pub fn max_seq_length(&self) -> Option<usize> {
         self.engine.max_seq_length
     }
 
-    /// [`Model::max_seq_length`] on the route of a role.
+    /// Maximum number of tokens per text on the route of a role; see [`Model::max_seq_length`].
     pub fn max_seq_length_of(&self, role: Option<Role>) -> Option<usize> {
         self.engine.route(role).max_seq_length
     }
 
-    /// Sets how many tokens are kept of a text. Special tokens are kept in any case.
+    /// Sets the maximum number of tokens per text. Special tokens always stay.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    /// [`Error::InvalidArgument`] for 0, or for more tokens than the model has positions.
     pub fn set_max_seq_length(&mut self, tokens: usize) -> Result<()> {
         self.engine.set_max_seq_length(tokens)
     }
 
-    /// Returns true where the prompt's tokens are pooled, too: as the folder says, or as was set.
+    /// Returns true if pooling includes the prompt's tokens: by the folder's settings, or as set.
     pub fn pooling_includes_prompt(&self) -> bool {
         self.engine.pooling_includes_prompt()
     }
 
-    /// Sets whether the prompt's tokens are pooled, too. Models that pool nothing give what they always give.
+    /// Includes the prompt's tokens in pooling or excludes them. It has no effect on models without pooling.
     pub fn set_pooling_include_prompt(&mut self, include_prompt: bool) {
         self.engine.include_prompt = Some(include_prompt);
     }
@@ -210,25 +212,25 @@ impl Model {
         &self.engine.prompts.by_name
     }
 
-    /// Prompts by name, to change them.
+    /// Prompts by name, for changes.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
         &mut self.engine.prompts.by_name
     }
 
-    /// Name of the prompt that is used where a call names none.
+    /// Name of the default prompt, for calls that name none.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.engine.prompts.default_name.as_deref()
     }
 
-    /// Sets the prompt that is used where a call names none.
+    /// Sets the default prompt by name, for calls that name none.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    /// [`Error::InvalidArgument`] if no prompt has that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
         self.engine.prompts.set_default(name)
     }
 
-    /// The function that [`Model::similarity`] computes.
+    /// Function that [`Model::similarity`] computes.
     pub fn similarity_fn(&self) -> Similarity {
         self.similarity
     }
@@ -238,12 +240,12 @@ impl Model {
         self.similarity = similarity;
     }
 
-    /// Columns that are kept of an embedding, where they are limited.
+    /// Number of columns that embeddings are truncated to; `None` means all.
     pub fn truncate_dim(&self) -> Option<usize> {
         self.truncate_dim
     }
 
-    /// Sets how many columns are kept of an embedding; more than there are is all.
+    /// Truncates embeddings to this number of columns. A number above the model's width has no effect.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for 0.
@@ -255,20 +257,20 @@ impl Model {
 
 /// Tokenizing.
 impl Model {
-    /// Reads inputs as the model does in a role, to tokenize and to count with an observer.
+    /// Returns a reader of inputs in a role, which tokenizes and counts tokens with an observer.
     pub fn reader(&self, role: Option<Role>) -> Reader {
         self.engine.reader(role)
     }
 
-    /// The tokenizer.
+    /// Tokenizer of the model.
     pub fn tokenizer(&self) -> &Tokenizer {
         self.engine.tokenizer()
     }
 
-    /// Tokenizes inputs: the ids of each, truncated, without a prompt.
+    /// Tokenizes inputs without a prompt and truncates them.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     pub fn tokenize(&self, inputs: &[Input<'_>]) -> Result<Vec<Tokens>> {
         self.reader(None).tokenize(inputs, &NoObserver)
     }
@@ -276,15 +278,15 @@ impl Model {
     /// Counts the tokens of each input, special tokens included, before truncation and without a prompt.
     ///
     /// # Errors
-    /// As [`Model::encode`].
+    /// The errors of [`Model::encode`].
     pub fn count_tokens(&self, inputs: &[Input<'_>]) -> Result<Vec<usize>> {
         self.reader(None).count_tokens(inputs, &NoObserver)
     }
 
-    /// Splits a text into chunks that the model takes whole; see [`Reader::chunk`].
+    /// Splits a text into chunks that fit the model without truncation; see [`Reader::chunk`].
     ///
     /// # Errors
-    /// As [`Reader::chunk`].
+    /// The errors of [`Reader::chunk`].
     ///
     /// # Examples
     /// ```
@@ -311,25 +313,23 @@ pub(crate) fn check_truncate_dim(columns: Option<usize>) -> Result<Option<usize>
 
 /// Saving.
 impl Model {
-    /// Saves the model as a folder that this crate and sentence-transformers load, with its present settings.
+    /// Saves the model with its current settings. rushlight and sentence-transformers load the folder.
     ///
-    /// The folder changes in one step, and what else is in it stays; a save waits for another one to the same folder. Where a
-    /// folder can't be exchanged (a mount point, the working directory, on Windows), files are moved into it one by one,
-    /// and this crate loads it when all are there.
+    /// The folder changes atomically, and its other files stay. A save waits for another save to the same folder. Some
+    /// folders can't be exchanged: mount points, the working directory, and all folders on Windows. There rushlight
+    /// moves the files one by one, and loads the folder only when it is complete.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a path that can't be a folder's;
-    /// [`Error::Io`](crate::Error::Io) where it can't be written;
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) where the folder that the model was loaded from has changed
-    /// since: its files are copied.
+    /// [`Error::InvalidArgument`] for a path that can't be a folder. [`Error::Io`] if the folder can't be written.
+    /// [`Error::InvalidConfig`] if the model's source folder has changed since loading, because its files are copied.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_with(path, &CallOptions::default())
     }
 
-    /// [`Model::save`], with an observer that may stop the wait for another save to the same folder.
+    /// Saves like [`Model::save`], with an observer that may stop the wait for another save to the same folder.
     ///
     /// # Errors
-    /// As [`Model::save`], and [`Error::Interrupted`] where the observer stops it.
+    /// The errors of [`Model::save`], and [`Error::Interrupted`] if the observer stops it.
     pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),
@@ -346,18 +346,18 @@ impl Model {
 
 /// Comparing.
 impl Model {
-    /// The similarity of every row of `a` with every row of `b`, `(a.len(), b.len())`, by the model's own function.
+    /// Returns the similarity of every row of `a` with every row of `b`, `(a.len(), b.len())`, by the model's function.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the widths differ.
+    /// [`Error::InvalidArgument`] if the widths differ.
     pub fn similarity(&self, a: &Embeddings, b: &Embeddings) -> Result<Matrix> {
         vectors::similarity(self.similarity, a, b, &CallOptions::default())
     }
 
-    /// The similarity of each row of `a` with the same row of `b`.
+    /// Returns the similarity of each row of `a` with the same row of `b`, one number per row.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the widths or the numbers of rows differ.
+    /// [`Error::InvalidArgument`] if the widths or the numbers of rows differ.
     pub fn similarity_pairwise(&self, a: &Embeddings, b: &Embeddings) -> Result<Vec<f32>> {
         vectors::pairwise_similarity(self.similarity, a, b, &CallOptions::default())
     }

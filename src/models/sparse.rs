@@ -1,4 +1,4 @@
-//! [`SparseModel`]: embeddings that say how much of each token of the vocabulary is in a text.
+//! [`SparseModel`]: sparse embeddings, with a weight for each token of the vocabulary.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ use crate::vectors::sparse::{SparseEmbeddings, sparse_similarity};
 
 /// Sparse embedding model, such as SPLADE.
 ///
-/// It is cheap to clone, and a clone shares the weights; settings are each clone's own. All methods that compute take
-/// `&self` and may be called from many threads at once.
+/// Clones are cheap and share the weights; each has its own settings. Methods that compute take `&self`, so that many
+/// threads can call them at once.
 ///
 /// # Examples
 /// ```
@@ -48,18 +48,18 @@ pub struct SparseModel {
 impl SparseModel {
     /// Loads a model by its folder, or by its name from the Hugging Face cache.
     ///
-    /// A name without a `/` is one of `sparse-encoder`.
+    /// A name without a `/` belongs to the organization `sparse-encoder`.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] with every place looked at; or what is wrong with the folder.
+    /// [`Error::ModelNotFound`], with every location that was searched; the errors of [`Self::from_dir`].
     pub fn load(name: &str) -> Result<Self> {
         Self::load_with(name, &LoadOptions::default())
     }
 
-    /// [`SparseModel::load`], with options.
+    /// Loads a model like [`SparseModel::load`], with options.
     ///
     /// # Errors
-    /// As [`SparseModel::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`SparseModel::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
     pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
         Self::from_dir_with(find(name, source::SPARSE_ENCODERS, options)?, options)
     }
@@ -67,19 +67,22 @@ impl SparseModel {
     /// Loads a model from its folder.
     ///
     /// # Errors
-    /// What is wrong with the folder: a file that is absent or malformed, a tensor that is absent or of another shape, an
-    /// architecture or module that isn't supported.
+    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
+    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
+    /// for bad weights. [`Error::Unsupported`] for an unknown architecture or module.
     pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
         Self::from_dir_with(folder, &LoadOptions::default())
     }
 
-    /// [`SparseModel::from_dir`], with options. `max_seq_length` is for texts that a transformer reads.
+    /// Loads a model like [`SparseModel::from_dir`], with options. `max_seq_length` limits the texts that a transformer
+    /// reads.
     ///
     /// # Errors
-    /// As [`SparseModel::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
+    /// The errors of [`SparseModel::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the
+    /// model.
     pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
         if options.truncate_dim.is_some() {
-            let problem = "is for dense embeddings: of sparse ones max_active_dims limits the weights";
+            let problem = "applies to dense embeddings; max_active_dims limits the weights of sparse ones";
             return Err(Error::argument("truncate_dim", problem));
         }
         load_consistent(folder, |folder| {
@@ -93,30 +96,29 @@ impl SparseModel {
 
 /// Embedding.
 impl SparseModel {
-    /// Embeds texts that are neither said to be queries nor documents.
+    /// Embeds texts without a role: one sparse row per text, [`SparseModel::embedding_dimension`] columns.
     ///
-    /// On a processor the same text gives the same bits, whatever the other texts, their order and the number of threads.
+    /// On a CPU a text's result has the same bits for any other texts, order and number of threads.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for an option that is out of range or unknown, [`Error::InvalidInput`] for a text that
-    /// can't be embedded, [`Error::Interrupted`] where the observer stops it.
+    /// [`Error::InvalidArgument`] for an option that is unknown or out of range, [`Error::InvalidInput`] for a text
+    /// that can't be embedded, [`Error::Interrupted`] if the observer stops it.
     pub fn encode<T: AsRef<str>>(&self, inputs: &[T], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
         self.encode_inputs(&Input::texts(inputs), options)
     }
 
-    /// Embeds queries: the prompt is "query" where the options name none.
+    /// Embeds queries. The default prompt is "query".
     ///
     /// # Errors
-    /// As [`SparseModel::encode`].
+    /// The errors of [`SparseModel::encode`].
     pub fn encode_query<T: AsRef<str>>(&self, inputs: &[T], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
         self.encode(inputs, &SparseOptions { role: Some(Role::Query), ..*options })
     }
 
-    /// Embeds documents: the prompt is the first of "document", "passage" and "corpus" that isn't empty, where the options
-    /// name none.
+    /// Embeds documents. The default prompt is the first of "document", "passage" and "corpus" that isn't empty.
     ///
     /// # Errors
-    /// As [`SparseModel::encode`].
+    /// The errors of [`SparseModel::encode`].
     pub fn encode_document<T: AsRef<str>>(
         &self,
         inputs: &[T],
@@ -128,7 +130,7 @@ impl SparseModel {
     /// Embeds texts and pairs of texts.
     ///
     /// # Errors
-    /// As [`SparseModel::encode`].
+    /// The errors of [`SparseModel::encode`].
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
         let max = check_active_dims(options.max_active_dims)?.or(self.max_active_dims);
         let SparseOptions { prompt_name, prompt, role, truncation, observer, .. } = *options;
@@ -139,28 +141,29 @@ impl SparseModel {
         SparseEmbeddings::of_rows(which.iter().map(|i| &*rows[*i]), self.embedding_dimension(), truncated)
     }
 
-    /// The tokens of an embedding with their weights, the largest first; of equal ones the smaller id first.
+    /// Returns the tokens of an embedding with their weights, the largest first; equal weights by token id. `top_k`
+    /// limits their number; `None` returns all.
     ///
     /// # Panics
-    /// Where `row >= embeddings.len()`, as slices do.
+    /// Panics if `row >= embeddings.len()`, as slices do.
     pub fn decode(&self, embeddings: &SparseEmbeddings, row: usize, top_k: Option<usize>) -> Vec<(String, f32)> {
         let (indices, values) = embeddings.row(row);
         let mut tokens: Vec<_> = indices.iter().copied().zip(values.iter().copied()).collect();
-        // Stable: indices rise.
+        // The sort is stable and indices ascend, so ties stay in the order of ids.
         tokens.sort_by(|a, b| falling(a.1, b.1));
         tokens.truncate(top_k.unwrap_or(usize::MAX));
         tokens.into_iter().map(|(id, weight)| (self.token(id as u32), weight)).collect()
     }
 
-    /// The token of an id; nothing where the tokenizer has none.
+    /// Returns the token of an id; empty if the tokenizer has none.
     fn token(&self, id: u32) -> String {
         self.reader(Some(Role::Document)).tokenizer().token(id).unwrap_or_default()
     }
 
-    /// The similarity of every row of `a` with every row of `b`, `(a.len(), b.len())`, by the model's own function.
+    /// Returns the similarity of every row of `a` with every row of `b`, `(a.len(), b.len())`, by the model's function.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the widths differ.
+    /// [`Error::InvalidArgument`] if the widths differ.
     pub fn similarity(&self, a: &SparseEmbeddings, b: &SparseEmbeddings) -> Result<Matrix> {
         sparse_similarity(self.similarity, a, b, &CallOptions::default())
     }
@@ -168,17 +171,17 @@ impl SparseModel {
 
 /// Settings.
 impl SparseModel {
-    /// Columns of an embedding: tokens of the vocabulary.
+    /// Number of columns of an embedding, which is the size of the vocabulary.
     pub fn embedding_dimension(&self) -> usize {
         self.engine.width()
     }
 
-    /// How many weights are kept of an embedding, where they are limited.
+    /// Maximum number of nonzero weights per embedding; `None` means no limit.
     pub fn max_active_dims(&self) -> Option<usize> {
         self.max_active_dims
     }
 
-    /// Sets how many weights are kept of an embedding.
+    /// Sets the maximum number of nonzero weights per embedding. The largest stay.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for 0.
@@ -187,63 +190,63 @@ impl SparseModel {
         Ok(())
     }
 
-    /// What [`SparseModel::similarity`] computes.
+    /// Function that [`SparseModel::similarity`] computes.
     pub fn similarity_fn(&self) -> Similarity {
         self.similarity
     }
 
-    /// Sets what [`SparseModel::similarity`] computes.
+    /// Sets the function that [`SparseModel::similarity`] computes.
     pub fn set_similarity_fn(&mut self, similarity: Similarity) {
         self.similarity = similarity;
     }
 
-    /// Tokens that are kept of a document, special tokens included; `None` where there is no limit.
+    /// Maximum number of tokens per document, special tokens included; `None` means no limit.
     pub fn max_seq_length(&self) -> Option<usize> {
         self.engine.route(Some(Role::Document)).max_seq_length
     }
 
-    /// Sets how many tokens are kept of a document, and of a query where it goes the same way.
+    /// Sets the maximum number of tokens per document, and per query if both take the same route.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    /// [`Error::InvalidArgument`] for 0, or for more tokens than the model has positions.
     pub fn set_max_seq_length(&mut self, tokens: usize) -> Result<()> {
         self.engine.set_max_seq_length_of(Role::Document, tokens)
     }
 
-    /// The prompts by name.
+    /// Prompts by name.
     pub fn prompts(&self) -> &BTreeMap<String, String> {
         &self.engine.prompts.by_name
     }
 
-    /// The prompts, to change them.
+    /// Prompts by name, for changes.
     pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
         &mut self.engine.prompts.by_name
     }
 
-    /// Name of the prompt that is used where a call names none.
+    /// Name of the default prompt, for calls that name none.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.engine.prompts.default_name.as_deref()
     }
 
-    /// Sets the prompt that is used where a call names none.
+    /// Sets the default prompt by name, for calls that name none.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    /// [`Error::InvalidArgument`] if no prompt has that name.
     pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
         self.engine.prompts.set_default(name)
     }
 
-    /// Reads texts as the model does in a role, to tokenize and to count.
+    /// Returns a reader of texts in a role, which tokenizes and counts tokens.
     pub fn reader(&self, role: Option<Role>) -> Reader {
         self.engine.reader(role)
     }
 
-    /// The folder that it was loaded from.
+    /// Folder that the model was loaded from.
     pub fn folder(&self) -> &Path {
         self.engine.folder()
     }
 
-    /// Where it computes.
+    /// Device that the model computes on.
     pub fn device(&self) -> Device {
         self.engine.device()
     }
@@ -251,19 +254,18 @@ impl SparseModel {
 
 /// Saving.
 impl SparseModel {
-    /// Saves the model as a folder that this crate and sentence-transformers load, from its version 5 on, with its present
-    /// settings.
+    /// Saves the model with its current settings. rushlight and sentence-transformers 5 or newer load the folder.
     ///
     /// # Errors
-    /// As [`Model::save`], which says how the folder changes.
+    /// The errors of [`Model::save`], which also describes how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_with(path, &CallOptions::default())
     }
 
-    /// [`SparseModel::save`], with an observer that may stop the wait for another save to the same folder.
+    /// Saves like [`SparseModel::save`], with an observer that may stop the wait for another save to the same folder.
     ///
     /// # Errors
-    /// As [`SparseModel::save`], and [`Error::Interrupted`] where the observer stops it.
+    /// The errors of [`SparseModel::save`], and [`Error::Interrupted`] if the observer stops it.
     pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),

@@ -1,4 +1,4 @@
-//! A stream: chunks of texts from an iterator, of which the next is tokenized while the present one is computed.
+//! Streaming: embeds the texts of an iterator in chunks. The next chunk is tokenized while the current one is computed.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,12 +13,12 @@ use crate::tokenize::Input;
 use crate::vectors::embeddings::Embeddings;
 
 impl Model {
-    /// Embeds the texts of an iterator, `chunk_size` at a time and in their order, while the next ones are tokenized. It holds
-    /// the texts and results of at most two chunks, and a clone of the model.
+    /// Streams the texts of an iterator: embeds `chunk_size` texts at a time, in order, while it tokenizes the next
+    /// ones. The stream holds the texts and results of at most two chunks, and a clone of the model.
     ///
-    /// The iterator gives texts, or texts that may fail to be read, as [`BufRead::lines`](io::BufRead::lines) does. On a CPU an
-    /// embedding has the same bits as by [`Model::encode`]. The observer may stop the stream; it isn't told of progress, as
-    /// the number of texts is unknown.
+    /// The iterator yields texts, or `io::Result`s of texts as [`BufRead::lines`](io::BufRead::lines) does. On a CPU an
+    /// embedding has the same bits as from [`Model::encode`]. The observer can stop the stream. It gets no progress,
+    /// because the number of texts is unknown.
     ///
     /// # Examples
     /// ```
@@ -37,9 +37,9 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for an option that is out of range or unknown, or a `chunk_size` of 0. The stream ends with
-    /// its first error: those of [`Model::encode`], and [`Error::InvalidInput`] for a text that can't be read, with the
-    /// input's index in the whole stream. The texts before an unreadable one are embedded first.
+    /// [`Error::InvalidArgument`] for an option that is unknown or out of range, or a `chunk_size` of 0. The stream
+    /// ends with its first error: an error of [`Model::encode`], or [`Error::InvalidInput`] for a text that can't be
+    /// read. Its index counts from the start of the stream. Texts before an unreadable one are embedded first.
     pub fn encode_iter<'a, I>(
         &self,
         inputs: I,
@@ -59,14 +59,14 @@ impl Model {
         Ok(EncodeIter { model, texts, chunk_size, options, ahead: Lookahead::default(), over: false })
     }
 
-    /// Embeds the chunk that is ahead while it tokenizes the next one, which is ahead then: a step of a stream for callers
-    /// that push chunks.
+    /// Embeds the chunk in `ahead` while it tokenizes `next`, then stores `next` in `ahead`. It is one step of a
+    /// stream, for callers that push chunks.
     ///
-    /// The first step gives no embeddings. The last one, with nothing next, gives those of the last chunk. After an error
-    /// nothing is ahead.
+    /// The first step returns no embeddings. A step with an empty `next` returns those of the last chunk. After an
+    /// error `ahead` is empty.
     ///
     /// # Errors
-    /// As [`Model::encode`], with an input's index in the whole stream.
+    /// The errors of [`Model::encode`]. An input's index counts from the start of the stream.
     pub fn encode_ahead(
         &self,
         ahead: &mut Lookahead,
@@ -80,15 +80,15 @@ impl Model {
     }
 }
 
-/// Item of a stream of texts: a text, or one that may fail to be read.
+/// Item of a stream of texts: a text, or an `io::Result` of one.
 pub trait TextItem {
-    /// The text.
+    /// Type of the text.
     type Text: AsRef<str>;
 
     /// Returns the text.
     ///
     /// # Errors
-    /// The error of reading it.
+    /// The error that reading the text raised.
     fn into_text(self) -> io::Result<Self::Text>;
 }
 
@@ -113,7 +113,7 @@ impl<T: AsRef<str>> TextItem for io::Result<T> {
     }
 }
 
-/// The texts of an iterator, up to the first that can't be read.
+/// Texts of an iterator, up to the first that can't be read.
 struct Texts<I> {
     inputs: I,
     read: usize,

@@ -1,4 +1,4 @@
-//! What is made of a pair's logits.
+//! Activation that turns a pair's logits into scores.
 
 use std::fmt;
 use std::path::Path;
@@ -7,39 +7,39 @@ use std::str::FromStr;
 use crate::config::{Activation, torch_class};
 use crate::error::{Error, Result};
 
-/// What is made of a pair's logits.
+/// Activation that turns a pair's logits into scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ScoreActivation {
-    /// `"identity"`: the logits themselves.
+    /// `"identity"`: returns the logits unchanged.
     #[default]
     Identity,
-    /// `"sigmoid"`: 1 / (1 + e^-x), each by itself.
+    /// `"sigmoid"`: 1 / (1 + e^-x) of each logit.
     Sigmoid,
-    /// `"softmax"`: e^x over the sum of them, all of a pair together.
+    /// `"softmax"`: e^x over the sum of e^x of all logits of the pair.
     Softmax,
-    /// Another function of each logit by itself, by its name, as in `"tanh".parse()`.
+    /// Another elementwise function, by name, as in `"tanh".parse()`.
     Elementwise(Elementwise),
 }
 
-/// A class of `torch.nn` that makes a number of each number, with the parameters that it has by default.
+/// Elementwise activation of `torch.nn`, with its default parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elementwise(Activation);
 
-/// The only one of torch's classes here that isn't element by element.
+/// The only supported class of torch that isn't elementwise.
 const SOFTMAX: &str = "Softmax";
 
 impl ScoreActivation {
-    /// The names of all: those of torch's classes in lower case.
+    /// Returns the names of all activations: torch's class names in lower case.
     pub fn names() -> impl Iterator<Item = String> {
         Activation::classes().chain([SOFTMAX]).map(str::to_lowercase)
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(self) -> String {
         self.class().to_lowercase()
     }
 
-    /// The name of torch's class.
+    /// Returns the name of torch's class.
     fn class(self) -> &'static str {
         match self {
             Self::Softmax => SOFTMAX,
@@ -49,7 +49,7 @@ impl ScoreActivation {
         }
     }
 
-    /// By the name of torch's class.
+    /// Returns the activation of a class of torch.
     fn of_class(class: &str) -> Option<Self> {
         if class == SOFTMAX {
             return Some(Self::Softmax);
@@ -61,7 +61,7 @@ impl ScoreActivation {
         })
     }
 
-    /// By the dotted name of torch's class, such as `torch.nn.modules.activation.Sigmoid`.
+    /// Parses the dotted name of a class of torch, such as `torch.nn.modules.activation.Sigmoid`.
     pub(super) fn from_torch(name: &str, file: &Path, key: &str) -> Result<Self> {
         torch_class(name).and_then(Self::of_class).ok_or_else(|| {
             let known: Vec<_> = Activation::classes().chain([SOFTMAX]).collect();
@@ -69,13 +69,13 @@ impl ScoreActivation {
         })
     }
 
-    /// The dotted name of torch's class.
+    /// Returns the dotted name of torch's class.
     pub(super) fn to_torch(self) -> String {
         let module = if self == Self::Identity { "linear" } else { "activation" };
         format!("torch.nn.modules.{module}.{}", self.class())
     }
 
-    /// Makes scores of the logits of one pair, in place.
+    /// Turns the logits of one pair into scores, in place.
     pub fn apply(self, logits: &mut [f32]) {
         let each = |logits: &mut [f32], activation: Activation| {
             logits.iter_mut().for_each(|x| *x = activation.of(f64::from(*x)) as f32);
@@ -104,7 +104,7 @@ impl FromStr for ScoreActivation {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::InvalidArgument`] for an unknown name, with the known ones.
+    /// [`Error::InvalidArgument`] for an unknown name; it lists the known names.
     fn from_str(name: &str) -> Result<Self> {
         let class = Activation::classes().chain([SOFTMAX]).find(|class| class.to_lowercase() == name);
         class.and_then(Self::of_class).ok_or_else(|| {
