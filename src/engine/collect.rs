@@ -1,4 +1,4 @@
-//! Collectors: they put the rows of micro-batches, which come in any order, where the caller's inputs are.
+//! Collectors: they sort the rows of micro-batches, which finish in any order, by the caller's inputs.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -13,22 +13,22 @@ use crate::threads::schedule::lock;
 use crate::vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
 use crate::vectors::similarity::Matrix;
 
-/// Label of the memory in messages.
+/// Name of the allocation in messages.
 const EMBEDDINGS: &str = "the embeddings";
 
-/// Takes the rows of distinct inputs.
+/// Collector of the rows of distinct inputs.
 pub(crate) trait Collect: Sync {
     /// Results that the forward pass must give.
     const REQUEST: HeadRequest;
 
-    /// Takes the output of a micro-batch of these sequences.
+    /// Stores the output of a micro-batch of these sequences.
     fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()>;
 }
 
-/// The rows of a call, and how its inputs share them.
+/// Rows of a call, and the mapping of its inputs to them.
 pub(crate) struct Collected<C> {
     pub(crate) rows: C,
-    /// For each input, its index among the distinct ones.
+    /// Index of each input among the distinct ones.
     pub(crate) which: Vec<usize>,
     pub(crate) truncated: Truncated,
 }
@@ -62,7 +62,7 @@ impl Collect for DenseRows {
 }
 
 impl Collected<DenseRows> {
-    /// The rows of all inputs, cut to `columns`.
+    /// Returns the rows of all inputs, truncated to `columns`.
     pub(crate) fn embeddings(self, columns: usize, normalized: bool) -> Result<Embeddings> {
         let Self { rows: DenseRows { all, width }, which, truncated } = self;
         let all = into_inner(all);
@@ -80,7 +80,7 @@ impl Collected<DenseRows> {
     }
 }
 
-/// Sparse rows, each cut to its largest weights.
+/// Sparse rows, each reduced to its largest weights.
 pub(crate) struct SparseRows {
     all: Mutex<Vec<SparseRow>>,
     max_active_dims: Option<usize>,
@@ -91,7 +91,7 @@ impl SparseRows {
         Ok(Self { all: Mutex::new(alloc::filled(SparseRow::new(), inputs, EMBEDDINGS)?), max_active_dims })
     }
 
-    /// The rows of the distinct inputs.
+    /// Returns the rows of the distinct inputs.
     pub(crate) fn into_rows(self) -> Vec<SparseRow> {
         into_inner(self.all)
     }
@@ -108,7 +108,7 @@ impl Collect for SparseRows {
     }
 }
 
-/// Keeps the `max` largest weights of a row, in its order; of equal ones those of smaller columns.
+/// Keeps the `max` largest weights of a row, in the order of columns. Ties keep the smaller columns.
 fn largest(mut row: SparseRow, max: Option<usize>) -> SparseRow {
     if let Some(max) = max.filter(|max| *max < row.len()) {
         row.select_nth_unstable_by(max - 1, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -118,7 +118,7 @@ fn largest(mut row: SparseRow, max: Option<usize>) -> SparseRow {
     row
 }
 
-/// A vector for each token, but for tokens that are skipped.
+/// A vector for each token that isn't skipped.
 pub(crate) struct TokenRows<'a> {
     all: Mutex<Vec<Vec<f32>>>,
     width: usize,
@@ -150,7 +150,7 @@ impl Collect for TokenRows<'_> {
 }
 
 impl Collected<TokenRows<'_>> {
-    /// The token vectors of all inputs, `(tokens, width)` each.
+    /// Returns the token vectors of all inputs, `(tokens, width)` each.
     pub(crate) fn matrices(self) -> Result<Vec<Matrix>> {
         let Self { rows: TokenRows { all, width, .. }, which, .. } = self;
         let all = into_inner(all);
@@ -162,7 +162,7 @@ impl Collected<TokenRows<'_>> {
     }
 }
 
-/// Everything that a model computes for a text.
+/// Token ids, token embeddings and sentence embeddings of inputs.
 pub(crate) struct Encodings {
     all: Mutex<Vec<Option<TokenEncoding>>>,
     columns: usize,
@@ -202,7 +202,7 @@ impl Collect for Encodings {
 }
 
 impl Collected<Encodings> {
-    /// The encodings of all inputs.
+    /// Returns the encodings of all inputs.
     pub(crate) fn encodings(self) -> Vec<TokenEncoding> {
         let all = into_inner(self.rows.all);
         if all.len() == self.which.len() {

@@ -1,4 +1,4 @@
-//! Where a model computes and by which ops.
+//! Device, dtype and ops of a model.
 
 use crate::device::{Device, Dtype, first_line};
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::ops::{Cpu, Portable};
 use crate::options::{Kernels, LoadOptions};
 use crate::process;
 
-/// A device, and how it computes.
+/// Device, dtype and kernels that a model computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compute {
     pub(crate) device: Device,
@@ -15,14 +15,14 @@ pub(crate) struct Compute {
     kernels: Kernels,
 }
 
-/// The ops of a place.
+/// Ops of a device.
 pub(crate) enum ComputeOps {
     Cpu(Cpu),
     Portable(Portable),
 }
 
 impl Compute {
-    /// The place that a caller asked for, or the best one.
+    /// Returns the choice of a caller's options. The default device is the best one.
     pub(crate) fn of(options: &LoadOptions) -> Self {
         let device = options.device.unwrap_or_else(|| {
             let best = Device::best();
@@ -32,13 +32,13 @@ impl Compute {
         Self { device, dtype: options.dtype, kernels: options.kernels }
     }
 
-    /// The same on another device.
+    /// Returns the same choice on another device.
     pub(crate) fn on(self, device: Device) -> Self {
         Self { device, ..self }
     }
 
     /// # Errors
-    /// [`Error::Device`] where this build or this machine lacks the device, or the device these numbers.
+    /// [`Error::Device`] if this build or machine lacks the device, or the device doesn't support the dtype.
     pub(crate) fn ops(self) -> Result<ComputeOps> {
         let unable = |problem: String| Error::Device { device: self.device.to_string(), problem };
         if self.device == Device::Cpu && self.kernels == Kernels::Native {
@@ -62,7 +62,7 @@ mod tests {
     use crate::models::Model;
     use crate::options::EncodeOptions;
 
-    /// candle's ops on the processor stand for another device.
+    /// candle's ops on the CPU stand for another device.
     #[test]
     fn a_twin_has_the_same_settings_and_numbers_and_is_loaded_once() {
         let on_cpu = LoadOptions { device: Some(Device::Cpu), ..LoadOptions::default() };

@@ -11,11 +11,11 @@ use crate::save::{needs_recovery, try_recover};
 /// Number of attempts to load a folder that keeps changing.
 const ATTEMPTS: u32 = 20;
 
-/// Loads from a folder, and again if a model was saved to it meanwhile, so that files of two models are never mixed. `load`
+/// Loads from a folder, and again if a model was saved to it meanwhile, so that files of two models never mix. `load`
 /// gets an absolute path.
 ///
 /// # Errors
-/// Those of `load`; [`Error::InvalidConfig`] if the folder keeps changing.
+/// The errors of `load`; [`Error::InvalidConfig`] if the folder keeps changing.
 pub(crate) fn load_consistent<T>(folder: impl Into<PathBuf>, load: impl Fn(PathBuf) -> Result<T>) -> Result<T> {
     let folder = folder.into();
     let folder = std::path::absolute(&folder).unwrap_or(folder);

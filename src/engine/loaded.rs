@@ -1,4 +1,4 @@
-//! What clones of a model share, and how it is loaded from a folder.
+//! Loaded state of a model, which its clones share, and its loading from a folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -20,25 +20,25 @@ use crate::threads::schedule;
 use crate::tokenize::Tokenizer;
 use crate::tokenize::class::{self, DefaultClass};
 
-/// What clones share.
+/// Loaded state of a model. Clones share it.
 pub(crate) struct Loaded {
     pub(crate) kind: Kind,
     pub(crate) folder: PathBuf,
-    /// What `modules.json` lists, where there is one.
+    /// Modules that `modules.json` lists, if there is one.
     pub(crate) entries: Option<Vec<ModuleEntry>>,
-    /// How many of the transformer's layers are kept, where not all are.
+    /// Number of the transformer's first layers that are kept; `None` keeps all.
     pub(crate) layers: Option<usize>,
     pub(crate) settings: TransformerSettings,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) network: Box<dyn Network>,
-    /// Small calls that wait for a processor.
+    /// Small calls that wait for a permit.
     pub(crate) waiting: Waiting,
     pub(crate) compute: Compute,
     pub(crate) late_interaction: Arc<LateInteraction>,
     pub(crate) source_files: SourceFiles,
-    /// The same at other places, where it was needed there.
+    /// Copies of this model on other devices or with other dtypes, made on demand.
     twins: Mutex<Vec<Arc<Loaded>>>,
-    /// That whose twin it is, if it is one.
+    /// The model this copy was made from, if any.
     first: Weak<Loaded>,
 }
 
@@ -47,12 +47,13 @@ impl Loaded {
         transformer_folder(self.entries.as_deref(), &self.folder)
     }
 
-    /// Whether a late-interaction model's projection is among its transformer's weights: of a folder that lists no modules.
+    /// Returns true if a late-interaction model's projection is among its transformer's weights, as in a folder without
+    /// `modules.json`.
     pub(crate) fn has_projection(&self) -> bool {
         self.kind == Kind::MultiVector && self.entries.is_none()
     }
 
-    /// The kind of the first module.
+    /// Returns the kind of the first module.
     pub(crate) fn first(&self) -> ModuleKind {
         let listed = self.entries.as_deref().and_then(<[_]>::first);
         listed.map_or(ModuleKind::Transformer, |entry| entry.kind)
@@ -63,7 +64,7 @@ pub(crate) fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder:
     entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
 }
 
-/// A folder that must be there, and what its `modules.json` lists, where there is one.
+/// Checks that a folder exists, and reads its list of modules, if there is one.
 pub(crate) fn opened(folder: PathBuf) -> Result<(PathBuf, Option<Vec<ModuleEntry>>)> {
     if !folder.is_dir() {
         let looked = vec![format!("{}: no such folder", folder.display())];
@@ -73,7 +74,7 @@ pub(crate) fn opened(folder: PathBuf) -> Result<(PathBuf, Option<Vec<ModuleEntry
     Ok((folder, listed))
 }
 
-/// What `modules.json` lists, where there is one; model2vec's folders mean what they would list.
+/// Reads the list of modules in `modules.json`, if there is one. A model2vec folder implies its modules.
 fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
     if let Some(entries) = modules(folder)? {
         return Ok(Some(entries));
@@ -93,7 +94,7 @@ fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
     Ok(Some(entries))
 }
 
-/// How many tokens model2vec keeps of a text.
+/// Returns model2vec's maximum number of tokens per text.
 fn model2vec_length(folder: &Path) -> Result<Option<usize>> {
     const DEFAULT: usize = 512;
     let config = JsonFile::read(folder.join("config.json"), "it describes the model")?;
@@ -109,7 +110,8 @@ fn model2vec_length(folder: &Path) -> Result<Option<usize>> {
 
 impl Loaded {
     /// # Errors
-    /// What is wrong with the folder, or that its files have changed while they were read.
+    /// [`Error::InvalidConfig`] if a file has changed while it was read; else the error of the missing or malformed
+    /// file.
     pub(crate) fn load(
         kind: Kind,
         folder: PathBuf,
@@ -148,7 +150,7 @@ impl Loaded {
         let source_files = SourceFiles::of(&folder, entries.as_deref());
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
-        // First, as an architecture that isn't there may have files of other kinds, too.
+        // Checked before other files, because an unknown architecture may lack them.
         let family = Family::of(&config)?;
         family.check_remote_code(&config, kind)?;
         let settings = match &entries {
@@ -191,7 +193,7 @@ impl Loaded {
         })
     }
 
-    /// Loads vectors of tokens, which need no transformer.
+    /// Loads a static embedding model, which has a vector per token and no transformer.
     fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, compute: Compute) -> Result<Self> {
         let source_files = SourceFiles::of(&folder, entries.as_deref());
         let listed = entries.as_deref().unwrap_or_default();
@@ -207,17 +209,17 @@ impl Loaded {
         Ok(Self { entries, ..parts })
     }
 
-    /// Loads weights of tokens, which need no transformer.
+    /// Loads a sparse static model, which has a weight per token and no transformer.
     fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, compute: Compute) -> Result<Self> {
         if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
         }
         let source_files = SourceFiles::of(&folder, entries.as_deref());
-        // Weights are looked up on the processor, but a device that isn't there is an error all the same.
+        // The CPU looks up the weights, but a missing device is still an error.
         compute.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
-        // Its class is in tokenizer_config.json: there is no model whose type would say it.
+        // tokenizer_config.json names the class of the tokenizer; there is no model type that implies one.
         let tokenizer = Tokenizer::load(module, DefaultClass::Undeclared(&class::GENERIC), false, None)?.bare();
         let network = token_weights::load(module)?;
         let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, compute, source_files);
@@ -249,7 +251,7 @@ impl Loaded {
         }
     }
 
-    /// The same at another place: loaded once, and kept.
+    /// Returns the same model on another device or with another dtype. It is loaded once and kept.
     pub(crate) fn twin(self: &Arc<Self>, compute: Compute) -> Result<Arc<Self>> {
         if compute == self.compute {
             return Ok(Arc::clone(self));
@@ -271,7 +273,7 @@ impl Loaded {
     }
 
     /// # Errors
-    /// [`Error::InvalidArgument`] for 0, or for more tokens than there are positions.
+    /// [`Error::InvalidArgument`] for 0, or for more tokens than the model has positions.
     pub(crate) fn check_max_seq_length(&self, tokens: usize) -> Result<()> {
         let max = self.max_tokens().unwrap_or(usize::MAX);
         if tokens == 0 || tokens > max {
@@ -280,12 +282,12 @@ impl Loaded {
         Ok(())
     }
 
-    /// The real limit: texts that are longer have tokens without a position.
+    /// Maximum number of tokens that the model has positions for; `None` means no limit.
     pub(crate) fn max_tokens(&self) -> Option<usize> {
         self.network.limits().max_tokens
     }
 
-    /// What the folder says, within the real limit.
+    /// Maximum number of tokens in the folder's settings, at most [`Loaded::max_tokens`].
     pub(crate) fn default_max_seq_length(&self) -> Option<usize> {
         let configured = self.settings.max_seq_length;
         let by_tokenizer = || {
@@ -298,11 +300,11 @@ impl Loaded {
     }
 }
 
-/// Special tokens are never cut, so the model must have positions for them.
+/// Checks that the model has positions for the special tokens, which are never truncated.
 fn check_room(config: &JsonFile, special_tokens: usize, max_tokens: Option<usize>) -> Result<()> {
-    match max_tokens.filter(|room| *room < special_tokens) {
-        Some(room) => {
-            let problem = format!("must leave room for the {special_tokens} special tokens of a pair, leaves {room}");
+    match max_tokens.filter(|max| *max < special_tokens) {
+        Some(max) => {
+            let problem = format!("must leave room for the {special_tokens} special tokens of a pair, leaves {max}");
             Err(config.error("max_position_embeddings", problem))
         }
         None => Ok(()),

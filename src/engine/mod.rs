@@ -1,7 +1,7 @@
-//! The engine: a loaded model of any kind on a device, and the one path from inputs to rows.
+//! Engine: a loaded model of any kind on a device. All calls take the same path from inputs to rows.
 //!
-//! Inputs are read into sequences, equal ones once. Sequences are sorted by length and cut into micro-batches, which the
-//! process's workers compute. A head makes rows of each micro-batch, and a collector puts them where the caller wants them.
+//! The engine tokenizes distinct inputs into sequences, sorts them by length and cuts them into micro-batches. The
+//! process's workers compute these. A head makes rows of each micro-batch, and a collector sorts them by input.
 
 mod collect;
 pub(crate) mod compute;
@@ -33,15 +33,15 @@ use crate::inputs::Reader;
 use crate::options::LoadOptions;
 use crate::tokenize::{PadTo, Tokenizer};
 
-/// A loaded model on a device, with the settings that all kinds have. Clones share the weights.
+/// Loaded model on a device, with the settings that all kinds share. Clones share the weights.
 #[derive(Clone)]
 pub(crate) struct Engine {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) prompts: Prompts,
     pub(crate) max_seq_length: Option<usize>,
-    /// Overrides the folder's choice to pool the prompt's tokens, too.
+    /// Includes the prompt's tokens in pooling or excludes them; `None` is the folder's choice.
     pub(crate) include_prompt: Option<bool>,
-    /// The role that goes another route than other inputs.
+    /// Route of the one role that doesn't take the default route.
     pub(crate) other: Option<OtherRoute>,
 }
 
@@ -66,7 +66,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The folder that the model was loaded from.
+    /// Folder that the model was loaded from.
     pub(crate) fn folder(&self) -> &Path {
         &self.loaded.folder
     }
@@ -83,17 +83,18 @@ impl Engine {
         &self.loaded.tokenizer
     }
 
-    /// Columns of a row.
+    /// Number of columns of a row.
     pub(crate) fn width(&self) -> usize {
         self.loaded.network.width()
     }
 
-    /// Columns of a token embedding.
+    /// Number of columns of a token embedding.
     pub(crate) fn hidden_size(&self) -> usize {
         self.loaded.network.limits().hidden_size
     }
 
-    /// The same model on another device: loaded there once, and kept as long as this one or a clone of it lives.
+    /// Returns the same model on another device. It is loaded there once, and stays as long as this one or a clone
+    /// lives.
     pub(crate) fn on(&self, device: Device) -> Result<Self> {
         self.at(self.loaded.compute.on(device))
     }
@@ -103,7 +104,7 @@ impl Engine {
         Ok(Self { loaded: self.loaded.twin(compute)?, other, ..self.clone() })
     }
 
-    /// The engine of a role's route: this one, unless that role goes another route.
+    /// Returns the engine of a role's route: this one, unless the role takes the other route.
     pub(crate) fn route(&self, role: Option<Role>) -> Cow<'_, Self> {
         match self.other.as_ref().filter(|other| Some(other.role) == role) {
             Some(other) => Cow::Owned(Self {
@@ -117,14 +118,14 @@ impl Engine {
     }
 
     /// # Errors
-    /// [`Error::InvalidArgument`] for 0, or for more than the model has positions for.
+    /// [`Error::InvalidArgument`] for 0, or for more tokens than the model has positions.
     pub(crate) fn set_max_seq_length(&mut self, tokens: usize) -> Result<()> {
         self.loaded.check_max_seq_length(tokens)?;
         self.max_seq_length = Some(tokens);
         Ok(())
     }
 
-    /// [`Engine::set_max_seq_length`] for the route of a role.
+    /// Sets the limit on the route of a role, like [`Engine::set_max_seq_length`].
     pub(crate) fn set_max_seq_length_of(&mut self, role: Role, tokens: usize) -> Result<()> {
         match self.other.as_mut().filter(|other| other.role == role) {
             Some(other) => {
@@ -136,18 +137,18 @@ impl Engine {
         }
     }
 
-    /// Returns true where pooling takes the prompt's tokens, too.
+    /// Returns true if pooling includes the prompt's tokens.
     pub(crate) fn pooling_includes_prompt(&self) -> bool {
         self.include_prompt.unwrap_or(!self.loaded.network.excludes_prompt())
     }
 
-    /// Reads inputs without a prompt, as the route of a role does.
+    /// Returns a reader of inputs without a prompt, on the route of a role.
     pub(crate) fn reader(&self, role: Option<Role>) -> Reader {
         let engine = self.route(role);
         Reader::new(Arc::clone(&engine.loaded), engine.max_seq_length)
     }
 
-    /// [`Engine::reader`] with another limit, which pads texts to a length.
+    /// Returns a reader with another limit of tokens, which pads texts to a length.
     pub(crate) fn padding_reader(&self, max_seq_length: Option<usize>, pad_to: Option<PadTo>) -> Reader {
         Reader::new(Arc::clone(&self.loaded), max_seq_length).padding(pad_to)
     }

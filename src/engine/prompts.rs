@@ -1,4 +1,4 @@
-//! Prompts of a model, and the choice of one for a call: sentence-transformers' rules.
+//! Prompts of a model, and the choice of one for a call, by the rules of sentence-transformers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,9 +11,9 @@ use crate::options::LoadOptions;
 /// Role of a text in search. It selects the prompt, and in some models the route through their modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The text is searched with: its prompt is "query".
+    /// Query of a search. Its prompt is "query".
     Query,
-    /// The text is searched for: its prompt is the first of "document", "passage" and "corpus" that isn't empty.
+    /// Document to find. Its prompt is the first of "document", "passage" and "corpus" that isn't empty.
     Document,
 }
 
@@ -32,7 +32,7 @@ impl FromStr for Role {
 }
 
 impl Role {
-    /// Names of the prompts for this role; the first that isn't empty counts.
+    /// Returns the names of this role's prompts. The first prompt that isn't empty is used.
     fn prompt_names(self) -> &'static [&'static str] {
         match self {
             Self::Query => &["query"],
@@ -49,12 +49,12 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// Makes prompts of their names and texts, with the name of the default, which may be absent.
+    /// Makes prompts of their names and texts, and the name of the default prompt, if any.
     pub fn new(by_name: BTreeMap<String, String>, default_name: Option<String>) -> Self {
         Self { by_name, default_name }
     }
 
-    /// Takes the prompts of a folder's settings, which `file` holds, and over them those of the caller.
+    /// Takes the prompts of a folder's settings, which `file` holds. The caller's prompts override them.
     pub(crate) fn of(kind: Kind, settings: &ModelSettings, file: &Path, options: &LoadOptions) -> Result<Self> {
         let always = if kind == Kind::Reranker { &[][..] } else { &["query", "document"] };
         let mut by_name: BTreeMap<_, _> = always.iter().map(|name| ((*name).to_owned(), String::new())).collect();
@@ -73,7 +73,7 @@ impl Prompts {
     }
 
     /// # Errors
-    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    /// [`Error::InvalidArgument`] if no prompt has that name.
     pub(crate) fn set_default(&mut self, name: Option<String>) -> Result<()> {
         if let Some(name) = name.as_deref().filter(|name| !self.by_name.contains_key(*name)) {
             return Err(self.unknown("default_prompt_name", name));
@@ -82,10 +82,11 @@ impl Prompts {
         Ok(())
     }
 
-    /// Chooses a call's prompt: the given one, else the named one, else the role's, else the default.
+    /// Chooses a call's prompt: the given text, else the named prompt, else the role's, else the default; empty if
+    /// none.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where there is no prompt of that name.
+    /// [`Error::InvalidArgument`] if no prompt has that name.
     pub fn choose<'a>(
         &'a self,
         prompt: Option<&'a str>,
@@ -102,7 +103,7 @@ impl Prompts {
         Ok(name.and_then(|name| self.get(name)).unwrap_or(""))
     }
 
-    /// Name of the prompt for a role: of its names the first whose prompt isn't empty, else the first that has one.
+    /// Returns the name of a role's prompt: the first whose prompt isn't empty, else the first that exists.
     pub fn name_of(&self, role: Role) -> Option<&'static str> {
         let mut names = role.prompt_names().iter().copied().filter(|name| self.by_name.contains_key(*name));
         let filled = names.clone().find(|name| self.get(name) != Some(""));

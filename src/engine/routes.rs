@@ -1,4 +1,4 @@
-//! Loading an engine, and its routes: a Router has other modules for queries than for documents.
+//! Loading of engines, and routes: a Router has different modules for queries and documents.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::config::{Kind, ModelSettings, ModuleEntry, RouterEntries};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 
-/// The route of one role, where inputs without a role go the other one.
+/// Route of one role. Inputs without a role take the engine's default route.
 #[derive(Clone)]
 pub(crate) struct OtherRoute {
     pub(crate) loaded: Arc<Loaded>,
@@ -19,18 +19,18 @@ pub(crate) struct OtherRoute {
 }
 
 impl OtherRoute {
-    /// The same route on another device.
+    /// Returns the same route on another device.
     pub(crate) fn at(&self, compute: Compute) -> Result<Self> {
         Ok(Self { loaded: self.loaded.twin(compute)?, ..self.clone() })
     }
 }
 
 impl Engine {
-    /// Loads a model of a kind from its folder, whose first module may be a Router. The settings hold what is for that kind
-    /// alone.
+    /// Loads a model of a kind from its folder, whose first module may be a Router. The returned settings are those of
+    /// the kind.
     ///
-    /// With two routes `max_seq_length` is for documents of sparse models, whose queries mostly need no transformer, and for
-    /// inputs without a role of others.
+    /// With two routes, `max_seq_length` limits the documents of sparse models, because their queries rarely need a
+    /// transformer. In other kinds it limits the default route.
     pub(crate) fn load(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, ModelSettings)> {
         let (folder, entries) = opened(folder)?;
         let (routes, file) = match RouterEntries::resolve(entries)? {
@@ -57,7 +57,7 @@ impl Engine {
         Ok((engine, settings))
     }
 
-    /// Loads a model of a kind of these modules; without any, the folder is that of a transformer alone.
+    /// Loads a model of a kind from these modules. `None` means a folder with only a transformer.
     pub(crate) fn of_modules(
         kind: Kind,
         folder: PathBuf,
@@ -65,9 +65,9 @@ impl Engine {
         options: &LoadOptions,
     ) -> Result<(Self, ModelSettings)> {
         if options.activation.is_some() && kind != Kind::Reranker {
-            return Err(Error::argument("activation", "is for rerankers: it is what is made of their logits"));
+            return Err(Error::argument("activation", "applies to rerankers, whose logits it turns into scores"));
         }
-        // A transformer's own folder has no say in how its model is used.
+        // sentence-transformers ignores its own settings file in a folder without modules.json.
         let (settings, file) = match entries {
             Some(_) => ModelSettings::read(&folder, kind)?,
             None => Default::default(),

@@ -1,4 +1,4 @@
-//! A call: its inputs go through in windows. The next window is tokenized while the present one is computed.
+//! A call, which processes its inputs in windows. The next window is tokenized while the current one is computed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,10 +17,10 @@ use crate::threads::schedule;
 use crate::tokenize::{Input, Tokens};
 use crate::vectors::embeddings::Truncated;
 
-/// Texts for each thread that are tokenized while those before them are computed.
+/// Number of texts per thread in a window.
 const WINDOW: usize = 512;
 
-/// Options that the calls of all kinds have.
+/// Options of calls of all kinds of models.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Request<'a> {
     pub(crate) prompt_name: Option<&'a str>,
@@ -30,14 +30,14 @@ pub(crate) struct Request<'a> {
     pub(crate) observer: Option<&'a dyn Observer>,
 }
 
-/// A sequence of a window, and the index of its input among the distinct ones.
+/// Sequence of a window, and the index of its input among the distinct inputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Sequence<'a> {
     pub(crate) index: usize,
     pub(crate) tokens: &'a Tokens,
 }
 
-/// A call that computes rows of inputs.
+/// Call that computes rows of inputs.
 pub(crate) struct Call<'a> {
     loaded: &'a Loaded,
     reader: Reader,
@@ -45,15 +45,15 @@ pub(crate) struct Call<'a> {
     observer: &'a dyn Observer,
 }
 
-/// A thread's next piece of work.
+/// Work of a thread.
 enum Task<'a, 'i> {
-    /// Computes the micro-batches of these texts of the present window.
+    /// Computes these micro-batches of the current window.
     Compute(&'a [Vec<usize>]),
-    /// Tokenizes these inputs of the next one.
+    /// Tokenizes these inputs of the next window.
     Tokenize(&'a [Input<'i>], &'a mut Vec<Read>),
 }
 
-/// A window of sequences, and the index of the first one's input.
+/// Window of sequences, and the index of the first one's input.
 #[derive(Default)]
 pub(super) struct Window {
     pub(super) sequences: Vec<Tokens>,
@@ -61,11 +61,11 @@ pub(super) struct Window {
 }
 
 impl Engine {
-    /// Computes the rows of inputs, equal ones once; `collector` is made for the number of distinct inputs.
+    /// Computes the rows of inputs, equal ones once. `collector` takes the number of distinct inputs.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an unknown prompt, [`Error::InvalidInput`] for an input that can't be computed,
-    /// [`Error::NotFinite`] where a row has NaN or infinity, [`Error::Interrupted`] where the observer stops it.
+    /// [`Error::NotFinite`] for a row with NaN or infinity, [`Error::Interrupted`] if the observer stops it.
     pub(crate) fn run<C: Collect>(
         &self,
         inputs: &[Input<'_>],
@@ -77,7 +77,7 @@ impl Engine {
         engine.run_with(reader, inputs, request, collector)
     }
 
-    /// [`Engine::run`], with inputs that are read in another way.
+    /// Computes rows like [`Engine::run`], with another reader of inputs.
     pub(crate) fn run_with<C: Collect>(
         &self,
         reader: Reader,
@@ -107,8 +107,7 @@ impl<'a> Call<'a> {
         Ok(Self { loaded: &engine.loaded, reader, truncation: request.truncation, observer })
     }
 
-    /// Computes all inputs, in windows: threads that find no more of a window to compute tokenize the next one. Gives the
-    /// number of tokens of each input before truncation.
+    /// Computes all inputs in windows. Returns the number of tokens of each input before truncation.
     fn forward<C: Collect>(&self, distinct: &Distinct<'_>, collector: &C) -> Result<Vec<usize>> {
         let counts = distinct.counts();
         let total = distinct.which.len();
@@ -120,7 +119,7 @@ impl<'a> Call<'a> {
             done.fetch_add(inputs, Ordering::Relaxed);
             Ok(())
         };
-        let place = |i| distinct.place(i);
+        let index = |i| distinct.place(i);
         let mut lengths = alloc::with_capacity(distinct.inputs.len(), "the texts' lengths")?;
         let mut windows = distinct.inputs.chunks(WINDOW * process::num_threads()?);
         let mut window = Window::default();
@@ -130,18 +129,18 @@ impl<'a> Call<'a> {
                 break;
             }
             let read = self.step(&window, next, C::REQUEST, &finished, &store);
-            let read = read.map_err(|error| error.placed(place))?;
+            let read = read.map_err(|error| error.placed(index))?;
             lengths.extend(window.sequences.iter().map(|tokens| tokens.full_length));
-            window = self.window(read, lengths.len(), &place)?;
+            window = self.window(read, lengths.len(), &index)?;
         }
         finished();
         Ok(lengths)
     }
 
-    /// Computes a window, and tokenizes the next: threads that find no more to compute do that.
+    /// Computes a window, and tokenizes the next with threads that have nothing left to compute.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] for the first of the window whose row has NaN or infinity, by the index of its input.
+    /// [`Error::NotFinite`] with the index of the first input whose row has NaN or infinity.
     pub(super) fn step<S>(
         &self,
         window: &Window,
@@ -184,7 +183,7 @@ impl<'a> Call<'a> {
         let compute = batches.chunks(share).map(Task::Compute);
         let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut read);
         let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
-        // Threads share the only micro-batch; of several each thread has one.
+        // All threads share a single micro-batch. With several, each thread computes its own.
         let threads = if batches.len() == 1 { process::num_threads()? } else { 1 };
         schedule::run(tasks, count, self.observer, finished, |task, checkpoint| match task {
             Task::Compute(share) => {
@@ -207,26 +206,27 @@ impl<'a> Call<'a> {
         all_finite().map(|()| read.into_iter().flatten().collect())
     }
 
-    /// Makes a window of inputs that were read, from the index `first` on; `place` gives the caller's index of a distinct
-    /// input.
+    /// Makes a window of tokenized inputs, the first with the index `first`. `index` maps a distinct input to the
+    /// caller's index.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for the first that has a problem, or that is too long where the caller doesn't want it cut.
-    pub(super) fn window(&self, read: Vec<Read>, first: usize, place: &dyn Fn(usize) -> usize) -> Result<Window> {
-        let place = |i| place(first + i);
-        let sequences = first_error(read, &place)?;
+    /// [`Error::InvalidInput`] for the first input with a problem, or the first that is too long if truncation is an
+    /// error.
+    pub(super) fn window(&self, read: Vec<Read>, first: usize, index: &dyn Fn(usize) -> usize) -> Result<Window> {
+        let index = |i| index(first + i);
+        let sequences = first_error(read, &index)?;
         let max = self.reader.max_length();
         let too_long = sequences.iter().position(|tokens| tokens.full_length > max);
         match (self.truncation, too_long) {
             (Truncation::Error, Some(i)) => {
                 let problem = format!("has {} tokens, more than max_seq_length, {max}", sequences[i].full_length);
-                Err(Error::InvalidInput { index: place(i), problem })
+                Err(Error::InvalidInput { index: index(i), problem })
             }
             _ => Ok(Window { sequences, first }),
         }
     }
 
-    /// Counts the inputs that were cut, by the lengths that they had.
+    /// Counts the truncated inputs by their lengths before truncation.
     pub(super) fn truncated(&self, lengths: impl Iterator<Item = usize>) -> Truncated {
         let max = self.reader.max_length();
         lengths.filter(|length| *length > max).fold(Truncated::default(), |all, length| Truncated {
@@ -237,8 +237,8 @@ impl<'a> Call<'a> {
 }
 
 impl Window {
-    /// Some sequences, by their places in the window.
-    fn some(&self, places: &[usize]) -> Vec<Sequence<'_>> {
-        places.iter().map(|i| Sequence { index: self.first + i, tokens: &self.sequences[*i] }).collect()
+    /// Returns sequences by their indices in the window.
+    fn some(&self, indices: &[usize]) -> Vec<Sequence<'_>> {
+        indices.iter().map(|i| Sequence { index: self.first + i, tokens: &self.sequences[*i] }).collect()
     }
 }

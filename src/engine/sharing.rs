@@ -1,7 +1,7 @@
-//! Small calls that wait for a processor are computed together: whoever gets one computes what the others wait for, too.
+//! Sharing of forward passes: the first waiting call that gets a permit computes the micro-batches of the others, too.
 //!
-//! A forward pass of a short text takes nearly as long as that of several, since most of its time goes into reading the
-//! weights. A text's numbers don't depend on its neighbours, so nobody can tell.
+//! A forward pass of one short text takes nearly as long as one of several texts, because it mostly reads weights. A
+//! text's numbers don't depend on the rest of the micro-batch, so sharing doesn't change results.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -16,13 +16,13 @@ use crate::observer::{self, Observer};
 use crate::threads::executor::{Caller, Executor, PATIENCE, lock};
 use crate::tokenize::Tokens;
 
-/// The micro-batches of calls that wait for a processor, first come first served.
+/// Queue of micro-batches whose calls wait for a permit, in order of arrival.
 #[derive(Default)]
 pub(crate) struct Waiting {
     queue: Mutex<VecDeque<Arc<Entry>>>,
 }
 
-/// A micro-batch that waits.
+/// Micro-batch in the queue.
 struct Entry {
     texts: Vec<Tokens>,
     request: HeadRequest,
@@ -31,13 +31,13 @@ struct Entry {
 }
 
 enum State {
-    /// In the queue.
+    /// The entry is in the queue.
     Queued,
-    /// Somebody computes it.
+    /// A call computes it.
     Taken,
-    /// Its result.
+    /// The result is ready.
     Done(Output),
-    /// Who computed it didn't come to an end: its caller does it alone.
+    /// The call that computed it failed, so its own caller computes it.
     Failed,
 }
 
@@ -57,11 +57,11 @@ impl Entry {
 }
 
 impl Waiting {
-    /// The forward pass of a micro-batch of at most `budget` tokens: at once by all threads that are free, else as soon as
-    /// one is, together with others that wait.
+    /// Computes the forward pass of a micro-batch of at most `budget` tokens. If a permit is free, all free threads
+    /// compute it at once. Else the call waits for a permit, and shares the forward pass with other waiting calls.
     ///
     /// # Errors
-    /// The errors of the forward pass; [`Error::Interrupted`](crate::Error::Interrupted) where the observer asks to stop.
+    /// The errors of the forward pass; [`Error::Interrupted`](crate::Error::Interrupted) if the observer stops it.
     pub(crate) fn compute(
         &self,
         network: &dyn Network,
@@ -86,7 +86,7 @@ impl Waiting {
             caller: std::thread::current(),
             state: Mutex::new(State::Queued),
         });
-        // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
+        // Never block on this lock: after a fork, its holder may exist only in the parent process.
         let Ok(mut queue) = self.queue.try_lock() else {
             caller.next_turn(&ask)?;
             return alone();
@@ -101,12 +101,12 @@ impl Waiting {
             let taken = self.take(&entry, budget);
             if !taken.is_empty() {
                 executor.release(&taken[1..].iter().map(|entry| &entry.caller).collect::<Vec<_>>());
-                // The observer may take as long as it likes, and isn't to keep the others waiting.
+                // An observer may be slow, and must not delay the other calls.
                 let alone = taken.len() == 1;
                 let checkpoint = || if alone { checkpoint() } else { Ok(()) };
                 return Self::lead(network, &taken, threads, &checkpoint);
             }
-            // Somebody computes it already.
+            // Another call computes it already.
             caller.give_back();
             while !entry.is_over() {
                 std::thread::park_timeout(PATIENCE);
@@ -122,11 +122,12 @@ impl Waiting {
         }
     }
 
-    /// Takes an entry from the queue, and behind it others of its kind up to the budget; none where it was taken already.
+    /// Takes an entry from the queue, and later entries with the same request, up to the budget. Returns nothing if
+    /// another call has taken the entry.
     fn take(&self, own: &Arc<Entry>, budget: usize) -> Vec<Arc<Entry>> {
         let mut queue = lock(&self.queue);
-        let Some(place) = queue.iter().position(|entry| Arc::ptr_eq(entry, own)) else { return Vec::new() };
-        let mut taken: Vec<_> = queue.remove(place).into_iter().collect();
+        let Some(index) = queue.iter().position(|entry| Arc::ptr_eq(entry, own)) else { return Vec::new() };
+        let mut taken: Vec<_> = queue.remove(index).into_iter().collect();
         let mut tokens = own.tokens();
         queue.retain(|entry| {
             let fits = entry.request == own.request && tokens + entry.tokens() <= budget;
@@ -140,7 +141,7 @@ impl Waiting {
         taken
     }
 
-    /// Computes entries together; the first is the caller's own, whose part is the result.
+    /// Computes entries together. The first is the caller's own, and its output is returned.
     fn lead(
         network: &dyn Network,
         taken: &[Arc<Entry>],
@@ -166,7 +167,7 @@ impl Waiting {
     }
 }
 
-/// Takes an entry from the queue, whichever way its caller goes on.
+/// Guard that removes an entry from the queue when its caller leaves.
 struct Leave<'a> {
     waiting: &'a Waiting,
     executor: &'static Executor,
