@@ -1,4 +1,4 @@
-//! Which texts are computed together: identical ones once, and the rest in micro-batches of similar lengths.
+//! Micro-batches: equal texts are computed once, the rest in groups of similar lengths.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,36 +7,36 @@ use crate::alloc;
 use crate::error::Result;
 use crate::tokenize::{Input, Tokens};
 
-/// How large micro-batches are, in tokens.
+/// Token budget of micro-batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TokenBudget {
-    /// What one holds at most, unless a single text has more.
+    /// Maximum tokens per micro-batch, unless a single text has more.
     pub(crate) max: usize,
-    /// Below it, one isn't made smaller to give another thread work.
+    /// Minimum tokens per micro-batch; smaller ones aren't worth splitting.
     min: usize,
-    /// Whether threads compute one each at the same time; else one thread computes all, one after the other.
+    /// True if threads compute micro-batches concurrently; false if one thread computes all in sequence.
     pub(crate) concurrent: bool,
 }
 
 impl TokenBudget {
-    /// Enough to keep a product busy, few enough that activations stay in a core's cache and that the last ones are soon
-    /// done.
+    /// Budget for a CPU: large enough for efficient products, small enough that activations stay in a core's cache and
+    /// threads finish at about the same time.
     pub(crate) const FOR_CACHE: Self = Self { max: 512, min: 64, concurrent: true };
-    /// Enough that a GPU computes longer than it takes to be told what; few enough that activations have room.
+    /// Budget for a GPU: large enough to hide kernel launches, small enough that activations fit in memory.
     pub(crate) const FOR_GPU: Self = Self { max: 16_384, min: 16_384, concurrent: false };
 }
 
-/// A micro-batch: the tokens of several texts, packed one after the other.
+/// Micro-batch: the packed tokens of several texts.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) input_ids: Vec<u32>,
-    /// 0 where the tokenizer has none.
+    /// Token type ids; 0 if the tokenizer has none.
     pub(crate) token_type_ids: Vec<u32>,
-    /// Where each text begins, and at the end the number of tokens.
+    /// Index of each text's first token, and the number of tokens at the end.
     offsets: Vec<usize>,
-    /// How many of each text's last tokens are not attended to.
+    /// Number of each text's last tokens that the attention mask excludes.
     unattended: Vec<usize>,
-    /// Number of each text's first tokens that pooling leaves out, since they are the prompt's.
+    /// Number of each text's first tokens that belong to the prompt and that pooling excludes.
     pub(crate) excluded: Vec<usize>,
 }
 
@@ -56,32 +56,32 @@ impl Batch {
         batch
     }
 
-    /// How many texts.
+    /// Number of texts.
     pub(crate) fn len(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Number of each text's first token, and at the end the number of tokens.
+    /// Returns the index of each text's first token, and the number of tokens at the end.
     pub(crate) fn offsets(&self) -> &[usize] {
         &self.offsets
     }
 
-    /// Tokens of the longest text.
+    /// Number of tokens of the longest text.
     pub(crate) fn longest(&self) -> usize {
         self.texts().map(|text| text.len()).max().unwrap_or(0)
     }
 
-    /// The rows of each text.
+    /// Returns the rows of each text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
 
-    /// The rows of each text that are attended to: all but what fills it up.
+    /// Returns the rows of each text that attention sees: all but padding.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.texts().zip(&self.unattended).map(|(text, unattended)| text.start..text.end - unattended)
     }
 
-    /// Neighbouring texts of similar lengths: the shortest has at least seven eighths of the longest's tokens.
+    /// Groups adjacent texts of similar lengths: the shortest has at least seven eighths of the longest's tokens.
     pub(crate) fn alike(&self) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         let (mut shortest, mut longest) = (0, 0);
@@ -98,29 +98,29 @@ impl Batch {
         groups
     }
 
-    /// Each token's place in its text, from 0.
+    /// Returns each token's position in its text, from 0.
     pub(crate) fn positions(&self) -> Vec<u32> {
         self.texts().flat_map(|text| 0..text.len() as u32).collect()
     }
 }
 
-/// Inputs, each once.
+/// Distinct inputs of a call.
 pub(crate) struct Distinct<'a> {
     pub(crate) inputs: Vec<Input<'a>>,
-    /// For each of the caller's inputs, which of `inputs` it is.
+    /// Index in `inputs` of each of the caller's inputs.
     pub(crate) which: Vec<usize>,
 }
 
 impl<'a> Distinct<'a> {
     pub(crate) fn of(all: &[Input<'a>]) -> Result<Self> {
-        const WHAT: &str = "telling the texts apart";
-        let (mut places, mut inputs) = (HashMap::new(), Vec::new());
+        const WHAT: &str = "the distinct texts";
+        let (mut indices, mut inputs) = (HashMap::new(), Vec::new());
         let mut which = alloc::with_capacity(all.len(), WHAT)?;
         for input in all {
             let lacking = |_| alloc::out_of_memory::<(Input<'_>, usize)>(all.len(), WHAT);
-            places.try_reserve(1).map_err(lacking)?;
+            indices.try_reserve(1).map_err(lacking)?;
             inputs.try_reserve(1).map_err(lacking)?;
-            which.push(*places.entry(*input).or_insert_with(|| {
+            which.push(*indices.entry(*input).or_insert_with(|| {
                 inputs.push(*input);
                 inputs.len() - 1
             }));
@@ -128,27 +128,27 @@ impl<'a> Distinct<'a> {
         Ok(Self { inputs, which })
     }
 
-    /// How often each distinct input is among the caller's.
+    /// Counts the caller's inputs that equal each distinct one.
     pub(crate) fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.inputs.len()];
         self.which.iter().for_each(|i| counts[*i] += 1);
         counts
     }
 
-    /// The first of the caller's inputs that is the `i`-th here.
+    /// Returns the index of the caller's first input that equals the `i`-th distinct one.
     pub(crate) fn place(&self, i: usize) -> usize {
         first_place(&self.which, i)
     }
 }
 
-/// The first of the caller's inputs that is the `i`-th distinct one.
+/// Returns the index of the caller's first input that equals the `i`-th distinct one.
 pub(crate) fn first_place(which: &[usize], i: usize) -> usize {
     which.iter().position(|which| *which == i).unwrap_or(i)
 }
 
-/// Micro-batches of that size for `threads` threads, as places in `texts`: the longest texts first.
+/// Plans micro-batches within the budget for `threads` threads, as indices into `texts`, the longest texts first.
 ///
-/// They are as even as the texts allow, and as many for each thread: else all wait for the one that has one more to do.
+/// Their sizes are as even as the texts allow, and each thread gets the same number, so that all finish together.
 pub(crate) fn plan(texts: &[Tokens], threads: usize, budget: TokenBudget) -> Vec<Vec<usize>> {
     let length = |i: usize| texts[i].ids.len();
     let mut order: Vec<usize> = (0..texts.len()).collect();
@@ -157,18 +157,18 @@ pub(crate) fn plan(texts: &[Tokens], threads: usize, budget: TokenBudget) -> Vec
     let count = total.div_ceil(budget.max).next_multiple_of(threads.max(1)).min(total / budget.min).max(1);
 
     let mut batches: Vec<Vec<usize>> = Vec::new();
-    let (mut done, mut room) = (0, 0);
+    let (mut done, mut remaining) = (0, 0);
     for i in order {
-        // A text that lies more in the next even share than in this one begins a micro-batch.
+        // A text that belongs more to the next even share than to this one starts a micro-batch.
         let full = (done + length(i) / 2) * count > batches.len() * total;
-        match batches.last_mut().filter(|_| length(i) <= room && !full) {
+        match batches.last_mut().filter(|_| length(i) <= remaining && !full) {
             Some(batch) => {
                 batch.push(i);
-                room -= length(i);
+                remaining -= length(i);
             }
             None => {
                 batches.push(vec![i]);
-                room = budget.max.saturating_sub(length(i));
+                remaining = budget.max.saturating_sub(length(i));
             }
         }
         done += length(i);

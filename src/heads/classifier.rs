@@ -1,4 +1,4 @@
-//! Sequence classification: logits from one vector of a text. Families describe their layers.
+//! Sequence classification: logits from one vector per text. Families describe their layers.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ struct Classifier<O: Ops> {
     transform: Option<Transform<O>>,
     output: O::Linear,
     labels: usize,
-    /// Padding token, which may stand literally in a text.
+    /// Padding token, which a text may contain literally.
     pad: Option<u32>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
     }))
 }
 
-/// Returns the number of logits. transformers' default is 2, which old files leave out.
+/// Returns the number of logits. The default is 2, as in transformers.
 fn num_labels(file: &JsonFile) -> Result<usize> {
     let listed: Option<BTreeMap<String, Value>> = file.get("id2label", None)?;
     let counted: Option<usize> = file.get("num_labels", None)?;
@@ -84,7 +84,7 @@ impl<O: Ops> Head<O> for Classifier<O> {
         let logits = ops.to_vec(&ops.linear(x, &self.output, Activation::Identity)?)?;
         output.pooled = match self.summary {
             Summary::First | Summary::Mean => logits,
-            // There are logits of all tokens by now, and few of each.
+            // The logits of all tokens are cheap, because each token has only a few.
             Summary::Last => {
                 let rows =
                     batch.texts().map(|text| last_but_padding(&batch.input_ids[text.clone()], self.pad) + text.start);
@@ -99,7 +99,7 @@ impl<O: Ops> Head<O> for Classifier<O> {
     }
 }
 
-/// Returns the position of the last id that is not `pad`; 0 where there is none.
+/// Returns the index of the last id that is not `pad`; 0 if all are.
 fn last_but_padding(ids: &[u32], pad: Option<u32>) -> usize {
     ids.iter().rposition(|id| Some(*id) != pad).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! The heads: from token embeddings to rows. One kind a file, each written in the ops' words.
+//! Heads, which turn token embeddings into rows. Each kind has a file, written in terms of the ops.
 
 mod classifier;
 mod multi_vector;
@@ -19,22 +19,22 @@ use crate::weights::Weights;
 pub(crate) use self::multi_vector::PROJECTION;
 pub(crate) use self::output::{HeadRequest, Output, SparseRow};
 
-/// A head: it follows a backbone, and makes rows of one type. Several heads can read one forward pass.
+/// Head, which turns a backbone's token embeddings into rows of one type. Several heads can share a forward pass.
 pub(crate) trait Head<O: Ops>: Send + Sync {
-    /// The rows that it makes.
+    /// Returns the type of the head's rows.
     fn gives(&self) -> HeadRequest;
 
-    /// The tokens whose embeddings it reads.
+    /// Returns the tokens whose embeddings the head reads.
     fn selection(&self, batch: &Batch) -> TokenSelection;
 
-    /// Makes rows of the embeddings of the tokens in `tokens`, `(tokens, hidden_size)`, and puts them into `output`.
+    /// Computes rows from token embeddings, `(tokens, hidden_size)`, and stores them in `output`.
     fn forward(&self, ops: &O, tokens: &Selected<'_, O>, batch: &DeviceBatch<'_, O>, output: &mut Output)
     -> Result<()>;
 
-    /// Columns of a row.
+    /// Number of columns of a row.
     fn width(&self) -> usize;
 
-    /// Returns true where pooling leaves out the prompt's tokens.
+    /// Returns true if pooling excludes the prompt's tokens.
     fn excludes_prompt(&self) -> bool {
         false
     }
@@ -44,24 +44,24 @@ pub(crate) trait Head<O: Ops>: Send + Sync {
 pub(crate) struct Selected<'a, O: Ops> {
     /// `(tokens, hidden_size)`
     pub(crate) embeddings: &'a O::Tensor,
-    /// The tokens that they are of.
+    /// Tokens that these embeddings belong to.
     pub(crate) selection: TokenSelection,
-    /// Called now and then by a head that takes long; an error stops it.
+    /// Called regularly by a slow head; an error stops it.
     pub(crate) checkpoint: &'a Checkpoint<'a>,
 }
 
 /// Files that a head is loaded from.
 pub(crate) struct Files<'a> {
     pub(crate) folder: &'a Path,
-    /// The modules that `modules.json` lists, where there is one.
+    /// Modules that `modules.json` lists, if there is one.
     pub(crate) entries: Option<&'a [ModuleEntry]>,
-    /// The transformer's folder and its `config.json`.
+    /// Folder of the transformer, with its `config.json`.
     pub(crate) transformer: &'a Path,
     pub(crate) config: &'a JsonFile,
 }
 
-/// Loads the head of a kind of model; `weights` are the transformer's. A head that reads more than the last layer tells the
-/// backbone.
+/// Loads the head of a kind of model. `weights` are the transformer's. A head that reads several layers configures the
+/// backbone for it.
 pub(crate) fn load<O: Ops>(
     kind: Kind,
     files: &Files<'_>,

@@ -1,4 +1,4 @@
-//! Late interaction (Khattab and Zaharia, 2020): a vector for each token.
+//! Late interaction (Khattab and Zaharia, 2020): one vector per token.
 
 use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
@@ -8,7 +8,7 @@ use crate::modules::{self, Module};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
-/// The projection's name among the weights of Stanford's folders, and in a Dense module.
+/// Name of the projection's weight in Stanford's folders and in Dense modules.
 pub(crate) const PROJECTION: &str = "linear.weight";
 
 struct MultiVector<O: Ops> {
@@ -16,8 +16,8 @@ struct MultiVector<O: Ops> {
     width: usize,
 }
 
-/// The modules after the transformer, each on every token's vector. Stanford's folders have the projection among the
-/// transformer's weights, and list nothing.
+/// Loads the modules after the transformer, which act on each token's vector. Stanford's folders list no modules; their
+/// projection is among the transformer's weights.
 pub(super) fn load<O: Ops>(
     files: &Files<'_>,
     weights: &Weights,
@@ -28,7 +28,7 @@ pub(super) fn load<O: Ops>(
         return stanford(files, weights, hidden_size, ops);
     };
     let (mut modules, mut width) = (Vec::new(), hidden_size);
-    // What is left out of the result is decided by token ids, which are not here.
+    // The collector applies the mask, because it needs token ids.
     let listed = entries.iter().skip(1).filter(|entry| entry.kind != ModuleKind::MultiVectorMask);
     for entry in listed {
         let (module, output) = Module::load(entry, ModuleInput::Tokens, width, ops)?;

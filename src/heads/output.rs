@@ -1,23 +1,23 @@
-//! The output of a forward pass: the rows of its heads, for the texts of a micro-batch.
+//! Output of a forward pass: the rows of its heads for the texts of a micro-batch.
 
 use std::ops::Range;
 
 use crate::batch::Batch;
 use crate::kernels::nan::all_finite;
 
-/// The nonzero elements of a row: columns, rising, and numbers.
+/// Nonzero elements of a row: columns in ascending order, with their numbers.
 pub(crate) type SparseRow = Vec<(u32, f32)>;
 
-/// Results that a forward pass is asked for, each by a head.
+/// Results that a forward pass must return, each from a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadRequest {
-    /// A vector for each text: sentence embeddings, or logits.
+    /// One vector per text: sentence embeddings or logits.
     pub(crate) pooled: bool,
-    /// Weights of the vocabulary's tokens for each text.
+    /// Weights of the vocabulary's tokens, per text.
     pub(crate) sparse: bool,
-    /// Vectors for late interaction, one for each token.
+    /// Vectors for late interaction, one per token.
     pub(crate) token_vectors: bool,
-    /// The backbone's embeddings, one for each token.
+    /// Embeddings from the backbone, one per token.
     pub(crate) token_embeddings: bool,
 }
 
@@ -27,20 +27,20 @@ impl HeadRequest {
     pub(crate) const SPARSE: Self = Self { sparse: true, ..Self::NONE };
     pub(crate) const TOKEN_VECTORS: Self = Self { token_vectors: true, ..Self::NONE };
 
-    /// Returns true where a head that gives `given` is asked for.
+    /// Returns true if the request includes a result in `given`.
     pub(crate) fn asks_for(self, given: Self) -> bool {
         self.pooled && given.pooled || self.sparse && given.sparse || self.token_vectors && given.token_vectors
     }
 }
 
-/// The results of a forward pass. A result that wasn't asked for is empty.
+/// Results of a forward pass. A result that wasn't requested is empty.
 #[derive(Default)]
 pub(crate) struct Output {
-    /// Number of each text's first token, and at the end the number of tokens.
+    /// Index of each text's first token, and the number of tokens at the end.
     offsets: Vec<usize>,
     /// `(texts, width)`
     pub(crate) pooled: Vec<f32>,
-    /// A row for each text.
+    /// One row per text.
     pub(crate) sparse: Vec<SparseRow>,
     /// `(tokens, width)`
     pub(crate) token_vectors: Vec<f32>,
@@ -49,7 +49,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// The output of a micro-batch, without results as yet.
+    /// Returns the output of a micro-batch, without results yet.
     pub(crate) fn of(batch: &Batch) -> Self {
         Self { offsets: batch.offsets().to_vec(), ..Self::default() }
     }
@@ -59,25 +59,25 @@ impl Output {
         self.offsets.len() - 1
     }
 
-    /// The tokens of each text.
+    /// Returns the range of tokens of each text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
 
-    /// The pooled row of a text.
+    /// Returns the pooled row of a text.
     pub(crate) fn pooled_row(&self, text: usize) -> &[f32] {
         let width = self.pooled.len() / self.len().max(1);
         &self.pooled[text * width..][..width]
     }
 
-    /// The rows of these tokens in `rows`, which has one for each token.
+    /// Returns the rows of these tokens in `rows`, which has one row per token.
     pub(crate) fn token_rows<'a>(&self, rows: &'a [f32], tokens: Range<usize>) -> &'a [f32] {
         let total = self.offsets.last().copied().unwrap_or(0);
         let width = rows.len() / total.max(1);
         &rows[tokens.start * width..tokens.end * width]
     }
 
-    /// Splits it: the results of the first texts, of the next, and so on.
+    /// Splits the results by numbers of texts, in order.
     pub(crate) fn split(mut self, counts: &[usize]) -> Vec<Self> {
         if counts.len() == 1 {
             return vec![self];
@@ -100,7 +100,7 @@ impl Output {
         counts.iter().map(&mut part).collect()
     }
 
-    /// Returns the texts that have NaN or infinity among their numbers.
+    /// Returns the texts with NaN or infinity in their results.
     pub(crate) fn not_finite(&self) -> impl Iterator<Item = usize> + '_ {
         let is_finite = move |(text, tokens): &(usize, Range<usize>)| {
             let of_tokens = [&self.token_vectors, &self.token_embeddings];

@@ -1,4 +1,4 @@
-//! Sentence embeddings: pooling, and the modules after it.
+//! Sentence embeddings: pooling and the modules after it.
 
 use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
@@ -38,7 +38,7 @@ impl<O: Ops> Head<O> for Sentence<O> {
         HeadRequest::POOLED
     }
 
-    /// Pooling that takes a single token of a text needs none of the others of the last layer.
+    /// Selects one token per text if pooling reads no other, so that the last layer computes only that one.
     fn selection(&self, batch: &Batch) -> TokenSelection {
         match self.pooling.modes[..] {
             _ if batch.excluded.iter().any(|count| *count > 0) => TokenSelection::All,

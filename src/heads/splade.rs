@@ -1,5 +1,5 @@
-//! SPLADE (Formal et al., 2021): a text's weight for each token of the vocabulary, from a masked-language-model head.
-//! Families describe its layers.
+//! SPLADE (Formal et al., 2021): a weight for each token of the vocabulary, from a masked-language-model head. Families
+//! describe its layers.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::layers::{Limits, Parameters};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::{Array, Weights};
 
-/// Number of the vocabulary's tokens whose logits are in memory at once, for a micro-batch's tokens.
+/// Number of vocabulary tokens per block. Only one block of logits is in memory at a time.
 const BLOCK: usize = 1024;
 
 struct Splade<O: Ops> {
@@ -25,8 +25,8 @@ struct Splade<O: Ops> {
     vocab_size: usize,
 }
 
-/// Reads the pooling, the one module after the transformer. Without `modules.json` it is the largest weight over the tokens,
-/// as in sentence-transformers.
+/// Reads the pooling, the only module after the transformer. The default without `modules.json` is max pooling, as in
+/// sentence-transformers.
 fn pooling(files: &Files<'_>) -> Result<SpladeConfig> {
     match files.entries {
         Some([_, pooling]) if pooling.kind == ModuleKind::SpladePooling => SpladeConfig::read(&pooling.folder),
@@ -64,7 +64,7 @@ fn output_layer(file: &JsonFile, head: &MaskedLmHead, weights: &Weights, vocab_s
     let of_layer = format!("{}.bias", head.output);
     let bias = match head.bias {
         OutputBias::Absent => Array::new(vec![vocab_size], vec![0.0; vocab_size]),
-        // If the two are tied, a bias under the layer's name counts for nothing.
+        // With tied embeddings, a bias under the layer's name is ignored.
         OutputBias::Own(name) if tied && weights.has(name) || !weights.has(&of_layer) => {
             weights.array(name, &[vocab_size])?
         }
@@ -96,7 +96,7 @@ impl<O: Ops> Head<O> for Splade<O> {
             let logits = ops.linear(&x, layer, Activation::Relu)?;
             let width = vocabulary.len();
             let pooled = match self.config.pooling {
-                // The weight grows with the logit: the largest logit has the largest weight.
+                // The weight grows with the logit, so the largest logit has the largest weight.
                 SpladePooling::Max => {
                     let mut logits = ops.to_vec(&ops.pool(&logits, batch, &[PoolingMode::Max])?)?;
                     logits.iter_mut().for_each(|x| *x = self.weight(*x));
@@ -119,7 +119,7 @@ impl<O: Ops> Head<O> for Splade<O> {
 }
 
 impl<O: Ops> Splade<O> {
-    /// Returns log(1 + x) of a logit from 0 up, or log(1 + log(1 + x)).
+    /// Returns log(1 + x) of a logit of at least 0, or log(1 + log(1 + x)) if configured.
     fn weight(&self, logit: f32) -> f32 {
         match self.config.twice {
             false => logit.ln_1p(),

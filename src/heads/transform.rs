@@ -1,4 +1,4 @@
-//! A dense layer with its activation, and the norm that some families have after it.
+//! Dense layer with an activation, and a norm in some families.
 
 use crate::config::Activation;
 use crate::error::Result;

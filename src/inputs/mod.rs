@@ -1,4 +1,4 @@
-//! Inputs, and how they become sequences of tokens.
+//! Inputs: reading of texts and pairs into sequences of tokens.
 
 mod chunks;
 mod text;

@@ -10,17 +10,17 @@ use crate::observer::Observer;
 use crate::threads::schedule;
 use crate::tokenize::{Input, PadTo, Tokenizer, Tokens};
 
-/// Texts tokenized by a thread at a time.
+/// Number of texts that a thread tokenizes at a time.
 pub(crate) const TEXTS_A_PIECE: usize = 32;
-/// Bytes of an input from which on tokenizing it takes longer than callers wait who want to stop.
+/// Minimum size in bytes of an input that is tokenized on its own thread, so that callers can stop it.
 const LONG: usize = 1 << 20;
-/// How often they are asked meanwhile.
+/// Period of the checks for a stopped caller.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// An input's tokens, or the problem with it.
+/// Tokens of an input, or the problem with it.
 pub(crate) type Read = std::result::Result<Tokens, String>;
 
-/// Returns true for inputs that are tokenized in less time than it takes to wait for a processor.
+/// Returns true for inputs that are tokenized faster than a thread wakes up.
 pub(crate) fn is_small(inputs: &[Input<'_>]) -> bool {
     const BYTES: usize = 4096;
     let bytes = inputs.iter().map(|input| match input {
@@ -30,21 +30,23 @@ pub(crate) fn is_small(inputs: &[Input<'_>]) -> bool {
     inputs.len() <= TEXTS_A_PIECE && bytes.sum::<usize>() <= BYTES
 }
 
-/// The tokens of inputs, or the first problem with one; `place` gives the caller's index of the `i`-th.
-pub(crate) fn first_error(read: Vec<Read>, place: &dyn Fn(usize) -> usize) -> Result<Vec<Tokens>> {
+/// Returns the tokens of inputs, or an error for the first problem. `index` maps the `i`-th input to the caller's
+/// index.
+pub(crate) fn first_error(read: Vec<Read>, index: &dyn Fn(usize) -> usize) -> Result<Vec<Tokens>> {
     let placed =
-        |(i, tokens): (usize, Read)| tokens.map_err(|problem| Error::InvalidInput { index: place(i), problem });
+        |(i, tokens): (usize, Read)| tokens.map_err(|problem| Error::InvalidInput { index: index(i), problem });
     read.into_iter().enumerate().map(placed).collect()
 }
 
-/// Reads inputs as a model does: with its tokenizer, its limit of tokens, and the padding of late-interaction queries.
+/// Reader of inputs for a model: its tokenizer, its maximum number of tokens, and the padding of late-interaction
+/// queries.
 #[derive(Clone)]
 pub struct Reader {
     loaded: Arc<Loaded>,
     prompt: String,
-    /// Number of the prompt's tokens that pooling leaves out.
+    /// Number of the prompt's tokens that pooling excludes.
     excluded: usize,
-    /// Tokens that are kept of an input, special tokens included.
+    /// Maximum number of tokens per input, special tokens included.
     max_length: usize,
     pad_to: Option<PadTo>,
 }
@@ -70,7 +72,7 @@ impl Reader {
         Self { pad_to, ..self }
     }
 
-    /// Puts a prompt before each input; pooling leaves its tokens out unless `pooled`.
+    /// Prepends a prompt to each input. Pooling excludes its tokens unless `pooled`.
     pub(crate) fn prompted(self, prompt: &str, pooled: bool) -> Result<Self> {
         let excluded = match prompt {
             "" => 0,
@@ -80,26 +82,27 @@ impl Reader {
         Ok(Self { prompt: prompt.to_owned(), excluded, ..self })
     }
 
-    /// Keeps so many tokens of an input, special tokens included, in place of the model's limit; `None` keeps all.
+    /// Sets the maximum number of tokens per input, special tokens included, instead of the model's. `None` means no
+    /// limit.
     #[must_use]
     pub fn with_max_length(self, max_length: Option<usize>) -> Self {
         Self { max_length: max_length.unwrap_or(usize::MAX), ..self }
     }
 
-    /// Tokens that are kept of an input, special tokens included; `usize::MAX` where there is no limit.
+    /// Maximum number of tokens per input, special tokens included; `usize::MAX` means no limit.
     pub(crate) fn max_length(&self) -> usize {
         self.max_length
     }
 
-    /// The tokenizer.
+    /// Tokenizer of the model.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.loaded.tokenizer
     }
 
-    /// Tokenizes inputs: the ids of each, truncated.
+    /// Tokenizes inputs and truncates them.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for an input that the model can't take, [`Error::Interrupted`] where the observer stops it.
+    /// [`Error::InvalidInput`] for an input that the model can't read, [`Error::Interrupted`] if the observer stops it.
     pub fn tokenize(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
         first_error(for_each_input(inputs, observer, |input, checkpoint| self.read(input, checkpoint))?, &|i| i)
     }
@@ -107,12 +110,12 @@ impl Reader {
     /// Counts the tokens of each input before truncation, special tokens included and without a prompt.
     ///
     /// # Errors
-    /// As [`Reader::tokenize`].
+    /// The errors of [`Reader::tokenize`].
     pub fn count_tokens(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<usize>> {
         for_each_input(inputs, observer, |input, checkpoint| self.interruptible(input, checkpoint, Tokenizer::count))
     }
 
-    /// Reads an input: its tokens, or the problem with it.
+    /// Reads an input. Returns its tokens, or the problem with it.
     pub(crate) fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Read> {
         let (prompt, max_length) = (self.prompt.clone(), self.max_length);
         let work = move |tokenizer: &Tokenizer, input: Input<'_>| tokenizer.encode(input, &prompt, max_length);
@@ -133,12 +136,12 @@ impl Reader {
         tokens
     }
 
-    /// Checks that the embedding tables have every id.
+    /// Checks that the embedding tables have a row for every id.
     fn check_ids(&self, tokens: &Tokens) -> std::result::Result<(), String> {
         let network = &self.loaded.network;
         let limits = network.limits();
         if tokens.ids.is_empty() && !network.takes_no_tokens() {
-            return Err("gives no tokens: this model's tokenizer adds no special ones".to_owned());
+            return Err("has no tokens: this model's tokenizer adds no special tokens".to_owned());
         }
         if let Some(id) = tokens.ids.iter().find(|id| **id as usize >= limits.vocab_size) {
             return Err(format!("token id {id} is beyond the model's vocabulary of {}", limits.vocab_size));
@@ -152,7 +155,7 @@ impl Reader {
         }
     }
 
-    /// Does the tokenizer's work on an input: a long one on a thread of its own, which is left behind where the caller stops.
+    /// Runs the tokenizer on an input. A long input has its own thread, which runs on if the caller stops.
     pub(crate) fn interruptible<T: Send + 'static>(
         &self,
         input: Input<'_>,
@@ -189,7 +192,7 @@ impl Reader {
     }
 }
 
-/// Does `work` for each input, in their order, on all threads.
+/// Runs `work` for each input on all threads. Returns the results in the order of the inputs.
 fn for_each_input<'a, T: Send>(
     inputs: &[Input<'a>],
     observer: &dyn Observer,

@@ -1,4 +1,4 @@
-//! What follows a backbone: pooling to one vector a text, and what is done with that vector.
+//! Modules after the backbone: pooling to one vector per text, Dense, LayerNorm and Normalize.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::layers::Parameters;
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};
 
-/// A module on sentence embeddings, or on those of tokens.
+/// Module on sentence embeddings or token embeddings.
 pub(crate) enum Module<O: Ops> {
     Dense(Dense<O>),
     LayerNorm(O::Norm),
@@ -32,13 +32,13 @@ enum Residual<O: Ops> {
 }
 
 impl<O: Ops> Module<O> {
-    /// A linear layer without a bias or an activation.
+    /// Makes a linear layer without bias and activation.
     pub(crate) fn projection(weight: &Array, ops: &O) -> Result<Self> {
         let linear = ops.linear_layer(std::slice::from_ref(weight), None)?;
         Ok(Self::Dense(Dense { linear, activation: Activation::Identity, residual: Residual::None }))
     }
 
-    /// Loads a module whose input is `width` wide; gives the width of its output too.
+    /// Loads a module with `width` input columns. Returns the number of its output columns, too.
     pub(crate) fn load(entry: &ModuleEntry, on: ModuleInput, width: usize, ops: &O) -> Result<(Self, usize)> {
         match entry.kind {
             ModuleKind::Dense => {
@@ -58,13 +58,13 @@ impl<O: Ops> Module<O> {
                 Ok((Self::Normalize, width))
             }
             other => {
-                let what = format!("{}: after pooling, a module", entry.folder.display());
+                let what = format!("{}: module after pooling", entry.folder.display());
                 Err(Error::unsupported(what, other.name(), "Dense, LayerNorm, Normalize"))
             }
         }
     }
 
-    /// `(rows, width)` to `(rows, width of the output)`, a row a text or a token.
+    /// Maps `(rows, width)` to `(rows, output width)`, with one row per text or token.
     pub(crate) fn forward(&self, ops: &O, x: &O::Tensor) -> Result<O::Tensor> {
         match self {
             Self::Dense(dense) => dense.forward(ops, x),
@@ -74,7 +74,7 @@ impl<O: Ops> Module<O> {
     }
 }
 
-/// Applies modules one after the other, and takes the result from the device.
+/// Applies modules in order, and copies the result from the device.
 pub(crate) fn apply<O: Ops>(modules: &[Module<O>], ops: &O, x: &O::Tensor) -> Result<Vec<f32>> {
     let mut output = None;
     for module in modules {
@@ -114,7 +114,7 @@ impl<O: Ops> Dense<O> {
     }
 }
 
-/// The weights of a transformer's layers in the mean of them that a module takes, the embeddings' first.
+/// Reads the weights of WeightedLayerPooling: one per layer, the embeddings' first, with a sum of 1.
 pub(crate) fn layer_weights(entry: &ModuleEntry, layers: usize) -> Result<Vec<f32>> {
     let config = LayerPoolingConfig::read(&entry.folder, layers)?;
     let weights = Weights::open(&entry.folder)?;
@@ -127,8 +127,8 @@ pub(crate) fn layer_weights(entry: &ModuleEntry, layers: usize) -> Result<Vec<f3
     Ok(std::iter::repeat_n(0.0, config.first).chain(own).collect())
 }
 
-/// How pooling, the first module after those of the tokens, must be. Where there is no `modules.json`, mean pooling is
-/// meant, or that of the last token for causal models, as sentence-transformers has it.
+/// Reads the configuration of pooling, the first module after the transformer. The default without `modules.json` is
+/// mean pooling, or last-token pooling for causal models, as in sentence-transformers.
 pub(crate) fn pooling(entries: Option<&[ModuleEntry]>, folder: &Path, config: &JsonFile) -> Result<PoolingConfig> {
     match entries {
         Some([module, ..]) if module.kind == ModuleKind::Pooling => match &module.pooling {

@@ -1,4 +1,4 @@
-//! A loaded model's computation on one device: a backbone and the heads after it, or a model without a transformer.
+//! Networks: the computation of a loaded model on one device. One has a backbone and heads; static models have none.
 
 pub(crate) mod static_embedding;
 pub(crate) mod token_weights;
@@ -15,9 +15,9 @@ use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::threads::intra_op::IntraOpThreads;
 use crate::weights::Weights;
 
-/// From packed tokens to rows. Threads share it; each call works in scratch memory of its own.
+/// Computation from packed tokens to rows. Threads share it; each call has its own scratch memory.
 pub(crate) trait Network: Send + Sync {
-    /// Computes the results that are asked for of a micro-batch, on up to `threads` threads as far as they are free.
+    /// Computes the requested results of a micro-batch on up to `threads` free threads.
     fn forward(
         &self,
         batch: &Batch,
@@ -26,39 +26,39 @@ pub(crate) trait Network: Send + Sync {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output>;
 
-    /// Sizes of the backbone.
+    /// Limits of the backbone.
     fn limits(&self) -> Limits;
 
-    /// Size of its micro-batches.
+    /// Token budget of its micro-batches.
     fn token_budget(&self) -> TokenBudget {
         TokenBudget::FOR_CACHE
     }
 
-    /// Columns of the rows of the kind of model.
+    /// Number of columns of the model's rows.
     fn width(&self) -> usize;
 
-    /// Returns true where pooling leaves out the prompt's tokens, unless a caller says otherwise.
+    /// Returns true if pooling excludes the prompt's tokens by default.
     fn excludes_prompt(&self) -> bool {
         false
     }
 
-    /// Returns true where a text may have no tokens at all.
+    /// Returns true if a text without any token is valid.
     fn takes_no_tokens(&self) -> bool {
         false
     }
 }
 
-/// A transformer and its heads, in one device's ops.
+/// Transformer and its heads, in terms of one device's ops.
 struct Transformer<O: Ops> {
     ops: O,
-    /// Workers whose scratch memory waits for the next call.
+    /// Ops of idle workers, whose scratch memory the next call reuses.
     idle: Mutex<Vec<O>>,
     backbone: Backbone<O>,
-    /// The first is that of the kind of model.
+    /// Heads; the first belongs to the kind of model.
     heads: Vec<Box<dyn Head<O>>>,
 }
 
-/// Loads the network of a model of that kind.
+/// Loads the network of a kind of model.
 pub(crate) fn load<O: LoadOps>(kind: Kind, files: &Files<'_>, ops: O) -> Result<Box<dyn Network>> {
     let weights = Weights::open(files.transformer)?;
     let mut backbone = Family::of(files.config)?.load(files.config, weights.clone(), &ops)?;
@@ -67,7 +67,7 @@ pub(crate) fn load<O: LoadOps>(kind: Kind, files: &Files<'_>, ops: O) -> Result<
 }
 
 impl<O: Ops> Transformer<O> {
-    /// The tokens whose embeddings the heads read between them.
+    /// Returns the tokens whose embeddings the requested heads read.
     fn selection(&self, batch: &Batch, request: HeadRequest) -> TokenSelection {
         let mut selections = self.asked(request).map(|head| head.selection(batch));
         match selections.next() {
@@ -103,9 +103,9 @@ impl<O: Ops> Network for Transformer<O> {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
         let _lock = self.ops.device_lock(checkpoint)?;
-        // Never waited for: in a fork's child, a thread that held the lock may be left behind in the parent.
-        let waiting = self.idle.try_lock().ok().and_then(|mut idle| idle.pop());
-        let mut ops = waiting.unwrap_or_else(|| self.ops.worker());
+        // Never block on this lock: after a fork, its holder may exist only in the parent process.
+        let idle = self.idle.try_lock().ok().and_then(|mut idle| idle.pop());
+        let mut ops = idle.unwrap_or_else(|| self.ops.worker());
         let output = IntraOpThreads::with(threads, |intra_op| {
             ops.use_threads(intra_op);
             self.compute(&ops, batch, request, checkpoint)

@@ -1,5 +1,5 @@
-//! Sentence embeddings without a transformer: the mean of vectors that tokens always have (sentence-transformers'
-//! StaticEmbedding, model2vec).
+//! Static embeddings: the mean of a text's token vectors, without a transformer (StaticEmbedding of
+//! sentence-transformers, model2vec).
 
 use std::path::Path;
 
@@ -14,16 +14,16 @@ use crate::modules::{self, Module};
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};
 
-/// Tokens whose vectors are fetched before their turn.
+/// Number of tokens to prefetch ahead.
 const AHEAD: usize = 2;
 
-/// Vectors, one for each token or shared by several.
+/// Vectors of tokens. Several tokens can share one.
 struct Vectors {
     /// `(rows, width)`
     rows: Array,
-    /// The row of each token, where that is not its id.
+    /// Row of each token; `None` if the row is the token's id.
     mapping: Option<Vec<u32>>,
-    /// What each token's row is multiplied by.
+    /// Factor of each token's row.
     weights: Option<Array>,
 }
 
@@ -49,7 +49,7 @@ impl Vectors {
         self.mapping.as_ref().map_or(self.rows.shape[0], Vec::len)
     }
 
-    /// A token's vector before it is multiplied, and the factor.
+    /// Returns a token's unscaled vector and its factor.
     fn of(&self, token: u32) -> (&[f32], f32) {
         let token = token as usize;
         let row = self.mapping.as_ref().map_or(token, |mapping| mapping[token] as usize);
@@ -65,7 +65,7 @@ struct StaticEmbedding<O: Ops> {
     embedding_dimension: usize,
 }
 
-/// Loads a StaticEmbedding, the first of the entries, and the modules after it.
+/// Loads a StaticEmbedding, which is the first entry, and the modules after it.
 pub(crate) fn load<O: Ops>(entries: &[ModuleEntry], ops: O) -> Result<Box<dyn Network>> {
     let [first, rest @ ..] = entries else {
         return Err(Error::unsupported("modules.json: first module", "none", "StaticEmbedding"));
@@ -88,7 +88,7 @@ impl<O: Ops> Network for StaticEmbedding<O> {
             let scale = 1.0 / text.len().max(1) as f32;
             let tokens = &batch.input_ids[text];
             for (i, token) in tokens.iter().enumerate() {
-                // Rows lie anywhere in a table that no cache holds.
+                // Rows are scattered in a table larger than the caches.
                 if let Some(next) = tokens.get(i + AHEAD) {
                     let (row, _) = self.vectors.of(*next);
                     (0..row.len()).step_by(LINE / size_of::<f32>()).for_each(|column| prefetch(row, column));

@@ -1,4 +1,4 @@
-//! Weights of tokens that need no transformer: each distinct token of a text has the weight that it always has.
+//! Static sparse embeddings: a fixed weight for each distinct token of a text, without a transformer.
 
 use std::path::Path;
 
