@@ -1,4 +1,4 @@
-//! The heads of attention.
+//! Attention heads: their number and width.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(crate) struct AttentionHeads {
 }
 
 impl AttentionHeads {
-    /// Splits the hidden size into as many heads as `key` says.
+    /// Splits the hidden size into the number of heads in `key`.
     pub(crate) fn of(file: &JsonFile, key: &str, default: usize, hidden_size: usize) -> Result<Self> {
         let count = file.get(key, default)?;
         if count == 0 || !hidden_size.is_multiple_of(count) {
@@ -23,12 +23,12 @@ impl AttentionHeads {
         Ok(Self { count, width: hidden_size / count })
     }
 
-    /// Attention in which every query sees all keys, and positions don't count.
+    /// Makes full attention without positions.
     pub(crate) fn attention<O: Ops>(self) -> Attention<O> {
         Attention::full(self.count, self.width)
     }
 
-    /// The same with rotary positions.
+    /// Makes full attention with rotary positions.
     pub(crate) fn rotary_attention<O: Ops>(self, rotary: &Arc<Rotary>) -> Attention<O> {
         Attention { relative: Relative::Rotary(Arc::clone(rotary)), ..self.attention() }
     }

@@ -1,5 +1,5 @@
-//! The layer of Llama and its descendants (Touvron et al., 2023): RMS norms before attention and before a gated
-//! feed-forward block, rotary positions, and heads that share keys and values.
+//! Decoder layer of Llama and its descendants (Touvron et al., 2023): RMS norms before attention and before a gated
+//! feed-forward block, rotary positions, and grouped-query attention.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct DecoderShape {
     pub(crate) norms: Norms,
 }
 
-/// RMS norms.
+/// Settings of the RMS norms.
 #[derive(Clone, Copy)]
 pub(crate) struct Norms {
     pub(crate) eps: f32,
@@ -80,7 +80,7 @@ impl DecoderShape {
         Ok(Backbone { embeddings, encoder: encoder.with_norm(norm), limits })
     }
 
-    /// Attention in which every query sees all keys, with these positions.
+    /// Makes full attention with these rotary positions.
     pub(crate) fn attention<O: Ops>(&self, rotary: &Arc<Rotary>) -> Attention<O> {
         Attention { key_value_heads: self.key_value_heads, ..self.heads.rotary_attention(rotary) }
     }
@@ -149,7 +149,7 @@ impl LayerTypes {
         Ok(Self { listed })
     }
 
-    /// Reads after how many layers full attention comes again. Where all layers are listed, the number has no effect.
+    /// Reads the period of layers with full attention. It has no effect if `layer_types` lists all layers.
     pub(crate) fn period(&self, file: &JsonFile, key: &str, default: usize) -> Result<usize> {
         match (&self.listed, file.get_with(key, Some(default), optional_integer)?) {
             (Some(_), _) => Ok(1),

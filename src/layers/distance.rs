@@ -1,12 +1,12 @@
-//! Biases on attention scores by bucketed distance, of T5 (Raffel et al., 2020) and MPNet.
+//! Relative position biases on attention scores, in buckets of distances, of T5 (Raffel et al., 2020) and MPNet.
 
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::weights::Array;
 
-/// The greatest distance with a bucket of its own. Published models have 128.
+/// Maximum of a config's greatest distance. Published models have 128.
 const MAX_DISTANCE: usize = 1 << 20;
-/// Biases of all heads and distances: 64 MiB. Published models have less than a million.
+/// Maximum number of biases over all heads and distances: 64 MiB. Published models have less than a million.
 const MAX_BIASES: usize = 1 << 24;
 
 /// Buckets of distances. Half of them are for keys after the query. In each half, near distances have a bucket each; far
@@ -31,7 +31,7 @@ impl Buckets {
         Ok(Self { count, max_distance })
     }
 
-    /// Length from which on a text has all distances that differ.
+    /// Returns the text length beyond which all further distances share a bucket.
     pub(crate) fn longest(self) -> usize {
         self.max_distance + 1
     }
@@ -61,7 +61,7 @@ impl Buckets {
         if distance < near {
             return side + distance;
         }
-        // In float32 and in this order, as the reference does, since it is rounded down.
+        // Computed in float32 and in the reference's order, because the result is rounded down.
         let ratio = (distance as f32 / near as f32).ln() / (self.max_distance as f32 / near as f32).ln();
         let far = near + (ratio * (half - near) as f32) as usize;
         side + far.min(half - 1)

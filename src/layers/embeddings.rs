@@ -1,4 +1,4 @@
-//! Embeddings: the sum of a token's vectors in one table or several, normalized.
+//! Embedding layer: sums a token's vectors in one or more tables and normalizes the sum.
 
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile};
@@ -11,13 +11,13 @@ pub(crate) struct Embeddings<O: Ops> {
     pub(crate) token_types: Option<O::Table>,
     pub(crate) positions: Option<(O::Table, PositionRule)>,
     pub(crate) norm: Option<O::Norm>,
-    /// Projection to the encoder's width, where tables are narrower.
+    /// Projection to the encoder's width, if the tables are narrower.
     pub(crate) projection: Option<O::Linear>,
     pub(crate) factor: Option<f32>,
 }
 
 impl<O: Ops> Embeddings<O> {
-    /// Embeddings of words alone.
+    /// Makes embeddings of the word table alone.
     pub(crate) fn of_words(words: O::Table) -> Self {
         Self { words, token_types: None, positions: None, norm: None, projection: None, factor: None }
     }
@@ -44,8 +44,8 @@ impl<O: Ops> Embeddings<O> {
 pub(crate) enum PositionRule {
     /// Index in the text.
     FromZero,
-    /// fairseq's rule: counts the tokens that aren't padding, from `pad + 1`. Padding, which may stand literally in a text,
-    /// is at `pad`.
+    /// fairseq's rule: counts the tokens that aren't padding, from `pad + 1`. Literal padding tokens in a text are at
+    /// `pad`.
     AfterPadding { pad: u32 },
 }
 
@@ -61,7 +61,7 @@ impl PositionRule {
         batch.texts().flat_map(of_text).collect()
     }
 
-    /// Returns how many tokens fit into `max_position_embeddings` positions.
+    /// Returns the number of tokens that fit into `max_position_embeddings` positions.
     pub(crate) fn max_tokens(self, config: &JsonFile, max_position_embeddings: usize) -> Result<usize> {
         let Self::AfterPadding { pad } = self else {
             return config.positive("max_position_embeddings", max_position_embeddings);

@@ -1,5 +1,5 @@
-//! Encoder that all families share: attention and feed-forward blocks, each with its residual, and norms before or after
-//! them (Vaswani et al., 2017).
+//! Encoder that all families share (Vaswani et al., 2017): attention and feed-forward blocks, each with a residual and
+//! a norm before or after it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::ops::{Attention, DeviceBatch, FeedForward, Ops, Residual, TokenSelection};
 use crate::threads::intra_op::parallel_map;
 
-/// A layer. Its parts decide what it computes.
+/// Layer of attention and feed-forward blocks, configured by its parts.
 pub(crate) struct Layer<O: Ops> {
     /// Norm of attention's input.
     pub(crate) attention_norm: Option<O::Norm>,
@@ -51,22 +51,22 @@ impl<O: Ops> Encoder<O> {
         self.layers.len()
     }
 
-    /// Makes the output the sum of all layers' outputs by these weights, the embeddings' first. Returns false where that is
-    /// undefined: with a norm after the last layer, it is ambiguous what that layer's output is.
+    /// Makes the output a weighted sum of all layers' outputs, the embeddings' first. Returns false if there is a norm
+    /// after the last layer, which makes that layer's output ambiguous.
     pub(crate) fn mix(&mut self, weights: Vec<f32>) -> bool {
         let can = self.norm.is_none() && weights.len() == self.layers.len() + 1;
         self.mix = can.then_some(weights);
         can
     }
 
-    /// Takes `(tokens, hidden_size)` and returns the same of the tokens that are wanted. In the last layer, the other tokens
-    /// are keys only.
+    /// Maps embeddings `(tokens, hidden_size)` to those of the selected tokens, `(selected, hidden_size)`. In the last
+    /// layer the other tokens are only keys and values.
     pub(crate) fn forward(
         &self,
         ops: &O,
         mut x: O::Tensor,
         batch: &DeviceBatch<'_, O>,
-        wanted: TokenSelection,
+        selection: TokenSelection,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<O::Tensor> {
         let normed = |x: &O::Tensor, norm: &Option<O::Norm>| norm.as_ref().map(|norm| ops.norm(x, norm)).transpose();
@@ -74,7 +74,7 @@ impl<O: Ops> Encoder<O> {
         for (i, layer) in self.layers.iter().enumerate() {
             checkpoint()?;
             let last = i + 1 == self.layers.len() && self.mix.is_none();
-            let queries = if last { wanted } else { TokenSelection::All };
+            let queries = if last { selection } else { TokenSelection::All };
             let input = normed(&x, &layer.attention_norm)?;
             let input = input.as_ref().unwrap_or(&x);
             let qkv = ops.linear(input, &layer.query_key_value, Activation::Identity)?;
@@ -88,7 +88,7 @@ impl<O: Ops> Encoder<O> {
             x = ops.feed_forward(input, &layer.feed_forward, &x, &layer.feed_forward_residual)?;
             sum = self.mixed(ops, sum, &x, i + 1)?;
         }
-        match (sum, wanted.pooling()) {
+        match (sum, selection.pooling()) {
             (Some(sum), Some(mode)) => ops.pool(&sum, batch, &[mode]),
             (Some(sum), None) => Ok(sum),
             (None, _) => Ok(normed(&x, &self.norm)?.unwrap_or(x)),

@@ -20,7 +20,7 @@ pub(crate) use parameters::Parameters;
 /// Called before each layer; an error stops the forward pass.
 pub(crate) type Checkpoint<'a> = dyn Fn() -> Result<()> + 'a;
 
-/// A transformer, made of the parts that its family chooses.
+/// Transformer, composed of the parts that its family chooses.
 pub(crate) struct Backbone<O: Ops> {
     pub(crate) embeddings: Embeddings<O>,
     pub(crate) encoder: Encoder<O>,
@@ -28,15 +28,15 @@ pub(crate) struct Backbone<O: Ops> {
 }
 
 impl<O: Ops> Backbone<O> {
-    /// Returns the embeddings of the tokens that are wanted, `(tokens, hidden_size)`.
+    /// Returns the embeddings of the selected tokens, `(selected, hidden_size)`.
     pub(crate) fn forward(
         &self,
         ops: &O,
         batch: &DeviceBatch<'_, O>,
-        wanted: TokenSelection,
+        selection: TokenSelection,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<O::Tensor> {
-        self.encoder.forward(ops, self.embeddings.forward(ops, batch)?, batch, wanted, checkpoint)
+        self.encoder.forward(ops, self.embeddings.forward(ops, batch)?, batch, selection, checkpoint)
     }
 
     /// Returns the number of layers.
@@ -44,9 +44,9 @@ impl<O: Ops> Backbone<O> {
         self.encoder.layers()
     }
 
-    /// Makes the output a mean of all layers' outputs by these weights, the embeddings' first.
+    /// Makes the output a weighted mean of all layers' outputs, the embeddings' first.
     pub(crate) fn mix(&mut self, weights: Vec<f32>, config: &JsonFile) -> Result<()> {
-        // Without it, sentence-transformers has no layers to mix, and takes the last.
+        // Without this key, sentence-transformers gets no hidden states and uses the last layer.
         if config.value.get("output_hidden_states") != Some(&true.into()) {
             return Err(config.error("output_hidden_states", "must be true for a WeightedLayerPooling module"));
         }
@@ -70,7 +70,7 @@ pub(crate) struct Limits {
     pub(crate) hidden_size: usize,
     /// Rows of the embedding table: ids must be below.
     pub(crate) vocab_size: usize,
-    /// Rows of the token type table, where there is one.
+    /// Rows of the token type table, if there is one.
     pub(crate) type_vocab_size: Option<usize>,
     /// Maximum number of tokens in a text, if limited.
     pub(crate) max_tokens: Option<usize>,

@@ -1,6 +1,6 @@
 //! BERT and its descendants (Devlin et al., 2019): tables of embeddings, then layers with a norm after each residual.
 //!
-//! A family says which tables it has, what its attention knows of positions, and what its checkpoints call the parts.
+//! A family configures its tables, its attention's positions, and the names in its checkpoints.
 
 use super::attention_heads::AttentionHeads;
 use super::embeddings::{Embeddings, PositionRule};
@@ -41,8 +41,8 @@ pub(crate) struct LayerNames {
 }
 
 impl CheckpointNames {
-    /// Names in transformers' own class, for a family whose checkpoints are older than the class. transformers saves by
-    /// the older names by default, so both are in use.
+    /// Returns the names in transformers' own class, for a family whose checkpoints are older than the class.
+    /// transformers saves by the older names by default, so both are in use.
     pub(crate) const fn of_transformers(up: Up, down: &'static str) -> Self {
         let layer = LayerNames {
             query_key_value: Projections::Apart(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
@@ -55,7 +55,7 @@ impl CheckpointNames {
         Self { layers: "layers", embedding_norm: "embeddings.LayerNorm", layer }
     }
 
-    /// Returns the names that the weights have; the first where they have neither, for messages.
+    /// Returns the names that the weights have; the first if they have neither, for error messages.
     pub(crate) fn of<'a>([first, second]: &'a [Self; 2], weights: &Weights) -> &'a Self {
         let norm = format!("{}.0.{}.weight", second.layers, second.layer.attention_norm);
         if weights.has(&norm) { second } else { first }
@@ -64,9 +64,9 @@ impl CheckpointNames {
 
 /// Queries, keys and values.
 pub(crate) enum Projections {
-    /// Linear layers of their own.
+    /// Separate linear layers.
     Apart([&'static str; 3]),
-    /// One linear layer, in that order.
+    /// One linear layer, in the order queries, keys, values.
     Together(&'static str),
 }
 
@@ -93,15 +93,15 @@ impl Biases {
     pub(crate) const ALL: Self = Self { attention: true, up: true, down: true };
 }
 
-/// Embedding tables of a width of their own, and the linear layer from there to the hidden size.
+/// Width of the embedding tables, and the linear layer from it to the hidden size.
 #[derive(Clone, Copy)]
 pub(crate) struct Factorized {
     pub(crate) width: usize,
-    /// Absent where the widths are equal.
+    /// Projection; absent if the widths are equal.
     pub(crate) projection: Option<&'static str>,
 }
 
-/// A transformer like BERT.
+/// Transformer like BERT.
 pub(crate) struct PostNorm<'a> {
     pub(crate) shape: &'a EncoderShape,
     /// Rows of the table of token types, in families that have one.
@@ -114,12 +114,12 @@ pub(crate) struct PostNorm<'a> {
 }
 
 impl<'a> PostNorm<'a> {
-    /// One with no table but that of words, and all biases.
+    /// Makes a transformer with only the word table, and all biases.
     pub(crate) fn new(shape: &'a EncoderShape, names: &'a CheckpointNames) -> Self {
         Self { shape, token_types: None, positions: None, factorized: None, names, biases: Biases::ALL }
     }
 
-    /// Loads the transformer. `attention` is given the parameters of its layer.
+    /// Loads the transformer. `attention` gets the parameters of its layer.
     pub(crate) fn load<O: Ops>(
         &self,
         file: &JsonFile,
@@ -136,7 +136,7 @@ impl<'a> PostNorm<'a> {
         Ok(Backbone { embeddings, encoder, limits })
     }
 
-    /// Checks that the table of positions has room for a text.
+    /// Checks that the table of positions fits a text, and returns the limits.
     pub(crate) fn limits(&self, file: &JsonFile) -> Result<Limits> {
         let EncoderShape { hidden_size, vocab_size, max_position_embeddings, .. } = *self.shape;
         let max_tokens = self.positions.map(|rule| rule.max_tokens(file, max_position_embeddings)).transpose()?;

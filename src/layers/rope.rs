@@ -1,4 +1,4 @@
-//! Rotary positions (Su et al., 2021): from a config to the angles.
+//! Rotary position embeddings (Su et al., 2021): reads a config and computes the angles.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use crate::config::JsonFile;
 use crate::error::Result;
 use crate::ops::Rotary;
 
-/// Maximum of a head's columns; no model is known with a hundredth of it. It refuses a wrong config before tensors are read.
+/// Maximum number of columns per head, to refuse a wrong config before tensors are read. Known models have less than a
+/// hundredth of it.
 const MAX_COLUMNS: usize = 1 << 16;
 
-/// `rope_parameters`, which was `rope_scaling` before. Other keys aren't supported.
+/// Keys of `rope_parameters`, formerly `rope_scaling`. Other keys aren't supported.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RopeParameters {
@@ -64,7 +65,7 @@ pub(crate) struct Rope<'a> {
 }
 
 impl<'a> Rope<'a> {
-    /// Positions with no parameters, and the base 10000.
+    /// Makes positions without parameters, with the base 10000.
     pub(crate) fn new(file: &'a JsonFile, width: usize, max_position_embeddings: usize) -> Self {
         Self { file, key: "rope_parameters", parameters: None, theta: 10_000.0, width, max_position_embeddings }
     }
@@ -94,7 +95,7 @@ impl<'a> Rope<'a> {
         }
         let theta = parameters.rope_theta.unwrap_or(self.theta);
         self.positive("rope_theta", theta)?;
-        // In float32 and in these steps, as the reference has them.
+        // Computed in float32 and in the reference's steps.
         let power = |i: usize| theta.powf(f64::from((2 * i) as f32 / self.width as f32)) as f32;
         let frequencies = (0..self.width / 2).map(|i| 1.0 / power(i));
         self.finite("rope_theta", frequencies.clone())?;
@@ -141,7 +142,7 @@ impl<'a> Rope<'a> {
         Ok(frequencies.map(stretched).collect())
     }
 
-    /// Stretches waves by their number of turns in a text (Peng et al., 2024). `powers` are the inverse frequencies.
+    /// Stretches waves by their number of periods in a text (Peng et al., 2024). `powers` are the inverse frequencies.
     fn yarn(&self, parameters: &RopeParameters, theta: f64, powers: impl Iterator<Item = f32>) -> Result<Vec<f32>> {
         let factor = self.required("factor", parameters.factor)?;
         let length = self.original_length(parameters)?;
@@ -173,7 +174,7 @@ impl<'a> Rope<'a> {
             (None, [Some(scale), Some(all)]) => ("mscale", grown(scale) / grown(all)),
             _ => ("factor", grown(1.0)),
         };
-        // Squared, since queries and keys are both multiplied by it.
+        // Squared, because queries and keys are both multiplied by it.
         match (factor * factor) as f32 {
             square if square.is_finite() => Ok(factor as f32),
             _ => Err(self.error(key, format!("makes attention scale by {factor}, which is too large"))),
