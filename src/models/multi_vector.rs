@@ -151,8 +151,9 @@ fn padding(engine: &Engine, expansion: &Expansion) -> Result<PadTo> {
     let tokenizer = engine.tokenizer();
     let id = expansion.token.as_ref().map_or_else(|| tokenizer.expansion_token_id(), |token| tokenizer.id(token));
     let Some(id) = id.filter(|id| (*id as usize) < engine.loaded.network.limits().vocab_size) else {
-        let wanted = expansion.token.as_ref().map_or("a mask token".to_owned(), |token| format!("the token {token:?}"));
-        return error(format!("the model has no {wanted} to fill queries up with"));
+        let missing =
+            expansion.token.as_ref().map_or("a mask token".to_owned(), |token| format!("the token {token:?}"));
+        return error(format!("the model has no {missing} to fill queries up with"));
     };
     if let Some(max) = engine.loaded.max_tokens().filter(|max| expansion.length > *max) {
         return error(format!("its length must be at most {max}, got {}", expansion.length));

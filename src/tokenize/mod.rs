@@ -199,7 +199,7 @@ impl Tokenizer {
     /// Returns the number of tokens of an input before truncation, special tokens included.
     ///
     /// # Errors
-    /// As for [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     pub fn count(&self, input: Input<'_>) -> Result<usize> {
         let length = |text: &str| Ok::<_, Error>(self.encode_plain(text)?.len());
         Ok(match input {
@@ -219,7 +219,7 @@ impl Tokenizer {
     /// Returns the ids of a text without truncation and special tokens.
     ///
     /// # Errors
-    /// As for [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
         check_memory(text)?;
         let encoding = catch_panic(|| self.inner.encode_fast(text, false)).map_err(Error::Tokenizer)?;

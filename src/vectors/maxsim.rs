@@ -84,7 +84,8 @@ where
 /// Returns the score of each query with the document at the same index.
 ///
 /// # Errors
-/// As [`maxsim`]; [`Error::InvalidArgument`] if there are more queries than documents or more documents than queries.
+/// The errors of [`maxsim`]; [`Error::InvalidArgument`] if there are more queries than documents or more documents than
+/// queries.
 pub fn maxsim_pairwise<'a, Q, D>(
     kind: MultiVectorSimilarity,
     queries: &'a [Q],

@@ -156,7 +156,7 @@ impl Quantized {
     /// Borrows embeddings that [`quantize`](crate::vectors::quantize()) made with these ranges, to search in.
     ///
     /// # Errors
-    /// As [`Int8View::new`]; [`Error::InvalidArgument`] for float32.
+    /// The errors of [`Int8View::new`]; [`Error::InvalidArgument`] for float32.
     pub fn int8_view<'a>(&'a self, ranges: (&'a [f32], &'a [f32])) -> Result<Int8View<'a>> {
         Int8View::new(self.rows, ranges, self.bytes()?)
     }
@@ -164,7 +164,7 @@ impl Quantized {
     /// Borrows embeddings that [`quantize`](crate::vectors::quantize()) made of `dim` dimensions, to search in.
     ///
     /// # Errors
-    /// As [`BinaryView::new`]; [`Error::InvalidArgument`] for float32.
+    /// The errors of [`BinaryView::new`]; [`Error::InvalidArgument`] for float32.
     pub fn binary_view(&self, dim: usize) -> Result<BinaryView<'_>> {
         BinaryView::new(self.rows, dim, self.bytes()?)
     }
