@@ -1,4 +1,4 @@
-//! What is done with embeddings, on numpy arrays.
+//! Similarity, quantization and conversion of numpy arrays.
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -20,12 +20,12 @@ pub(crate) fn array<T: numpy::Element>(
     Ok(PyArray1::from_vec(py, data).reshape([rows, columns])?.into_any())
 }
 
-/// A C-contiguous array as the similarity functions take it.
+/// Borrows a C-contiguous array as a matrix.
 pub(crate) fn view<'a>(array: &'a PyReadonlyArray2<'_, f32>) -> PyResult<MatrixView<'a>> {
     MatrixView::new(array.shape()[0], array.shape()[1], array.as_slice()?).into_python(array.py())
 }
 
-/// The similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
+/// Returns the similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
 #[pyfunction]
 pub(crate) fn similarity<'py>(
     py: Python<'py>,
@@ -41,7 +41,7 @@ pub(crate) fn similarity<'py>(
     array(py, matrix.into_vec(), rows, columns)
 }
 
-/// The similarity of each row of `a` with the same row of `b`: float32 `(n,)`.
+/// Returns the similarity of each row of `a` with the same row of `b`: float32 `(n,)`.
 #[pyfunction]
 pub(crate) fn similarity_pairwise<'py>(
     py: Python<'py>,
@@ -56,9 +56,9 @@ pub(crate) fn similarity_pairwise<'py>(
     Ok(PyArray1::from_vec(py, scores))
 }
 
-/// Embeddings in a smaller precision: int8 or uint8 `(n, d)`, or packed bits `(n, ceil(d / 8))`.
+/// Quantizes embeddings: int8 or uint8 `(n, d)`, or packed bits `(n, ceil(d / 8))`.
 ///
-/// `ranges` are `(2, d)`, `calibration` is `(any, d)`; the caller has seen to it.
+/// `ranges` is `(2, d)` and `calibration` is `(any, d)`; the caller checks both.
 #[pyfunction]
 #[pyo3(signature = (embeddings, precision, ranges=None, calibration=None))]
 pub(crate) fn quantize<'py>(

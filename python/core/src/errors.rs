@@ -1,4 +1,4 @@
-//! From the crate's errors to the classes of `rushlight.exceptions`.
+//! Conversion of the crate's errors to the classes of `rushlight.exceptions`.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -6,7 +6,7 @@ use pyo3::types::PyModule;
 
 use rushlight::{Error, ErrorKind};
 
-/// A class of `rushlight.exceptions`, by name.
+/// Makes an exception of a class of `rushlight.exceptions`, by name.
 pub(crate) fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || py.import("rushlight.exceptions").map(Bound::unbind));
@@ -16,13 +16,13 @@ pub(crate) fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
     }
 }
 
-/// The class of each kind of error.
+/// Returns the class of a kind of error.
 fn class(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::NotFound => "ModelNotFoundError",
         ErrorKind::ModelFormat => "ModelFormatError",
         ErrorKind::Unsupported => "UnsupportedModelError",
-        // The binding itself finds inputs that aren't text. An input that the model can't take is an argument.
+        // The binding itself raises InvalidInputError for inputs that aren't text.
         ErrorKind::Argument | ErrorKind::Input => "InvalidArgumentError",
         ErrorKind::Device => "DeviceError",
         ErrorKind::Download => "DownloadError",
@@ -31,7 +31,7 @@ fn class(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// Python's name of an argument.
+/// Returns Python's name of an argument.
 fn python_name(argument: &'static str) -> &'static str {
     match argument {
         "activation" => "activation_fn",
@@ -41,7 +41,7 @@ fn python_name(argument: &'static str) -> &'static str {
     }
 }
 
-/// Results as Python takes them.
+/// Conversion of results to Python's.
 pub(crate) trait IntoPython<T> {
     fn into_python(self, py: Python<'_>) -> PyResult<T>;
 }

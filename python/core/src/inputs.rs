@@ -1,4 +1,4 @@
-//! Texts and pairs of texts out of Python.
+//! Conversion of Python's texts, pairs of texts and options.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use rushlight::{Device, Dtype, Error, Input, LoadOptions, Result, Role, Truncati
 
 use crate::errors::{IntoPython, exception};
 
-/// A text or a pair, borrowed from the Python string.
+/// Text or pair, borrowed from Python strings.
 pub(crate) enum Text {
     One(PyBackedStr),
     Pair(PyBackedStr, PyBackedStr),
@@ -25,14 +25,14 @@ impl Text {
     }
 }
 
-/// The texts as the crate takes them.
+/// Converts texts to the crate's inputs.
 pub(crate) fn inputs(texts: &[Text]) -> Result<Vec<Input<'_>>> {
     let mut inputs = with_capacity(texts.len())?;
     inputs.extend(texts.iter().map(Text::as_input));
     Ok(inputs)
 }
 
-/// Returns an empty vector with room for `count` texts, whose number Python chooses.
+/// Returns an empty vector with capacity for `count` texts. It can fail, because the caller chooses the count.
 fn with_capacity<T>(count: usize) -> Result<Vec<T>> {
     let mut vec = Vec::new();
     let bytes = count.saturating_mul(size_of::<T>());
@@ -41,8 +41,8 @@ fn with_capacity<T>(count: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// The items of a list as texts and pairs; an error names the first that is neither, by the argument's name and its place,
-/// which for the list's first item is `first`.
+/// Converts the items of a list to texts and pairs. The error names the first invalid item by argument and index;
+/// `first` is the index of the list's first item.
 pub(crate) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
     let mut texts = with_capacity(inputs.len()).into_python(inputs.py())?;
     for (i, item) in inputs.iter().enumerate() {
@@ -51,34 +51,34 @@ pub(crate) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) ->
     Ok(texts)
 }
 
-fn text(place: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {
+fn text(label: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {
     if let Ok(string) = item.cast::<PyString>() {
-        return Ok(Text::One(utf8(&place, string)?));
+        return Ok(Text::One(utf8(&label, string)?));
     }
     if let Some([first, second]) = pair(item) {
-        return Ok(Text::Pair(utf8(&place, &first)?, utf8(&place, &second)?));
+        return Ok(Text::Pair(utf8(&label, &first)?, utf8(&label, &second)?));
     }
     let kind = item.get_type().fully_qualified_name()?;
-    let message = format!("{}: must be a str, or a pair of two, got {kind}", place());
+    let message = format!("{}: must be a str, or a pair of two, got {kind}", label());
     Err(exception(item.py(), "InvalidInputError", message))
 }
 
-/// The two strings of a tuple or list, if it has no more.
+/// Returns the two strings of a tuple or list, if it has exactly two.
 fn pair<'py>(item: &Bound<'py, PyAny>) -> Option<[Bound<'py, PyString>; 2]> {
     let listed = item.is_instance_of::<PyTuple>() || item.is_instance_of::<PyList>();
     listed.then(|| item.extract().ok()).flatten()
 }
 
-fn utf8(place: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
+fn utf8(label: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
     PyBackedStr::try_from(string.clone()).map_err(|error| {
-        let message = format!("{}: must be a str that is valid Unicode, got one with a lone surrogate", place());
+        let message = format!("{}: must be a str that is valid Unicode, got one with a lone surrogate", label());
         let raised = exception(string.py(), "InvalidInputError", message);
         raised.set_cause(string.py(), Some(error));
         raised
     })
 }
 
-/// Options of loading that all kinds of models have.
+/// Makes the loading options that all kinds of models share.
 pub(crate) fn load_options(
     device: Option<Device>,
     dtype: Dtype,
@@ -90,17 +90,17 @@ pub(crate) fn load_options(
     options
 }
 
-/// The treatment of texts that are too long.
+/// Returns the treatment of texts that are too long.
 pub(crate) fn truncation(fails: bool) -> Truncation {
     if fails { Truncation::Error } else { Truncation::Ignore }
 }
 
-/// The role of texts.
+/// Returns the role of texts.
 pub(crate) fn role(as_queries: bool) -> Role {
     if as_queries { Role::Query } else { Role::Document }
 }
 
-/// Where a model is to compute: a device, or the best one, and the numbers to compute in.
+/// Device and dtype of a model. Without a device, the best one is used.
 #[derive(FromPyObject)]
 pub(crate) struct Compute(Option<String>, Option<String>);
 

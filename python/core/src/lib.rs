@@ -1,4 +1,4 @@
-//! The extension module `rushlight._core`. It translates, and does nothing else.
+//! Extension module `rushlight._core`, which only converts between Python and the crate.
 
 mod arrays;
 mod errors;
@@ -26,7 +26,7 @@ use rushlight::process;
 use rushlight::source;
 use rushlight::{HubToken, LoadOptions};
 
-/// The extension module behind the package `rushlight`.
+/// Extension module behind the package `rushlight`.
 #[pymodule]
 mod _core {
     #[pymodule_export]
@@ -54,8 +54,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // The first use of numpy looks for its interface, by Python code in which Ctrl-C would be a panic: not in a call
-        // that someone waits for.
+        // The first use of numpy runs Python code, in which Ctrl-C would panic. Do it at import, before any long call.
         numpy::dtype::<f32>(module.py());
         module.add("ACTIVATIONS", rushlight::ScoreActivation::names().collect::<Vec<_>>())?;
         module.add("INSTRUCTORS", rushlight::INSTRUCTORS)?;
@@ -63,11 +62,11 @@ mod _core {
     }
 }
 
-/// Where a name is looked for, beside the places that the caller has `looked` at.
+/// Options of the search for a model. `looked` lists the locations that the caller has searched.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct Places {
-    /// Whose models are named without one.
+struct SearchOptions {
+    /// Organization of names without a `/`.
     organization: String,
     cache_folder: Option<PathBuf>,
     revision: Option<String>,
@@ -76,16 +75,16 @@ struct Places {
     looked: Vec<String>,
 }
 
-/// Python's `token=`: a token, or whether to use the environment's.
+/// Argument `token=` of Python: a token, or True to require the environment's and False to send none.
 #[derive(FromPyObject)]
 enum Token {
     Use(bool),
     Given(String),
 }
 
-/// The folder that a name means, downloaded where it isn't in the cache; `progress` is told of bytes.
+/// Finds the folder of a model by name, and downloads it if the cache lacks it. `progress` gets numbers of bytes.
 #[pyfunction]
-fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
+fn find_model(py: Python<'_>, name: PathBuf, places: SearchOptions, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
     let token = match places.token {
         None => HubToken::FromEnvironment,
         Some(Token::Use(true)) => HubToken::Required,
@@ -99,33 +98,34 @@ fn find_model(py: Python<'_>, name: PathBuf, places: Places, progress: Option<Py
         .map(Folder)
 }
 
-/// How many threads compute at once, of all models together.
+/// Returns the number of threads that compute at once, for all models together.
 ///
-/// The default is `RUSHLIGHT_NUM_THREADS`, else the cores that this process may run on, by affinity and cgroup.
+/// The default is `RUSHLIGHT_NUM_THREADS`, else the number of cores that affinity and cgroup allow this process.
 #[pyfunction]
 fn get_num_threads(py: Python<'_>) -> PyResult<usize> {
     process::num_threads().into_python(py)
 }
 
-/// Sets how many threads compute at once, of all models together: at least 1; more than there are cores is allowed.
+/// Sets the number of threads that compute at once, for all models together. It must be at least 1, and may exceed the
+/// number of cores.
 #[pyfunction]
 fn set_num_threads(py: Python<'_>, n: usize) -> PyResult<()> {
     process::set_num_threads(n).into_python(py)
 }
 
-/// A device's name as models tell it: `cuda` is `cuda:0`.
+/// Returns a device's canonical name: `cuda` is `cuda:0`.
 #[pyfunction]
 fn device_name(py: Python<'_>, device: &str) -> PyResult<String> {
     Ok(device.parse::<Device>().into_python(py)?.to_string())
 }
 
-/// What this build has, and what it uses on this machine: a dict of `version`, `features`, `instruction_set` (the one in
-/// use), `instruction_sets` (all that the machine has), `devices`, `num_threads` and `cache_folder`.
+/// Describes this build and machine in a dict: `version`, `features`, `instruction_set` (in use), `instruction_sets`
+/// (all that the machine has), `devices`, `num_threads` and `cache_folder`.
 #[pyfunction]
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
-    // "python" is no feature any more, but callers may look for it.
+    // "python" is no longer a feature, but callers may check for it.
     let features = [
         ("hub", cfg!(feature = "hub")),
         ("cuda", cfg!(feature = "cuda")),

@@ -1,4 +1,4 @@
-//! The model, on Python's texts and numpy's arrays.
+//! Binding of [`rushlight::Model`] to Python's texts and numpy's arrays.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,20 +19,20 @@ use rushlight::Device;
 use rushlight::{BackboneOptions, CallOptions, ChunkOptions, EncodeOptions};
 use rushlight::{Lookahead, Role};
 
-/// A model, as the package's own class wraps it.
+/// Model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct Model {
     model: RwLock<rushlight::Model>,
 }
 
 impl Model {
-    /// A clone: cheap, and free of the lock while it computes.
+    /// Returns a cheap clone, so that the lock is free while it computes.
     fn get(&self) -> rushlight::Model {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What a call of `encode` is asked for.
+/// Options of a call of `encode`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Request {
@@ -62,7 +62,7 @@ impl Request {
     }
 }
 
-/// What a model is put together of, beside its transformer.
+/// Modules of an assembled model, beside its transformer.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Assembly {
@@ -84,7 +84,7 @@ impl Assembly {
     }
 }
 
-/// Texts that come in chunks, of which one is computed while the next is tokenized.
+/// Stream of chunks of texts. The next chunk is tokenized while the current one is computed.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct Stream {
     model: rushlight::Model,
@@ -94,8 +94,8 @@ pub(crate) struct Stream {
 
 #[pymethods]
 impl Stream {
-    /// Takes the next chunk, the first of whose texts is the `first` of all, and embeds the chunk before it, as
-    /// `Model.encode` does: nothing at the first step, and the last chunk where the next has no texts.
+    /// Takes the next chunk and embeds the chunk before it, like `Model.encode`. `first` is the index of the next
+    /// chunk's first text. The first step returns no rows; a step without texts returns those of the last chunk.
     fn step<'py>(
         &self,
         py: Python<'py>,
@@ -112,7 +112,7 @@ impl Stream {
     }
 }
 
-/// Embeddings as Python takes them: an array `(n, d)`, how many texts were cut, and the longest one's tokens.
+/// Converts embeddings: an array `(n, d)`, the number of truncated texts, and the longest one's number of tokens.
 fn embedded(py: Python<'_>, embeddings: rushlight::Embeddings) -> PyResult<(Bound<'_, PyAny>, usize, usize)> {
     let (rows, columns, truncated) = (embeddings.len(), embeddings.dim(), embeddings.truncated());
     Ok((array(py, embeddings.into_vec(), rows, columns)?, truncated.count, truncated.longest))
@@ -124,7 +124,7 @@ fn parsed(devices: &[String]) -> rushlight::Result<Vec<Device>> {
 
 #[pymethods]
 impl Model {
-    /// Loads the model in a folder, or puts one together of the folder's transformer.
+    /// Loads the model in a folder, or assembles one from the folder's transformer.
     #[new]
     #[pyo3(signature = (folder, place, max_seq_length, prompts, default_prompt_name, assembly=None))]
     fn new(
@@ -146,17 +146,17 @@ impl Model {
         Ok(Self { model: RwLock::new(model) })
     }
 
-    /// A model with settings of its own that shares the weights.
+    /// Returns a model that shares the weights and has its own settings.
     fn copy(&self) -> Self {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// The tokenizer of queries, of documents, or of texts that are said to be neither.
+    /// Returns the tokenizer of queries, of documents, or of texts without a role.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
         Tokenizer::of(self.get().reader(as_queries.map(role)))
     }
 
-    /// Embeds texts: a float32 array `(n, d)`, how many texts were cut, and the longest one's tokens.
+    /// Embeds texts: a float32 array `(n, d)`, the number of truncated texts, and the longest one's number of tokens.
     fn encode<'py>(
         &self,
         py: Python<'py>,
@@ -170,13 +170,13 @@ impl Model {
         embedded(py, embeddings)
     }
 
-    /// Loads the model on each of the devices where it isn't there yet.
+    /// Loads the model on each of the devices that lack it.
     fn load_on(&self, py: Python<'_>, devices: Vec<String>) -> PyResult<()> {
         let devices = parsed(&devices).into_python(py)?;
         compute(py, None, |_| rushlight::DevicePool::new(&self.get(), &devices).map(|_| ()))
     }
 
-    /// [`Model::encode`] by a worker on each of the devices; so many texts at a time.
+    /// Runs [`Model::encode`] with one worker per device, in chunks of texts.
     fn encode_sharded<'py>(
         &self,
         py: Python<'py>,
@@ -195,12 +195,12 @@ impl Model {
         embedded(py, embeddings)
     }
 
-    /// Begins to embed a stream of texts.
+    /// Starts a stream of texts.
     fn stream(&self, request: Request) -> Stream {
         Stream { model: self.get(), request, ahead: Mutex::default() }
     }
 
-    /// Embeds texts: a dict of arrays for each, and the texts' tokens before truncation.
+    /// Embeds texts: a dict of arrays per text, and each text's number of tokens before truncation.
     fn encode_tokens<'py>(
         &self,
         py: Python<'py>,
@@ -226,7 +226,7 @@ impl Model {
         Ok((encodings.into_iter().map(dict).collect::<PyResult<_>>()?, lengths))
     }
 
-    /// A text's chunks, which leave room for the prompt: where each begins and ends, in characters.
+    /// Splits a text into chunks that fit the model after the prompt. Returns the start and end of each, in characters.
     fn chunk(
         &self,
         py: Python<'_>,
@@ -242,7 +242,7 @@ impl Model {
             let options = ChunkOptions::default().with_max_tokens(max_tokens).with_overlap(overlap).with_prompt(prompt);
             reader.chunk(&text, &options.with_observer(observer))
         })?;
-        // Both rise from chunk to chunk, so that nothing is counted twice.
+        // Both ascend from chunk to chunk, so each character is counted once.
         let counted = |bytes: &mut dyn Iterator<Item = usize>| {
             let characters = bytes.scan((0, 0), |(before, count), at| {
                 *count += text[*before..at].chars().count();
@@ -255,7 +255,7 @@ impl Model {
         Ok(starts.into_iter().zip(counted(&mut chunks.iter().map(|chunk| chunk.end))).collect())
     }
 
-    /// Writes the model into a folder, with these settings.
+    /// Saves the model to a folder, with these settings.
     fn save(
         &self,
         py: Python<'_>,
@@ -278,7 +278,7 @@ impl Model {
         Folder(self.get().folder().to_path_buf())
     }
 
-    /// Whether its folder says which modules it has; else mean pooling is meant.
+    /// Returns true if the folder lists its modules. A folder without a list means mean pooling.
     #[getter]
     fn has_modules(&self) -> bool {
         self.get().lists_modules()
@@ -313,11 +313,11 @@ impl Model {
         self.model.write().unwrap_or_else(PoisonError::into_inner).set_pooling_include_prompt(include_prompt);
     }
 
-    /// Columns of an embedding, before truncation by a call.
+    /// Number of columns of an embedding, before truncation.
     #[getter]
     fn embedding_dimension(&self) -> usize {
         let mut model = self.get();
-        // Without a limit there is nothing to refuse.
+        // Only a limit of 0 can fail.
         let _ = model.set_truncate_dim(None);
         model.embedding_dimension()
     }
@@ -327,7 +327,7 @@ impl Model {
         self.get().max_seq_length()
     }
 
-    /// Tokens that are kept of a text in a role.
+    /// Returns the maximum number of tokens per text in a role.
     fn max_seq_length_of(&self, py: Python<'_>, role: Option<&str>) -> PyResult<Option<usize>> {
         let role = role.map(str::parse).transpose().into_python(py)?;
         Ok(self.get().max_seq_length_of(role))

@@ -1,4 +1,4 @@
-//! The late-interaction model, on Python's texts and numpy's arrays.
+//! Binding of [`rushlight::MultiVectorModel`] to Python's texts and numpy's arrays.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,20 +18,20 @@ use rushlight::MultiVectorSimilarity;
 use rushlight::vectors;
 use rushlight::{CallOptions, MultiVectorOptions};
 
-/// A late-interaction model, as the package's own class wraps it.
+/// Late-interaction model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct MultiVectorModel {
     model: RwLock<rushlight::MultiVectorModel>,
 }
 
 impl MultiVectorModel {
-    /// A clone: cheap, and free of the lock while it computes.
+    /// Returns a cheap clone, so that the lock is free while it computes.
     fn get(&self) -> rushlight::MultiVectorModel {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What a call of `encode` is asked for.
+/// Options of a call of `encode`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Request {
@@ -41,12 +41,12 @@ struct Request {
     progress: Option<Py<PyAny>>,
 }
 
-/// An array a text, how many texts were cut, and the longest one's tokens.
+/// One array per text, the number of truncated texts, and the longest one's number of tokens.
 type Embedded<'py> = (Vec<Bound<'py, PyAny>>, usize, usize);
 
 #[pymethods]
 impl MultiVectorModel {
-    /// Loads the model in a folder; `max_seq_length` is that of documents.
+    /// Loads the model in a folder. `max_seq_length` limits documents.
     #[new]
     fn new(
         py: Python<'_>,
@@ -66,13 +66,13 @@ impl MultiVectorModel {
         Ok(Self { model: RwLock::new(model) })
     }
 
-    /// A model with settings of its own that shares the weights.
+    /// Returns a model that shares the weights and has its own settings.
     fn copy(&self) -> Self {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// Embeds texts as queries or as documents: a float32 array `(tokens, embedding_dimension)` each; how many
-    /// texts were cut, and the longest one's tokens.
+    /// Embeds queries or documents: one float32 array `(tokens, embedding_dimension)` per text, the number of truncated
+    /// texts, and the longest one's number of tokens.
     fn encode<'py>(
         &self,
         py: Python<'py>,
@@ -95,12 +95,12 @@ impl MultiVectorModel {
         Ok((arrays, truncated.count, truncated.longest))
     }
 
-    /// The tokenizer of queries, of documents, or of texts that are said to be neither.
+    /// Returns the tokenizer of queries, of documents, or of texts without a role.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
         Tokenizer::of(self.get().reader(role(as_queries == Some(true))))
     }
 
-    /// Writes the model into a folder, with these settings.
+    /// Saves the model to a folder, with these settings.
     fn save(
         &self,
         py: Python<'_>,
@@ -151,7 +151,7 @@ impl MultiVectorModel {
         self.get().query_length()
     }
 
-    /// Of documents.
+    /// Maximum number of tokens per document.
     #[getter]
     fn max_seq_length(&self) -> Option<usize> {
         self.get().document_length()
@@ -163,7 +163,7 @@ impl MultiVectorModel {
     }
 }
 
-/// The score of every query with every document: float32 `(n, m)`.
+/// Returns the score of every query with every document: float32 `(n, m)`.
 #[pyfunction]
 pub(crate) fn maxsim<'py>(
     py: Python<'py>,
@@ -180,7 +180,7 @@ pub(crate) fn maxsim<'py>(
     array(py, scores.into_vec(), queries.len(), documents.len())
 }
 
-/// The score of each query with the document at its place: float32 `(n,)`.
+/// Returns the score of each query with the document at the same index: float32 `(n,)`.
 #[pyfunction]
 pub(crate) fn maxsim_pairwise<'py>(
     py: Python<'py>,

@@ -1,4 +1,4 @@
-//! The one door to computing: it lets go of the interpreter, looks for signals, and stops panics.
+//! Computing from Python: every call releases the interpreter, checks for signals, and turns panics into errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,19 +10,19 @@ use crate::errors::{IntoPython, exception};
 use rushlight::Observer;
 use rushlight::{Error, Result};
 
-/// How often signals are looked for.
+/// Minimum time between two checks for signals.
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// Python callables that watch a call.
 #[derive(Default)]
 pub(crate) struct Watchers {
-    /// Told of progress: what is done, and of how much.
+    /// Called with the progress: the done and the total number.
     pub(crate) progress: Option<Py<PyAny>>,
-    /// Asked now and then; what it raises stops the call.
+    /// Called regularly; an exception stops the call.
     pub(crate) poll: Option<Py<PyAny>>,
 }
 
-/// Looks for Ctrl-C, and passes on what Python's watchers are told and say.
+/// Observer that checks for Ctrl-C and calls Python's watchers.
 struct PythonObserver {
     watchers: Watchers,
     state: Mutex<State>,
@@ -30,9 +30,9 @@ struct PythonObserver {
 
 struct State {
     looked: Instant,
-    /// What Python raised meanwhile.
+    /// Exception that Python raised during the call.
     raised: Option<PyErr>,
-    /// There is no Python any more.
+    /// True if the interpreter has ended.
     over: bool,
 }
 
@@ -41,7 +41,7 @@ impl PythonObserver {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls into Python, and keeps what it raises. Where the interpreter is about to end, as a daemon thread may meet it, the
+    /// Calls into Python, and keeps the exception. If the interpreter is ending, which a daemon thread can see, the
     /// call stops instead.
     fn call(&self, work: impl FnOnce(Python<'_>) -> PyResult<()>) {
         let attached = |py: Python<'_>| {
@@ -60,8 +60,8 @@ impl PythonObserver {
     }
 }
 
-/// Stops a daemon thread for ever that runs Python code when the interpreter ends. Before Python 3.14 such a thread is ended by
-/// an unwinding that must not reach our frames; from 3.14 on Python stops it just so.
+/// Guard that parks a daemon thread forever if the interpreter ends while the thread runs Python code. Before Python
+/// 3.14 the interpreter unwinds such a thread, which must not reach our frames. From 3.14 on Python itself parks it.
 struct HangThread;
 
 impl Drop for HangThread {
@@ -93,8 +93,8 @@ impl Observer for PythonObserver {
     }
 }
 
-/// Computes without holding the interpreter. What Python raised meanwhile, Ctrl-C above all, wins over the result; a
-/// panic becomes an error.
+/// Computes without holding the interpreter. An exception that Python raises meanwhile, such as Ctrl-C, replaces the
+/// result. A panic becomes an `InferenceError`.
 pub(crate) fn compute<T: Send>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
@@ -103,7 +103,7 @@ pub(crate) fn compute<T: Send>(
     compute_watched(py, Watchers { progress, poll: None }, work)
 }
 
-/// [`compute`], watched by more than a progress bar.
+/// Computes like [`compute`], with any watchers.
 pub(crate) fn compute_watched<T: Send>(
     py: Python<'_>,
     watchers: Watchers,
@@ -119,9 +119,9 @@ pub(crate) fn compute_watched<T: Send>(
         Ok(Err(Error::Interrupted)) => Err(pyo3::exceptions::PyKeyboardInterrupt::new_err(())),
         Ok(result) => result.into_python(py),
         Err(panic) => {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err(exception(py, "InferenceError", format!("this is a bug in rushlight, please report it: {said}")))
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(exception(py, "InferenceError", format!("this is a bug in rushlight, please report it: {message}")))
         }
     }
 }

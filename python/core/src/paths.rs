@@ -1,4 +1,4 @@
-//! Paths as Python has them.
+//! Paths in Python's encoding.
 
 #[cfg(unix)]
 use std::os::unix::ffi::OsStrExt;
@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 #[cfg(unix)]
 use pyo3::types::PyBytes;
 
-/// A folder, which becomes a `pathlib.Path`.
+/// Folder, which becomes a `pathlib.Path`.
 ///
-/// Its name is decoded by the file system's encoding, as Python does and encodes it again. `PathBuf`'s own conversion
-/// takes bytes for UTF-8 whatever the locale says.
+/// Its name is decoded by the file system's encoding, as Python encodes it. `PathBuf`'s own conversion assumes UTF-8 in
+/// any locale.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl<'py> IntoPyObject<'py> for Folder {

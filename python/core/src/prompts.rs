@@ -1,4 +1,4 @@
-//! The choice of a prompt, from prompts that Python holds.
+//! Choice of a prompt from prompts that Python holds.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use crate::errors::IntoPython;
 use rushlight::{Prompts, Role};
 
-/// Chooses a call's prompt: the given one, else the named one, else the one of the role, else the default one.
+/// Chooses a call's prompt: the given text, else the named prompt, else the role's, else the default.
 #[pyfunction]
 #[pyo3(signature = (prompts, default_prompt_name, prompt, prompt_name, role=None))]
 pub(crate) fn choose_prompt(
@@ -22,7 +22,7 @@ pub(crate) fn choose_prompt(
     Prompts::new(prompts, default_prompt_name).choose(prompt, prompt_name, role).map(str::to_owned).into_python(py)
 }
 
-/// Name of the prompt for a role, if there is one.
+/// Returns the name of a role's prompt, if there is one.
 #[pyfunction]
 pub(crate) fn prompt_name_of(
     py: Python<'_>,

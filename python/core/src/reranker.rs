@@ -1,4 +1,4 @@
-//! The reranker, on Python's pairs of texts and numpy's arrays.
+//! Binding of [`rushlight::Reranker`] to Python's pairs of texts and numpy's arrays.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,20 +17,20 @@ use crate::tokenizer::Tokenizer;
 use rushlight::ScoreActivation;
 use rushlight::{CallOptions, PredictOptions};
 
-/// A reranker, as the package's own class wraps it.
+/// Reranker, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct Reranker {
     model: RwLock<rushlight::Reranker>,
 }
 
 impl Reranker {
-    /// A clone: cheap, and free of the lock while it computes.
+    /// Returns a cheap clone, so that the lock is free while it computes.
     fn get(&self) -> rushlight::Reranker {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What a call of `predict` is asked for.
+/// Options of a call of `predict`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Request {
@@ -66,12 +66,13 @@ impl Reranker {
         Ok(Self { model: RwLock::new(model) })
     }
 
-    /// A reranker with settings of its own that shares the weights.
+    /// Returns a reranker that shares the weights and has its own settings.
     fn copy(&self) -> Self {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// Scores pairs: a float32 array `(n, num_labels)`, how many pairs were cut, and the longest one's tokens.
+    /// Scores pairs: a float32 array `(n, num_labels)`, the number of truncated pairs, and the longest one's number of
+    /// tokens.
     fn predict<'py>(
         &self,
         py: Python<'py>,
@@ -93,13 +94,13 @@ impl Reranker {
         Ok((array(py, scores.into_vec(), rows, columns)?, truncated.count, truncated.longest))
     }
 
-    /// The tokenizer, the same for both texts of a pair.
+    /// Returns the tokenizer, which is the same for both texts of a pair.
     #[expect(unused_variables, reason = "other kinds have two")]
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
         Tokenizer::of(self.get().reader())
     }
 
-    /// Writes the model into a folder, with these settings.
+    /// Saves the model to a folder, with these settings.
     fn save(
         &self,
         py: Python<'_>,
@@ -145,7 +146,7 @@ impl Reranker {
         self.get().activation().name()
     }
 
-    /// The activation that the folder names, which isn't read where the caller gives one.
+    /// Returns the activation that the folder names. It isn't read if the caller chooses one.
     fn default_activation_fn(&self, py: Python<'_>) -> PyResult<String> {
         self.get().default_activation().map(ScoreActivation::name).into_python(py)
     }

@@ -1,4 +1,4 @@
-//! The sparse model, on Python's texts and numpy's arrays.
+//! Binding of [`rushlight::SparseModel`] to Python's texts and numpy's arrays.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,20 +19,20 @@ use rushlight::SparseEmbeddings;
 use rushlight::vectors;
 use rushlight::{CallOptions, SparseOptions};
 
-/// A sparse model, as the package's own class wraps it.
+/// Sparse model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct SparseModel {
     model: RwLock<rushlight::SparseModel>,
 }
 
 impl SparseModel {
-    /// A clone: cheap, and free of the lock while it computes.
+    /// Returns a cheap clone, so that the lock is free while it computes.
     fn get(&self) -> rushlight::SparseModel {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What a call of `encode` is asked for.
+/// Options of a call of `encode`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Request {
@@ -43,7 +43,7 @@ struct Request {
     progress: Option<Py<PyAny>>,
 }
 
-/// Where rows begin, columns, numbers.
+/// Sparse rows in CSR form: row offsets, columns, values.
 type Loaded<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
 
 #[pymethods]
@@ -64,13 +64,13 @@ impl SparseModel {
         Ok(Self { model: RwLock::new(model) })
     }
 
-    /// A model with settings of its own that shares the weights.
+    /// Returns a model that shares the weights and has its own settings.
     fn copy(&self) -> Self {
         Self { model: RwLock::new(self.get()) }
     }
 
-    /// Embeds texts: where each row begins in the other two, int64 `(n + 1,)`, columns, int32, and numbers, float32;
-    /// how many texts were cut, and the longest one's tokens.
+    /// Embeds texts in CSR form: row offsets, int64 `(n + 1,)`, columns, int32, and values, float32; the number of
+    /// truncated texts, and the longest one's number of tokens.
     fn encode<'py>(
         &self,
         py: Python<'py>,
@@ -99,12 +99,12 @@ impl SparseModel {
         compute(py, None, |_| Ok((0..embeddings.len()).map(|row| model.decode(&embeddings, row, top_k)).collect()))
     }
 
-    /// The tokenizer of queries, of documents, or of texts that are said to be neither.
+    /// Returns the tokenizer of queries, of documents, or of texts without a role.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
         Tokenizer::of(self.get().reader(as_queries.map(role)))
     }
 
-    /// Writes the model into a folder, with these settings.
+    /// Saves the model to a folder, with these settings.
     fn save(
         &self,
         py: Python<'_>,
@@ -168,7 +168,7 @@ impl SparseModel {
     }
 }
 
-/// Sparse embeddings out of Python: where rows begin, columns, numbers, and the width.
+/// Sparse embeddings from Python in CSR form: row offsets, columns, values, and the number of columns.
 type Given<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, f32>, usize);
 
 fn embeddings(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyResult<SparseEmbeddings> {
@@ -176,7 +176,7 @@ fn embeddings(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyRe
     SparseEmbeddings::new(indptr, indices, values.as_slice()?.to_vec(), dim).into_python(py)
 }
 
-/// The similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
+/// Returns the similarity of every row of `a` with every row of `b`: float32 `(n, m)`.
 #[pyfunction]
 pub(crate) fn sparse_similarity<'py>(
     py: Python<'py>,

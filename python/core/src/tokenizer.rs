@@ -1,4 +1,4 @@
-//! A model's tokenizer, on Python's texts.
+//! Binding of a model's tokenizer to Python's texts.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::inputs::{inputs, texts};
 use crate::observer::compute;
 use rushlight::Tokens;
 
-/// The tokenizer of a model of any kind, which cuts texts as the model does.
+/// Tokenizer of a model of any kind, which truncates texts as the model does.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct Tokenizer {
     reader: rushlight::Reader,
@@ -22,7 +22,7 @@ impl Tokenizer {
     }
 }
 
-/// Token ids, token type ids where the tokenizer has them, and how many of the last tokens are not attended to.
+/// Token ids, token type ids if the tokenizer has them, and the number of last tokens that the attention mask excludes.
 type Row = (Vec<u32>, Option<Vec<u32>>, usize);
 
 fn row(tokens: Tokens) -> Row {
@@ -32,14 +32,14 @@ fn row(tokens: Tokens) -> Row {
 
 #[pymethods]
 impl Tokenizer {
-    /// The tokens of each text or pair, truncated.
+    /// Tokenizes each text or pair and truncates it.
     fn tokenize(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
         let tokens = compute(py, None, |observer| self.reader.tokenize(&inputs(&texts)?, observer))?;
         Ok(tokens.into_iter().map(row).collect())
     }
 
-    /// The tokens of each text or pair, cut to so many, or not at all.
+    /// Tokenizes each text or pair and truncates it to `max_length` tokens, or not at all.
     fn encode(
         &self,
         py: Python<'_>,
@@ -52,43 +52,43 @@ impl Tokenizer {
         Ok(tokens.into_iter().map(row).collect())
     }
 
-    /// The ids of a text without special tokens, uncut.
+    /// Tokenizes a text without special tokens and without truncation.
     fn encode_plain(&self, py: Python<'_>, text: PyBackedStr) -> PyResult<Vec<u32>> {
         compute(py, None, |_| self.reader.tokenizer().encode_plain(&text))
     }
 
-    /// The token of an id, where there is one.
+    /// Returns the token of an id, if there is one.
     fn id_to_token(&self, token_id: u32) -> Option<String> {
         self.reader.tokenizer().token(token_id)
     }
 
-    /// The id of a token, where there is one.
+    /// Returns the id of a token, if there is one.
     fn token_to_id(&self, token: &str) -> Option<u32> {
         self.reader.tokenizer().id(token)
     }
 
-    /// Special tokens by what they are for, such as `cls_token`.
+    /// Returns the special tokens by purpose, such as `cls_token`.
     fn special_tokens(&self) -> Vec<(&'static str, String)> {
         self.reader.tokenizer().named_special_tokens().to_vec()
     }
 
-    /// All tokens with their ids, added ones included.
+    /// Returns all tokens with their ids, including added ones.
     fn vocab(&self) -> HashMap<String, u32> {
         self.reader.tokenizer().vocab()
     }
 
-    /// How many tokens each text or pair has, before truncation.
+    /// Counts the tokens of each text or pair before truncation.
     fn count(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
         let texts = texts("inputs", 0, texts_or_pairs)?;
         compute(py, None, |observer| self.reader.count_tokens(&inputs(&texts)?, observer))
     }
 
-    /// The text of token ids.
+    /// Returns the text of token ids.
     fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
         compute(py, None, |_| self.reader.tokenizer().decode(&ids, skip_special_tokens))
     }
 
-    /// Tokens of the vocabulary, without added ones.
+    /// Size of the vocabulary, without added tokens.
     #[getter]
     fn vocab_size(&self) -> usize {
         self.reader.tokenizer().vocab_size()
@@ -99,7 +99,7 @@ impl Tokenizer {
         self.reader.tokenizer().pad_id()
     }
 
-    /// Whether padding goes before the tokens.
+    /// Returns true if padding goes before the tokens.
     #[getter]
     fn pad_left(&self) -> bool {
         self.reader.tokenizer().pad_left()

@@ -1,4 +1,4 @@
-//! Searching and mining, on numpy arrays.
+//! Search and mining on numpy arrays.
 
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -11,7 +11,7 @@ use rushlight::vectors;
 use rushlight::{BinaryView, Int8View, Precision, QuantizedBytes};
 use rushlight::{CallOptions, CommunityOptions, MiningOptions, SearchOptions};
 
-/// Embeddings that are searched. `ranges` are `(2, d)`, and there for int8 and uint8; the caller has seen to the shapes.
+/// Embeddings to search. `ranges` is `(2, d)`, for int8 and uint8 only; the caller checks the shapes.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Corpus<'py> {
@@ -20,19 +20,19 @@ pub(crate) struct Corpus<'py> {
     ranges: Option<PyReadonlyArray2<'py, f32>>,
 }
 
-/// The same, read.
+/// Borrowed arrays of a [`Corpus`].
 enum Rows<'py> {
     Float32(PyReadonlyArray2<'py, f32>),
     Signed(PyReadonlyArray2<'py, i8>, Ranges<'py>),
     Unsigned(PyReadonlyArray2<'py, u8>, Ranges<'py>),
 }
 
-/// Ranges of int8 codes; bits have none.
+/// Ranges of int8 or uint8 codes; packed bits have none.
 type Ranges<'py> = Option<PyReadonlyArray2<'py, f32>>;
 
 impl<'py> Corpus<'py> {
-    /// By its precision: an array that is tried as one type after the other may swallow Ctrl-C, which comes while PyO3
-    /// writes down why it is none of the first.
+    /// Borrows the array by its precision. Trying one type after another could swallow a Ctrl-C while PyO3 formats the
+    /// error of a failed try.
     fn read(self) -> PyResult<Rows<'py>> {
         let Self { values, precision, ranges } = self;
         let precision: Precision = precision.parse().into_python(values.py())?;
@@ -55,7 +55,7 @@ impl Rows<'_> {
         }
     }
 
-    /// As the searches take them, of `dim` dimensions.
+    /// Returns the corpus for a search, with `dim` dimensions.
     fn view(&self, dim: usize) -> PyResult<vectors::Corpus<'_>> {
         let py = self.py();
         let (bytes, rows, ranges): (QuantizedBytes<'_>, _, _) = match self {
@@ -69,9 +69,10 @@ impl Rows<'_> {
     }
 }
 
-/// The `top_k` rows of `corpus` most similar to each query: ids, int64, and scores, float32, both `(n, min(top_k, m))`.
+/// Finds the `top_k` rows of `corpus` most similar to each query: ids, int64, and scores, float32, both
+/// `(n, min(top_k, m))`.
 ///
-/// With `candidates`, that many are found at first, and then scored again with the rows of another corpus.
+/// With `candidates`, the search finds that many first, and rescores them with the rows of another corpus.
 #[pyfunction]
 #[pyo3(signature = (name, queries, corpus, top_k, candidates=None))]
 pub(crate) fn semantic_search<'py>(
@@ -105,7 +106,7 @@ pub(crate) fn semantic_search<'py>(
     Ok((array(py, ids, queries.rows(), columns)?, array(py, scores, queries.rows(), columns)?))
 }
 
-/// The most similar pairs of rows: `(score, i, j)`, the best first.
+/// Finds the most similar pairs of rows: `(score, i, j)`, the best first.
 #[pyfunction]
 pub(crate) fn paraphrase_mining<'py>(
     py: Python<'py>,
@@ -124,7 +125,8 @@ pub(crate) fn paraphrase_mining<'py>(
     Ok(pairs.into_iter().map(|pair| (pair.score, pair.i, pair.j)).collect())
 }
 
-/// Groups of similar rows: lists of ids, the largest first. `progress` is told of rows, `batch_size` at a time.
+/// Finds groups of similar rows: lists of ids, the largest first. `progress` gets the number of rows, every
+/// `batch_size`.
 #[pyfunction]
 pub(crate) fn community_detection<'py>(
     py: Python<'py>,
@@ -145,7 +147,7 @@ pub(crate) fn community_detection<'py>(
     })
 }
 
-/// Each row over its L2 norm: float32 `(n, d)`.
+/// Divides each row by its L2 norm: float32 `(n, d)`.
 #[pyfunction]
 pub(crate) fn normalize_embeddings<'py>(
     py: Python<'py>,
