@@ -1,4 +1,4 @@
-//! Models that are put together of a transformer and other modules.
+//! Tests of assembled models: a transformer with other modules than its folder lists.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -24,7 +24,7 @@ fn embed(model: &Model) -> Vec<f32> {
     model.encode(&TEXTS, &EncodeOptions::default()).unwrap().into_vec()
 }
 
-/// A folder that lists these very modules gives the same bits.
+/// A folder that lists the same modules gives the same bits.
 #[test]
 fn the_modules_of_a_folder_make_the_folders_model() {
     let mean = BackboneOptions::default().with_normalize(true);
@@ -41,7 +41,7 @@ fn the_modules_of_a_folder_make_the_folders_model() {
     }
 }
 
-/// Each mode by the tokens' embeddings, in float64.
+/// Computes each pooling mode from token embeddings, in float64.
 #[test]
 fn any_pooling_can_be_asked_for() {
     let tokens = Model::from_dir(folder("bert-mean-normalize")).unwrap();
@@ -78,7 +78,7 @@ fn any_pooling_can_be_asked_for() {
     }
 }
 
-/// The first layers are those of a folder whose config.json says that there are no more; what is saved is one.
+/// A model of the first layers equals a folder whose config.json has that number of layers. So does its saved folder.
 #[test]
 fn the_first_layers_are_a_model_of_their_own() {
     for (case, key, modes) in [
@@ -151,7 +151,7 @@ fn what_cant_be_put_together_is_refused() {
     }
     let nowhere = BackboneOptions::default().with_dense(vec!["nowhere".into()]);
     assert!(matches!(refused(case, nowhere), Error::FileNotFound { .. }));
-    // Another width: this Dense follows two modes.
+    // This Dense has another width, because it follows two pooling modes.
     let dense = vec![folder("bert-cls-dense-normalize").join("2_Dense")];
     let wide = BackboneOptions::default().with_pooling(vec![PoolingMode::Max, PoolingMode::Cls]).with_dense(dense);
     assert!(matches!(refused(case, wide), Error::InvalidConfig { key, .. } if key == "in_features"));

@@ -1,4 +1,4 @@
-//! Configs of each family that are wrong, or say what isn't built: each gives a typed error that names file and key.
+//! Tests of wrong or unsupported configs of each family: each gives a typed error that names file and key.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -9,7 +9,7 @@ use common::{copy, tiny};
 use rushlight::{Error, Model};
 use serde_json::{Value, json};
 
-/// The error of loading a case's model with some keys of its `config.json` changed; null takes a key away.
+/// Returns the error of loading a case's model with changed keys in its `config.json`; null removes a key.
 #[track_caller]
 fn error(case: &str, changes: &Value) -> Error {
     let folder = tempfile::tempdir().unwrap();
@@ -150,7 +150,7 @@ fn what_is_not_built_is_refused_by_name() {
         assert!(matches!(error, Error::Unsupported { .. }), "{case} {changes}: {error:?}");
         assert!(error.to_string().contains(key), "{case} {changes}: {error}");
     }
-    // Kinds of rotary positions and of layers, and what else their lists may hold, are fixed.
+    // Kinds of rotary positions and of layers are fixed lists.
     let unknown = [
         (NOMIC, json!({ "rope_parameters": { "rope_type": "longrope" } }), "longrope"),
         (GTE, json!({ "rope_scaling": { "type": "ntk", "factor": 2.0 } }), "ntk"),

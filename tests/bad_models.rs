@@ -1,4 +1,4 @@
-//! Folders that are wrong: each gives a typed error that names the file and what is wrong in it.
+//! Tests of malformed folders: each gives a typed error that names the file and the problem in it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -13,7 +13,7 @@ use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A copy of a small model, to spoil.
+/// Copy of a small model, to corrupt.
 struct Spoiled(TempDir);
 
 impl Spoiled {
@@ -41,7 +41,7 @@ impl Spoiled {
         self
     }
 
-    /// Sets a key, or takes it away where the value is null.
+    /// Sets a key, or removes it if the value is null.
     fn set(self, file: &str, key: &str, value: Value) -> Self {
         let path = self.path().join(file);
         let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -70,7 +70,7 @@ impl Spoiled {
         self.write("model.safetensors", bytes)
     }
 
-    /// Takes all positions away but the first ones, in the weights and in the config.
+    /// Keeps only the first positions, in the weights and in the config.
     fn positions(self, count: usize) -> Self {
         let bytes = fs::read(self.path().join("model.safetensors")).unwrap();
         let cut = |(name, view): (String, TensorView<'static>)| {
@@ -86,7 +86,7 @@ impl Spoiled {
         self.write("model.safetensors", cut).config("max_position_embeddings", json!(count))
     }
 
-    /// The error of loading it, whose message must hold all of `words`.
+    /// Returns the error of loading the folder. Its message must contain all of `words`.
     fn fails(self, words: &[&str]) -> Error {
         let error = Model::from_dir(self.path()).expect_err("it must not load");
         let message = error.to_string();
@@ -214,7 +214,7 @@ fn sizes_that_do_not_fit_are_refused_before_anything_is_allocated() {
 
 #[test]
 fn positions_that_special_tokens_do_not_fit_in_are_refused() {
-    // Beside what padding takes of the positions: a pair has three special tokens, or four.
+    // Padding takes some positions. A pair has three or four special tokens.
     for (case, taken, special) in [
         ("bert-mean-normalize", 0, 3),
         ("distilbert-mean-normalize", 0, 3),
@@ -323,7 +323,7 @@ fn weights_that_are_wrong_are_named() {
         Error::InvalidWeights { .. }
     );
 
-    // Offsets out of the file, a renamed tensor, a dtype of the same size: changes of the header that keep its length.
+    // Changes of the header that keep its length: offsets beyond the file, a renamed tensor, a dtype of the same size.
     let header = |from: &str, to: &str| {
         assert_eq!(from.len(), to.len());
         let (from, to) = (from.as_bytes().to_vec(), to.as_bytes().to_vec());
@@ -372,7 +372,7 @@ fn shards_that_are_wrong_are_named() {
     }
 }
 
-/// What git, a server or an interrupted download leaves in the place of a file: said by name, with what to do.
+/// Git LFS, a web server or an interrupted download can replace a file. The error names the content and the remedy.
 #[test]
 fn what_lies_in_the_place_of_a_file_is_named() {
     const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 90868376\n";
@@ -405,7 +405,7 @@ fn what_lies_in_the_place_of_a_file_is_named() {
     let swapped = Spoiled::of("legacy-bert-mean-normalize").write("pytorch_model.bin", &whole);
     assert_is!(swapped.fails(&["pytorch_model.bin: a safetensors file"]), Error::InvalidWeights { .. });
 
-    // Each of the files that are read as a whole; a pointer is a vocabulary of three words to who doesn't look.
+    // Files that are read as a whole. A Git LFS pointer would parse as a vocabulary of three words.
     let cases = [
         ("bert-mean-normalize", "config.json"),
         ("bert-mean-normalize", "modules.json"),
@@ -447,7 +447,7 @@ fn weights_in_other_formats_are_named_where_none_are_found() {
     assert_is!(dense.fails(&["2_Dense", "x.onnx"]), Error::FileNotFound { .. });
 }
 
-/// The architecture is looked at before the files that only a right one can be expected to have.
+/// The architecture is checked before the files that only supported architectures have.
 #[test]
 fn an_architecture_that_is_not_there_is_named_before_files_that_are_not() {
     for file in ["model.safetensors", "tokenizer.json", "1_Pooling/config.json"] {

@@ -1,7 +1,8 @@
-//! Folders with one value changed: each gives what sentence-transformers makes of it, or an error that says where.
+//! Tests of folders with one changed value: each gives the result of sentence-transformers, or an error that names the
+//! key.
 //!
-//! `data/config_variants.json` has what sentence-transformers 6.2 with transformers 5.24 does, by model, file and key: a
-//! list of `[outcome, value]`, or `[outcome]` where the key is taken away.
+//! `data/config_variants.json` has the outcomes of sentence-transformers 6.2 with transformers 5.24, by model, file and
+//! key: a list of `[outcome, value]`, or `[outcome]` for a removed key.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -19,15 +20,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What the reference makes of a folder, compared with the unchanged one.
+/// Outcome of the reference for a changed folder, compared with the unchanged one.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    /// It gives the same numbers.
+    /// The reference gives the same numbers.
     Same,
-    /// It gives other numbers.
+    /// The reference gives other numbers.
     Other,
-    /// It raises.
+    /// The reference raises an error.
     Error,
 }
 
@@ -38,10 +39,10 @@ enum Change {
     TakeAway((Outcome,)),
 }
 
-/// By model, file and key.
+/// Changes by model, file and key.
 type Table = BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Change>>>>;
 
-/// Where rushlight deviates on purpose: model, file, key, values (`-` is none), and why.
+/// Deliberate deviations from the reference: model, file, key, values (`-` is an absent key), and reason.
 const EXCEPTIONS: [(&str, &str, &str, &str, &str); 8] = [
     ("hub-config-modernbert", "config.json", "global_rope_theta", "0", NOT_FINITE),
     ("hub-config-modernbert", "config.json", "local_rope_theta", "0", NOT_FINITE),
@@ -57,16 +58,16 @@ const FIXED_IDS: &str = "transformers puts ids 2 and 3 around every text, whatev
 const NO_UNKNOWN_WORDS: &str = "in transformers every text with an unknown word fails; the texts have none";
 const BEYOND_POSITIONS: &str = "the reference fails at tokens without a position; texts are cut before them";
 
-/// How far the same numbers may be apart: an eps that is halved shows at 2e-6, other numbers are 6e-6 apart at least.
+/// Tolerance of equal numbers. A halved eps changes them by 2e-6; other numbers differ by at least 6e-6.
 const TOLERANCE: f32 = 3e-6;
 
-/// The last one has more tokens than most models keep, and white space at its end.
+/// Returns the texts. The last has more tokens than the limit of typical models, and ends with white space.
 fn texts() -> [String; 4] {
     ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium.", &"embedding ".repeat(20)]
         .map(str::to_owned)
 }
 
-/// A folder's numbers: embeddings, scores of pairs, or embeddings as queries and as documents.
+/// Returns a folder's numbers: embeddings, scores of pairs, or embeddings as queries and as documents.
 fn numbers(kind: &str, folder: &Path) -> Result<Vec<f32>, Error> {
     let texts = texts();
     Ok(match kind {
@@ -92,14 +93,14 @@ fn alike(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= TOLERANCE)
 }
 
-/// A small model's kind and folder.
+/// Returns a small model's kind and folder.
 fn model(name: &str) -> (&'static str, PathBuf) {
     let kinds = ["tiny", "rerank", "sparse", "multi_vector"];
     let found = kinds.into_iter().map(|kind| (kind, data().join(kind).join(name).join("model")));
     found.into_iter().find(|(_, folder)| folder.exists()).unwrap_or_else(|| panic!("no model {name}"))
 }
 
-/// A copy of a small model, to change.
+/// Copy of a small model, to change.
 struct Changed {
     kind: &'static str,
     folder: TempDir,
@@ -138,7 +139,7 @@ impl Changed {
         self.try_numbers().unwrap()
     }
 
-    /// Checks that it doesn't load, and that the message says all these words.
+    /// Checks that the folder doesn't load, and that the message contains all these words.
     #[track_caller]
     fn fails(&self, words: &[&str]) {
         let message = self.try_numbers().expect_err("it must not load").to_string();
@@ -146,7 +147,7 @@ impl Changed {
     }
 }
 
-/// What is wrong with a change's result, if anything.
+/// Returns the problem with a change's result, if any.
 fn verdict(wanted: Outcome, unchanged: &[f32], got: &Result<Vec<f32>, Error>, folder: &Path) -> Option<String> {
     match (wanted, got) {
         (Outcome::Same, Err(error)) => Some(format!("must load: {error}")),
@@ -219,7 +220,7 @@ fn pooling_reads_flags_as_python_does() {
     for (value, right) in [(json!("false"), &included), (json!(null), &excluded), (json!(0), &excluded)] {
         assert!(prompt(value.clone()) == *right, "{value}");
     }
-    // The flags don't count beside the newer key.
+    // The flags have no effect beside the newer key.
     let both = Changed::of(LEGACY).set(POOLING, "pooling_mode", json!("mean")).set(
         POOLING,
         "pooling_mode_cls_token",
@@ -292,7 +293,7 @@ fn the_tokenizers_length_counts_only_where_no_other_is_said() {
     let only = |length: Value| Changed::of(NAME).set(TOKENIZER, "model_max_length", length);
     assert!(only(json!(20)).numbers() == right);
     assert!(only(json!(20.0)).numbers() == right);
-    // As many as there are positions.
+    // The limit equals the number of positions.
     assert!(only(json!(1e9)).numbers() == only(json!(null)).numbers());
     for length in [json!(-1), json!("20"), json!(20.5), json!(0)] {
         only(length).fails(&[TOKENIZER, "model_max_length"]);
@@ -377,7 +378,7 @@ fn a_normalize_of_sentences_leaves_tokens_as_they_are() {
     fs::remove_file(absent.folder.path().join(NORMALIZE)).unwrap();
     for idle in [unnamed, named, absent] {
         assert!(idle.numbers() == right);
-        // What is saved must not normalize, either.
+        // The saved folder must not normalize, either.
         let saved = tempfile::tempdir().unwrap();
         let saved = saved.path().join("saved");
         MultiVectorModel::from_dir(idle.folder.path()).unwrap().save(&saved).unwrap();
@@ -408,7 +409,7 @@ fn pylates_switches_are_read_as_the_reference_does() {
     assert!(!alike(&attending, &right));
     assert!(set("attend_to_expansion_tokens", json!("false")) == attending);
     assert!(set("attend_to_expansion_tokens", json!(0)) == right);
-    // Stanford's name of the same, where PyLate's is absent.
+    // Stanford's name of the key, used if PyLate's is absent.
     let older = Changed::of(PYLATE).without(SETTINGS, "attend_to_expansion_tokens");
     assert!(older.set(SETTINGS, "attend_to_mask_tokens", json!(true)).numbers() == attending);
 }

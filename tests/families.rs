@@ -1,4 +1,4 @@
-//! Random models of every family: both versions of the ops give the same numbers.
+//! Tests of random models of every family: both versions of the ops give the same numbers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -14,14 +14,14 @@ use rushlight::{EncodeOptions, Error, LoadOptions, Model};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
-/// What a random config is made of.
+/// Sizes and flags of a random config.
 #[derive(Clone, Debug)]
 struct Sizes {
     layers: usize,
-    /// Heads of keys, and of queries for each of them.
+    /// Number of key heads, and of query heads for each of them.
     heads: usize,
     sharing: usize,
-    /// Pairs of columns of a head.
+    /// Number of pairs of columns per head.
     pairs: usize,
     middle: usize,
     window: usize,
@@ -41,11 +41,11 @@ impl Sizes {
     }
 
     fn hidden(&self) -> usize {
-        // Norms of narrower vectors make large numbers of small differences.
+        // Norms of narrower vectors amplify small differences.
         self.heads * 2 * (4 + self.pairs)
     }
 
-    /// What most families' configs have in common.
+    /// Returns the keys that nearly all families' configs share.
     fn config(&self, model_type: &str, more: Value) -> Value {
         let mut config = json!({
             "model_type": model_type,
@@ -62,7 +62,7 @@ impl Sizes {
         config
     }
 
-    /// Llama's descendants: heads that share keys, of a width of their own.
+    /// Returns the config of a descendant of Llama, with grouped-query attention and its own head width.
     fn decoder(&self, model_type: &str, more: Value) -> Value {
         let mut config = self.config(model_type, more);
         config["num_attention_heads"] = json!(self.heads * self.sharing);
@@ -75,7 +75,7 @@ impl Sizes {
 }
 
 const VOCABULARY: usize = 420;
-/// Configs of each family.
+/// Returns the configs of each family.
 const CASES: u32 = 4;
 
 fn families() -> Vec<fn(&Sizes) -> Value> {
@@ -158,7 +158,7 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
     ]
 }
 
-/// A plain folder of transformers with random tensors: those that loading it asks for.
+/// Writes a plain transformers folder with random tensors, for all names that loading requests.
 fn fill(folder: &Path, config: &Value, seed: u64) {
     let tokenizer = tiny("bert-mean-normalize").model;
     for file in ["tokenizer.json", "tokenizer_config.json"] {
@@ -170,7 +170,7 @@ fn fill(folder: &Path, config: &Value, seed: u64) {
         write(folder, &tensors, seed);
         match Model::from_dir(folder) {
             Ok(_) => return,
-            // Layers have the same tensors, whatever their numbers.
+            // Layers of any number have the same tensors.
             Err(Error::MissingWeight { name, .. }) => of_layers(&mut tensors, &name, &[0]),
             Err(Error::WeightShape { name, expected, .. }) => of_layers(&mut tensors, &name, &expected),
             Err(error) => panic!("{config}: {error}"),
@@ -197,7 +197,7 @@ fn write(folder: &Path, tensors: &BTreeMap<String, Vec<usize>>, seed: u64) {
     };
     let bytes = tensors.iter().map(|(name, shape)| {
         let norm = shape.len() == 1 && name.ends_with("weight");
-        // So that what a layer gives is as large as what it is given.
+        // Scaled so that a layer's output is as large as its input.
         let spread = if shape.len() == 2 { (3.0 / shape[1] as f32).sqrt() } else { 0.2 };
         let number = |x: f32| if norm { 1.0 + 0.2 * x } else { spread * x };
         let count = shape.iter().product::<usize>();
@@ -219,7 +219,7 @@ fn embeddings(folder: &Path, way: &LoadOptions, texts: &[String]) -> Vec<f32> {
 fn both_ops_agree_on_random_models_of_every_family() {
     let texts: Vec<_> = [0, 1, 5, 30, 70, 200, 500].map(|words| "of the rest ".repeat(words).trim().to_owned()).into();
     for (i, family) in families().into_iter().enumerate() {
-        // The same configs in each run: what fails, fails again.
+        // Each run has the same configs, so that failures repeat.
         let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let agree = |sizes: Sizes| {

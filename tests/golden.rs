@@ -1,4 +1,4 @@
-//! The numbers and token ids of sentence-transformers, for every small model and both real ones.
+//! Tests against the numbers and token ids of sentence-transformers, for every small model and both real ones.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
 
 mod common;
@@ -14,7 +14,7 @@ fn encode(model: &Model, texts: &[impl AsRef<str>]) -> Vec<f32> {
     model.encode(texts, &EncodeOptions::default()).unwrap().into_vec()
 }
 
-/// Checks ids and embeddings; gives the largest difference.
+/// Checks ids and embeddings, and returns the largest difference.
 fn check(case: &Case, way: &LoadOptions) -> f64 {
     let model = load(case, way);
     let inputs: Vec<_> = case.texts.iter().map(|text| Input::Text(text)).collect();
@@ -28,7 +28,7 @@ fn check(case: &Case, way: &LoadOptions) -> f64 {
     error
 }
 
-/// The largest error of each family, beside the reference's own in float32.
+/// Prints the largest error of each family, beside the reference's own in float32.
 fn report(case: &Case, error: f64) {
     let own = case.meta["float32_vs_float64_max_abs"].as_f64().unwrap();
     let family = case.meta["model_type"].as_str().unwrap();
@@ -45,10 +45,10 @@ fn small_models() {
     }
 }
 
-/// candle's ops on the processor stand for those on GPUs, where half precision is for.
+/// candle's ops on the CPU stand for those on GPUs, which compute in half precision.
 #[test]
 fn small_models_in_half_precision() {
-    // Steps of a number are 5e-4 and 4e-3 of it.
+    // The relative steps of float16 and bfloat16 are 5e-4 and 4e-3.
     for (dtype, most) in [(Dtype::Float16, 0.05), (Dtype::BFloat16, 0.3)] {
         let half = portable().with_dtype(dtype);
         let mut largest_error: f64 = 0.0;
@@ -66,7 +66,7 @@ fn small_models_in_half_precision() {
 #[test]
 fn real_models() {
     for case in ["all-MiniLM-L6-v2", "all-mpnet-base-v2"].into_iter().filter_map(real) {
-        // candle's ops take minutes for the larger one on a processor.
+        // candle's ops take minutes for the larger model on a CPU.
         for way in ways().iter().filter(|way| **way != portable() || case.name == "all-MiniLM-L6-v2") {
             println!("on {}", named(way));
             report(&case, check(&case, way));
@@ -74,7 +74,7 @@ fn real_models() {
     }
 }
 
-/// The same bits alone, among others, reversed, twice, and with other numbers of threads.
+/// A text has the same bits alone, among others, reversed, twice, and with other numbers of threads.
 fn check_bits(case: &Case, texts: &[String]) {
     let model = load(case, &native());
     let width = model.embedding_dimension();
@@ -112,7 +112,7 @@ fn the_same_text_gives_the_same_bits() {
     }
 }
 
-/// cls pooling computes all of the last layer only where the tokens are wanted too.
+/// cls pooling computes the whole last layer only if token embeddings are requested.
 #[test]
 fn a_sentence_has_the_same_bits_with_its_tokens() {
     for case in tiny_cases() {
@@ -172,7 +172,7 @@ fn excluded_prompts_do_not_count() {
     let mut model = load(&case, &native());
     let prompts = model.prompts();
     assert!(prompts.values().any(|prompt| !prompt.is_empty()), "{prompts:?}");
-    // Where the prompt leaves the text no room, the special token at the end alone counts.
+    // If the prompt fills the limit, only the special token at the end is pooled.
     let long = "word ".repeat(200);
     let options = EncodeOptions::default().with_prompt(&long);
     let encode = |model: &Model| model.encode_tokens(&["text".into()], &options).unwrap().remove(0);

@@ -1,4 +1,4 @@
-//! What `Model` promises beside the numbers: prompts, truncation, settings, saving, being watched.
+//! Tests of `Model` beside the numbers: prompts, truncation, settings, saving, observers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -53,12 +53,12 @@ fn queries_and_documents_have_prompts_of_their_own() {
     let model = load(&[("query", "q: "), ("passage", "p: "), ("corpus", "c: "), ("other", "o: ")], Some("other"));
     let with = |prompt: &'static str| model.encode(&["text"], &plain().with_prompt(prompt)).unwrap();
     assert_eq!(model.encode_query(&["text"], &plain()).unwrap(), with("q: "));
-    // "document" is always there, and empty here: the first that isn't is meant.
+    // "document" always exists and is empty here, so the first prompt that isn't empty is used.
     assert_eq!(model.encode_document(&["text"], &plain()).unwrap(), with("p: "));
     assert_eq!(model.encode(&["text"], &plain()).unwrap(), with("o: "));
     let other = plain().with_prompt_name("other");
     assert_eq!(model.encode_query(&["text"], &other).unwrap(), with("o: "));
-    // Neither looks at the default prompt.
+    // Neither role uses the default prompt.
     let bare = load(&[("other", "o: ")], Some("other"));
     assert_eq!(bare.encode_query(&["text"], &plain()).unwrap(), with(""));
     assert_eq!(bare.encode_document(&["text"], &plain()).unwrap(), with(""));
@@ -78,7 +78,7 @@ fn embeddings_are_truncated_and_then_normalized() {
     model.set_truncate_dim(Some(7)).unwrap();
     assert_eq!(model.embedding_dimension(), 7);
     assert_eq!(model.encode(&["one"], &plain()).unwrap().dim(), 7);
-    // A call's own limit wins, and may be more than there is.
+    // A call's own truncate_dim wins, and may exceed the model's width.
     let more = plain().with_truncate_dim(1000);
     assert_eq!(model.encode(&["one", "two"], &more).unwrap(), whole);
     let none = plain().with_truncate_dim(0);
@@ -111,14 +111,14 @@ fn long_texts_are_counted_or_refused() {
     let ids = &model.tokenize(&[Input::Text(&long)]).unwrap()[0];
     assert_eq!(ids.ids.len(), 5);
     assert!(model.set_max_seq_length(0).is_err() && model.set_max_seq_length(141).is_err());
-    // Special tokens are kept in any case.
+    // Special tokens always stay.
     model.set_max_seq_length(1).unwrap();
     assert_eq!(model.tokenize(&[Input::Text(&long)]).unwrap()[0].ids.len(), 2);
     model.set_max_seq_length(140).unwrap();
     model.encode(&[long], &plain()).unwrap();
 }
 
-/// More texts than are tokenized at once: the next ones are, while these are computed.
+/// More texts than a window: the next window is tokenized while one is computed.
 #[test]
 fn many_texts_are_embedded_as_few_are() {
     let model = model("bert-mean-normalize");
@@ -132,7 +132,7 @@ fn many_texts_are_embedded_as_few_are() {
     let encodings = encodings.unwrap();
     assert!(encodings.iter().map(|encoding| encoding.sentence_embedding.as_slice()).eq(all.rows()));
 
-    // What is wrong with a late text is told by its own place, and what was cut is counted over all.
+    // An error has the text's index in the whole input, and truncated texts are counted over all windows.
     let mut late = texts.clone();
     late[count - 2] = "long ".repeat(1_000);
     late[3] = late[count - 2].clone();
@@ -193,7 +193,7 @@ fn a_folder_of_transformers_alone_is_mean_pooled() {
     for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
         std::fs::copy(case.model.join(name), folder.path().join(name)).unwrap();
     }
-    // Without modules.json nobody asks for these.
+    // Without modules.json these files are never read.
     let settings = r#"{"prompts": {"query": "q: "}, "default_prompt_name": "query", "truncate_dim": 3}"#;
     std::fs::write(folder.path().join("config_sentence_transformers.json"), settings).unwrap();
     let model = Model::from_dir(folder.path()).unwrap();
@@ -301,7 +301,7 @@ fn a_short_call_is_served_while_a_long_one_runs() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever the texts, a text's embedding is the one that it has alone.
+    /// A text's embedding among any others equals the one that it has alone.
     #[test]
     fn any_batch_gives_the_bits_of_its_texts_alone(
         texts in prop::collection::vec("\\PC{0,40}|[a-z ]{0,300}", 1..12), case in 0usize..3,

@@ -1,5 +1,5 @@
-//! Late-interaction models: the numbers of sentence-transformers' MultiVectorEncoder, and what `MultiVectorModel` promises
-//! beside them.
+//! Tests of late-interaction models: the numbers of sentence-transformers' MultiVectorEncoder, and the behaviour of
+//! `MultiVectorModel`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
 
 mod common;
@@ -135,7 +135,7 @@ fn lengths_and_prompts_are_settings() {
     assert_eq!((&*other.prompts()["query"], other.document_length()), ("ask: ", Some(20)));
 }
 
-/// A copy of a case's model, changed.
+/// Returns a changed copy of a case's model.
 fn changed(name: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&case(name).join("model"), folder.path());
@@ -168,7 +168,7 @@ fn queries_may_have_a_least_length_or_none() {
     assert_eq!(rows(pylate(|config| config["query_length"] = Value::Null), "a"), 32);
 }
 
-/// PyLate's folders of before sentence-transformers 5: nothing but PyLate's own keys tells them.
+/// PyLate's folders from before sentence-transformers 5 have only PyLate's own keys to recognize them by.
 #[test]
 fn a_folder_of_pylates_needs_no_model_type() {
     let texts = ["what is a lamp?", "A lamp, is a light! yes.", "x"];
@@ -187,7 +187,7 @@ fn a_folder_of_pylates_needs_no_model_type() {
             });
             assert!(embed(folder.path()) == expected, "{name} without {absent:?}");
         }
-        // Saved, it is of the present kind.
+        // The saved folder has the current layout.
         let folder = changed(name, "config_sentence_transformers.json", |config| {
             config.as_object_mut().unwrap().remove("model_type");
         });
@@ -197,7 +197,7 @@ fn a_folder_of_pylates_needs_no_model_type() {
     }
 }
 
-/// What the transformer's own settings say wins, and PyLate's keys count in folders of the present kind, too.
+/// The transformer's own settings override PyLate's keys, which work in folders of the current layout, too.
 #[test]
 fn pylates_keys_fill_up_what_the_transformer_leaves_open() {
     let rows = |name: &str, own: Value, whole: Value| {
@@ -217,7 +217,7 @@ fn pylates_keys_fill_up_what_the_transformer_leaves_open() {
     assert_eq!(rows("multivector-native-bert", json!({ "query_expansion": null }), json!({ "query_length": 7 })), 4);
 }
 
-/// A folder that names no kind and has none of PyLate's keys: its projection is taken to each token, and normalized.
+/// A folder without a kind and without PyLate's keys applies its projection to each token, and normalizes the result.
 #[test]
 fn a_projection_without_a_kind_is_of_tokens() {
     let folder = changed("multivector-pylate-bert", "config_sentence_transformers.json", |config| *config = json!({}));
@@ -281,7 +281,7 @@ fn folders_of_other_kinds_are_refused_although_they_name_none() {
         let error = refused.unwrap_err();
         assert!(matches!(error, Error::InvalidConfig { .. } | Error::Unsupported { .. }), "{i}: {error}");
     }
-    // Their own class takes them, and gives the same.
+    // Their own class loads them, and gives the same numbers.
     let given =
         |folder: &Path| Reranker::from_dir(folder).unwrap().predict(&[("a", "b")], &PredictOptions::default()).unwrap();
     assert_eq!(given(reranker.path()), given(&common::data().join("rerank/rerank-bert/model")));
@@ -298,7 +298,7 @@ fn texts_that_are_too_long_are_refused_where_that_is_asked_for() {
     let texts = ["a", &"word ".repeat(20)];
     let error = model.encode_document(&texts, &strict).unwrap_err();
     assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
-    // Queries have a length of their own, to which they are filled up.
+    // Query expansion fills queries up to their own length.
     assert_eq!(model.encode_query(&texts, &strict).unwrap(), model.encode_query(&texts, &plain()).unwrap());
     let error = model.encode_query(&["word ".repeat(40)], &strict).unwrap_err();
     assert!(matches!(error, Error::InvalidInput { index: 0, .. }), "{error}");

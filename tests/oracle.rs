@@ -1,4 +1,4 @@
-//! A second, independent oracle: candle-transformers' own models on single texts, token by token.
+//! Tests against a second, independent reference: candle-transformers' own models, token by token.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -10,7 +10,7 @@ use common::{Case, named, tiny, ways};
 use rushlight::{EncodeOptions, Input, Model};
 use serde_json::{Value, json};
 
-/// Token embeddings of one text's ids, `(1, tokens, hidden)`.
+/// Returns the token embeddings of one text's ids, `(1, tokens, hidden)`.
 type Forward = Box<dyn Fn(&Tensor) -> candle_core::Result<Tensor>>;
 
 fn weights(case: &Case) -> VarBuilder<'static> {
@@ -39,7 +39,7 @@ fn candle_xlm_roberta(case: &Case) -> Forward {
 fn check(case: &Case, oracle: &Forward) {
     for way in ways() {
         let model = Model::from_dir_with(&case.model, &way).unwrap();
-        // A literal padding token is masked by candle's XLM-R, and not by the reference.
+        // candle's XLM-R masks a literal padding token; the reference doesn't.
         let texts: Vec<_> = case.texts.iter().filter(|text| !text.contains("<pad>")).collect();
         let inputs: Vec<_> = texts.iter().map(|text| Input::Text(text)).collect();
         for encoding in model.encode_tokens(&inputs, &EncodeOptions::default()).unwrap() {

@@ -1,4 +1,4 @@
-//! Rerankers: the numbers of sentence-transformers' CrossEncoder, and what `Reranker` promises beside them.
+//! Tests of rerankers: the numbers of sentence-transformers' CrossEncoder, and the behaviour of `Reranker`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
 
 mod common;
@@ -30,7 +30,7 @@ fn predict(model: &Reranker, pairs: &[(String, String)]) -> Vec<f32> {
     model.predict(pairs, &plain()).unwrap().into_vec()
 }
 
-/// The tolerance of numbers that are not normalized.
+/// Tolerance of numbers that are not normalized.
 fn tolerance(expected: &[f64]) -> f64 {
     2e-5 * expected.iter().fold(0.0, |largest, x| x.abs().max(largest))
 }
@@ -40,7 +40,7 @@ fn scores_are_the_references() {
     for folder in folders("rerank") {
         let (pairs, meta): (Pairs, Value) = (json(&folder.join("texts.json")), json(&folder.join("meta.json")));
         let expected = npy(&folder.join("expected64.npy"));
-        // Of the logits there are the reference's own float32 only.
+        // The reference's logits exist in float32 only.
         let logits = npy(&folder.join("expected_logits.npy"));
         for way in ways() {
             let (model, by) = (load(&folder, &way), named(&way));
@@ -121,7 +121,7 @@ fn pairs_that_are_too_long_are_refused_where_that_is_asked_for() {
     model.predict(&[short, long], &plain()).unwrap();
 }
 
-/// A copy of a case's model, changed.
+/// Returns a changed copy of a case's model.
 fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&rerank(case).join("model"), folder.path());
@@ -132,7 +132,7 @@ fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile:
     folder
 }
 
-/// As the hub has it: files of transformers alone, whose config.json says the activation.
+/// A folder with only transformers' files, as on the hub; its config.json names the activation.
 #[test]
 fn a_plain_folder_of_transformers_is_a_reranker() {
     let activation = |change: fn(&mut Value)| {
@@ -170,7 +170,7 @@ fn the_files_of_sentence_transformers_come_before_those_of_transformers() {
     assert_eq!(Reranker::from_dir(folder.path()).unwrap().activation(), ScoreActivation::Sigmoid);
 }
 
-/// A folder that says `activation` in one of the three places.
+/// Returns a folder that names `activation` under one of the three keys.
 fn saying(place: &str, activation: &Value) -> tempfile::TempDir {
     match place {
         "config_sentence_transformers.json" => {

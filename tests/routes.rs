@@ -1,4 +1,4 @@
-//! Models with a Router: queries go another way than documents.
+//! Tests of models with a Router: queries take another route than documents.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -17,7 +17,7 @@ fn plain() -> EncodeOptions<'static> {
 const QUERY: &str = "bert-mean-normalize";
 const DOCUMENT: &str = "mpnet-cls-dot";
 
-/// A folder whose queries go through one small model and whose documents go through another.
+/// Returns a folder whose queries go through one small model and whose documents go through another.
 fn router(change: impl FnOnce(&mut Value)) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let class = |name: &str| format!("sentence_transformers.models.{name}");
@@ -128,7 +128,7 @@ fn the_route_that_is_listed_first_is_the_default() {
     }
 }
 
-/// Written once, unless it reads longer texts on one of them.
+/// A model shared by both routes is saved once, unless their maximum lengths differ.
 #[test]
 fn a_module_on_both_routes_is_saved_once() {
     let folder = router(|config| config["structure"]["query"] = config["structure"]["document"].clone());

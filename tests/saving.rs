@@ -1,4 +1,4 @@
-//! Models of all kinds, saved: they are the same models, with what was set since they were loaded.
+//! Tests of saving models of all kinds: a saved folder keeps the model and its current settings.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -46,7 +46,7 @@ fn a_saved_model_is_the_same_model() {
             assert_eq!(again.default_prompt_name(), Some("new"));
             assert_eq!(again.similarity_fn(), Similarity::Manhattan);
             assert_eq!(again.truncate_dim(), Some(9));
-            // Where there is no transformer the tokenizer itself cuts, and it is no setting.
+            // Without a transformer the tokenizer truncates, and its limit is not a setting.
             let length = case.meta["max_seq_length"].as_u64().map(|_| 33);
             assert_eq!(again.max_seq_length(), length);
             let encode = |model: &Model| model.encode(&case.texts, &plain()).unwrap();
@@ -54,7 +54,7 @@ fn a_saved_model_is_the_same_model() {
             again
         };
         model.save(folder.path()).unwrap();
-        // Onto itself, while it is loaded from there.
+        // Saves onto the folder that the model was loaded from.
         check().save(folder.path()).unwrap();
         check();
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -65,7 +65,7 @@ fn a_saved_model_is_the_same_model() {
 #[test]
 fn a_model_saved_over_another_is_not_the_other() {
     let folder = tempfile::tempdir().unwrap();
-    // Each time the kind of the weights' file changes, and tokenizer files come and go.
+    // Each save changes the format of the weights, and adds or removes tokenizer files.
     for name in
         ["bert-mean-normalize", "legacy-bert-cls-dense-normalize", "mpnet-cls-dot", "legacy-distilbert-dense-tanh"]
     {
@@ -84,7 +84,7 @@ fn modules_that_change_places_are_saved_onto_themselves() {
     let folder = tempfile::tempdir().unwrap();
     model("bert-cls-dense-normalize").save(folder.path()).unwrap();
     let dense = |name: &str| folder.path().join(name);
-    // Two Dense modules whose folders are named for each other's places.
+    // Two Dense modules whose folder names are swapped.
     model("bert-cls-dense-normalize").save(dense("other")).unwrap();
     std::fs::rename(dense("2_Dense"), dense("3_Dense")).unwrap();
     copy_dense_doubled(&dense("other/2_Dense"), &dense("2_Dense"));
@@ -97,11 +97,11 @@ fn modules_that_change_places_are_saved_onto_themselves() {
     let want = before.encode(&["text"], &plain()).unwrap();
     before.save(folder.path()).unwrap();
     assert!(Model::from_dir(folder.path()).unwrap().encode(&["text"], &plain()).unwrap() == want);
-    // Now each lies where the other was loaded from.
+    // Each is now in the folder that the other was loaded from.
     assert!(matches!(before.save(folder.path()), Err(Error::InvalidConfig { .. })));
 }
 
-/// Copies a Dense module, each weight times two.
+/// Copies a Dense module and doubles its weights.
 fn copy_dense_doubled(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     std::fs::copy(from.join("config.json"), to.join("config.json")).unwrap();
@@ -122,7 +122,7 @@ fn many_threads_save_to_one_folder() {
     Model::from_dir(folder.path()).unwrap();
 }
 
-/// Saves twice, the second time onto itself, while it is loaded from there.
+/// Saves twice, the second time onto the folder that the model was loaded from.
 fn saved_twice<M>(model: &M, save: impl Fn(&M, &Path), load: impl Fn(&Path) -> M, check: impl Fn(&M)) {
     let folder = folder();
     save(model, folder.path());
@@ -156,7 +156,7 @@ fn a_saved_reranker_is_the_same() {
     }
 }
 
-/// Versions 3 to 5 of sentence-transformers look into the files of transformers alone.
+/// Versions 3 to 5 of sentence-transformers read only transformers' files.
 #[test]
 fn a_saved_reranker_says_to_old_versions_what_it_says_to_new_ones() {
     let mut model = Reranker::from_dir(data().join("rerank/rerank-bert/model")).unwrap();
@@ -206,7 +206,7 @@ fn a_saved_sparse_model_is_the_same() {
     }
 }
 
-/// Weights of tokens have no limit but their tokenizer's.
+/// The tokenizer alone limits the texts of static sparse models.
 #[test]
 fn saved_weights_of_tokens_keep_their_limit() {
     let router = data().join("sparse/splade-router-static-query/model");
@@ -230,7 +230,7 @@ fn saved_weights_of_tokens_keep_their_limit() {
     );
 }
 
-/// As the hub has it: files of transformers alone.
+/// A folder with only transformers' files, as on the hub.
 #[test]
 fn a_saved_masked_language_model_lists_its_modules() {
     let alone = folder();
@@ -249,7 +249,7 @@ fn a_saved_masked_language_model_lists_its_modules() {
     assert!(encode(&SparseModel::from_dir(folder.path()).unwrap()) == encode(&model));
 }
 
-/// The embeddings of queries and documents.
+/// Returns the embeddings of queries and documents.
 fn both(model: &MultiVectorModel, texts: &[String]) -> [Vec<Matrix>; 2] {
     let options = MultiVectorOptions::default();
     [model.encode_query(texts, &options).unwrap(), model.encode_document(texts, &options).unwrap()]
@@ -279,7 +279,7 @@ fn a_saved_late_interaction_model_is_the_same() {
     }
 }
 
-/// A folder of ColBERT's with other settings of its file.
+/// Returns a ColBERT folder with changed settings.
 fn stanford(change: impl FnOnce(&Path)) -> TempDir {
     let folder = folder();
     copy(&data().join("multi_vector/multivector-stanford-bert/model"), folder.path());
@@ -293,7 +293,7 @@ fn edit(path: PathBuf, change: impl FnOnce(&mut Value)) {
     fs::write(path, value.to_string()).unwrap();
 }
 
-/// ColBERT's markers are tokens that no file says to be special: a saved folder says it, wherever it is that this counts.
+/// No file declares ColBERT's markers as special tokens; a saved folder does, in every file that needs it.
 #[test]
 fn markers_of_queries_and_documents_stay_tokens() {
     /// Moves the markers from the added tokens into the vocabulary.
@@ -327,7 +327,7 @@ fn markers_of_queries_and_documents_stay_tokens() {
         fs::remove_file(folder.join("tokenizer.json")).unwrap();
         edit(folder.join("tokenizer_config.json"), |config| config["tokenizer_class"] = json!("BertTokenizer"));
     };
-    // A mapping gives names to tokens, and the older key lists none.
+    // A mapping names the tokens; the older key has a list without names.
     let with_names = |folder: &Path| {
         with_a_vocabulary_alone(folder);
         edit(folder.join("tokenizer_config.json"), |config| {
@@ -339,7 +339,7 @@ fn markers_of_queries_and_documents_stay_tokens() {
     let vocabulary = stanford(only_in_the_vocabulary);
     for folder in [vocabulary, stanford(with_decoder), stanford(with_a_vocabulary_alone), stanford(with_names)] {
         let model = MultiVectorModel::from_dir(folder.path()).unwrap();
-        // [CLS], the marker, two words, [SEP]: it isn't parted.
+        // [CLS], the marker, two words, [SEP]: the marker stays one token.
         let expected = both(&model, &texts);
         assert_eq!(model.encode_document(&["a a"], &MultiVectorOptions::default()).unwrap()[0].rows(), 5);
         saved_twice(
@@ -365,7 +365,7 @@ fn the_saved_projection_is_a_module() {
     assert!(json::<Value>(&folder.path().join("config.json")).get("architectures").is_none());
 }
 
-/// transformers before 5 lacks the class that 5 writes, and its list of tokens.
+/// transformers before 5 lacks the tokenizer class that 5 writes, and its list of tokens.
 #[test]
 fn tokenizers_are_named_as_before() {
     let config = |case: &str, change: &dyn Fn(&mut Value)| {
@@ -383,12 +383,12 @@ fn tokenizers_are_named_as_before() {
     let named = json!(["input_ids", "token_type_ids", "attention_mask"]);
     let typed = config(case, &|config| config["model_input_names"] = named.clone());
     assert_eq!(typed["model_input_names"], named);
-    // Of a class of its own, nothing is said anew.
+    // A folder with its own class stays unchanged.
     let own = config("bert-typed-tokenizer", &|_| {});
     assert_eq!(own, json::<Value>(&tiny("bert-typed-tokenizer").model.join("tokenizer_config.json")));
 }
 
-/// What is saved is what was loaded, or an error: files are copied from where the model came from.
+/// A save equals the loaded model or fails, because it copies files from the folder that the model was loaded from.
 #[test]
 fn a_folder_that_has_changed_since_is_not_saved_from() {
     let embed = |model: &Model| model.encode(&["text"], &plain());
@@ -419,7 +419,7 @@ fn a_folder_that_has_changed_since_is_not_saved_from() {
     refused(&|from| edit(from.join("1_Pooling/config.json"), |pooling| pooling["include_prompt"] = json!(false)));
     refused(&|from| fs::write(from.join("model.safetensors.index.json"), "{}").unwrap());
 
-    // The projection isn't among the transformer's weights any more.
+    // The projection is no longer among the transformer's weights.
     let stanford = stanford(|_| {});
     let model = MultiVectorModel::from_dir(stanford.path()).unwrap();
     model.save(stanford.path()).unwrap();
@@ -480,7 +480,7 @@ fn nothing_that_another_model_left_is_read() {
     );
 }
 
-/// What is written again says the same: to the last digit, and in the same order.
+/// Rewritten files keep their values to the last digit, and their order.
 #[test]
 fn numbers_are_not_changed() {
     let (from, to) = (folder(), folder());
@@ -508,7 +508,7 @@ fn weights_in_torchs_format_become_safetensors() {
     assert_eq!(again.encode(&["text"], &plain()).unwrap(), model.encode(&["text"], &plain()).unwrap());
 }
 
-/// transformers before 5 has keys of its own for rotary embeddings, and passes over the others without a word.
+/// transformers before 5 has its own keys for rotary embeddings, and ignores the newer ones silently.
 #[test]
 fn angles_are_named_as_before() {
     let config = |case: &str| {
@@ -530,7 +530,7 @@ fn angles_are_named_as_before() {
     }
 }
 
-/// rushlight runs none, but the config goes on naming it.
+/// rushlight runs no remote code, but the saved config still names it.
 #[test]
 fn code_that_comes_with_a_model_stays_with_it() {
     let (from, to) = (folder(), folder());
@@ -540,7 +540,7 @@ fn code_that_comes_with_a_model_stays_with_it() {
     assert_eq!(fs::read_to_string(to.path().join("modeling_eurobert.py")).unwrap(), "class EuroBertModel: ...\n");
 }
 
-/// A path stays right wherever the process goes.
+/// A relative path stays valid if the working directory changes.
 #[test]
 fn folders_are_told_by_their_whole_paths() {
     let here = std::env::current_dir().unwrap();

@@ -1,5 +1,5 @@
-//! A saved folder is one model's, whole: whoever saves or loads at the same moment, or was killed before, and whatever else
-//! is in it.
+//! Tests of concurrent saves: a folder always holds one whole model, despite other saves and loads, killed saves, and
+//! other files in it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -14,7 +14,7 @@ use rushlight::{Embeddings, EncodeOptions, Error, Model, MultiVectorModel, Reran
 use serde_json::json;
 use tempfile::TempDir;
 
-/// Two models of the same shapes: of mixed files something would come out, too.
+/// Two models of the same shapes, so that mixed files would load without an error.
 const MODELS: [&str; 2] = ["bert-mean-normalize", "bert-cls-normalize-prompts"];
 
 fn models() -> [Model; 2] {
@@ -29,20 +29,20 @@ fn load(folder: &Path) -> Embeddings {
     embed(&Model::from_dir(folder).unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// How a folder that is there is saved to.
+/// Method of saving to an existing folder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Exchanged,
-    /// For the many files of others that it holds.
+    /// In place, because the folder holds too many other files.
     InPlace,
-    /// For a module's folder that is a link, which is found when the exchange is tried.
+    /// In place after a failed exchange, because a module's folder is a link.
     InPlaceAtLast,
 }
 
 const WAYS: [Way; 3] = [Way::Exchanged, Way::InPlace, Way::InPlaceAtLast];
 
 impl Way {
-    /// A folder for which this is the way.
+    /// Returns a folder that is saved by this method.
     fn folder(self) -> (TempDir, PathBuf) {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("model");
@@ -59,7 +59,7 @@ impl Way {
     }
 }
 
-/// That nothing hidden is in a folder, or beside it.
+/// Checks that no hidden files are in a folder or beside it.
 fn assert_nothing_left(folder: &Path) {
     for folder in [folder, folder.parent().unwrap()] {
         let hidden: Vec<_> = fs::read_dir(folder)
@@ -107,7 +107,7 @@ fn a_new_folder_that_two_make_at_once_is_of_one() {
     }
 }
 
-/// Loads a folder again and again while two models are saved to it in turn.
+/// Loads a folder repeatedly while two models are saved to it alternately.
 fn loads_while_saving<M>(
     way: Way,
     save: impl Fn(usize, &Path) + Sync,
@@ -120,7 +120,7 @@ fn loads_while_saving<M>(
         scope.spawn(|| (1..).take_while(|_| !done.load(Ordering::Relaxed)).for_each(|i| save(i % 2, &folder)));
         let loaded = (0..40).filter_map(|_| match load(&folder) {
             Ok(loaded) => Some(loaded),
-            // Saves never end: now and then a load gives up, and says so.
+            // Saves never stop here, so a load sometimes gives up with an error.
             Err(Error::InvalidConfig { key, .. }) if key == "(whole folder)" => None,
             Err(error) => {
                 done.store(true, Ordering::Relaxed);
@@ -145,7 +145,7 @@ fn a_load_while_models_are_saved_gives_one_of_them() {
     }
 }
 
-/// They read files of their own after the network.
+/// These models read further files after the network.
 #[cfg_attr(windows, ignore = "Windows replaces no file that is mapped")]
 #[test]
 fn models_of_other_kinds_are_loaded_whole_too() {
@@ -202,7 +202,7 @@ fn a_folder_keeps_its_permissions_and_links_stay_links() {
         let to_folder = parent.path().join("to-folder");
         symlink("model", &to_folder).unwrap();
         let number = |path: &Path| fs::metadata(path).unwrap().ino();
-        // Open, its number isn't given to another folder.
+        // While it is open, no other folder gets its inode number.
         let _held = fs::File::open(&folder).unwrap();
         let (before, file) = (number(&folder), number(&folder.join("mine/file")));
 
@@ -224,7 +224,7 @@ fn a_folder_keeps_its_permissions_and_links_stay_links() {
     }
 }
 
-/// Weights that are written anew, not copied, are for the same readers as all other files.
+/// Rewritten weights have the same permissions as copied files.
 #[cfg(unix)]
 #[test]
 fn weights_are_readable_to_whom_the_config_is() {
@@ -235,14 +235,14 @@ fn weights_are_readable_to_whom_the_config_is() {
     assert_eq!(mode("model.safetensors"), mode("modules.json"));
 }
 
-/// A folder as a save leaves it that is killed while it moves files, or before.
+/// Returns a folder as a killed save leaves it, while it moves files or before.
 fn killed(whole: bool, saved: &Path, folder: &Path) {
     let work = folder.join(".saving");
     copy(saved, &work.join("new"));
     fs::write(work.join("lock"), "").unwrap();
     if whole {
         fs::write(work.join("moves.json"), json!({ "removed": ["added_tokens.json"] }).to_string()).unwrap();
-        // Some are in their places.
+        // Some files are already moved.
         fs::rename(work.join("new/config.json"), folder.join("config.json")).unwrap();
         fs::rename(work.join("new/model.safetensors"), folder.join("model.safetensors")).unwrap();
         fs::write(folder.join("added_tokens.json"), "{").unwrap();
@@ -289,7 +289,7 @@ fn what_a_killed_exchange_left_goes_with_the_next() {
     assert_nothing_left(&folder);
 }
 
-/// What comes into the old folder between the linking of its files and the exchange is in the new one.
+/// Files that appear in the old folder between linking and exchange are kept in the new one.
 #[cfg(unix)]
 #[test]
 fn files_that_come_while_a_save_is_killed_are_kept() {
@@ -335,7 +335,7 @@ fn files_that_come_while_a_save_is_killed_are_kept() {
     assert_nothing_left(&folder);
 }
 
-/// Every file in a folder, with what it holds.
+/// Returns every file in a folder, with its content.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

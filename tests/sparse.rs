@@ -1,4 +1,4 @@
-//! Sparse models: the numbers of sentence-transformers' SparseEncoder, and what `SparseModel` promises beside them.
+//! Tests of sparse models: the numbers of sentence-transformers' SparseEncoder, and the behaviour of `SparseModel`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
 
 mod common;
@@ -124,7 +124,7 @@ fn routes_part_queries_from_documents() {
     assert_eq!(model.similarity_fn(), Similarity::Dot);
 }
 
-/// A copy of a case's model, changed.
+/// Returns a changed copy of a case's model.
 fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&sparse(case).join("model"), folder.path());
@@ -222,7 +222,7 @@ fn weights_that_need_no_transformer_are_on_no_device_that_is_not_there() {
     }
 }
 
-/// The vocabulary's product asks, too: after the layers, before each of its blocks.
+/// The observer is also asked before each block of the vocabulary's product, after the layers.
 #[test]
 fn it_can_be_stopped_anywhere() {
     struct StopAfter(AtomicUsize);
@@ -240,7 +240,7 @@ fn it_can_be_stopped_anywhere() {
         matches!(result, Err(Error::Interrupted))
     };
     let places = (0..100).take_while(|asked| stopped(*asked)).count();
-    // Before the text is tokenized, before it is computed, in each layer, and in the one block.
+    // Asked before tokenizing, before computing, in each layer, and in the only block.
     assert!((layers + 3..100).contains(&places), "{places} places, {layers} layers");
 }
 

@@ -1,4 +1,4 @@
-//! Models without a transformer: what `Model` promises of them beside the numbers.
+//! Tests of models without a transformer, beside their numbers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -27,7 +27,7 @@ fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> TempDir {
     folder
 }
 
-/// A model2vec folder with other tensors: `(name, dtype, shape, bytes)`.
+/// Returns a model2vec folder with other tensors: `(name, dtype, shape, bytes)`.
 fn with_tensors(tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> TempDir {
     let folder = changed("static-model2vec", "config.json", |_| {});
     let views: HashMap<_, _> = tensors
@@ -66,7 +66,7 @@ fn the_tokenizers_own_truncation_is_kept() {
     assert_eq!(embeddings.truncated().count, 1);
     let options = plain().with_truncation(Truncation::Error);
     assert!(matches!(model.encode(&["a a a b"], &options), Err(Error::InvalidInput { index: 0, .. })));
-    // model2vec's folders have a limit of their own.
+    // model2vec's folders have their own limit of tokens.
     let folder = changed("static-model2vec", "config.json", |config| config["max_length"] = json!(3));
     let model = Model::from_dir(folder.path()).unwrap();
     assert_eq!(model.tokenize(&["a a a a".into()]).unwrap()[0].ids.len(), 3);
@@ -101,13 +101,13 @@ fn tensors_that_do_not_fit_are_refused() {
     fails(with_tensors(&[rows.clone(), map(1), ("weights", Dtype::F32, &[3], floats(3))]), &["weights", "[420]"]);
     fails(with_tensors(&[("other", Dtype::F32, &[2], floats(2))]), &["embeddings"]);
     fails(with_tensors(&[("embeddings", Dtype::F32, &[8], floats(8))]), &["embeddings"]);
-    // Tokens beyond the table are an error of their text.
+    // Tokens beyond the table are an error with the text's index.
     let few = Model::from_dir(with_tensors(&[rows]).path()).unwrap();
     let error = few.encode(&["", "some text"], &plain()).unwrap_err();
     assert!(matches!(error, Error::InvalidInput { index: 1, .. }), "{error}");
 }
 
-/// model2vec's own rule: numbers as they are, without a scale; tokens share rows, and have weights.
+/// model2vec's own layout: unscaled numbers, rows that tokens share, and a weight per token.
 #[test]
 fn rows_of_small_dtypes_are_computed_in_float32() {
     const WIDTH: usize = 4;
@@ -134,7 +134,7 @@ fn rows_of_small_dtypes_are_computed_in_float32() {
     ] {
         assert_eq!(embed(dtype, rows, true).unwrap().unwrap(), right, "{dtype:?}");
     }
-    // Token ids are rows where there is no mapping, and most of them have none here.
+    // Without a mapping token ids are row numbers, and the table lacks nearly all of them here.
     assert!(embed(Dtype::I8, vec![0; 3 * WIDTH], false).unwrap().is_err());
     let error = embed(Dtype::U8, vec![0; 3 * WIDTH], true).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");

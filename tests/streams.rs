@@ -1,4 +1,4 @@
-//! What `Model::encode_iter` promises: order, the bits of `encode`, few texts at a time, errors in their place.
+//! Tests of `Model::encode_iter`: order, the bits of `encode`, bounded lookahead, errors with their index.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;

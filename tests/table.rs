@@ -1,7 +1,7 @@
-//! Lists of families in the documentation and README: they name every family that the code has, and the table bounds the
-//! errors that are measured.
+//! Tests of the lists of families in the documentation and README: they name every family in the code, and the table
+//! bounds the measured errors.
 //!
-//! `make families` writes the table anew.
+//! `make families` rewrites the table.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
 
 mod common;
@@ -20,7 +20,7 @@ const END: &str = "<!-- its end -->\n";
 const HEADER: &str = "| `model_type` | example models | modules | heads | architecture | largest error |\n\
                       |---|---|---|---|---|---|\n";
 
-/// Prose about a family, which the code doesn't know.
+/// Description of a family, which the code lacks.
 #[derive(Deserialize)]
 struct Family {
     family: String,
@@ -38,7 +38,7 @@ impl Family {
     }
 }
 
-/// Returns the largest difference to float64, in parts of the largest number, of every family that has a case.
+/// Returns the largest difference to float64, relative to the largest number, of every family that has a case.
 fn errors() -> BTreeMap<String, f64> {
     let mut errors: BTreeMap<String, f64> = BTreeMap::new();
     for case in tiny_cases() {
@@ -65,7 +65,7 @@ fn family(case: &Case) -> Option<String> {
     Some(kind).filter(|kind| kind != "model2vec")
 }
 
-/// Returns a bound that holds on other machines, too: more than twice the error, of the digits 1, 2, 5.
+/// Returns a bound for all machines: more than twice the error, rounded up to the digits 1, 2 or 5.
 fn bound(error: f64) -> String {
     let steps = (-9..0).flat_map(|power| [1, 2, 5].map(|digit| format!("{digit}e{power}")));
     let enough = |text: &String| text.parse::<f64>().unwrap() >= 2.0 * error;
@@ -84,7 +84,7 @@ fn families() -> Vec<Family> {
     json(&data().join("families.json"))
 }
 
-/// Returns what the code supports in place of a value that it doesn't: a tiny model, with one key changed, is refused.
+/// Returns the supported values of a key, from the error for a tiny model with an unsupported one.
 fn instead_of<T>(
     case: &str,
     (file, key, value): (&str, &str, Value),
@@ -103,7 +103,7 @@ fn instead_of<T>(
     }
 }
 
-/// Returns the heads of each family: EuroBERT, which has neither, is told which families have one.
+/// Returns the heads of each family, from the errors for EuroBERT, which has no head.
 fn heads() -> impl Fn(&str) -> String {
     const CASE: &str = "eurobert-mean";
     let architecture = |name| ("config.json", "architectures", json!([name]));
@@ -157,7 +157,7 @@ fn the_page_names_every_tokenizer_class() {
     let text = fs::read_to_string(page()).unwrap();
     let row = text.lines().find(|line| line.starts_with("| Tokenizers |")).unwrap();
     let named: BTreeSet<_> = row.split('`').filter(|name| name.ends_with("Tokenizer")).collect();
-    // The generic class has no name that a folder would declare.
+    // Folders never declare the generic class.
     let known = classes.iter().map(String::as_str).filter(|class| *class != "TokenizersBackend").collect();
     assert_eq!(named, known, "{}", page().display());
 }

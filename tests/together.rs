@@ -1,4 +1,4 @@
-//! Small calls at once: they are computed together, and nobody can tell.
+//! Tests of small concurrent calls, which share forward passes and keep their bits.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Weights as checkpoints have them: in other dtypes, behind a head's prefix, under old names.
+//! Tests of weights in checkpoints: other dtypes, prefixes of heads, old names.
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 mod common;
@@ -15,15 +15,15 @@ use serde_json::json;
 
 const TEXTS: [&str; 2] = ["some text", "and another one, which is longer"];
 
-/// A tensor as it is to be saved: its name, its dtype, and its numbers in that dtype.
+/// Tensor to save: its name, its dtype, and its numbers in that dtype.
 type Changed = (String, Dtype, Vec<u8>);
 
-/// The embeddings of a small model whose tensors are changed.
+/// Returns the embeddings of a small model with changed tensors.
 fn embeddings(case: &str, change: impl Fn(&str, Vec<f32>) -> Changed) -> Vec<f32> {
     embeddings_of(case, |name, view| vec![(change(name, numbers(view)), view.shape().to_vec())])
 }
 
-/// The embeddings of a small model with others in place of its tensors, which have these shapes.
+/// Returns the embeddings of a small model with other tensors, computed from the names and shapes of its own.
 fn embeddings_of(case: &str, change: impl Fn(&str, &TensorView<'_>) -> Vec<(Changed, Vec<usize>)>) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     copy(&tiny(case).model, folder.path());
@@ -72,7 +72,7 @@ fn other_dtypes_are_computed_in_float32() {
     assert!(half != double && brain != double && half != brain);
 }
 
-/// transformers takes all tensors of all shards, wherever the index says that they are, and safetensors before torch's.
+/// transformers loads all tensors of all shards, regardless of the index, and prefers safetensors to torch's format.
 #[test]
 fn torchs_files_may_be_shards() {
     let embed =
@@ -103,7 +103,7 @@ fn torchs_files_may_be_shards() {
     Model::from_dir(folder.path()).unwrap().save(folder.path()).unwrap();
     assert!(embed(folder.path()) == right && !place("pytorch_model.bin.index.json").exists());
 
-    // In transformers' order: each form that comes before takes the place of those after it.
+    // In transformers' order of preference: each format hides those after it.
     fs::remove_file(place("model.safetensors")).unwrap();
     index(&first);
     let other = tempfile::tempdir().unwrap();
@@ -150,8 +150,7 @@ fn old_checkpoints_call_the_weights_of_norms_otherwise() {
     assert!(old == embeddings("bert-mean-normalize", float32));
 }
 
-/// Saved with `save_original_format=False`, checkpoints have the names of transformers' classes; linear layers that were
-/// one are apart.
+/// With `save_original_format=False`, checkpoints have the names of transformers' classes, and split linear layers.
 #[test]
 fn families_older_than_their_classes_load_by_both_spellings() {
     type Renames = &'static [(&'static str, &'static str)];

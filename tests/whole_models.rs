@@ -1,4 +1,4 @@
-//! What is no reason to refuse a model, as it changes nothing at inference, and what is one whatever else is in the folder.
+//! Tests of whole folders: modules and files without an effect on inference load; unsupported ones are always refused.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
 mod common;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 const TEXTS: [&str; 2] = ["some text", "and another one"];
 
-/// The kinds of models.
+/// Kinds of models.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Sentence,
@@ -28,7 +28,7 @@ enum Kind {
 use Kind::{MultiVector, Reranker as Pairs, Sentence, Sparse};
 
 impl Kind {
-    /// Loads a folder; gives the numbers of texts, and of its saved copy.
+    /// Loads a folder and returns its numbers for texts, and those of its saved copy.
     fn load(self, folder: &Path) -> Result<[Vec<f32>; 2], Error> {
         let saved = tempfile::tempdir().unwrap();
         let to = saved.path();
@@ -71,7 +71,7 @@ impl Kind {
         })
     }
 
-    /// Folders of small models of that kind.
+    /// Returns the folders of small models of that kind.
     fn cases(self) -> Vec<PathBuf> {
         let (below, cases): (_, &[&str]) = match self {
             Self::Sentence => ("tiny", &["bert-dense-tanh", "bert-weighted-layers", "static-embedding"]),
@@ -114,7 +114,7 @@ fn dropout_modules_change_nothing() {
                 let dropout = json!({ "idx": place, "name": "9", "path": "9_Dropout", "type": class });
                 modules.as_array_mut().unwrap().insert(place, dropout);
             });
-            // Its file says nothing that counts, and may be absent.
+            // Its config has no effect, and may be absent.
             if class == DROPOUTS[0] {
                 fs::create_dir(folder.path().join("9_Dropout")).unwrap();
                 fs::write(folder.path().join("9_Dropout/config.json"), r#"{"dropout": 0.1}"#).unwrap();
@@ -149,7 +149,7 @@ fn dropout_modules_change_nothing_on_a_route() {
     }
 }
 
-/// The numbers of a model whose config names code of its own.
+/// Returns the numbers of a model whose config names remote code.
 fn with_code(kind: Kind, model: &Path, code: &Value) -> Result<Vec<f32>, Error> {
     let folder = copied(model);
     edit(&folder.path().join("config.json"), |config| config["auto_map"] = code.clone());
@@ -240,7 +240,7 @@ fn published_code_that_computes_the_same_loads() {
     }
 }
 
-/// Rare ones are computed one by one; the same text has the same bits in any batch all the same.
+/// Rare activations are computed element by element; a text still has the same bits in any batch.
 #[test]
 fn dense_modules_have_any_activation_of_torchs_that_takes_each_number() {
     type Formula = fn(f64) -> f64;
@@ -277,7 +277,7 @@ fn dense_modules_have_any_activation_of_torchs_that_takes_each_number() {
 
 const PEFT: &str = r#"{"peft_type": "LORA", "base_model_name_or_path": "org/base", "r": 8}"#;
 
-/// Whatever is or isn't there: peft's folders mostly have no config.json and no weights but the adapter's.
+/// Adapters are named for any other files in the folder. peft's folders usually have only the adapter's weights.
 #[test]
 fn adapters_are_named_before_anything_else() {
     let named = |error: &Error, what: &str| {
@@ -316,7 +316,7 @@ fn adapters_are_named_before_anything_else() {
             }
         }
     }
-    // In a folder of the transformer's own; one beside it is not read, by sentence-transformers either.
+    // An adapter in the transformer's own folder. sentence-transformers ignores one beside it, too.
     let below = tempfile::tempdir().unwrap();
     let model = tiny("bert-mean-normalize").model;
     copy(&model, &below.path().join("0_Transformer"));
@@ -331,7 +331,7 @@ fn adapters_are_named_before_anything_else() {
     Model::from_dir(below.path()).unwrap();
     fs::write(below.path().join("0_Transformer/adapter_config.json"), PEFT).unwrap();
     named(&Model::from_dir(below.path()).unwrap_err(), "in the transformer's folder");
-    // Modules that aren't there come after it.
+    // Missing modules follow it.
     edit(&below.path().join("modules.json"), |modules| modules[1]["type"] = json!(class("CNN")));
     named(&Model::from_dir(below.path()).unwrap_err(), "with an unknown module");
 

@@ -1,4 +1,4 @@
-//! `tests/data` as it was made. Files of the same bytes are stored once there; `shared.json` lists the copies.
+//! Unpacked `tests/data`. Equal files are stored once there; `shared.json` lists the copies.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::{copy, json};
 
-/// The folder with all files, below `target`.
+/// Returns the folder with all files, below `target`.
 pub fn data() -> PathBuf {
     static DATA: LazyLock<PathBuf> = LazyLock::new(|| unpacked(&stored()));
     DATA.clone()
@@ -35,7 +35,7 @@ fn unpacked(stored: &Path) -> PathBuf {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::copy(stored.join(source), path).unwrap();
     }
-    // Another process may have been quicker.
+    // Another process may have made the folder meanwhile.
     assert!(fs::rename(folder.path(), &whole).is_ok() || whole.exists(), "{}", whole.display());
     whole
 }

@@ -1,4 +1,4 @@
-//! What the golden tests share: the cases in `tests/data`, and the real models where they have been fetched.
+//! Helpers of the golden tests: the cases in `tests/data`, and the real models if they have been fetched.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -19,14 +19,14 @@ use serde_json::Value;
 
 pub use self::data::data;
 
-/// A model with texts and what the reference gives for them.
+/// Model with texts and the reference's numbers for them.
 pub struct Case {
     pub name: String,
     pub folder: PathBuf,
     pub model: PathBuf,
     pub texts: Vec<String>,
     pub meta: Value,
-    /// `(n, d)` in float64 arithmetic.
+    /// Expected embeddings `(n, d)`, computed in float64.
     pub expected: Vec<f64>,
 }
 
@@ -42,7 +42,7 @@ impl Case {
         }
     }
 
-    /// The ids of the bare texts.
+    /// Token ids of the texts without a prompt.
     pub fn token_ids(&self) -> Vec<Vec<u32>> {
         json(&self.folder.join("token_ids.json"))
     }
@@ -51,7 +51,7 @@ impl Case {
         largest_difference(got, &self.expected)
     }
 
-    /// 1e-5 where embeddings are normalized, else 2e-5 of the largest number.
+    /// Returns the tolerance: 1e-5 for normalized embeddings, else 2e-5 of the largest number.
     pub fn tolerance(&self) -> f64 {
         let width = self.expected.len() / self.texts.len();
         let norm = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -62,18 +62,18 @@ impl Case {
     }
 }
 
-/// By our kernels.
+/// Options to compute with rushlight's kernels.
 pub fn native() -> LoadOptions {
     LoadOptions::default().with_device(Device::Cpu)
 }
 
-/// By candle's tensors on the processor.
+/// Options to compute with candle's tensors on the CPU.
 pub fn portable() -> LoadOptions {
     native().with_kernels(Kernels::Portable)
 }
 
-/// Every way to compute that this build and this machine have: our kernels, and candle's tensors on each device; where
-/// `RUSHLIGHT_TEST_DEVICE` names a device, which must be there then, on that one.
+/// Returns all backends of this build and machine: rushlight's kernels, and candle's tensors on each device.
+/// `RUSHLIGHT_TEST_DEVICE` selects a single device, which must exist.
 pub fn ways() -> Vec<LoadOptions> {
     let devices = match std::env::var("RUSHLIGHT_TEST_DEVICE") {
         Ok(name) if !name.is_empty() => vec![name.parse().unwrap()],
@@ -86,12 +86,12 @@ pub fn ways() -> Vec<LoadOptions> {
     devices.into_iter().flat_map(on).collect()
 }
 
-/// What a way is called.
+/// Returns the name of a backend.
 pub fn named(way: &LoadOptions) -> String {
     format!("{} {:?}", way.device.unwrap(), way.kernels)
 }
 
-/// A version 1 `.npy` of little-endian float64 or float32 in C order.
+/// Reads a version 1 `.npy` of little-endian float64 or float32 in C order.
 pub fn npy(path: &Path) -> Vec<f64> {
     let bytes = fs::read(path).unwrap();
     assert_eq!(&bytes[..6], b"\x93NUMPY");
@@ -106,27 +106,27 @@ pub fn npy(path: &Path) -> Vec<f64> {
     numbers.chunks_exact(4).map(|x| f64::from(f32::from_le_bytes(x.try_into().unwrap()))).collect()
 }
 
-/// The largest difference of numbers to the expected ones.
+/// Returns the largest difference of numbers to the expected ones.
 pub fn largest_difference(got: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len(), "the shape");
     let differences = got.iter().zip(expected).map(|(got, want)| (f64::from(*got) - want).abs());
-    // NaN must not get lost in a maximum.
+    // `f64::max` would drop NaN.
     differences.fold(0.0, |largest, x| if x > largest || x.is_nan() { x } else { largest })
 }
 
-/// The JSON in a file.
+/// Reads the JSON in a file.
 pub fn json<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// The folders below `tests/data/{kind}`: a case each.
+/// Returns the folders below `tests/data/{kind}`, one per case.
 pub fn folders(kind: &str) -> Vec<PathBuf> {
     let mut folders: Vec<_> = fs::read_dir(data().join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     folders
 }
 
-/// The small random models.
+/// Returns the small random models.
 pub fn tiny_cases() -> Vec<Case> {
     folders("tiny").iter().map(|folder| Case::read(folder, folder.join("model"))).collect()
 }
@@ -136,7 +136,7 @@ pub fn tiny(name: &str) -> Case {
     Case::read(&folder, folder.join("model"))
 }
 
-/// A real model, unless it has not been fetched: then a line that says so.
+/// Returns a real model. If it has not been fetched, prints a line and returns `None`.
 pub fn real(name: &str) -> Option<Case> {
     let models = std::env::var_os("RUSHLIGHT_TEST_MODELS").map(PathBuf::from);
     let models = models.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".models"));
@@ -148,7 +148,7 @@ pub fn real(name: &str) -> Option<Case> {
     Some(Case::read(&data().join("real").join(name), model))
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder with its content.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
