@@ -1,7 +1,8 @@
-//! A fixed call to embed, whose instructions `benches/python/bench.py instructions` has valgrind count: unlike times, they
-//! are the same in every run.
+//! Benchmark of instructions: a fixed call, whose instructions `benches/python/bench.py instructions` counts with
+//! valgrind. Unlike times, they are the same in every run.
 //!
-//! `instructions MODEL_FOLDER` embeds a query and a few texts by all-MiniLM-L6-v2, twice. The second time is what counts.
+//! `instructions MODEL_FOLDER` embeds a query and several texts with all-MiniLM-L6-v2, twice. Only the second run is
+//! counted.
 #![expect(clippy::print_stderr, reason = "it is a program that prints")]
 
 use std::error::Error;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 
 use rushlight::{EncodeOptions, Model, process};
 
-/// Cosines of the first text with the next two, by sentence-transformers.
+/// Cosines of the first text with the next two, from sentence-transformers.
 const COSINES: [f32; 2] = [0.665_955, 0.104_584];
 
 fn main() -> ExitCode {
@@ -37,7 +38,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let cosines = model.similarity(&before, &before)?;
     for (got, right) in cosines.row(0)[1..].iter().zip(COSINES) {
         if (got - right).abs() > 1e-5 {
-            return Err(format!("wrong embeddings: a cosine of {got} where {right} is right").into());
+            return Err(format!("wrong embeddings: expected a cosine of {right}, got {got}").into());
         }
     }
     counted(&model, &texts)?;

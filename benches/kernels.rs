@@ -1,8 +1,8 @@
-//! What share of the processor's peak each kernel reaches, on shapes that models have; on one thread.
+//! Benchmark of kernels: the share of the CPU's peak that each reaches, on models' shapes and one thread.
 //!
-//! `cargo bench --features bench --bench kernels` prints a table. `-- product` runs those alone whose names have the word
-//! in it. `RUSHLIGHT_CPU` names the instruction set, as for rushlight itself; the peak is that of float32's multiply-adds, which
-//! products by AMX exceed. Each kernel's numbers are held against those of plain code first.
+//! `cargo bench --features bench --bench kernels` prints a table. `-- product` runs only kernels with that word in
+//! their names. `RUSHLIGHT_CPU` names the instruction set, as in rushlight itself. The peak is the rate of float32
+//! multiply-adds; products with AMX exceed it. Each kernel's numbers are first checked against those of plain code.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that prints")]
 
 #[expect(dead_code, reason = "reading memory is for the peak's bench alone")]
@@ -16,9 +16,9 @@ use common::limits;
 use rushlight::bench::{Case, cases};
 use rushlight::process;
 
-/// How long a turn is, of a kernel or of the peak.
-const TURN: Duration = Duration::from_micros(500);
-const TURNS: usize = 101;
+/// Duration of a sample of a kernel or of the peak.
+const SAMPLE: Duration = Duration::from_micros(500);
+const SAMPLES: usize = 101;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 fn run(words: &[String]) -> Result<(), String> {
     let isa = Isa::chosen()?;
     let name = process::instruction_set().map_err(|error| error.to_string())?;
-    println!("by {name}; median of {TURNS} turns of {TURN:?}, by turns with the peak\n");
+    println!("by {name}; median of {SAMPLES} samples of {SAMPLE:?}, alternating with the peak\n");
     println!("| kernel | of the peak | or: multiply-adds in a number's time | peak, Gflop/s |");
     println!("|---|---|---|---|");
     for (mut case, mut plain) in cases(name).into_iter().zip(cases("scalar")) {
@@ -53,7 +53,7 @@ fn run(words: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Holds what a kernel gives against what plain code gives.
+/// Checks a kernel's numbers against those of plain code.
 fn check(case: &mut Case, plain: &mut Case, out: &mut [f32]) -> Result<(), String> {
     let mut right = vec![f32::NAN; case.numbers];
     case.run(out);
@@ -65,14 +65,14 @@ fn check(case: &mut Case, plain: &mut Case, out: &mut [f32]) -> Result<(), Strin
     }
 }
 
-/// The share of the peak where the kernel has operations to count, the multiply-adds that the peak does in the time of
-/// one number, and the peak.
+/// Returns the share of the peak if the kernel's operations can be counted, the number of multiply-adds that the peak
+/// does in the time of one number, and the peak.
 fn measure(isa: Isa, case: &mut Case, out: &mut [f32]) -> (Option<f64>, f64, f64) {
     let (mut seconds, mut peaks) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
-        peaks.push(limits::gflops(isa, 1, TURN) * 1e9);
+    for _ in 0..SAMPLES {
+        peaks.push(limits::gflops(isa, 1, SAMPLE) * 1e9);
         let (begin, mut runs) = (Instant::now(), 0.0);
-        while begin.elapsed() < TURN {
+        while begin.elapsed() < SAMPLE {
             case.run(out);
             runs += 1.0;
         }

@@ -1,8 +1,8 @@
-//! What the processor can do at most: fused multiply-adds in float32, and reading memory.
+//! Benchmark of the CPU's peak: rates of float32 fused multiply-adds and of reading memory.
 //!
 //! `cargo bench --bench peak` prints both. With `--serve` it answers each line of the standard input with one
-//! measurement as a line of JSON: `flops SECONDS`, or `bandwidth SECONDS MIB` for reading that many MiB again and again.
-//! `--threads N` is how many threads do it. `RUSHLIGHT_CPU` names the instruction set, as for rushlight itself.
+//! measurement as a line of JSON: `flops SECONDS`, or `bandwidth SECONDS MIB` for reading that many MiB repeatedly.
+//! `--threads N` sets the number of threads. `RUSHLIGHT_CPU` names the instruction set, as in rushlight itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that prints")]
 
 mod common;
@@ -15,7 +15,7 @@ use common::isa::Isa;
 use common::limits;
 use serde_json::json;
 
-/// More than most processors' caches.
+/// Size in MiB, more than nearly all CPUs' caches.
 const LARGE: usize = 1_024;
 
 fn main() -> ExitCode {
@@ -58,7 +58,7 @@ fn positive(word: Option<&str>) -> Result<usize, String> {
     number.ok_or_else(|| format!("expected a number from 1 up, got {word:?}"))
 }
 
-/// What measures, with the memory that it reads.
+/// Measurement of limits, with the memory that it reads.
 struct Limits {
     isa: Isa,
     threads: usize,
@@ -89,7 +89,7 @@ impl Limits {
     fn bandwidth(&mut self, time: Duration, mib: usize) -> f64 {
         let numbers = mib << 18;
         if self.buffer.len() < numbers {
-            // Written to, so that it is memory of its own and not the system's one page of zeros.
+            // Written, so that the system allocates pages instead of mapping its zero page.
             self.buffer = vec![1.0; numbers];
         }
         limits::gigabytes_per_second(self.isa, self.threads, time, &self.buffer[..numbers])

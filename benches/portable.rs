@@ -1,4 +1,4 @@
-//! A worker of `benches/python`: embeds by candle's tensors, what rushlight's own kernels are compared with.
+//! Worker of `benches/python` that embeds with candle's tensors, for comparison with rushlight's kernels.
 //!
 //! `portable MODEL_FOLDER` reads commands as lines of JSON and answers each with one, as `benches/python/worker.py` does.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that prints")]
@@ -25,9 +25,9 @@ fn main() -> ExitCode {
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
 enum Command {
-    /// Embed, and tell how long it took.
+    /// Embeds and returns the time.
     Encode { texts: Vec<String> },
-    /// Embed, and show the embeddings.
+    /// Embeds and returns the embeddings.
     Embed { texts: Vec<String> },
 }
 

@@ -18,7 +18,7 @@ fn main() -> rushlight::Result<()> {
     let corpus = model.encode_document(&documents, &options)?;
     let queries = model.encode_query(&["Why does a loaf get bigger?", "When does the train leave?"], &options)?;
 
-    // Of normalized embeddings the dot product is the cosine.
+    // The dot product of normalized embeddings is their cosine.
     let search = SearchOptions::default().with_top_k(1).with_similarity(Similarity::Dot);
     for hits in vectors::semantic_search(&queries, &corpus, &search)? {
         for hit in hits {

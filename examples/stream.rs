@@ -1,4 +1,4 @@
-//! Embeds texts as they come: `cargo run --release --example stream -- path/to/all-MiniLM-L6-v2`.
+//! Streams texts from an iterator: `cargo run --release --example stream -- path/to/all-MiniLM-L6-v2`.
 //!
 //! The program below is that of the documentation's page about Rust, word for word (a test compares the two).
 #![expect(clippy::print_stdout, reason = "an example shows its result")]

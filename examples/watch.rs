@@ -1,4 +1,4 @@
-//! Embeds texts, tells of progress, and stops after a minute: `cargo run --release --example watch -- path/to/model`.
+//! Embeds texts, reports progress, and stops after a minute: `cargo run --release --example watch -- path/to/model`.
 //!
 //! The program below is that of the documentation's page about Rust, word for word (a test compares the two).
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows its result")]

@@ -28,7 +28,7 @@ fn check(case: &Case, way: &LoadOptions) -> f64 {
     error
 }
 
-/// Prints the largest error of each family, beside the reference's own in float32.
+/// Prints the error of a case beside the reference's own in float32.
 fn report(case: &Case, error: f64) {
     let own = case.meta["float32_vs_float64_max_abs"].as_f64().unwrap();
     let family = case.meta["model_type"].as_str().unwrap();

@@ -1,6 +1,6 @@
-//! The instruction sets, by the names that rushlight gives them.
+//! Instruction sets, by rushlight's names.
 
-/// An instruction set that this machine has.
+/// Instruction set of this machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {
     /// Plain code, one number at a time.
@@ -17,20 +17,21 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// The one that `RUSHLIGHT_CPU` names, or the best that there is; as an error, what the variable might have said.
+    /// Returns the instruction set that `RUSHLIGHT_CPU` names; the default is the best one. The error lists valid
+    /// values.
     pub(crate) fn chosen() -> Result<Self, String> {
         let mut sets = Self::available();
         let Some(name) = std::env::var("RUSHLIGHT_CPU").ok().filter(|name| !name.is_empty()) else {
             return sets.pop().ok_or_else(String::new);
         };
-        // AMX multiplies bfloat16: what is measured here are float32's multiply-adds.
+        // AMX multiplies bfloat16, but this measures float32 multiply-adds.
         let name = if name == "amx" { "avx512".to_owned() } else { name };
         let names = || sets.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
         let chosen = sets.iter().find(|isa| isa.name() == name).copied();
         chosen.ok_or_else(|| format!("RUSHLIGHT_CPU: must be one of {} on this machine, got {name:?}", names()))
     }
 
-    /// All that this machine has, the plain one first, the best last.
+    /// Returns all instruction sets of this machine, plain code first, the best last.
     fn available() -> Vec<Self> {
         let mut sets = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
@@ -43,7 +44,7 @@ impl Isa {
         sets
     }
 
-    /// Its name.
+    /// Returns the name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",

@@ -1,4 +1,4 @@
-//! What nothing that computes in float32 can exceed: the rate of fused multiply-adds, and that of reading memory.
+//! Upper limits of any float32 computation: the rates of fused multiply-adds and of reading memory.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -8,17 +8,16 @@ use pulp::{Simd, WithSimd};
 
 use super::isa::Isa;
 
-/// Floating-point operations per second, in units of 10⁹, of `threads` threads that do nothing but fused multiply-adds
-/// on registers for about `time`. One of them counts as two operations.
+/// Measures Gflop/s of `threads` threads that only do fused multiply-adds on registers, for about `time`. Each counts
+/// as two operations.
 pub(crate) fn gflops(isa: Isa, threads: usize, time: Duration) -> f64 {
-    // 10 to 100 microseconds a turn: reading the clock costs nothing beside it.
-    const TURNS: u64 = 10_000;
-    let flops = rate(&vec![(); threads], time, |()| isa.run(FusedMultiplyAdds { turns: TURNS }));
+    // A call takes 10 to 100 microseconds, so the cost of reading the clock is negligible.
+    const ITERATIONS: u64 = 10_000;
+    let flops = rate(&vec![(); threads], time, |()| isa.run(FusedMultiplyAdds { iterations: ITERATIONS }));
     flops / 1e9
 }
 
-/// Bytes per second, in units of 10⁹, at which `threads` threads read `buffer` again and again, each its own part, for
-/// about `time` and once at least.
+/// Measures GB/s of `threads` threads that read their parts of `buffer` repeatedly, for about `time` and at least once.
 pub(crate) fn gigabytes_per_second(isa: Isa, threads: usize, time: Duration, buffer: &[f32]) -> f64 {
     let parts: Vec<_> = buffer.chunks(buffer.len().div_ceil(threads).max(1)).collect();
     let bytes = rate(&parts, time, |part| {
@@ -28,10 +27,10 @@ pub(crate) fn gigabytes_per_second(isa: Isa, threads: usize, time: Duration, buf
     bytes / 1e9
 }
 
-/// What all threads together get done in a second, where each call of `work` tells how much it did.
+/// Returns the total work of all threads per second. Each call of `work` returns its amount of work.
 ///
-/// Each thread is given one of `parts` and works on it again and again. A thread's rate is its own work in its own time,
-/// so that one that ends a little later than the others costs nothing.
+/// Each thread works on one of `parts` repeatedly. A thread's rate is its own work over its own time, so threads that
+/// end later don't distort the sum.
 fn rate<T: Sync>(parts: &[T], time: Duration, work: impl Fn(&T) -> f64 + Sync) -> f64 {
     let start = Barrier::new(parts.len());
     let measure = |part: &T| {
@@ -50,38 +49,39 @@ fn rate<T: Sync>(parts: &[T], time: Duration, work: impl Fn(&T) -> f64 + Sync) -
 }
 
 struct FusedMultiplyAdds {
-    turns: u64,
+    iterations: u64,
 }
 
 impl WithSimd for FusedMultiplyAdds {
-    /// How many operations.
+    /// Number of operations.
     type Output = f64;
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        // As many independent sums as hide the latency of two units, and leave room for the two factors.
+        // Enough independent sums to hide the latency of two units. Two registers stay free for the factors.
         if S::REGISTER_COUNT >= 32 {
-            multiply_add::<S, 24>(simd, self.turns)
+            multiply_add::<S, 24>(simd, self.iterations)
         } else {
-            multiply_add::<S, 12>(simd, self.turns)
+            multiply_add::<S, 12>(simd, self.iterations)
         }
     }
 }
 
 #[inline(always)]
-fn multiply_add<S: Simd, const SUMS: usize>(simd: S, turns: u64) -> f64 {
-    // The sums go towards 1, so that they meet no denormal or infinite number. The compiler must not know them equal.
+fn multiply_add<S: Simd, const SUMS: usize>(simd: S, iterations: u64) -> f64 {
+    // The sums converge to 1, so they are never denormal or infinite. `black_box` hides from the compiler that they are
+    // equal.
     let (factor, addend) = (simd.splat_f32s(black_box(0.75)), simd.splat_f32s(black_box(0.25)));
     let mut sums = [addend; SUMS];
     for sum in &mut sums {
         *sum = simd.splat_f32s(black_box(0.5));
     }
-    for _ in 0..turns {
+    for _ in 0..iterations {
         for sum in &mut sums {
             *sum = simd.mul_add_e_f32s(*sum, factor, addend);
         }
     }
     black_box(sums.map(|sum| simd.reduce_sum_f32s(sum)));
-    (2 * SUMS * S::F32_LANES) as f64 * turns as f64
+    (2 * SUMS * S::F32_LANES) as f64 * iterations as f64
 }
 
 struct Read<'a> {
@@ -92,7 +92,7 @@ impl WithSimd for Read<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Four places at once: the processor fetches ahead for each, and more lines are on their way.
+        // Four streams at once: the CPU prefetches each, so more cache lines are in flight.
         let quarter = self.numbers.len() / 4 / S::F32_LANES * S::F32_LANES;
         let part = |i: usize| S::as_simd_f32s(&self.numbers[i * quarter..][..quarter]).0.as_chunks::<4>().0;
         let (a, b, c, d) = (part(0), part(1), part(2), part(3));

@@ -1,4 +1,4 @@
-//! What the benches share: an instruction set, and what the processor can do at most with it.
+//! Helpers of the benches: instruction sets, and the CPU's limits with them.
 
 pub(crate) mod isa;
 pub(crate) mod limits;
