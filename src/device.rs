@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(Device::available().first(), Some(&Device::best()));
     }
 
-    /// Of a GPU that is there, the next one isn't; in a build without GPUs none is.
+    /// Device 99 is missing on every machine, and in a build without GPUs all GPUs are.
     #[test]
     fn what_lacks_is_said() {
         let Err(Error::Device { device, problem }) = Device::Cuda(99).open() else { panic!("there are 100 GPUs") };

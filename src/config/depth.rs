@@ -22,7 +22,8 @@ pub(crate) fn keep_layers(config: &mut JsonFile, layers: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether a tensor is of a layer behind the first ones, by its name, as in `encoder.layer.11.output.dense.weight`.
+/// Returns true if a tensor's name, such as `encoder.layer.11.output.dense.weight`, has a layer index of at least
+/// `layers`.
 pub(crate) fn is_behind(tensor: &str, layers: usize) -> bool {
     let mut parts = tensor.split('.').skip_while(|part| !["layer", "layers", "block"].contains(part)).skip(1);
     parts.next().and_then(|index| index.parse::<usize>().ok()).is_some_and(|index| index >= layers)

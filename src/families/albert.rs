@@ -108,7 +108,7 @@ fn order(file: &JsonFile, turns: usize, inner: usize) -> Result<Vec<usize>> {
         let problem = format!("must be at most {MAX_LAYERS} with inner_group_num, {inner}, got {turns}");
         return Err(file.error("num_hidden_layers", problem));
     }
-    // As the reference divides, so that rounding is the same.
+    // Divided in the reference's order, so that rounding is the same.
     let group = |turn: usize| (turn as f64 / (turns as f64 / groups as f64)) as usize;
     Ok((0..turns).flat_map(|turn| (0..inner).map(move |i| group(turn) * inner + i)).collect())
 }

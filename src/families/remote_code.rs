@@ -44,7 +44,7 @@ impl Family {
                 Some(Value::String(name)) => name,
                 Some(other) => return Err(config.error(key, format!("must be the name of a class, got {other}"))),
             };
-            // As in `organization/repository--file.Class`.
+            // A name looks like `organization/repository--file.Class`.
             let class = name.rsplit('.').next().unwrap_or_default();
             if !self.remote_code.has(class) {
                 let what = format!("{}: for model_type {:?}, {key}", config.path.display(), self.model_type);

@@ -29,7 +29,7 @@ fn feed_forward(file: &JsonFile) -> Result<(Activation, bool)> {
     let key = "feed_forward_proj";
     let name = file.text(key, "relu")?;
     let (name, gated) = match name.as_str() {
-        // As transformers has it, for models older than their names.
+        // transformers maps this older name, too.
         "gated-gelu" => ("gelu_new", true),
         name => name.strip_prefix("gated-").map_or((name, false), |name| (name, true)),
     };

@@ -6,7 +6,7 @@
 //! average. (Henry, Tang, Heinecke: *Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
 //! Computations*, 2019.)
 //!
-//! As in the other products, the order of a sum depends on the inner dimension alone. Unlike there, pieces below 2⁻¹²⁶
+//! The order of a sum depends on the inner dimension alone, as in the other products. Unlike there, pieces below 2⁻¹²⁶
 //! count as zero, and infinity may become NaN.
 
 mod pieces;

@@ -68,7 +68,7 @@ const GAP: usize = 16;
 
 fn product(isa: Isa, rows: usize, inner: usize, columns: usize, activation: Activation) -> Case {
     let a = noise(rows * (inner + GAP), 1);
-    // As spread as trained weights, so that sums stay near 1.
+    // Scaled like trained weights, so that sums stay near 1.
     let w: Vec<f32> = noise(columns * inner, 2).into_iter().map(|w| w / (inner as f32).sqrt()).collect();
     let bias = noise(columns, 3);
     let Ok(weight) = PackedWeight::pack(isa, WeightForm::F32, &[Rows::packed(&w, inner)]) else {

@@ -12,7 +12,7 @@ thread_local! {
 
 /// Runs `call`, which calls into the tokenizers crate, and returns the message of an error or a panic.
 ///
-/// That crate panics on some files: a bad charsmap, merges that don't fit, a template without its tokens. Callers drop
+/// The crate panics on some files: a bad charsmap, merges that don't fit, a template without its tokens. Callers drop
 /// everything that `call` changed on an error, so no half-built state is visible.
 pub(super) fn catch_panic<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     silence_caught_panics();

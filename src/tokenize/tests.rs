@@ -1,4 +1,4 @@
-//! What transformers makes of small folders (tests/data/tokenizers, written by make.py), and what bad files make.
+//! Tests against transformers' results for small folders (tests/data/tokenizers, written by make.py), and of bad files.
 
 use std::collections::BTreeMap;
 use std::fs;

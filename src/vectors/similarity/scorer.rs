@@ -83,11 +83,11 @@ struct Side {
 const ORDINARY: RangeInclusive<f32> = 1e-18..=1e18;
 
 impl Side {
-    /// Rows, and what their dot products with others are multiplied with to be cosines.
+    /// Returns rows, and the factors that turn their dot products into cosines.
     ///
-    /// Those are the rows as they are and one over their norms, by the sum that a row's dot product with itself is: so
-    /// that has the cosine 1. A row of another norm than an ordinary one is scaled first, by the norm in float64. It alone
-    /// decides, so its cosines have the same bits beside any others.
+    /// Ordinary rows stay unchanged. Their factor is one over the norm, from the same sum as a dot product of the row
+    /// with itself, so that this has the cosine 1. Rows with an extreme norm are first scaled by the norm in float64.
+    /// The choice depends on the row alone, so its cosines have the same bits beside any others.
     fn rows<'a>(&'a mut self, isa: Isa, rows: &'a [f32], width: usize) -> (&'a [f32], &'a [f64]) {
         let Self { squares: sums, scales, scaled } = self;
         sums.resize(rows.len() / width);

@@ -16,7 +16,7 @@ fn quantized(rows: &Matrix, precision: Precision, ranges: Option<(&[f32], &[f32]
     quantize(rows, precision, &QuantizeOptions { ranges, ..QuantizeOptions::default() }).unwrap()
 }
 
-/// What the bits of rows stand for.
+/// Returns the numbers that the bits of rows stand for.
 fn signs(rows: &Matrix) -> Matrix {
     let signs = rows.as_slice().iter().map(|x| if *x > 0.0 { 1.0 } else { -1.0 }).collect();
     Matrix::new(rows.rows(), rows.columns(), signs).unwrap()
@@ -26,7 +26,7 @@ fn ids(hits: &[Hit]) -> Vec<usize> {
     hits.iter().map(|hit| hit.corpus_id).collect()
 }
 
-/// What plain sorting finds.
+/// Finds hits by plain sorting, for comparison.
 fn truth(kind: Similarity, queries: &Matrix, corpus: &Matrix, top_k: usize) -> Vec<Vec<Hit>> {
     let scores = crate::vectors::similarity(kind, queries, corpus, &CallOptions::default()).unwrap();
     let hit = |i: usize, corpus_id: usize| Hit { corpus_id, score: scores.row(i)[corpus_id] };
