@@ -11,7 +11,7 @@ pub(crate) fn with_capacity<T>(count: usize, what: &str) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Makes room for `count` items in all.
+/// Reserves capacity for `count` items in total.
 pub(crate) fn reserve<T>(vec: &mut Vec<T>, count: usize, what: &str) -> Result<()> {
     let more = count.saturating_sub(vec.len());
     vec.try_reserve_exact(more).map_err(|_| out_of_memory::<T>(count, what))

@@ -35,7 +35,7 @@ impl Device {
     /// Opens candle's device.
     ///
     /// # Errors
-    /// [`Error::Device`], which says whether this build or this machine lacks it.
+    /// [`Error::Device`] if this build or this machine lacks it.
     pub(crate) fn open(self) -> Result<candle_core::Device> {
         let lacking = |problem: String| Error::Device { device: self.to_string(), problem };
         let feature = match self {

@@ -7,7 +7,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Errors of this crate.
 ///
-/// A message says what is wrong, where, and what would be right. In Python each variant becomes a class of
+/// A message names the problem, its location and the expected value. In Python each variant becomes a class of
 /// `rushlight.exceptions`.
 ///
 /// # Examples
@@ -238,7 +238,7 @@ impl Error {
         }
     }
 
-    /// Replaces the index of an input, `place` of which is the caller's.
+    /// Replaces the index of an input. `place` maps it to the caller's index.
     pub(crate) fn placed(self, place: impl FnOnce(usize) -> usize) -> Self {
         match self {
             Self::InvalidInput { index, problem } => Self::InvalidInput { index: place(index), problem },

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 
 /// Watches a call that computes, and may stop it. Both methods are called on the caller's own thread.
 ///
-/// An [`AtomicBool`] stops the call when it becomes true. A closure `Fn(usize, usize)` is told of progress. A pair of
-/// observers is both.
+/// An [`AtomicBool`] stops the call when it becomes true. A closure `Fn(usize, usize)` gets the progress. A pair
+/// combines two observers.
 ///
 /// # Examples
 /// ```
@@ -45,7 +45,7 @@ impl Observer for AtomicBool {
     }
 }
 
-/// Is told of progress.
+/// Reports the progress to a closure.
 impl<F: Fn(usize, usize) + Sync> Observer for F {
     fn progress(&self, done: usize, total: usize) {
         self(done, total);
@@ -62,7 +62,7 @@ impl<T: Observer + Send + ?Sized> Observer for Arc<T> {
     }
 }
 
-/// Tells both of progress, and stops the call when one of them says so.
+/// Reports the progress to both observers. Either of them can stop the call.
 impl<A: Observer, B: Observer> Observer for (A, B) {
     fn progress(&self, done: usize, total: usize) {
         self.0.progress(done, total);

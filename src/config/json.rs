@@ -38,7 +38,7 @@ pub(crate) struct JsonFile {
 }
 
 impl JsonFile {
-    /// Reads a file that must exist; `purpose` says what it is for.
+    /// Reads a required file. `purpose` describes it in the error.
     pub(crate) fn read(path: PathBuf, purpose: &str) -> Result<Self> {
         match Self::read_if_there(path.clone())? {
             Some(file) => Ok(file),
@@ -167,7 +167,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Recognizes, by the first bytes, a git-lfs pointer or a web page in place of a model's file.
+/// Recognizes, by the first bytes, a git-lfs pointer or a web page instead of a model's file.
 pub(crate) fn stand_in(bytes: &[u8]) -> Option<&'static str> {
     const GIT_LFS: &[u8] = b"version https://git-lfs";
     const PAGES: [&[u8]; 2] = [b"<!doctype html", b"<html"];

@@ -14,7 +14,7 @@ impl JsonFile {
         Ok(self.find(key)?.unwrap_or(default))
     }
 
-    /// Returns the value of a key that must be there.
+    /// Returns the value of a required key.
     pub(crate) fn required<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
         self.find(key)?.ok_or_else(|| self.error(key, "is missing"))
     }

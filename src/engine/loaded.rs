@@ -304,7 +304,7 @@ impl Loaded {
 fn check_room(config: &JsonFile, special_tokens: usize, max_tokens: Option<usize>) -> Result<()> {
     match max_tokens.filter(|max| *max < special_tokens) {
         Some(max) => {
-            let problem = format!("must leave room for the {special_tokens} special tokens of a pair, leaves {max}");
+            let problem = format!("must fit the {special_tokens} special tokens of a pair, fits {max} tokens");
             Err(config.error("max_position_embeddings", problem))
         }
         None => Ok(()),

@@ -44,7 +44,7 @@ impl Engine {
         let loaded = Loaded::load(kind, folder, Some(other), None, engine.loaded.compute)?;
         let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
         if widths[0] != widths[1] {
-            let problem = format!("both routes must give embeddings of one width, got {widths:?}");
+            let problem = format!("both routes must have the same width, got {widths:?}");
             return Err(Error::config(file, "structure", problem));
         }
         let max_seq_length = loaded.default_max_seq_length();

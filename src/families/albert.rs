@@ -1,4 +1,4 @@
-//! ALBERT (Lan et al., 2020): BERT with embeddings narrower than its layers, and few layers that are used again and again.
+//! ALBERT (Lan et al., 2020): BERT with embeddings narrower than its layers, and with layers that share weights.
 
 use std::sync::Arc;
 
@@ -94,10 +94,10 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
     Ok(Backbone { embeddings, encoder, limits })
 }
 
-/// Returns which of the distinct layers are used, one after the other. The groups follow each other, each for the same
-/// number of `turns`, and a turn goes through the `inner` layers of its group.
+/// Returns the sequence of indices of distinct layers. The groups follow each other, each for the same number of
+/// `turns`. A turn runs the `inner` layers of its group.
 fn order(file: &JsonFile, turns: usize, inner: usize) -> Result<Vec<usize>> {
-    /// Layers that are used one after the other; none is known with more.
+    /// Maximum length of the sequence. Known models have less.
     const MAX_LAYERS: usize = 1000;
     let key = "num_hidden_groups";
     let groups: usize = file.get(key, 1)?;

@@ -203,7 +203,7 @@ impl DistanceTable {
             return Err(file.error(buckets_key, problem));
         }
         let span = buckets.unwrap_or(max);
-        // In the order of key - query, so the vectors of great distances from the key to the query come first.
+        // Ordered by key - query, so the vectors of great distances from the key to the query come first.
         let column = |ahead: i64| {
             let behind = -ahead;
             let row = buckets.map_or(behind, |buckets| bucket(behind, buckets, max));
@@ -226,7 +226,7 @@ fn bucket(distance: i64, buckets: usize, max: usize) -> i64 {
     if distance.abs() <= near {
         return distance;
     }
-    // In float32 and in this order, as the reference does, since it is rounded up.
+    // Computed in float32 and in the reference's order, because the result is rounded up.
     let steps = (distance.abs() as f32 / near as f32).ln() / (((max - 1) as f64 / near as f64) as f32).ln();
     ((steps * (near - 1) as f32).ceil() as i64 + near) * distance.signum()
 }

@@ -71,7 +71,7 @@ struct Load {
 
 type LoadWith<O> = fn(&JsonFile, Weights, &O) -> Result<Backbone<O>>;
 
-/// Reads what `config.json` says of a head.
+/// Reads the description of a head in `config.json`.
 type Describe<T> = fn(&JsonFile) -> Result<T>;
 
 /// Ops that families can be loaded with.

@@ -29,7 +29,7 @@ pub(super) const NOMIC_BERT: Family = Family {
     remote_code: RemoteCode::Any,
 };
 
-/// The parts of a config that its forms say differently.
+/// Parts of a config whose keys differ between its forms.
 struct Config {
     shape: EncoderShape,
     token_types: usize,
@@ -122,7 +122,8 @@ fn refuse_variants(file: &JsonFile) -> Result<()> {
     Ok(())
 }
 
-/// Returns the angles by which the first columns of a head turn. Without any, positions would have a table.
+/// Returns the rotation angles of a head's first columns. A fraction of 0, which needs a table of positions, is
+/// refused.
 fn rotary_of_hub(file: &JsonFile, shape: &EncoderShape) -> Result<Arc<Rotary>> {
     let key = "rotary_emb_fraction";
     let fraction: f64 = file.required(key)?;

@@ -55,8 +55,8 @@ fn permitted() -> bool {
     false
 }
 
-/// Steps whose pieces of the right side are held at once, for many rows and for a few. The pieces in use and the next ones
-/// share the first-level cache; with few rows, so do the sums.
+/// Steps whose pieces of the right side are held at once, for tall and short left sides. The pieces in use and the next
+/// ones share the first-level cache; with short sides, so do the sums.
 const STEPS: usize = 4;
 const FEW_STEPS: usize = 1;
 const FEW_TILES: usize = 4;

@@ -1,7 +1,7 @@
 //! Matrix product of rows with float32 panels, followed by an epilogue: bias, residual, activation.
 //!
-//! A tile is a few rows by one panel. Its sums stay in registers over the whole inner dimension, so every output is one sum
-//! in the order of that dimension, whichever tile it falls in.
+//! A tile is several rows by one panel. Its sums stay in registers over the whole inner dimension, so every output is
+//! one sum in the order of that dimension, for any tile it falls in.
 
 use std::ops::Range;
 

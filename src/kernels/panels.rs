@@ -9,8 +9,8 @@ use super::buffer::Buffer;
 use super::rows::Rows;
 use crate::error::Result;
 
-/// A matrix `(depth, columns)` in panels. A panel holds a few vectors of columns, row after row; zero columns complete the
-/// last one.
+/// Matrix `(depth, columns)` in panels. A panel holds several vectors of columns, row after row; zero columns complete
+/// the last one.
 pub(crate) struct Panels {
     numbers: Buffer,
     depth: usize,
@@ -117,7 +117,7 @@ impl Panels {
         (self.depth, self.columns) = (depth, columns);
     }
 
-    /// Makes room for a block of keys or values.
+    /// Resizes the panels for a block of keys or values.
     #[inline(always)]
     fn reshape(&mut self, depth: usize, columns: usize) {
         self.set_shape(depth, columns);

@@ -143,7 +143,7 @@ impl LayerTypes {
         let key = "layer_types";
         let listed: Option<Vec<_>> = file.get(key, None)?;
         if let Some(listed) = listed.as_ref().filter(|listed| listed.len() != layers) {
-            let problem = format!("must list as many layers as there are, {layers}, lists {}", listed.len());
+            let problem = format!("must list {layers} layers, got {}", listed.len());
             return Err(file.error(key, problem));
         }
         Ok(Self { listed })
@@ -154,7 +154,7 @@ impl LayerTypes {
         match (&self.listed, file.get_with(key, Some(default), optional_integer)?) {
             (Some(_), _) => Ok(1),
             (None, Some(period)) => file.positive(key, period),
-            (None, None) => Err(file.error(key, "must be a whole number where layer_types is absent, got null")),
+            (None, None) => Err(file.error(key, "must be a whole number if layer_types is absent, got null")),
         }
     }
 

@@ -70,7 +70,7 @@ impl<'a> Rope<'a> {
         Self { file, key: "rope_parameters", parameters: None, theta: 10_000.0, width, max_position_embeddings }
     }
 
-    /// Reads the keys of most families: `rope_scaling`, or else `rope_parameters`, and `rope_theta`.
+    /// Reads the common keys: `rope_scaling`, or else `rope_parameters`, and `rope_theta`.
     pub(crate) fn read(
         file: &'a JsonFile,
         default_theta: f64,
@@ -120,7 +120,7 @@ impl<'a> Rope<'a> {
     fn finite(&self, key: &str, mut frequencies: impl Iterator<Item = f32>) -> Result<()> {
         match frequencies.all(f32::is_finite) {
             true => Ok(()),
-            false => Err(self.error(key, "makes positions turn by NaN or infinity".to_owned())),
+            false => Err(self.error(key, "makes a rotation frequency NaN or infinite".to_owned())),
         }
     }
 

@@ -153,7 +153,7 @@ fn padding(engine: &Engine, expansion: &Expansion) -> Result<PadTo> {
     let Some(id) = id.filter(|id| (*id as usize) < engine.loaded.network.limits().vocab_size) else {
         let missing =
             expansion.token.as_ref().map_or("a mask token".to_owned(), |token| format!("the token {token:?}"));
-        return error(format!("the model has no {missing} to fill queries up with"));
+        return error(format!("the model lacks {missing} to expand queries with"));
     };
     if let Some(max) = engine.loaded.max_tokens().filter(|max| expansion.length > *max) {
         return error(format!("its length must be at most {max}, got {}", expansion.length));

@@ -121,7 +121,7 @@ pub(crate) fn layer_weights(entry: &ModuleEntry, layers: usize) -> Result<Vec<f3
     let own = weights.array("layer_weights", &[config.layers + 1 - config.first])?;
     let sum: f32 = own.as_slice().iter().sum();
     if !sum.is_normal() {
-        return Err(Error::weights(weights.file(), format!("layer_weights must have a sum that isn't 0, have {sum}")));
+        return Err(Error::weights(weights.file(), format!("layer_weights must have a nonzero sum, got {sum}")));
     }
     let own = own.as_slice().iter().map(|weight| weight / sum);
     Ok(std::iter::repeat_n(0.0, config.first).chain(own).collect())

@@ -250,7 +250,7 @@ pub(crate) enum Relative<O: Ops> {
 
 /// Linear layers of a feed-forward block.
 pub(crate) struct FeedForward<O: Ops> {
-    /// With a gate, twice as wide: the activated columns precede those of the gate.
+    /// First layer. With a gate it is twice as wide, and the activated columns precede those of the gate.
     pub(crate) up: O::Linear,
     pub(crate) gated: bool,
     pub(crate) activation: Activation,

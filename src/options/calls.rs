@@ -39,11 +39,12 @@ options! {
         role: Option<Role> => with_role(impl Into<Option<Role>>),
         /// Divide each embedding by its L2 norm, after truncation.
         normalize_embeddings: bool => with_normalize_embeddings(bool),
-        /// Columns to keep, in place of the model's own `truncate_dim`: at least 1; more than there are keeps all.
+        /// Columns to keep, instead of the model's own `truncate_dim`: at least 1. A number above the model's width
+        /// keeps all.
         truncate_dim: Option<usize> => with_truncate_dim(impl Into<Option<usize>>),
         /// Treatment of texts that are too long.
         truncation: Truncation => with_truncation(Truncation),
-        /// Observer, which is told of progress and may stop the call.
+        /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
 }
@@ -63,13 +64,13 @@ options! {
         prompt_name: Option<&'a str> => with_prompt_name(&'a str),
         /// Text to put before the first text of every pair, as it is; `Some("")` suppresses the default prompt.
         prompt: Option<&'a str> => with_prompt(&'a str),
-        /// Activation to apply to the logits, in place of the model's own.
+        /// Activation to apply to the logits, instead of the model's own.
         activation: Option<ScoreActivation> => with_activation(impl Into<Option<ScoreActivation>>),
         /// Apply a softmax to the scores of a pair, after the activation. It has no effect on a single label.
         apply_softmax: bool => with_apply_softmax(bool),
         /// Treatment of pairs that are too long.
         truncation: Truncation => with_truncation(Truncation),
-        /// Observer, which is told of progress and may stop the call.
+        /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
 }
@@ -84,11 +85,11 @@ options! {
         prompt: Option<&'a str> => with_prompt(&'a str),
         /// Role of the texts. It selects the prompt if none is given or named, and the route of models that have two.
         role: Option<Role> => with_role(impl Into<Option<Role>>),
-        /// Number of weights to keep of each embedding, the largest, in place of the model's own; at least 1.
+        /// Number of the largest weights to keep of each embedding, instead of the model's own; at least 1.
         max_active_dims: Option<usize> => with_max_active_dims(impl Into<Option<usize>>),
         /// Treatment of texts that are too long.
         truncation: Truncation => with_truncation(Truncation),
-        /// Observer, which is told of progress and may stop the call.
+        /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
 }
@@ -99,11 +100,11 @@ options! {
     MultiVectorOptions<'a> {
         /// Name of one of the model's prompts. `prompt` wins over it.
         prompt_name: Option<&'a str> => with_prompt_name(&'a str),
-        /// Text to put before every input, as it is, in place of the model's marker of queries or documents.
+        /// Text to prepend to every input, verbatim, instead of the model's marker of queries or documents.
         prompt: Option<&'a str> => with_prompt(&'a str),
         /// Treatment of texts that are too long.
         truncation: Truncation => with_truncation(Truncation),
-        /// Observer, which is told of progress and may stop the call.
+        /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
 }
@@ -116,7 +117,7 @@ options! {
         max_tokens: Option<usize> => with_max_tokens(impl Into<Option<usize>>),
         /// Number of tokens that a chunk shares with the one before; fewer where that keeps a word whole.
         overlap: usize => with_overlap(usize),
-        /// Text that a later call puts before each chunk. Chunks leave room for it.
+        /// Text that a later call prepends to each chunk. Its tokens count against `max_tokens`.
         prompt: &'a str => with_prompt(&'a str),
         /// Observer, which may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),

@@ -92,7 +92,7 @@ options! {
         activation: Option<ScoreActivation> => with_activation(impl Into<Option<ScoreActivation>>),
         /// Tokens to keep of every text, special tokens included: from 1 to the model's limit.
         max_seq_length: Option<usize> => with_max_seq_length(impl Into<Option<usize>>),
-        /// Hugging Face cache to use in place of the environment's.
+        /// Hugging Face cache to use instead of the environment's.
         cache_folder: Option<PathBuf>,
         /// Branch, tag or commit of a model in the cache or on the hub; `None` is `main`.
         revision: Option<String>,

@@ -65,7 +65,7 @@ options! {
         min_community_size: usize => with_min_community_size(usize),
         /// Number of rows between two calls of the observer's `progress`, at least 1.
         batch_size: usize => with_batch_size(usize),
-        /// Observer, which is told of progress and may stop the call.
+        /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
 }

@@ -38,11 +38,11 @@ fn inside(folder: &Path) -> PathBuf {
 /// Entries of one kind of model in files that all kinds have.
 #[derive(Default)]
 pub(crate) struct KindSettings {
-    /// In `config_sentence_transformers.json`.
+    /// Entries of `config_sentence_transformers.json`.
     pub(crate) settings: Map<String, Value>,
-    /// In the transformer's `sentence_bert_config.json`.
+    /// Entries of the transformer's `sentence_bert_config.json`.
     pub(crate) transformer: Map<String, Value>,
-    /// In the transformer's `config.json`.
+    /// Entries of the transformer's `config.json`.
     pub(crate) config: Map<String, Value>,
 }
 

@@ -66,7 +66,7 @@ pub(super) enum SnapshotState {
     Complete(PathBuf),
     /// All files that its configs mention. Another program downloaded them, so the repository may have more.
     Unlisted(Unlisted),
-    /// Missing, or incomplete; the text says what is missing.
+    /// Missing or incomplete; the text names the missing files.
     Absent(String),
 }
 

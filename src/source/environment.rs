@@ -46,7 +46,7 @@ mod online {
         })
     }
 
-    /// Returns a file of certificates to trust in place of the built-in ones, as behind a company's proxy.
+    /// Returns a file of certificates to trust instead of the built-in ones, for example of a company's proxy.
     pub(in super::super) fn certificates() -> Option<PathBuf> {
         ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"].into_iter().find_map(variable).map(PathBuf::from)
     }

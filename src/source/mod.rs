@@ -116,7 +116,7 @@ fn offline(options: &LoadOptions) -> Option<&'static str> {
     if options.local_files_only { Some("local_files_only") } else { environment::offline() }
 }
 
-/// Downloads a snapshot and returns its folder; the inner error says where on the hub it was looked for, and the answer.
+/// Downloads a snapshot and returns its folder. The inner error has the address on the hub, and the hub's answer.
 #[cfg(feature = "hub")]
 fn download(
     repository: &Repository,

@@ -241,7 +241,7 @@ impl Source<'_> {
         assemble(model, normalizer, pre_tokenizer, metaspace, post_processor)
     }
 
-    /// Returns the position of the word boundary: before each word, or as `otherwise` says.
+    /// Returns the position of the word boundary: before each word with `add_prefix_space`, else `otherwise`.
     fn prefix(&self, otherwise: PrependScheme) -> PrependScheme {
         if self.config.truthy("add_prefix_space", true) { PrependScheme::Always } else { otherwise }
     }

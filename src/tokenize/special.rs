@@ -99,7 +99,7 @@ impl Special {
     }
 }
 
-/// Tokens by key, such as `cls_token`, in order of first appearance; `None` if a file says null.
+/// Tokens by key, such as `cls_token`, in order of first appearance; `None` for null.
 #[derive(Default)]
 struct NamedTokens(Vec<(String, Option<Special>)>);
 

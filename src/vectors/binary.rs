@@ -14,7 +14,7 @@ const BYTES: usize = 1 << 18;
 /// Queries that go by in one piece of work.
 const QUERIES: usize = 64;
 
-/// Finds the rows whose bits differ in the fewest places from the query's.
+/// Finds the rows with the smallest Hamming distance to the query.
 pub(super) fn search_binary(
     kind: Similarity,
     queries: MatrixView<'_>,
@@ -49,7 +49,7 @@ pub(super) fn search_binary(
     Ok(found)
 }
 
-/// Returns the score of two rows of 1 and -1 that differ in `distance` places.
+/// Returns the score of two rows of 1 and -1 that differ in `distance` dimensions.
 fn score(kind: Similarity, distance: f32, dim: usize) -> f32 {
     let (distance, dim) = (f64::from(distance), dim as f64);
     let score = match kind {

@@ -90,7 +90,7 @@ impl Embeddings {
 pub struct TokenEncoding {
     /// Token ids, special tokens included.
     pub input_ids: Vec<u32>,
-    /// Part of a pair that each token belongs to, if the tokenizer tells it.
+    /// Part of a pair that each token belongs to, if the tokenizer has token type ids.
     pub token_type_ids: Option<Vec<u32>>,
     /// Number of tokens before truncation, special tokens included.
     pub full_length: usize,

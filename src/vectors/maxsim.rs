@@ -64,7 +64,7 @@ const NO_TOKENS: f32 = -1e9;
 /// Returns the score of every query with every document: `(queries, documents)`. Each text is a matrix of its tokens'
 /// vectors.
 ///
-/// A pair's score has the same bits whatever the others and the number of threads.
+/// A pair's score has the same bits beside any other pairs and with any number of threads.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] if the widths differ; [`Error::Memory`]; [`Error::Interrupted`].

@@ -222,7 +222,7 @@ fn codes(
     by_rows(embeddings, dim, dim, run, |rows, codes| {
         for (row, codes) in rows.chunks_exact(dim).zip(codes.chunks_exact_mut(dim)) {
             for (((code, x), min), step) in codes.iter_mut().zip(row).zip(&min).zip(&steps) {
-                // From 0 up, the conversion rounds down.
+                // The conversion rounds down, because numbers are at least 0.
                 *code = ((x - min) / step).clamp(0.0, 255.0) as u8 ^ flip;
             }
         }

@@ -40,7 +40,7 @@ fn communities(rows: &Matrix, threshold: f32, least: usize, batch_size: usize) -
     community_detection(rows, &options)
 }
 
-/// Rows of a few whole numbers: many ties.
+/// Rows of small whole numbers, with many ties.
 fn rows(most: usize) -> impl Strategy<Value = Matrix> {
     (0..=most).prop_flat_map(|n| {
         let numbers = prop::collection::vec((-2i8..3).prop_map(f32::from), n * 3);

@@ -230,7 +230,7 @@ impl RemoteFile {
     }
 
     /// Checks the content against the etag if that is a hash. If it isn't and the end of the body is unknown, checks that the
-    /// file is complete by its format. The inner error says what is wrong.
+    /// file is complete by its format. The inner error describes the problem.
     fn check(&self, file: &mut File, end: BodyEnd) -> std::io::Result<std::result::Result<(), String>> {
         let size = file.seek(SeekFrom::End(0))?;
         file.rewind()?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// Checks a file of this name and size, read from its beginning; the inner error says what is wrong.
+/// Checks a file of this name and size, read from its beginning; the inner error describes the problem.
 pub(super) fn check(name: &str, size: u64, file: &mut File) -> Result<std::result::Result<(), String>> {
     let format = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => safetensors_size(file)?.map(|expected| expected == size),

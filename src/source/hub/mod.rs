@@ -29,8 +29,8 @@ const CONNECTIONS: usize = 8;
 /// Interval between two calls of the observer.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Downloads the files of a repository that a model needs, and returns the snapshot's folder. The inner error says where on
-/// the hub it was looked for without success. For [`DownloadRequest::Rest`], an unreachable hub counts as that, too.
+/// Downloads the files of a repository that a model needs, and returns the snapshot's folder. The inner error names the
+/// address on the hub that has no such model. For [`DownloadRequest::Rest`], an unreachable hub is an inner error, too.
 ///
 /// The observer gets the progress in bytes.
 ///
@@ -137,7 +137,7 @@ impl Job {
         Ok(Ok(snapshot))
     }
 
-    /// Returns the commit of the revision, and the names of its files; the inner error says where it was looked for.
+    /// Returns the commit of the revision and the names of its files. The inner error names the address that has none.
     fn list(&self) -> Result<std::result::Result<(String, Vec<String>), String>> {
         let name = self.repository.name.split('/');
         let url = self.client.address(["api", "models"].into_iter().chain(name).chain(["revision", &self.revision]));

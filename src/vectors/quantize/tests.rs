@@ -118,7 +118,7 @@ fn names_go_there_and_back() {
     assert_eq!(Precision::default(), Precision::Float32);
 }
 
-/// The same rules said plainly, one number at a time.
+/// Reference implementation of the same rules, one number at a time.
 fn plain(row: &[f32], sample: &[f32], precision: Precision) -> Vec<i32> {
     let dim = row.len();
     if matches!(precision, Precision::Binary | Precision::Ubinary) {

@@ -145,7 +145,7 @@ fn a_score_has_the_same_bits_alone_pairwise_and_on_any_number_of_threads() {
 
 #[test]
 fn a_few_rows_have_the_scores_that_they_have_among_many() {
-    // Rows come in pieces of 81 where they are compared with few.
+    // Comparisons with a small number of rows use pieces of 81 rows.
     let (a, b) = (Matrix::new(40, 100, noise(4_000, 1)).unwrap(), Matrix::new(1_100, 100, noise(110_000, 2)).unwrap());
     for kind in Similarity::ALL {
         let all = similarity(kind, a.view(), b.view(), run(best(), 2)).unwrap();
