@@ -18,7 +18,7 @@ const EMBEDDINGS: &str = "the embeddings";
 
 /// Collector of the rows of distinct inputs.
 pub(crate) trait Collect: Sync {
-    /// Results that the forward pass must give.
+    /// Results that the forward pass must return.
     const REQUEST: HeadRequest;
 
     /// Stores the output of a micro-batch of these sequences.

@@ -40,7 +40,7 @@ impl Reader {
                 other => other,
             })?;
         let parted = Parted { text, spans, capacity };
-        // A chunk alone, after the prompt, can have other tokens than inside its text, and more of them.
+        // A chunk after the prompt can have other tokens than within its text, and more of them.
         let fits = |chunk: &Range<usize>| -> Result<bool> {
             let chunk = [options.prompt, &text[chunk.clone()]].concat();
             Ok(self.tokenizer().count(Input::Text(&chunk))? <= limit)

@@ -134,7 +134,7 @@ fn shard<W: Sync, T: Send>(
     call.into_results()
 }
 
-/// A call in chunks: its workers, and its results so far.
+/// Call in chunks: its workers, and its results so far.
 struct ShardedCall<'a, W, T, F> {
     chunks: &'a [&'a [Input<'a>]],
     embed: F,
@@ -148,7 +148,7 @@ struct ShardedCall<'a, W, T, F> {
 struct Status {
     /// Index of the next chunk.
     next: AtomicUsize,
-    /// Index from which on chunks are cancelled: behind the first failure, or 0 for a stopped call.
+    /// Index of the first cancelled chunk: after the first failure, or 0 for a stopped call.
     end: AtomicUsize,
     stopped: AtomicBool,
     /// Number of inputs in completed chunks, and of all inputs.
@@ -194,7 +194,7 @@ where
         lock(&self.idle).push(worker);
     }
 
-    /// Embeds a chunk and keeps its result. A failure cancels the chunks behind it.
+    /// Embeds a chunk and keeps its result. A failure cancels later chunks.
     fn embed_chunk(&self, worker: &W, chunk: usize, watch: &Watch<'_>) {
         let inputs = self.chunks[chunk];
         let failure = match catch_unwind(AssertUnwindSafe(|| (self.embed)(worker, inputs, watch))) {

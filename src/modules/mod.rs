@@ -18,7 +18,7 @@ pub(crate) enum Module<O: Ops> {
     Normalize,
 }
 
-/// `activation(x · weightᵀ + bias)`, with a residual where configured.
+/// `activation(x · weightᵀ + bias)`, with a residual if configured.
 pub(crate) struct Dense<O: Ops> {
     linear: O::Linear,
     activation: Activation,
