@@ -167,8 +167,8 @@ fn padding(engine: &Engine, expansion: &Expansion) -> Result<PadTo> {
 
 /// Embedding.
 impl MultiVectorModel {
-    /// Embeds queries: one float32 matrix `(tokens, embedding_dimension)` per query. With query expansion all have the
-    /// same number of tokens. The default prompt is "query".
+    /// Embeds queries: one float32 matrix `(tokens, embedding_dimension)` per query. Query expansion pads short
+    /// queries. The default prompt is "query".
     ///
     /// On a CPU a text's result has the same bits for any other texts, order and number of threads.
     ///
