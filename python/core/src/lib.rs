@@ -65,7 +65,7 @@ mod _core {
 /// Options of the search for a model. `looked` lists the locations that the caller has searched.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct SearchOptions {
+struct ModelSearch {
     /// Organization of names without a `/`.
     organization: String,
     cache_folder: Option<PathBuf>,
@@ -84,7 +84,7 @@ enum Token {
 
 /// Finds the folder of a model by name, and downloads it if the cache lacks it. `progress` gets numbers of bytes.
 #[pyfunction]
-fn find_model(py: Python<'_>, name: PathBuf, places: SearchOptions, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
+fn find_model(py: Python<'_>, name: PathBuf, places: ModelSearch, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
     let token = match places.token {
         None => HubToken::FromEnvironment,
         Some(Token::Use(true)) => HubToken::Required,
