@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::engine::loaded::Loaded;
 use crate::error::{Error, Result};
-use crate::observer::Observer;
+use crate::observer::{NoObserver, Observer};
+use crate::options::CallOptions;
 use crate::threads::schedule;
 use crate::tokenize::{Input, PadTo, Tokenizer, Tokens};
 
@@ -103,16 +104,23 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for an input that the model can't read, [`Error::Interrupted`] if the observer stops it.
-    pub fn tokenize(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<Tokens>> {
-        first_error(for_each_input(inputs, observer, |input, checkpoint| self.read(input, checkpoint))?, &|i| i)
+    pub fn tokenize(&self, inputs: &[Input<'_>], options: &CallOptions<'_>) -> Result<Vec<Tokens>> {
+        first_error(
+            for_each_input(inputs, options.observer.unwrap_or(&NoObserver), |input, checkpoint| {
+                self.read(input, checkpoint)
+            })?,
+            &|i| i,
+        )
     }
 
     /// Counts the tokens of each input before truncation, special tokens included and without a prompt.
     ///
     /// # Errors
     /// The errors of [`Reader::tokenize`].
-    pub fn count_tokens(&self, inputs: &[Input<'_>], observer: &dyn Observer) -> Result<Vec<usize>> {
-        for_each_input(inputs, observer, |input, checkpoint| self.interruptible(input, checkpoint, Tokenizer::count))
+    pub fn count_tokens(&self, inputs: &[Input<'_>], options: &CallOptions<'_>) -> Result<Vec<usize>> {
+        for_each_input(inputs, options.observer.unwrap_or(&NoObserver), |input, checkpoint| {
+            self.interruptible(input, checkpoint, Tokenizer::count)
+        })
     }
 
     /// Reads an input. Returns its tokens, or the problem with it.

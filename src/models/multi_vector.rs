@@ -1,13 +1,13 @@
 //! [`MultiVectorModel`]: late interaction, with a vector for each token (Khattab and Zaharia, 2020).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reranker::{Ranked, ranked};
 use super::sentence::find;
+use super::shared_settings;
 use crate::config::{Expansion, Kind, Strategy, object, with_implied};
-use crate::device::Device;
 use crate::engine::consistent::load_consistent;
 use crate::engine::loaded::opened;
 use crate::engine::{Engine, Request, Role, TokenRows};
@@ -55,6 +55,8 @@ struct Side {
     /// Ids of tokens that get no vector.
     skipped: Arc<HashSet<u32>>,
 }
+
+shared_settings!(MultiVectorModel);
 
 /// Loading.
 impl MultiVectorModel {
@@ -312,29 +314,6 @@ impl MultiVectorModel {
         self.similarity = similarity;
     }
 
-    /// Prompts by name; "query" and "document" are always among them.
-    pub fn prompts(&self) -> &BTreeMap<String, String> {
-        &self.engine.prompts.by_name
-    }
-
-    /// Prompts by name, for changes.
-    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.engine.prompts.by_name
-    }
-
-    /// Name of the default prompt, for calls that name none.
-    pub fn default_prompt_name(&self) -> Option<&str> {
-        self.engine.prompts.default_name.as_deref()
-    }
-
-    /// Sets the default prompt by name, for calls that name none.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] if no prompt has that name.
-    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        self.engine.prompts.set_default(name)
-    }
-
     /// Tokenizer of the model.
     pub fn tokenizer(&self) -> &Tokenizer {
         self.engine.tokenizer()
@@ -344,15 +323,5 @@ impl MultiVectorModel {
     pub fn reader(&self, role: Role) -> Reader {
         let side = self.side(role);
         self.engine.padding_reader(side.max_length, side.pad_to)
-    }
-
-    /// Folder that the model was loaded from.
-    pub fn folder(&self) -> &Path {
-        self.engine.folder()
-    }
-
-    /// Device that the model computes on.
-    pub fn device(&self) -> Device {
-        self.engine.device()
     }
 }

@@ -2,15 +2,14 @@
 
 mod activation;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use activation::{Elementwise, ScoreActivation};
 use serde_json::{Value, json};
 
 use super::sentence::find;
+use super::shared_settings;
 use crate::config::{JsonFile, Kind, object};
-use crate::device::Device;
 use crate::engine::consistent::load_consistent;
 use crate::engine::{DenseRows, Engine, Request};
 use crate::error::{Error, Result};
@@ -57,6 +56,8 @@ pub struct Ranked {
     /// Score of the document with the query.
     pub score: f32,
 }
+
+shared_settings!(Reranker);
 
 /// Loading.
 impl Reranker {
@@ -225,29 +226,6 @@ impl Reranker {
         self.engine.set_max_seq_length(tokens).map_err(|error| error.of_argument("max_length"))
     }
 
-    /// Prompts by name.
-    pub fn prompts(&self) -> &BTreeMap<String, String> {
-        &self.engine.prompts.by_name
-    }
-
-    /// Prompts by name, for changes.
-    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.engine.prompts.by_name
-    }
-
-    /// Name of the default prompt, for calls that name none.
-    pub fn default_prompt_name(&self) -> Option<&str> {
-        self.engine.prompts.default_name.as_deref()
-    }
-
-    /// Sets the default prompt by name, for calls that name none.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] if no prompt has that name.
-    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        self.engine.prompts.set_default(name)
-    }
-
     /// Tokenizer of the model.
     pub fn tokenizer(&self) -> &Tokenizer {
         self.engine.tokenizer()
@@ -256,16 +234,6 @@ impl Reranker {
     /// Returns a reader of pairs, which tokenizes and counts tokens.
     pub fn reader(&self) -> Reader {
         self.engine.reader(None)
-    }
-
-    /// Folder that the model was loaded from.
-    pub fn folder(&self) -> &Path {
-        self.engine.folder()
-    }
-
-    /// Device that the model computes on.
-    pub fn device(&self) -> Device {
-        self.engine.device()
     }
 }
 

@@ -1,10 +1,10 @@
 //! [`Model`]: sentence embeddings, one vector per text.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::shared_settings;
 use crate::config::{Kind, ModelSettings, object};
-use crate::device::{Device, Dtype};
+use crate::device::Device;
 use crate::engine::consistent::load_consistent;
 use crate::engine::{Engine, Role};
 use crate::error::{Error, Result};
@@ -55,6 +55,8 @@ impl std::fmt::Debug for Model {
             .finish_non_exhaustive()
     }
 }
+
+shared_settings!(Model);
 
 /// Loading.
 impl Model {
@@ -140,21 +142,6 @@ pub(crate) fn find(name: &str, organization: &str, options: &LoadOptions) -> Res
 
 /// Settings.
 impl Model {
-    /// Folder that the model was loaded from.
-    pub fn folder(&self) -> &Path {
-        self.engine.folder()
-    }
-
-    /// Device that the model computes on.
-    pub fn device(&self) -> Device {
-        self.engine.device()
-    }
-
-    /// Data type that the model computes in.
-    pub fn dtype(&self) -> Dtype {
-        self.engine.dtype()
-    }
-
     /// Returns the same model with the same settings on another device. The weights are loaded there once, and stay as
     /// long as this model or a clone of it lives.
     ///
@@ -207,29 +194,6 @@ impl Model {
         self.engine.include_prompt = Some(include_prompt);
     }
 
-    /// Prompts by name; "query" and "document" are always among them.
-    pub fn prompts(&self) -> &BTreeMap<String, String> {
-        &self.engine.prompts.by_name
-    }
-
-    /// Prompts by name, for changes.
-    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.engine.prompts.by_name
-    }
-
-    /// Name of the default prompt, for calls that name none.
-    pub fn default_prompt_name(&self) -> Option<&str> {
-        self.engine.prompts.default_name.as_deref()
-    }
-
-    /// Sets the default prompt by name, for calls that name none.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] if no prompt has that name.
-    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        self.engine.prompts.set_default(name)
-    }
-
     /// Function that [`Model::similarity`] computes.
     pub fn similarity_fn(&self) -> Similarity {
         self.similarity
@@ -272,7 +236,7 @@ impl Model {
     /// # Errors
     /// The errors of [`Model::encode`].
     pub fn tokenize(&self, inputs: &[Input<'_>]) -> Result<Vec<Tokens>> {
-        self.reader(None).tokenize(inputs, &NoObserver)
+        self.reader(None).tokenize(inputs, &CallOptions::default())
     }
 
     /// Counts the tokens of each input, special tokens included, before truncation and without a prompt.
@@ -280,7 +244,7 @@ impl Model {
     /// # Errors
     /// The errors of [`Model::encode`].
     pub fn count_tokens(&self, inputs: &[Input<'_>]) -> Result<Vec<usize>> {
-        self.reader(None).count_tokens(inputs, &NoObserver)
+        self.reader(None).count_tokens(inputs, &CallOptions::default())
     }
 
     /// Splits a text into chunks that fit the model without truncation; see [`Reader::chunk`].

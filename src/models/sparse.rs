@@ -1,11 +1,10 @@
 //! [`SparseModel`]: sparse embeddings, with a weight for each token of the vocabulary.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::sentence::{configured_similarity, find};
+use super::shared_settings;
 use crate::config::{Kind, object};
-use crate::device::Device;
 use crate::engine::consistent::load_consistent;
 use crate::engine::{Collected, Engine, Request, Role, SparseRows};
 use crate::error::{Error, Result};
@@ -43,6 +42,8 @@ pub struct SparseModel {
     similarity: Similarity,
     max_active_dims: Option<usize>,
 }
+
+shared_settings!(SparseModel);
 
 /// Loading.
 impl SparseModel {
@@ -213,42 +214,9 @@ impl SparseModel {
         self.engine.set_max_seq_length_of(Role::Document, tokens)
     }
 
-    /// Prompts by name.
-    pub fn prompts(&self) -> &BTreeMap<String, String> {
-        &self.engine.prompts.by_name
-    }
-
-    /// Prompts by name, for changes.
-    pub fn prompts_mut(&mut self) -> &mut BTreeMap<String, String> {
-        &mut self.engine.prompts.by_name
-    }
-
-    /// Name of the default prompt, for calls that name none.
-    pub fn default_prompt_name(&self) -> Option<&str> {
-        self.engine.prompts.default_name.as_deref()
-    }
-
-    /// Sets the default prompt by name, for calls that name none.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] if no prompt has that name.
-    pub fn set_default_prompt_name(&mut self, name: Option<String>) -> Result<()> {
-        self.engine.prompts.set_default(name)
-    }
-
     /// Returns a reader of texts in a role, which tokenizes and counts tokens.
     pub fn reader(&self, role: Option<Role>) -> Reader {
         self.engine.reader(role)
-    }
-
-    /// Folder that the model was loaded from.
-    pub fn folder(&self) -> &Path {
-        self.engine.folder()
-    }
-
-    /// Device that the model computes on.
-    pub fn device(&self) -> Device {
-        self.engine.device()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use rushlight::{
+    CallOptions, MatrixView, Precision, QuantizeOptions, QuantizedValues, Similarity,
+    vectors::{self, pairwise_similarity},
+};
 
 use crate::errors::IntoPython;
 use crate::observer::compute;
-use rushlight::vectors::{self, pairwise_similarity};
-use rushlight::{CallOptions, QuantizeOptions};
-use rushlight::{MatrixView, Similarity};
-use rushlight::{Precision, QuantizedValues};
 
 /// Moves numbers into a numpy array `(rows, columns)`.
 pub(crate) fn array<T: numpy::Element>(

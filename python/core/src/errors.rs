@@ -3,7 +3,6 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
-
 use rushlight::{Error, ErrorKind};
 
 /// Makes an exception of a class of `rushlight.exceptions`, by name.

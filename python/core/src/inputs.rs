@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString, PyTuple};
-
 use rushlight::{Device, Dtype, Error, Input, LoadOptions, Result, Role, Truncation};
 
 use crate::errors::{IntoPython, exception};

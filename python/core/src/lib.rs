@@ -17,14 +17,11 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rushlight::{Device, HubToken, LoadOptions, process, source};
 
 use errors::IntoPython;
 use observer::compute;
 use paths::Folder;
-use rushlight::Device;
-use rushlight::process;
-use rushlight::source;
-use rushlight::{HubToken, LoadOptions};
 
 /// Extension module behind the package `rushlight`.
 #[pymodule]

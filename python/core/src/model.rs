@@ -8,6 +8,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
+use rushlight::{BackboneOptions, CallOptions, ChunkOptions, Device, EncodeOptions, Lookahead, Role};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
@@ -15,9 +16,6 @@ use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
 use crate::observer::{Watchers, compute, compute_watched};
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
-use rushlight::Device;
-use rushlight::{BackboneOptions, CallOptions, ChunkOptions, EncodeOptions};
-use rushlight::{Lookahead, Role};
 
 /// Model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]

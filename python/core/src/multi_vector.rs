@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use numpy::{PyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use rushlight::{CallOptions, MultiVectorOptions, MultiVectorSimilarity, vectors};
 
 use crate::arrays::{array, view};
 use crate::errors::IntoPython;
@@ -14,9 +15,6 @@ use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
 use crate::observer::compute;
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
-use rushlight::MultiVectorSimilarity;
-use rushlight::vectors;
-use rushlight::{CallOptions, MultiVectorOptions};
 
 /// Late-interaction model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]

@@ -5,10 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
+use rushlight::{Error, Observer, Result};
 
 use crate::errors::{IntoPython, exception};
-use rushlight::Observer;
-use rushlight::{Error, Result};
 
 /// Minimum time between two checks for signals.
 const PERIOD: Duration = Duration::from_millis(50);

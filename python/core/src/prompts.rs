@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use pyo3::prelude::*;
+use rushlight::{Prompts, Role};
 
 use crate::errors::IntoPython;
-use rushlight::{Prompts, Role};
 
 /// Chooses a call's prompt: the given text, else the named prompt, else the role's, else the default.
 #[pyfunction]

@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use rushlight::{CallOptions, PredictOptions, ScoreActivation};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
@@ -14,8 +15,6 @@ use crate::inputs::{Compute, inputs, load_options, texts, truncation};
 use crate::observer::compute;
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
-use rushlight::ScoreActivation;
-use rushlight::{CallOptions, PredictOptions};
 
 /// Reranker, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]

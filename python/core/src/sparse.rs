@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use rushlight::{CallOptions, Similarity, SparseEmbeddings, SparseOptions, vectors};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
@@ -14,10 +15,6 @@ use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
 use crate::observer::compute;
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
-use rushlight::Similarity;
-use rushlight::SparseEmbeddings;
-use rushlight::vectors;
-use rushlight::{CallOptions, SparseOptions};
 
 /// Sparse model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]

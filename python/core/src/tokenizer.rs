@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyList;
+use rushlight::{CallOptions, Tokens};
 
 use crate::inputs::{inputs, texts};
 use crate::observer::compute;
-use rushlight::Tokens;
 
 /// Tokenizer of a model of any kind, which truncates texts as the model does.
 #[pyclass(frozen, module = "rushlight._core")]
@@ -35,7 +35,9 @@ impl Tokenizer {
     /// Tokenizes each text or pair and truncates it.
     fn tokenize(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
-        let tokens = compute(py, None, |observer| self.reader.tokenize(&inputs(&texts)?, observer))?;
+        let tokens = compute(py, None, |observer| {
+            self.reader.tokenize(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
+        })?;
         Ok(tokens.into_iter().map(row).collect())
     }
 
@@ -48,7 +50,9 @@ impl Tokenizer {
     ) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, texts_or_pairs)?;
         let reader = self.reader.clone().with_max_length(max_length);
-        let tokens = compute(py, None, |observer| reader.tokenize(&inputs(&texts)?, observer))?;
+        let tokens = compute(py, None, |observer| {
+            reader.tokenize(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
+        })?;
         Ok(tokens.into_iter().map(row).collect())
     }
 
@@ -80,7 +84,9 @@ impl Tokenizer {
     /// Counts the tokens of each text or pair before truncation.
     fn count(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
         let texts = texts("inputs", 0, texts_or_pairs)?;
-        compute(py, None, |observer| self.reader.count_tokens(&inputs(&texts)?, observer))
+        compute(py, None, |observer| {
+            self.reader.count_tokens(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
+        })
     }
 
     /// Returns the text of token ids.

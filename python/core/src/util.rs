@@ -2,14 +2,14 @@
 
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use rushlight::{
+    BinaryView, CallOptions, CommunityOptions, Int8View, MiningOptions, Precision, QuantizedBytes, SearchOptions,
+    Similarity, vectors,
+};
 
 use crate::arrays::{array, view};
 use crate::errors::IntoPython;
 use crate::observer::compute;
-use rushlight::Similarity;
-use rushlight::vectors;
-use rushlight::{BinaryView, Int8View, Precision, QuantizedBytes};
-use rushlight::{CallOptions, CommunityOptions, MiningOptions, SearchOptions};
 
 /// Embeddings to search. `ranges` is `(2, d)`, for int8 and uint8 only; the caller checks the shapes.
 #[derive(FromPyObject)]
