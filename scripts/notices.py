@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "THIRD-PARTY-NOTICES"
 ABOUT = ROOT / "scripts/notices"
-# Those that wheels are built for, and their features.
+# Targets of wheels.
 TARGETS = [
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-gnu",
@@ -25,7 +25,8 @@ TARGETS = [
     "x86_64-pc-windows-msvc",
     "aarch64-pc-windows-msvc",
 ]
-WHEEL = ["--locked", "--manifest-path", str(ROOT / "python/core/Cargo.toml"), *(word for target in TARGETS for word in ("--target", target))]
+MANIFEST = ["--manifest-path", str(ROOT / "python/core/Cargo.toml")]
+WHEEL = ["--locked", *MANIFEST, *(word for target in TARGETS for word in ("--target", target))]
 
 
 def main() -> None:

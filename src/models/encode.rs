@@ -1,6 +1,8 @@
 //! Encoding methods of [`Model`].
 
 use super::sentence::{Model, check_truncate_dim};
+#[cfg(doc)]
+use crate::Error;
 use crate::engine::{DenseRows, Encodings, Role};
 use crate::error::Result;
 use crate::options::EncodeOptions;

@@ -252,7 +252,7 @@ impl MultiVectorModel {
     /// Saves the model with its current settings. rushlight and sentence-transformers 6 or newer load the folder.
     ///
     /// # Errors
-    /// The errors of [`Model::save`], which also describes how the folder changes.
+    /// The errors of [`Model::save`](crate::Model::save), which also describes how the folder changes.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_with(path, &CallOptions::default())
     }
