@@ -17,7 +17,7 @@ endif
 # The extension is checked and built for the Python of .venv, whichever others there are.
 export PYO3_PYTHON := $(CURDIR)/$(PY)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Where the tests look for the real models.
+# Folder of the real models for the tests.
 RUSHLIGHT_TEST_MODELS ?= $(CURDIR)/.models
 export RUSHLIGHT_TEST_MODELS
 
@@ -34,14 +34,14 @@ FEATURES = $(if $(filter cuda%,$(DEVICE)),--features cuda,$(if $(filter mps meta
 # Stamps: the tools are in .venv; the package, as built from SOURCES, is in .venv.
 TOOLS := .venv/.tools
 PACKAGE := .venv/.package
-# What the benches need beside, what releases do, what the documentation does, and what it shows.
+# Further packages: for the benches, for releases, for the documentation, and those that it shows.
 BENCHED := .venv/.benched
 RELEASING := .venv/.releasing
 DOCUMENTING := .venv/.documenting
 SHOWN := .venv/.shown
-# What rushlight.compat is held against, in an environment of its own: that torch is absent is tested in the other.
+# sentence-transformers, which rushlight.compat is tested against. It has its own environment: other tests need torch absent.
 COMPARED := .venv-compat/.installed
-# Of sentence-transformers: what is saved here must load there.
+# Versions of sentence-transformers that must load saved folders.
 OLD_VERSIONS := 3.4.1 4.1.0 5.1.2
 
 .PHONY: help

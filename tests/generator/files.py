@@ -56,5 +56,5 @@ def write_case(folder, inputs, expected, meta):
 
 
 def one_by_one(encode, texts):
-    """What a function makes of each text alone, so that no padding is near."""
+    """Apply a function to each text alone, without padding."""
     return [np.asarray(encode([text])[0]) for text in texts]

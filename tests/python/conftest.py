@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def model() -> Model:
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left."""
+    """Result of a command."""
 
     status: int
     out: str
@@ -32,7 +32,7 @@ class Done:
 
     @property
     def error(self) -> str:
-        """What was wrong, said in one line."""
+        """Error message, which must be one line."""
         assert self.status == 1, self
         line, rest = self.err.split("\n")
         assert rest == ""

@@ -19,7 +19,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Fault:
-    """What happens instead of an answer, once: a status, or a body that ends or stalls too early, or never ends."""
+    """Fault that replaces an answer, once: a status, or a body that ends or stalls too early, or never ends."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -57,9 +57,9 @@ class Hub:
         self.faults: dict[str, list[Fault]] = defaultdict(list)
         self.log: list[Request] = []
         self.delay = 0.0
-        # How bodies end: by a length, by a last chunk, or by closing the connection.
+        # End of bodies: by a length, by a last chunk, or by closing the connection.
         self.framing: Literal["length", "chunked", "close"] = "length"
-        # Whether etags are no hashes, and redirects tell no size.
+        # True if etags are no hashes, and redirects tell no size.
         self.opaque = False
         self._servers = [self._serve(store=False), self._serve(store=True)]
 

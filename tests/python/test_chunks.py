@@ -39,7 +39,7 @@ def test_chunks_are_whole_parts_of_the_text(name: str, text: str, max_tokens: in
     starts, ends = [start for _, start, _ in chunks], [end for _, _, end in chunks]
     assert starts == sorted(set(starts))
     assert ends == sorted(set(ends))
-    # What lies between chunks is white space.
+    # Only white space lies between chunks.
     between = [text[end:start] for end, start in zip([0, *ends], [*starts, len(text)], strict=True)]
     assert not "".join(between).strip()
 

@@ -143,7 +143,7 @@ def test_download_from_the_hub(command, tmp_path: Path, monkeypatch: pytest.Monk
         assert (done.status, done.err) == (0, "")
         assert Path(done.out.removesuffix("\n")).is_relative_to(tmp_path)
         assert "org/other: no such repository" in command("download", "org/other").error
-    # What is there is used, and no one asked.
+    # Present files are used without a request.
     assert command("download", *words).out == done.out
     assert command("encode", *words, stdin="lamp").out == command("encode", MODEL, stdin="lamp").out
 

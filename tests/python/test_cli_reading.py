@@ -1,4 +1,4 @@
-"""What the command line reads texts from."""
+"""Inputs of the command line."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_a_method_that_is_never_called_is_not_overridden(kind, hook: str) -> Non
 def test_libraries_that_look_for_sentence_transformers_find_it(kind) -> None:
     model = kind(FOLDERS[kind])
     assert "sentence_transformers" in str(type(model))
-    # What BERTopic and KeyBERT look for before that.
+    # BERTopic and KeyBERT look for this first.
     assert not any(name in str(type(model)) for name in ("flair", "gensim", "model2vec", "saved_model", "spacy"))
     assert getattr(importlib.import_module(kind.__module__), kind.__qualname__) is kind
     assert pickle.loads(pickle.dumps(kind)) is kind

@@ -14,7 +14,7 @@ from rushlight import compat
 from rushlight.compat import _refused
 from rushlight.exceptions import UnsupportedFeatureError
 
-# Where people import from, with what they import.
+# Modules that people import from, with the names that they import.
 THERE = {
     "cross_encoder": ["CrossEncoder"],
     "cross_encoder.model": ["CrossEncoder"],

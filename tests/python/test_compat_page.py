@@ -30,13 +30,13 @@ KINDS = {
 
 
 def named(*sections: str) -> set[str]:
-    """What stands in backticks in sections, all of them without any."""
+    """Return the names in backticks in sections."""
     text = "\n".join(SECTIONS[name] for name in sections or SECTIONS)
     return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", text))))
 
 
 def cells(section: str) -> list[str]:
-    """What stands in backticks in a section, each as it is."""
+    """Return the texts in backticks in a section."""
     return re.findall(r"`([^`]*)`", SECTIONS[section])
 
 

@@ -15,18 +15,18 @@ from rushlight.exceptions import UnsupportedFeatureError
 theirs = pytest.importorskip("sentence_transformers")
 
 KINDS = ["SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"]
-# Where arguments differ, and why.
+# Differences of arguments, with reasons.
 DIFFERENT = {
     "to": "torch's takes anything; ours names what it takes",
     "save": "rushlight writes no model cards, so create_model_card is False",
     "save_pretrained": "as save",
 }
-# What can be set there and not here, and why.
+# Settings that compat lacks, with reasons.
 FIXED = {"tokenizer": "rushlight's tokenizers are its own"}
 
 
 def members(kind: str) -> list[str]:
-    """What sentence-transformers adds to torch's modules, or documents anew."""
+    """Return the names that sentence-transformers adds to torch's modules, or documents anew."""
     return sorted(
         name
         for base in getattr(theirs, kind).__mro__
@@ -81,7 +81,7 @@ def modules() -> dict[str, str]:
 
 
 def there_or_refused(look) -> bool:
-    """Whether something is there; what is not must be refused with a reason."""
+    """Return True if a name exists; others must be refused with a reason."""
     try:
         return bool(look())
     except UnsupportedFeatureError:

@@ -158,7 +158,7 @@ def test_sparse_tensors_are_searched_as_theirs_are():
 @given(rows(2), st.integers(1, 30), st.integers(1, 50), st.integers(1, 9), st.sampled_from(SCORES))
 @settings(deadline=None)
 def test_mining_finds_what_theirs_finds_but_for_ties(embeddings, max_pairs, top_k, chunk, name):
-    # Where top_k cuts, ties decide which pairs are looked at.
+    # Ties at the cut by top_k decide which pairs are compared.
     top_k = max(top_k, len(embeddings))
     arguments = chunk, 2 * chunk, max_pairs, top_k
     expected = theirs.paraphrase_mining_embeddings(torch.tensor(embeddings), *arguments, getattr(theirs, name))

@@ -35,7 +35,7 @@ class Broken(io.StringIO):
 
 
 class Bare:
-    """What a program without a console may put in a stream's place."""
+    """Stand-in for a stream in programs without a console."""
 
     def write(self, text: str) -> None:
         raise RuntimeError(text)

@@ -1,4 +1,4 @@
-"""What `encode` takes and gives."""
+"""Inputs and results of `encode`."""
 
 from __future__ import annotations
 

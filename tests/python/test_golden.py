@@ -47,17 +47,17 @@ def test_golden_values(name: str, cosines: list[float], first: list[float]) -> N
     np.testing.assert_allclose(embeddings[0, :4], first, atol=1e-6)
 
 
-# What other projects have in their own tests, whose engines are neither ours nor sentence-transformers'.
+# Values from the tests of other projects, whose engines are neither ours nor sentence-transformers'.
 
 
 def test_a_value_of_fastembed() -> None:
-    """Of qdrant/fastembed, tests/test_text_onnx_embeddings.py: five decimal places of ONNX Runtime's numbers."""
+    """Values of qdrant/fastembed, tests/test_text_onnx_embeddings.py: five decimal places of ONNX Runtime's numbers."""
     embedding = Model(real("all-MiniLM-L6-v2").model).encode("hello world")
     assert np.abs(embedding[:5] - [-0.034478, 0.03102, 0.00673, 0.02611, -0.039362]).max() <= 1e-5
 
 
 @pytest.mark.parametrize(("word", "cosine"), [("physician", 0.8598), ("banana", 0.3379)])
 def test_values_of_kjarni(word: str, cosine: float) -> None:
-    """Of kjarni 0.2.5, its tests: four decimal places of cosines with "doctor"."""
+    """Values of kjarni 0.2.5's tests: four decimal places of cosines with "doctor"."""
     model = Model(real("all-MiniLM-L6-v2").model)
     assert abs(model.similarity(model.encode("doctor"), model.encode(word)).item() - cosine) <= 1e-4

@@ -65,7 +65,7 @@ def snapshot(cache: Path, name: str = NAME) -> Path:
 
 
 def is_clean(cache: Path) -> bool:
-    """Whether the cache has no file but whole ones."""
+    """Return True if the cache has complete files only."""
     files = [path for path in cache.rglob("*") if path.is_file() and ".locks" not in path.parts]
     return not [path for path in files if path.suffix in {".incomplete", ".new", ".copy"}]
 
@@ -85,7 +85,7 @@ print(Model({NAME!r}).encode("a").shape)
 """
 
 
-# What is fetched
+# Downloaded files
 
 
 def test_a_name_is_downloaded_once_and_then_never_asked_for(hub: Hub, cache: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_transformers_alone_left_in_the_cache_is_completed(hub: Hub, cache:
         Model(NAME)
     hub.log.clear()
     check(Model(NAME))
-    # What was there is not fetched again.
+    # Present files are not downloaded again.
     assert hub.fetched() == []
     assert (snapshot(cache) / "modules.json").exists()
 
@@ -199,7 +199,7 @@ def test_that_a_repository_has_no_modules_is_known_afterwards(hub: Hub, cache: P
     assert hub.log == []
 
 
-# What other programs left
+# Files that other programs left
 
 
 def forget_list(cache: Path, name: str = NAME) -> None:
@@ -251,7 +251,7 @@ def test_a_file_that_an_interrupted_download_left_out_is_fetched(
     right = Model(dense).encode(TEXTS)
     np.testing.assert_array_equal(Model("org/dense").encode(TEXTS), right)
     assert set(hub.fetched()) == {missing}
-    # What is whole is known from then on, and what is gone, too.
+    # Complete files are known from then on, and missing ones, too.
     hub.log.clear()
     np.testing.assert_array_equal(Model("org/dense").encode(TEXTS), right)
     assert hub.log == []

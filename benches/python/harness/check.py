@@ -1,4 +1,4 @@
-"""Whether a contender computes what it should: no time is reported of one that doesn't."""
+"""Check of a contender's results, before any time is reported."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MODEL = "all-MiniLM-L6-v2"
 # Environments that the wheels are installed in.
 SIDES = ("before", "after")
-# What valgrind knows; it runs as if there were no AVX-512.
+# valgrind runs as if there were no AVX-512.
 COUNTED_SET = "avx2"
 MORE_INSTRUCTIONS = 1.01
 # Parts of the workload: about half a second each.

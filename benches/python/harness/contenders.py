@@ -35,7 +35,7 @@ class Contender:
     venv: str = ""
     """The environment that it is installed in; none for this one."""
     options: tuple[str, ...] = ()
-    """What its `load` is told, KEY=VALUE; {cache} is the folder that `prepare.py` made."""
+    """Arguments of its `load`, KEY=VALUE; {cache} is the folder that `prepare.py` made."""
     folder: str = "{model}"
     """The model's folder for it."""
 
@@ -121,7 +121,7 @@ class Worker:
 
 
 class Peak:
-    """What the processor can do at most, measured by a program of its own."""
+    """Peak of the processor, measured by a program of its own."""
 
     def __init__(self, threads: int, environ: Mapping[str, str] = os.environ) -> None:
         self._program = Program([str(build.bench("peak")), "--serve", "--threads", str(threads)], environ)

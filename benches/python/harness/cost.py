@@ -1,4 +1,4 @@
-"""How much computing a text needs, whoever does it."""
+"""Number of multiply-adds that a text needs, whatever computes it."""
 
 from __future__ import annotations
 

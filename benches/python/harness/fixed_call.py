@@ -18,7 +18,7 @@ TEXTS = [
     "He drove to the stadium.",
     "A river that nobody had named ran past the mill, and whoever lived there counted years by its floods.",
 ]
-# Of the first text with the next two, by sentence-transformers and all-MiniLM-L6-v2.
+# Cosines of the first text with the next two, by sentence-transformers and all-MiniLM-L6-v2.
 COSINES = [0.665955, 0.104584]
 
 

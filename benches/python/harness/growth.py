@@ -1,4 +1,4 @@
-"""How cost grows with the length of texts, their number in a call, and the model."""
+"""Growth of the cost with the length of texts, their number in a call, and the model."""
 
 from __future__ import annotations
 

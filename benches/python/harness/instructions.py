@@ -1,4 +1,4 @@
-"""How many instructions a fixed call takes, counted by valgrind, held against what is kept."""
+"""Instructions of a fixed call, counted by valgrind and compared with the recorded count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness import build, paths, session
 
 MODEL = "all-MiniLM-L6-v2"
 KEPT = paths.BENCHES / "instructions.json"
-# What valgrind knows; it runs as if there were no AVX-512.
+# valgrind runs as if there were no AVX-512.
 SETS = ("scalar", "avx2")
 MORE = 1.03
 

@@ -1,4 +1,4 @@
-"""What is measured on, and with."""
+"""Description of the machine and the versions of a measurement."""
 
 from __future__ import annotations
 

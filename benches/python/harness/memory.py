@@ -1,4 +1,4 @@
-"""How much memory a process has after loading and one query, and at most while it embeds a corpus."""
+"""Memory of a process after loading and one query, and its peak while it embeds a corpus."""
 
 from __future__ import annotations
 

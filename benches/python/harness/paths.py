@@ -1,4 +1,4 @@
-"""Where things are: all below the repository's root, and what is made there is ignored by git, but for the results."""
+"""Paths of the harness, all below the repository. git ignores all that is made there but the results."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Turn:
     name: str
     round: int
     part: int
-    """Which part of the workload."""
+    """Part of the workload."""
     seconds: float
     peak: float
     """Gflop/s: the mean of what was measured just before and just after."""

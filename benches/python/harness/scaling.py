@@ -1,4 +1,4 @@
-"""How much quicker more threads are."""
+"""Speed-up by more threads."""
 
 from __future__ import annotations
 

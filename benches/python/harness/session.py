@@ -1,4 +1,4 @@
-"""What all measurements begin and end with: a model, contenders that were checked, and a file of results."""
+"""Beginning and end of all measurements: a model, contenders that were checked, and a file of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many texts a second, and how much of what the processor can do."""
+"""Texts a second, and the share of the processor's peak."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ sys.path[0] = str(Path(__file__).parents[1])  # in place of this folder, whose f
 
 def main() -> None:
     """Load the contender, then obey until there are no more commands."""
-    # What libraries print must not come between the answers.
+    # Output of libraries must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     name, model, threads, *words = sys.argv[1:]

@@ -1,4 +1,4 @@
-"""What everyone who runs a bare graph has to do: tokenize, sort, make batches, pool."""
+"""Steps around a bare graph: tokenize, sort, make batches, pool."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def load(model: str, threads: str, graph: str, hint: str) -> Callable[[list[str]
         queue = openvino.AsyncInferQueue(compiled)
         queue.set_callback(done)
         for places, inputs in tokens.batches(texts):
-            # What goes along keeps the inputs alive, which are not copied.
+            # The user data keeps the inputs alive, which are not copied.
             queue.start_async(inputs, (places, inputs), share_inputs=True)
         queue.wait_all()
         return result
