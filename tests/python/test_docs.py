@@ -30,7 +30,7 @@ PAGES = [README, *sorted((ROOT / "docs/pages").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
-# Packages that pages may import beside the standard library, numpy and rushlight. Without them the rest of a page is skipped.
+# Packages that pages may import beside the standard library, numpy and rushlight. Pages stop where one is absent.
 OPTIONAL = {
     *("bertopic", "chromadb", "duckdb", "faiss", "fastapi", "haystack", "keybert", "langchain_core", "llama_index"),
     *("pandas", "polars", "pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
