@@ -61,7 +61,7 @@ test: lint docs test-rust test-python test-stubs ## Everything that must pass: l
 .PHONY: test-rust
 test-rust: models-for-tests ## Rust tests, doctests, and the Rust examples on the real model
 	cargo test --locked
-	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -ex; for example in embed search stream; do \
+	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -ex; for example in embed search stream watch; do \
 		cargo run --locked --quiet --profile test --example $$example -- .models/all-MiniLM-L6-v2; done; fi
 
 .PHONY: test-python

@@ -55,7 +55,7 @@ pub fn num_threads() -> Result<usize> {
 /// [`Error::InvalidArgument`] for 0, or more than 4,096.
 pub fn set_num_threads(limit: usize) -> Result<()> {
     if !(1..=MAX_THREADS).contains(&limit) {
-        return Err(Error::argument("n", format!("must be from 1 to {MAX_THREADS}, got {limit}")));
+        return Err(Error::argument("limit", format!("must be from 1 to {MAX_THREADS}, got {limit}")));
     }
     Executor::get().set_limit(limit);
     Ok(())

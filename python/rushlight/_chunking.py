@@ -17,21 +17,31 @@ if TYPE_CHECKING:
     from rushlight._model import Model
 
 
-def chunk(self: Model, text: str, *, max_tokens: int | None = None, overlap: int = 0) -> list[tuple[str, int, int]]:
+def chunk(
+    self: Model,
+    text: str,
+    *,
+    max_tokens: int | None = None,
+    overlap: int = 0,
+    prompt_name: str | None = None,
+    prompt: str | None = None,
+    role: Role | None = None,
+) -> list[tuple[str, int, int]]:
     """Split a text into chunks that the model reads without truncation.
 
-    A chunk begins and ends at a token: at white space if it contains some, never inside a character. White space
-    between chunks belongs to none. Only a character, or a part of a word, that alone exceeds `max_tokens` makes a
-    longer chunk.
+    Chunks begin and end at token boundaries, at white space where possible, and never inside a character. White space
+    between chunks is in no chunk. A chunk exceeds `max_tokens` only if a single character or part of a word does.
 
     Parameters
     ----------
     text
         Text of any length.
     max_tokens
-        Maximum number of tokens of a chunk, special tokens included; None is `max_seq_length`.
+        Maximum number of tokens of a chunk, special tokens and the prompt included; None is `max_seq_length`.
     overlap
-        Approximate number of tokens that a chunk shares with the one before; it ends at a word.
+        Approximate number of tokens that a chunk shares with the one before.
+    prompt_name, prompt, role
+        See `encode`. With the same arguments, the chunks are those that `encode_chunks` embeds.
 
     Returns
     -------
@@ -50,7 +60,8 @@ def chunk(self: Model, text: str, *, max_tokens: int | None = None, overlap: int
     >>> [text for text, _, _ in model.chunk("A lamp lights the room. It is small.", max_tokens=8)]
     ['A lamp lights the room.', 'It is small.']
     """
-    return _split(self._engine, _arguments.text("text", text), max_tokens, overlap)
+    prompt = self._prompt(prompt, prompt_name, role)
+    return _split(self._engine, _arguments.text("text", text), max_tokens, overlap, prompt=prompt, role=role)
 
 
 def encode_chunks(

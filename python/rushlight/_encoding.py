@@ -145,6 +145,6 @@ def _tokens(
 ) -> tuple[list[dict[str, NDArray[Any]]], int, int]:
     """Return the arrays of each text, the number of truncated texts, and the token count of the longest one."""
     encodings, lengths = engine.encode_tokens(texts, request)
-    limit = engine.max_seq_length
+    limit = engine.max_seq_length_of(request["role"])
     cut = [length for length in lengths if limit is not None and length > limit]
     return encodings, len(cut), max(cut, default=0)

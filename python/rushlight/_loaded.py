@@ -113,8 +113,8 @@ class Loaded(Generic[Core]):
     @default_prompt_name.setter
     def default_prompt_name(self, name: str | None) -> None:
         if name is not None and name not in self._prompts:
-            known = ", ".join(map(repr, self._prompts))
-            raise InvalidArgumentError(f"default_prompt_name: no prompt {name!r}; there are {known}")
+            known = f"there are {', '.join(map(repr, self._prompts))}" if self._prompts else "the model has none"
+            raise InvalidArgumentError(f"default_prompt_name: no prompt {name!r}; {known}")
         self._default_prompt_name = name
 
     def _prompt(self, prompt: str | None, prompt_name: str | None, role: Role | None = None) -> str:

@@ -41,7 +41,7 @@ class Model(Comparing[_core.Model]):
     truncate_dim
         Number of columns to keep of every embedding.
     max_seq_length
-        Number of tokens to keep of every text, special tokens included: from 1 to the model's real limit.
+        Number of tokens to keep of every text, special tokens included: from 1 to the model's number of positions.
     dtype
         Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
     cache_folder
@@ -152,7 +152,7 @@ class Model(Comparing[_core.Model]):
         normalize
             Divide embeddings by their L2 norm.
         max_seq_length
-            Number of tokens to keep of every text, special tokens included: from 1 to the model's real limit.
+            Number of tokens to keep of every text, special tokens included: from 1 to the model's number of positions.
         num_hidden_layers
             Number of the transformer's first layers to keep, for models that were trained for it.
 
@@ -216,8 +216,8 @@ class Model(Comparing[_core.Model]):
         inputs
             Text, or iterable of texts. A tuple of two texts inside an iterable is a pair, which the model reads as one.
         prompt_name
-            Name of one of `prompts`; ignored if `prompt` is given. None selects the prompt of the `role`, or the
-            `default_prompt_name` without a role.
+            Name of one of `prompts`; ignored if `prompt` is given. None means the role's prompt (none if the role has
+            none), or without a role the one of `default_prompt_name`.
         prompt
             Text to put before every input; "" suppresses the default prompt.
         role
@@ -346,7 +346,7 @@ class Model(Comparing[_core.Model]):
     def max_seq_length(self) -> int | None:
         """Number of tokens to keep of a text, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit. Special tokens are always kept.
+        It can be set from 1 to the model's number of positions. Special tokens are always kept.
         """
         return self._engine.max_seq_length
 
@@ -380,13 +380,13 @@ class Model(Comparing[_core.Model]):
         return width if self._truncate_dim is None else min(width, self._truncate_dim)
 
     def get_sentence_embedding_dimension(self) -> int:
-        """Return `embedding_dimension`; the older name."""
+        """Older name of `embedding_dimension`."""
         return self.embedding_dimension
 
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
         """Include the tokens of prompts in pooling, or exclude them; overrides the model's folder.
 
-        INSTRUCTOR models, which were trained without them, are recognized by their names on the hub.
+        The folders of INSTRUCTOR models do not say that prompts are excluded: they are recognized by their hub names.
         """
         self._include_prompt = bool(include_prompt)
         self._engine.set_pooling_include_prompt(self._include_prompt)

@@ -28,7 +28,8 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
     Parameters
     ----------
     model_name_or_path
-        Folder or name of a model, found or downloaded as for `Model`.
+        Folder or name of a model, found or downloaded as for `Model`. A name without a `/` belongs to
+        `sentence-transformers`.
     device
         "cpu", "cuda" (the first NVIDIA GPU), "cuda:1", "mps" or "metal" (Apple's GPU). None selects the best device of
         this build and machine.
@@ -41,7 +42,7 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
         Function that `similarity` computes: "maxsim", the sum, over the query's tokens, of the largest dot product with
         a token of the document; or "meanmaxsim", that sum divided by the number of query tokens.
     document_length
-        Number of tokens to keep of every document, special tokens included: from 1 to the model's real limit.
+        Number of tokens to keep of every document, special tokens included: from 1 to the model's number of positions.
     dtype
         Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
     cache_folder
@@ -298,7 +299,7 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
     def document_length(self) -> int | None:
         """Number of tokens to keep of a document, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit. Special tokens are always kept.
+        It can be set from 1 to the model's number of positions. Special tokens are always kept.
         """
         return self._engine.max_seq_length
 

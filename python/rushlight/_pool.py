@@ -115,5 +115,5 @@ def encode_multi_process(
     chunk_size: int | None = None,
     **options: Any,
 ) -> Any:
-    """Call `encode` with a pool; the older name."""
+    """Older name of `encode` with a pool."""
     return self.encode(inputs, pool=pool, chunk_size=chunk_size, **options)

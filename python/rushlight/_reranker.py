@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Reranker(Loaded[_core.Reranker]):
-    """Cross-encoder, which reads two texts together and gives the pair one score or several.
+    """Cross-encoder: reads two texts together and gives each pair one or more scores.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class Reranker(Loaded[_core.Reranker]):
         Folder or name of a model, found or downloaded as for `Model`.
         A name without a `/` belongs to `cross-encoder`.
     max_length
-        Number of tokens to keep of a pair, special tokens included: from 1 to the model's real limit. The longer text
-        is truncated first.
+        Number of tokens to keep of a pair, special tokens included: from 1 to the model's number of positions. The
+        longer text is truncated first.
     activation_fn
         Function of the model's logits: "sigmoid", "identity", "softmax", the lower-case name of another elementwise
         class of `torch.nn`, such as "tanh", or a callable that takes and returns an array `(n, num_labels)`. None uses
@@ -256,7 +256,7 @@ class Reranker(Loaded[_core.Reranker]):
     def max_length(self) -> int | None:
         """Number of tokens to keep of a pair, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit. Special tokens are always kept.
+        It can be set from 1 to the model's number of positions. Special tokens are always kept.
         """
         return self._engine.max_seq_length
 

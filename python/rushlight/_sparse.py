@@ -38,7 +38,7 @@ class SparseModel(Comparing[_core.SparseModel]):
     max_active_dims
         Number of weights to keep of every embedding, largest first.
     max_seq_length
-        Number of tokens to keep of every text, special tokens included: from 1 to the model's real limit.
+        Number of tokens to keep of every text, special tokens included: from 1 to the model's number of positions.
     dtype
         Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
     cache_folder
@@ -124,7 +124,7 @@ class SparseModel(Comparing[_core.SparseModel]):
         truncation: Literal["ignore", "warn", "error"] = "ignore",
         device: str | None = None,
     ) -> SparseEmbeddings:
-        """Embed texts without a role.
+        """Embed texts as neither queries nor documents.
 
         On a CPU, the embedding of a text has the same bits whatever the other texts, their order and the number of
         threads.
@@ -294,8 +294,8 @@ class SparseModel(Comparing[_core.SparseModel]):
     def max_seq_length(self) -> int | None:
         """Number of tokens to keep of a text, special tokens included; None for no limit.
 
-        It can be set from 1 to the model's real limit. Special tokens are always kept. A separate route for queries has
-        its own limit.
+        It can be set from 1 to the model's number of positions. Special tokens are always kept. A separate route for
+        queries has its own limit.
         """
         return self._engine.max_seq_length
 

@@ -83,7 +83,7 @@ def encode_iter(
     check_truncation(truncation)
     self._check_device(device)
     if isinstance(inputs, str):
-        raise InvalidInputError("inputs: must be an iterable of str, got str")
+        raise InvalidInputError("inputs: must be an iterable of texts, got a str; for one text pass [text]")
     texts = _arguments.batch("inputs", inputs)
     engine, prompt = self._engine, self._prompt(prompt, prompt_name, role)
     stream = engine.stream(self._request(prompt, role, normalize_embeddings, truncate_dim, truncation))

@@ -98,7 +98,7 @@ def semantic_search(
         "float32", "int8", "uint8", "binary" or "ubinary".
     ranges
         `(2, d)`: minimum and maximum of each dimension that int8 and uint8 were quantized with. The default is computed
-        from `calibration_embeddings`, `(any, d)`; int8 and uint8 need one of the two.
+        from `calibration_embeddings`, `(k, d)`; int8 and uint8 need one of the two.
     rescore
         Score the candidates again. Without it, bits are scored as rows of 1 and -1. int8 and uint8 need it only for
         `rescore_embeddings`.
@@ -225,7 +225,9 @@ def community_detection(
     batch_size: int = 1024,
     show_progress_bar: bool | None = False,
 ) -> list[list[int]]:
-    """Find groups of embeddings whose cosine with the group's centre, one of them, is at least `threshold`.
+    """Find groups of embeddings.
+
+    A group has a centre, one of its embeddings. The cosine of the others with it is at least `threshold`.
 
     Parameters
     ----------
@@ -305,7 +307,7 @@ def quantize_embeddings(
 
 
 def normalize_embeddings(embeddings: Any) -> NDArray[np.float32]:
-    """Divide embeddings by their L2 norms, at least 1e-12: float32 of the same shape."""
+    """Divide embeddings by their L2 norms: float32 of the same shape. Norms below 1e-12 count as 1e-12."""
     rows = _arguments.matrix("embeddings", embeddings)
     unit = _core.normalize_embeddings(rows)
     return unit.reshape(-1) if np.ndim(embeddings) == 1 else unit

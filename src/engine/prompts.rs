@@ -116,7 +116,11 @@ impl Prompts {
 
     fn unknown(&self, argument: &'static str, name: &str) -> Error {
         let known: Vec<_> = self.by_name.keys().map(|name| format!("{name:?}")).collect();
-        Error::argument(argument, format!("no prompt {name:?}; there are {}", known.join(", ")))
+        let known = match &known[..] {
+            [] => "the model has none".to_owned(),
+            known => format!("there are {}", known.join(", ")),
+        };
+        Error::argument(argument, format!("no prompt {name:?}; {known}"))
     }
 }
 
@@ -153,5 +157,7 @@ mod tests {
     fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
         let error = prompts(&[("query", "")], None).choose(None, Some("quary"), None).unwrap_err();
         assert!(error.to_string().contains(r#"prompt_name: no prompt "quary"; there are "query""#), "{error}");
+        let error = prompts(&[], None).choose(None, Some("query"), None).unwrap_err();
+        assert!(error.to_string().ends_with(r#"no prompt "query"; the model has none"#), "{error}");
     }
 }

@@ -26,7 +26,7 @@ struct Classifier<O: Ops> {
 
 pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, ops: &O) -> Result<Box<dyn Head<O>>> {
     if files.entries.is_some_and(|entries| entries.len() != 1) {
-        let problem = "must list one module, the Transformer that classifies";
+        let problem = "must list one module, a Transformer with a classification head; a model of more modules loads as another kind";
         return Err(Error::config(files.folder.join("modules.json"), "(whole file)", problem));
     }
     let file = files.config;

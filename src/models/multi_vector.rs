@@ -60,10 +60,14 @@ shared_settings!(MultiVectorModel);
 
 /// Loading.
 impl MultiVectorModel {
-    /// Loads a model by its folder, or by its name from the Hugging Face cache.
+    /// Loads a model by its folder or its name, like [`Model::load`](crate::Model::load): from the Hugging Face cache, or
+    /// downloaded into it (feature `hub`).
+    ///
+    /// A name without a `/` belongs to the organization `sentence-transformers`.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`], with every location that was searched; the errors of [`Self::from_dir`].
+    /// [`Error::ModelNotFound`], with every location that was searched; [`Error::Download`] if a download fails; the errors
+    /// of [`Self::from_dir`].
     pub fn load(name: &str) -> Result<Self> {
         Self::load_with(name, &LoadOptions::default())
     }

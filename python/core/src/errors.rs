@@ -35,6 +35,7 @@ fn python_name(argument: &'static str) -> &'static str {
     match argument {
         "activation" => "activation_fn",
         "calibration" => "calibration_embeddings",
+        "limit" => "n",
         "similarity" => "similarity_fn_name",
         other => other,
     }

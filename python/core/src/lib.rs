@@ -122,7 +122,6 @@ fn device_name(py: Python<'_>, device: &str) -> PyResult<String> {
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
-    // "python" is no longer a feature, but callers may check for it.
     let features = [
         ("hub", cfg!(feature = "hub")),
         ("cuda", cfg!(feature = "cuda")),

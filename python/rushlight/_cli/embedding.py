@@ -80,7 +80,7 @@ def add_prompts(parser: argparse.ArgumentParser) -> None:
     before.add_argument("--prompt-name", metavar="NAME", help="name of one of the model's prompts")
     roles = parser.add_mutually_exclusive_group()
     for role in ("query", "document"):
-        says = f"use the model's prompt and route for a {role}"
+        says = f"embed the texts as a {role}: with the model's prompt, and modules if it has others, for a {role}"
         roles.add_argument(f"--{role}", dest="role", action="store_const", const=role, help=says)
 
 

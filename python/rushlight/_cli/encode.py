@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         examples=_EXAMPLES,
     )
     options.add_model(command)
-    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts, or - for stdin")
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts (default: -, stdin)")
     reading.add_options(command)
     writing.add_options(command, "jsonl")
     command.add_argument("--normalize", action="store_true", help="divide each embedding by its L2 norm")

@@ -25,8 +25,10 @@ def mine() -> argparse.ArgumentParser:
         "rushlight mine all-MiniLM-L6-v2 corpus.csv --field title --jsonl | head -3",
     )
     options.add_model(command)
-    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts, or - for stdin")
-    command.add_argument("--threshold", metavar="SCORE", type=options.number, help="minimum score of a pair")
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts (default: -, stdin)")
+    command.add_argument(
+        "--threshold", metavar="SCORE", type=options.number, help="minimum score of a pair (default: none)"
+    )
     command.add_argument(
         "--max-pairs",
         metavar="N",
@@ -57,7 +59,7 @@ def cluster() -> argparse.ArgumentParser:
         examples="rushlight cluster all-MiniLM-L6-v2 corpus.txt --threshold 0.6 --min-size 2",
     )
     options.add_model(command)
-    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts, or - for stdin")
+    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts (default: -, stdin)")
     command.add_argument(
         "--threshold",
         metavar="COSINE",

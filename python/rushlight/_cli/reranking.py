@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_model(command)
     command.add_argument("query", metavar="QUERY", help="text")
-    command.add_argument("documents", metavar="DOCUMENTS", nargs="?", default="-", help="file of texts, or - for stdin")
+    command.add_argument(
+        "documents", metavar="DOCUMENTS", nargs="?", default="-", help="file of texts (default: -, stdin)"
+    )
     command.add_argument(
         "--top-k", metavar="N", type=options.positive, help="number of documents to print (default: all)"
     )

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _MORE = """\
 CORPUS is a file of texts, or an npy file of embeddings that encode wrote in float32, binary or ubinary. An npy file is
-memory-mapped, and --texts gives the texts to show. Candidates found by bits are scored again, with the embeddings of
---rescore if given. Without QUERY, queries come from --queries, or from stdin, where each is answered at once. Queries
-and texts get the model's prompts for queries and documents.\
+memory-mapped, and --texts gives the texts to show. Binary embeddings only find candidates; these are scored again, with
+the float32 embeddings of --rescore if given. Without QUERY, queries come from --queries, or from stdin, where each is
+answered at once. Queries and texts get the model's prompts for queries and documents.\
 """
 _EXAMPLES = """\
 rushlight search all-MiniLM-L6-v2 corpus.txt "a light in a room" "money"
@@ -48,9 +48,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_model(command)
     command.add_argument("corpus", metavar="CORPUS", help="file of texts, - for stdin, or npy of embeddings")
     command.add_argument("query", metavar="QUERY", nargs="*", help="text to search for")
-    command.add_argument("--queries", metavar="FILE", help='file of queries, in the field "text" unless it is txt')
+    command.add_argument("--queries", metavar="FILE", help='file of queries, in the field "text" unless txt')
     command.add_argument("--texts", metavar="FILE", help="file of the texts of an npy CORPUS, in its order")
-    command.add_argument("--rescore", metavar="NPY", help="float32 embeddings of a CORPUS of bits")
+    command.add_argument("--rescore", metavar="NPY", help="float32 embeddings of a binary CORPUS")
     command.add_argument(
         "--top-k", metavar="N", type=options.positive, default=10, help="number of results per query (default: 10)"
     )
