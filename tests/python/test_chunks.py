@@ -146,3 +146,14 @@ def test_a_word_that_fits_is_not_cut(name: str, words: list[str], max_tokens: in
 def test_there_is_a_mean_of_float32_alone(options: dict[str, object]) -> None:
     with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))}: must be .*pool='mean'"):
         MODELS["bert-mean-normalize"].encode_chunks(["text"], pool="mean", **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"role": "document"}, {"prompt": ""}, {"prompt_name": "long"}])
+def test_chunks_are_those_that_are_embedded(options: dict[str, str]) -> None:
+    prompts = {"long": "Represent this sentence: ", "document": "passage: "}
+    model = Model(tiny("bert-mean-normalize").model, prompts=prompts, default_prompt_name="long")
+    text = "A lamp lights the room. It is small. " * 12
+    chunks = model.chunk(text, max_tokens=16, **options)
+    [rows] = model.encode_chunks([text], max_tokens=16, **options)
+    assert len(rows) == len(chunks)
+    assert np.array_equal(rows, model.encode([part for part, _, _ in chunks], **options))

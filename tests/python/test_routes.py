@@ -55,3 +55,14 @@ def test_a_role_yields_to_a_given_prompt_and_has_two_names(folder: Path) -> None
     for call in (model.encode, model.encode_iter):
         with pytest.raises(InvalidArgumentError, match="role: must be one of None, 'query', 'document', got 'asks'"):
             call(["a"], role="asks")
+
+
+def test_warnings_of_truncation_use_the_limit_of_the_route(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = Model(folder)
+    model.max_seq_length = 5  # of documents, the default route
+    text = "a lamp lights the room of the house by the sea"
+    for output_value in ("sentence_embedding", "token_embeddings"):
+        for role, cut in (("document", True), ("query", False)):
+            caplog.clear()
+            model.encode([text], role=role, output_value=output_value, truncation="warn")
+            assert any("were cut to 5 tokens" in record.message for record in caplog.records) == cut
