@@ -8,9 +8,10 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
+use std::time::Instant;
 
 use crate::error::Result;
-use crate::threads::executor::{Executor, Lend, Progress, lock};
+use crate::threads::executor::{Executor, Lend, PATIENCE, Progress, lock};
 
 /// Threads of an op: the calling one, and helpers.
 #[derive(Clone, Default)]
@@ -127,8 +128,8 @@ impl SharedJob {
         let mut backoff = Backoff::default();
         while !self.closed.load(SeqCst) {
             if self.has_no_job_after(done) {
-                if !backoff.wait() {
-                    self.park(done);
+                if !backoff.wait() && !self.park(done) {
+                    return;
                 }
                 continue;
             }
@@ -154,14 +155,23 @@ impl SharedJob {
         self.job.load(SeqCst).is_null() || self.jobs.load(SeqCst) == done
     }
 
-    /// Parks until there may be a job. The leader may be asking its observer, which can take any time.
-    fn park(&self, done: usize) {
-        lock(&self.parked).push(std::thread::current());
+    /// Parks until there may be a job. Returns false if there is none for a while and callers wait: the helper then leaves
+    /// its permit to them. The leader may be one of them, after it lent its own permit and the limit was lowered.
+    fn park(&self, done: usize) -> bool {
+        let this = std::thread::current();
+        let mut parked = lock(&self.parked);
+        if parked.iter().all(|thread| thread.id() != this.id()) {
+            parked.push(this);
+        }
+        drop(parked);
         self.any_parked.store(true, SeqCst);
         // The leader stores a job before it looks for parked threads, so at least one of the two sees the other.
-        if self.has_no_job_after(done) && !self.closed.load(SeqCst) {
-            std::thread::park();
+        let is_idle = || self.has_no_job_after(done) && !self.closed.load(SeqCst);
+        let start = Instant::now();
+        if is_idle() {
+            std::thread::park_timeout(PATIENCE);
         }
+        start.elapsed() < PATIENCE || !is_idle() || !Executor::get().contended()
     }
 
     fn wake(&self) {
