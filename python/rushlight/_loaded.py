@@ -112,7 +112,7 @@ class Loaded(Generic[Core]):
 
     @default_prompt_name.setter
     def default_prompt_name(self, name: str | None) -> None:
-        if name is not None and name not in self._prompts:
+        if name is not None and _arguments.text("default_prompt_name", name) not in self._prompts:
             known = f"there are {', '.join(map(repr, self._prompts))}" if self._prompts else "the model has none"
             raise InvalidArgumentError(f"default_prompt_name: no prompt {name!r}; {known}")
         self._default_prompt_name = name
@@ -123,15 +123,24 @@ class Loaded(Generic[Core]):
         if prompt is not None:
             if prompt_name is not None:
                 logger.warning("both prompt and prompt_name are given: prompt_name is ignored")
-            prompt = _arguments.text("prompt", prompt)
-        elif prompt_name is not None:
-            prompt_name = _arguments.text("prompt_name", prompt_name)
-        prompts = _arguments.prompts(self._prompts)
-        return _core.choose_prompt(prompts, self._default_prompt_name, prompt, prompt_name, role)
+            return _arguments.text("prompt", prompt)
+        if prompt_name is not None:
+            names = [_arguments.text("prompt_name", prompt_name)]
+        else:
+            names = [self._default_prompt_name or ""] if role is None else _core.prompt_names(role)
+        candidates = self._candidates(names)
+        if prompt_name is not None and not candidates:
+            candidates = {str(name): "" for name in list(self._prompts)}  # for the message
+        return _core.choose_prompt(candidates, self._default_prompt_name, None, prompt_name, role)
 
     def _prompt_name_of(self, role: Role) -> str | None:
         """Return the name of the role's prompt, or None."""
-        return _core.prompt_name_of(_arguments.prompts(self._prompts), role)
+        return _core.prompt_name_of(self._candidates(_core.prompt_names(role)), role)
+
+    def _candidates(self, names: list[str]) -> dict[str, str]:
+        """Return the prompts of these names. Other threads may change the dict meanwhile."""
+        found = {name: self._prompts.get(name) for name in names}
+        return {name: _arguments.text("prompts", prompt) for name, prompt in found.items() if prompt is not None}
 
     # Tokens
 

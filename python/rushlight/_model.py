@@ -289,7 +289,7 @@ class Model(Comparing[_core.Model]):
 
         The prompt is "query" unless `prompt` or `prompt_name` is given.
         """
-        return self.encode(inputs, prompt_name=prompt_name, role="query", **options)
+        return self._encode_in_role("query", inputs, prompt_name, options)
 
     def encode_document(
         self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
@@ -299,7 +299,16 @@ class Model(Comparing[_core.Model]):
         The prompt is the first non-empty one of "document", "passage" and "corpus", unless `prompt` or `prompt_name` is
         given.
         """
-        return self.encode(inputs, prompt_name=prompt_name, role="document", **options)
+        return self._encode_in_role("document", inputs, prompt_name, options)
+
+    def _encode_in_role(self, role: Role, inputs: Any, prompt_name: str | None, options: dict[str, Any]) -> Any:
+        """Call `encode`, which subclasses may override without `role`, with the prompt of a role."""
+        if "role" in options:
+            raise TypeError(f"encode_{role} takes no role, it is {role!r}: pass role to encode")
+        options["prompt"] = self._prompt(options.get("prompt"), prompt_name, role)
+        if self._engine.has_routes:
+            options["role"] = role
+        return self.encode(inputs, **options)
 
     encode_iter = _streaming.encode_iter
     encode_async = _streaming.encode_async

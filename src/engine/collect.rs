@@ -121,13 +121,13 @@ fn largest(mut row: SparseRow, max: Option<usize>) -> SparseRow {
 /// A vector for each token that isn't skipped.
 pub(crate) struct TokenRows<'a> {
     all: Mutex<Vec<Vec<f32>>>,
-    width: usize,
+    columns: usize,
     skipped: &'a HashSet<u32>,
 }
 
 impl<'a> TokenRows<'a> {
-    pub(crate) fn new(inputs: usize, width: usize, skipped: &'a HashSet<u32>) -> Result<Self> {
-        Ok(Self { all: Mutex::new(alloc::filled(Vec::new(), inputs, EMBEDDINGS)?), width, skipped })
+    pub(crate) fn new(inputs: usize, columns: usize, skipped: &'a HashSet<u32>) -> Result<Self> {
+        Ok(Self { all: Mutex::new(alloc::filled(Vec::new(), inputs, EMBEDDINGS)?), columns, skipped })
     }
 }
 
@@ -135,12 +135,11 @@ impl Collect for TokenRows<'_> {
     const REQUEST: HeadRequest = HeadRequest::TOKEN_VECTORS;
 
     fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()> {
-        let width = self.width;
         for (sequence, tokens) in sequences.iter().zip(output.texts()) {
-            let mut rows = alloc::with_capacity(tokens.len() * width, EMBEDDINGS)?;
+            let mut rows = alloc::with_capacity(tokens.len() * self.columns, EMBEDDINGS)?;
             for (id, token) in sequence.tokens.ids.iter().zip(tokens) {
                 if !self.skipped.contains(id) {
-                    rows.extend_from_slice(&output.token_vectors[token * width..][..width]);
+                    rows.extend_from_slice(&output.token_vector(token)[..self.columns]);
                 }
             }
             lock(&self.all)[sequence.index] = rows;
@@ -152,9 +151,9 @@ impl Collect for TokenRows<'_> {
 impl Collected<TokenRows<'_>> {
     /// Returns the token vectors of all inputs, `(tokens, width)` each.
     pub(crate) fn matrices(self) -> Result<Vec<Matrix>> {
-        let Self { rows: TokenRows { all, width, .. }, which, .. } = self;
+        let Self { rows: TokenRows { all, columns, .. }, which, .. } = self;
         let all = into_inner(all);
-        let matrix = |vectors: Vec<f32>| Matrix::new(vectors.len() / width, width, vectors);
+        let matrix = |vectors: Vec<f32>| Matrix::new(vectors.len() / columns, columns, vectors);
         if all.len() == which.len() {
             return all.into_iter().map(matrix).collect();
         }

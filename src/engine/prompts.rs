@@ -33,7 +33,7 @@ impl FromStr for Role {
 
 impl Role {
     /// Returns the names of this role's prompts. The first prompt that isn't empty is used.
-    fn prompt_names(self) -> &'static [&'static str] {
+    pub fn prompt_names(self) -> &'static [&'static str] {
         match self {
             Self::Query => &["query"],
             Self::Document => &["document", "passage", "corpus"],

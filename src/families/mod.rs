@@ -110,6 +110,8 @@ impl Family {
 
     /// Describes the head that a reranker needs.
     pub(crate) fn classification_head(&self, config: &JsonFile) -> Result<ClassificationHead> {
+        // transformers reads the names of a classifier's folder.
+        config.get::<Option<Vec<String>>>("architectures", None)?;
         check_architecture(config, "Reranker", "ForSequenceClassification", "sequence classifiers")?;
         let missing = || self.without_head(config, "Reranker", |family| family.classifier.is_some());
         self.classifier.ok_or_else(missing)?(config)
@@ -130,8 +132,8 @@ impl Family {
 
 /// Refuses a class of transformers that has another head. `kind` names the right ones.
 fn check_architecture(config: &JsonFile, model: &str, suffix: &str, kind: &str) -> Result<()> {
-    let architectures: Option<Vec<String>> = config.get("architectures", None)?;
-    match architectures.iter().flatten().next().filter(|name| !name.ends_with(suffix)) {
+    let first = config.value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
+    match first.filter(|name| !name.ends_with(suffix)) {
         Some(other) => {
             let what = format!("{}: for {model}, architecture", config.path.display());
             Err(Error::unsupported(what, other, format!("{kind} (names in …{suffix})")))

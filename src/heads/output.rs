@@ -77,6 +77,11 @@ impl Output {
         &rows[tokens.start * width..tokens.end * width]
     }
 
+    /// Returns the late-interaction vector of a token.
+    pub(crate) fn token_vector(&self, token: usize) -> &[f32] {
+        self.token_rows(&self.token_vectors, token..token + 1)
+    }
+
     /// Splits the results by numbers of texts, in order.
     pub(crate) fn split(mut self, counts: &[usize]) -> Vec<Self> {
         if counts.len() == 1 {

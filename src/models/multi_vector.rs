@@ -45,6 +45,8 @@ pub struct MultiVectorModel {
     queries: Side,
     documents: Side,
     similarity: MultiVectorSimilarity,
+    /// Columns to keep of a token vector, as the folder says.
+    truncate_dim: Option<usize>,
 }
 
 /// Settings of one side of a comparison: queries or documents.
@@ -139,7 +141,7 @@ impl MultiVectorModel {
         // PyLate's "MaxSim" and older names mean the default.
         let name = settings.similarity_fn_name.as_deref();
         let similarity = name.and_then(|name| name.parse().ok()).unwrap_or_default();
-        Ok(Self { engine, queries, documents, similarity })
+        Ok(Self { engine, queries, documents, similarity, truncate_dim: settings.truncate_dim })
     }
 
     fn side(&self, role: Role) -> &Side {
@@ -285,7 +287,8 @@ impl MultiVectorModel {
 impl MultiVectorModel {
     /// Number of columns of a token vector.
     pub fn embedding_dimension(&self) -> usize {
-        self.engine.width()
+        let width = self.engine.width();
+        self.truncate_dim.map_or(width, |columns| columns.min(width))
     }
 
     /// Maximum number of tokens per query, special tokens included; `None` means no limit.

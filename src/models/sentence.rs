@@ -118,6 +118,11 @@ impl Model {
         Ok(model)
     }
 
+    /// Returns true if queries take another route through the modules than documents.
+    pub fn has_routes(&self) -> bool {
+        self.engine.other.is_some()
+    }
+
     /// Returns true if its folder lists modules. A folder without a list means mean pooling.
     pub fn lists_modules(&self) -> bool {
         self.engine.loaded.entries.is_some()

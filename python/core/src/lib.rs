@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use crate::multi_vector::{MultiVectorModel, maxsim, maxsim_pairwise};
     #[pymodule_export]
-    use crate::prompts::{choose_prompt, prompt_name_of};
+    use crate::prompts::{choose_prompt, prompt_name_of, prompt_names};
     #[pymodule_export]
     use crate::reranker::Reranker;
     #[pymodule_export]

@@ -282,6 +282,12 @@ impl Model {
         self.get().lists_modules()
     }
 
+    /// True if queries take another route through the modules than documents.
+    #[getter]
+    fn has_routes(&self) -> bool {
+        self.get().has_routes()
+    }
+
     #[getter]
     fn device(&self) -> String {
         self.get().device().to_string()

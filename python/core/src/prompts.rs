@@ -32,3 +32,10 @@ pub(crate) fn prompt_name_of(
     let role: Role = role.parse().into_python(py)?;
     Ok(Prompts::new(prompts, None).name_of(role))
 }
+
+/// Returns the names of a role's prompts, the first choice first.
+#[pyfunction]
+pub(crate) fn prompt_names(py: Python<'_>, role: &str) -> PyResult<&'static [&'static str]> {
+    let role: Role = role.parse().into_python(py)?;
+    Ok(role.prompt_names())
+}

@@ -92,7 +92,7 @@ impl SparseModel {
 
     /// Decodes embeddings: the tokens of each with their weights, the `top_k` largest first.
     fn decode(&self, py: Python<'_>, given: Given<'_>, top_k: Option<usize>) -> PyResult<Vec<Vec<(String, f32)>>> {
-        let (model, embeddings) = (self.get(), embeddings(py, given)?);
+        let (model, embeddings) = (self.get(), sorted(py, given)?);
         compute(py, None, |_| Ok((0..embeddings.len()).map(|row| model.decode(&embeddings, row, top_k)).collect()))
     }
 
@@ -171,6 +171,22 @@ type Given<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i32>, PyRea
 fn embeddings(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyResult<SparseEmbeddings> {
     let (indptr, indices) = (indptr.as_slice()?.to_vec(), indices.as_slice()?.to_vec());
     SparseEmbeddings::new(indptr, indices, values.as_slice()?.to_vec(), dim).into_python(py)
+}
+
+/// Sorts the columns of each row, which other libraries leave in any order.
+fn sorted(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyResult<SparseEmbeddings> {
+    let (indptr, mut indices, mut values) =
+        (indptr.as_slice()?.to_vec(), indices.as_slice()?.to_vec(), values.as_slice()?.to_vec());
+    for bounds in indptr.windows(2) {
+        let [start, end] = [bounds[0], bounds[1]].map(|bound| usize::try_from(bound).unwrap_or(usize::MAX));
+        let (Some(columns), Some(numbers)) = (indices.get_mut(start..end), values.get_mut(start..end)) else { break };
+        let mut row: Vec<_> = columns.iter().copied().zip(numbers.iter().copied()).collect();
+        row.sort_by_key(|(column, _)| *column);
+        for (i, (column, number)) in row.into_iter().enumerate() {
+            (columns[i], numbers[i]) = (column, number);
+        }
+    }
+    SparseEmbeddings::new(indptr, indices, values, dim).into_python(py)
 }
 
 /// Returns the similarity of every row of `a` with every row of `b`: float32 `(n, m)`.

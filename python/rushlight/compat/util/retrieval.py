@@ -29,6 +29,8 @@ __all__ = [
     "semantic_search",
 ]
 
+pytorch_cos_sim = cos_sim
+
 # Score functions by the names that rushlight has for them.
 _NAMES = {"cos_sim": cos_sim, "dot": dot_score, "euclidean": euclidean_sim, "manhattan": manhattan_sim}
 
