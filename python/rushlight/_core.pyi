@@ -16,6 +16,7 @@ __all__ = [
     "Stream",
     "Tokenizer",
     "__version__",
+    "choose_prompt",
     "community_detection",
     "device_name",
     "find_model",
@@ -25,11 +26,15 @@ __all__ = [
     "maxsim_pairwise",
     "normalize_embeddings",
     "paraphrase_mining",
+    "prompt_name_of",
+    "prompt_names",
     "quantize",
+    "ranked",
     "semantic_search",
     "set_num_threads",
     "similarity",
     "similarity_pairwise",
+    "softmax",
     "sparse_similarity",
 ]
 

@@ -22,7 +22,8 @@ def child(code: str, *arguments: object, memory: int | None = None) -> subproces
     """Python code in a process of its own, whose memory is limited."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))\n" if memory else ""
     command = [sys.executable, "-c", limit + code, *map(str, arguments)]
-    environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)}
+    # Each of malloc's arenas reserves addresses, which the limit counts.
+    environment = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
 
 
