@@ -354,3 +354,26 @@ def test_the_interpreter_is_free_while_computing(model: Model) -> None:
     thread.join()
     # Held, it would tick in the gaps of 5 ms switches at most before and after: a handful of times.
     assert len(ticks) > 10 * took
+
+
+def test_an_overridden_encode_gets_the_prompt_of_the_role() -> None:
+    class Recorded(Model):
+        def encode(self, inputs: object, *, prompt: str | None = None) -> object:
+            return super().encode(inputs, prompt=prompt), prompt
+
+    model = Recorded(tiny("bert-mean-normalize").model, prompts={"query": "ask: "})
+    embedding, prompt = model.encode_query("a")
+    assert prompt == "ask: "
+    assert np.array_equal(embedding, Model.encode(model, "a", prompt="ask: "))
+    with pytest.raises(TypeError, match="encode_query takes no role"):
+        Model(tiny("bert-mean-normalize").model).encode_query("a", role="document")
+
+
+def test_a_bad_prompt_breaks_no_call_that_does_not_use_it() -> None:
+    model = Model(tiny("bert-mean-normalize").model, prompts={"passage": "p: "})
+    expected = model.encode_document("a")
+    model.prompts.update({"other": 3, "document": None})
+    assert np.array_equal(model.encode_document("a"), expected)
+    assert np.array_equal(model.encode("a", prompt="p: "), expected)
+    with pytest.raises(InvalidArgumentError, match="prompts: must be a str, got int"):
+        model.encode("a", prompt_name="other")

@@ -130,6 +130,8 @@ def test_decode_and_sparsity() -> None:
     assert [weight for _, weight in tokens] == sorted(queries[0].values.tolist(), reverse=True)
     assert "the" in dict(tokens)
     assert model.decode(queries, top_k=1)[0] == tokens[:1]
+    unsorted = SparseEmbeddings([0, 2], [3, 1], [1.0, 2.0], (1, 420))
+    assert [weight for _, weight in model.decode(unsorted)[0]] == [2.0, 1.0]
     assert model.sparsity(queries) == {
         "active_dims": len(tokens) / 2,
         "sparsity_ratio": 1 - len(tokens) / 2 / 420,
