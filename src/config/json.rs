@@ -93,6 +93,11 @@ impl JsonFile {
         self.error(key, format!("must be {expected}, got {}", type_name(got)))
     }
 
+    /// Returns the class of transformers that a `config.json` names first.
+    pub(crate) fn architecture(&self) -> Option<&str> {
+        self.value.pointer("/architectures/0").and_then(Value::as_str)
+    }
+
     /// Makes an error about a value that rushlight doesn't support.
     pub(crate) fn unsupported(&self, key: &str, got: impl Into<String>, supported: &str) -> Error {
         Error::unsupported(format!("{}: {key}", self.path.display()), got, supported)

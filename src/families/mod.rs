@@ -132,8 +132,7 @@ impl Family {
 
 /// Refuses a class of transformers that has another head. `kind` names the right ones.
 fn check_architecture(config: &JsonFile, model: &str, suffix: &str, kind: &str) -> Result<()> {
-    let first = config.value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
-    match first.filter(|name| !name.ends_with(suffix)) {
+    match config.architecture().filter(|name| !name.ends_with(suffix)) {
         Some(other) => {
             let what = format!("{}: for {model}, architecture", config.path.display());
             Err(Error::unsupported(what, other, format!("{kind} (names in …{suffix})")))

@@ -39,7 +39,7 @@ pub(super) fn load<O: Ops>(
 }
 
 fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, ops: &O) -> Result<Box<dyn Head<O>>> {
-    let architecture = files.config.value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
+    let architecture = files.config.architecture();
     if architecture != Some("HF_ColBERT") {
         let what = format!("{}: without modules.json, for MultiVectorModel, architecture", files.config.path.display());
         return Err(Error::unsupported(what, architecture.unwrap_or("none"), "HF_ColBERT"));

@@ -140,8 +140,7 @@ pub(crate) fn pooling(entries: Option<&[ModuleEntry]>, folder: &Path, config: &J
             Err(Error::config(folder.join("modules.json"), "(whole file)", problem))
         }
         None => {
-            let architecture = config.value.pointer("/architectures/0").and_then(serde_json::Value::as_str);
-            let causal = architecture.is_some_and(|name| name.ends_with("ForCausalLM"));
+            let causal = config.architecture().is_some_and(|name| name.ends_with("ForCausalLM"));
             let mode = if causal { PoolingMode::LastToken } else { PoolingMode::Mean };
             Ok(PoolingConfig { modes: vec![mode], include_prompt: true })
         }

@@ -184,7 +184,7 @@ impl Repository {
 
 fn is_classifier(snapshot: &Path) -> bool {
     let config = JsonFile::read_if_there(snapshot.join("config.json")).ok().flatten();
-    let architecture = config.as_ref().and_then(|config| config.value.pointer("/architectures/0")?.as_str());
+    let architecture = config.as_ref().and_then(JsonFile::architecture);
     architecture.is_some_and(|name| name.ends_with("ForSequenceClassification"))
 }
 
