@@ -110,23 +110,29 @@ impl FromStr for Device {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dtype {
-    /// float32, on every device; the only type on a CPU.
+    /// float32, on every device.
     #[default]
     Float32,
-    /// float16: 11 bits of precision, about three digits. Numbers beyond 65,504 overflow.
+    /// float16, on GPUs: 11 bits of precision, about three digits. Numbers beyond 65,504 overflow.
     Float16,
-    /// bfloat16: 8 bits of precision, about two digits, with the range of float32.
+    /// bfloat16: 8 bits of precision, about two digits, with the range of float32. A CPU keeps weights in it and adds up in
+    /// float32.
     BFloat16,
+    /// int8, on a CPU: the inputs and weights of linear layers have 8 bits, all else is float32. Loading quantizes the
+    /// weights.
+    Int8,
 }
 
 impl Dtype {
-    const ALL: [Self; 3] = [Self::Float32, Self::Float16, Self::BFloat16];
+    const ALL: [Self; 4] = [Self::Float32, Self::Float16, Self::BFloat16, Self::Int8];
 
-    pub(crate) fn candle(self) -> DType {
+    /// Returns candle's type, or none where candle's ops can't compute in it.
+    pub(crate) fn candle(self) -> Option<DType> {
         match self {
-            Self::Float32 => DType::F32,
-            Self::Float16 => DType::F16,
-            Self::BFloat16 => DType::BF16,
+            Self::Float32 => Some(DType::F32),
+            Self::Float16 => Some(DType::F16),
+            Self::BFloat16 => Some(DType::BF16),
+            Self::Int8 => None,
         }
     }
 }
@@ -137,6 +143,7 @@ impl fmt::Display for Dtype {
             Self::Float32 => "float32",
             Self::Float16 => "float16",
             Self::BFloat16 => "bfloat16",
+            Self::Int8 => "int8",
         })
     }
 }
@@ -144,13 +151,13 @@ impl fmt::Display for Dtype {
 impl FromStr for Dtype {
     type Err = Error;
 
-    /// Takes torch's names: `float32`, `float16`, `bfloat16`.
+    /// Takes torch's names: `float32`, `float16`, `bfloat16`, `int8`.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for another name.
     fn from_str(name: &str) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|dtype| dtype.to_string() == name);
-        let problem = || format!("must be one of float32, float16, bfloat16, got {name:?}");
+        let problem = || format!("must be one of float32, float16, bfloat16, int8, got {name:?}");
         known.ok_or_else(|| Error::argument("dtype", problem()))
     }
 }

@@ -43,12 +43,14 @@ impl Compute {
         let unable = |problem: String| Error::Device { device: self.device.to_string(), problem };
         if self.device == Device::Cpu && self.kernels == Kernels::Native {
             let Some(form) = WeightForm::of(self.dtype) else {
-                return Err(unable(format!("computes in dtype float32 only, got {}", self.dtype)));
+                return Err(unable(format!("computes in dtype float32, bfloat16 or int8, got {}", self.dtype)));
             };
             return Ok(ComputeOps::Cpu(Cpu::new(process::isa()?, form)));
         }
-        let device = self.device.open()?;
-        let ops = Portable::new(device, self.dtype.candle());
+        let Some(dtype) = self.dtype.candle() else {
+            return Err(unable(format!("computes in dtype float32, float16 or bfloat16, got {}", self.dtype)));
+        };
+        let ops = Portable::new(self.device.open()?, dtype);
         let ops =
             ops.map_err(|error| unable(format!("can't compute in dtype {}: {}", self.dtype, first_line(&error))))?;
         Ok(ComputeOps::Portable(ops))

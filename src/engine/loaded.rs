@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 
+use super::calibration::calibrate;
 use super::compute::{Compute, ComputeOps};
 use super::sharing::Waiting;
 use super::source_files::SourceFiles;
@@ -12,6 +13,7 @@ use crate::config::{
     JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, keep_layers, modules,
     transformer_settings,
 };
+use crate::device::Dtype;
 use crate::error::{Error, Result};
 use crate::families::Family;
 use crate::heads::Files;
@@ -176,6 +178,9 @@ impl Loaded {
         };
         let (tokenizer, network) = schedule::both(tokenizer, network)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
+        if compute.dtype == Dtype::Int8 {
+            calibrate(kind, &tokenizer, &*network)?;
+        }
         Ok(Self {
             kind,
             folder,

@@ -32,6 +32,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
     let file = files.config;
     let head = Family::of(file)?.classification_head(file)?;
     let labels = num_labels(file)?;
+    let ops = &ops.in_full_precision();
     let parameters = Parameters::new(weights, ops);
     let transform = |layer: &TransformLayer| Transform::load(&parameters, layer, width, width);
     Ok(Box::new(Classifier {

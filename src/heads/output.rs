@@ -27,6 +27,8 @@ impl HeadRequest {
     pub(crate) const SPARSE: Self = Self { sparse: true, ..Self::NONE };
     pub(crate) const TOKEN_VECTORS: Self = Self { token_vectors: true, ..Self::NONE };
 
+    pub(crate) const ALL: Self = Self { pooled: true, sparse: true, token_vectors: true, token_embeddings: true };
+
     /// Returns true if the request includes a result in `given`.
     pub(crate) fn asks_for(self, given: Self) -> bool {
         self.pooled && given.pooled || self.sparse && given.sparse || self.token_vectors && given.token_vectors

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use super::Isa;
 use super::exp::{LOG2_E, at_least, at_most, exp2};
-use super::gelu::Gelu;
+use super::gelu::{GELU, GELU_FOR_INT8};
 use super::rows::RowsMut;
 use crate::config::Activation;
 
@@ -104,7 +104,7 @@ pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, mut x: RowsMut<'_>
         let row = x.row(i);
         match activation {
             Activation::Identity => return,
-            Activation::Gelu => each(simd, Gelu, row),
+            Activation::Gelu => each(simd, GELU, row),
             Activation::Relu => each(simd, Relu, row),
             Activation::GeluTanh => each(simd, Logistic::GeluTanh, row),
             Activation::Silu => each(simd, Logistic::Silu, row),
@@ -153,7 +153,7 @@ impl WithSimd for Gated<'_> {
     }
 }
 
-/// Runs [`apply`] alone, outside a product.
+/// [`apply`] for kernels that leave the instruction set to [`Isa::run`].
 #[cfg(any(test, feature = "bench"))]
 pub(crate) struct Apply<'a>(pub(crate) Activation, pub(crate) RowsMut<'a>);
 
@@ -163,6 +163,20 @@ impl WithSimd for Apply<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         apply(simd, self.0, self.1);
+    }
+}
+
+/// Applies the activation after a product of int8, whose error is larger than that of a shorter polynomial.
+pub(crate) struct ApplyForInt8<'a>(pub(crate) Activation, pub(crate) RowsMut<'a>);
+
+impl WithSimd for ApplyForInt8<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        match self.0 {
+            Activation::Gelu => (0..self.1.count()).for_each(|i| each(simd, GELU_FOR_INT8, self.1.row(i))),
+            other => apply(simd, other, self.1),
+        }
     }
 }
 
@@ -219,6 +233,23 @@ mod tests {
                     assert!(error <= 1e-6 * want.abs().max(1.0), "{} {activation:?}({x}) = {got}", isa.name());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn gelu_for_int8_is_within_its_error_and_keeps_nan() {
+        let inputs: Vec<f32> = (-24_000..=24_000).map(|i| i as f32 / 2000.0).collect();
+        for isa in Isa::available() {
+            let mut x = inputs.clone();
+            let width = x.len();
+            isa.run(ApplyForInt8(Activation::Gelu, RowsMut::packed(&mut x, width)));
+            for (got, x) in x.iter().zip(&inputs) {
+                let error = (f64::from(*got) - truth(Activation::Gelu, f64::from(*x))).abs();
+                assert!(error <= 4.2e-5 * f64::from(x.abs().max(4.0)), "{}: {x} {error}", isa.name());
+            }
+            let mut x = [f32::NAN; 5];
+            isa.run(ApplyForInt8(Activation::Gelu, RowsMut::packed(&mut x, 5)));
+            assert!(x.iter().all(|x| x.is_nan()));
         }
     }
 

@@ -4,48 +4,69 @@ use pulp::Simd;
 
 use super::activation::Elementwise;
 
-/// Bound beyond which Φ is 0 or 1 in float32.
-const LIMIT: f32 = 5.3;
-/// Polynomial of (Φ(c) - 1/2) / c on |c| <= [`LIMIT`] in t = 2 c² / LIMIT² - 1, highest power first. Interpolated at
-/// Chebyshev points in 40 digits; the last coefficient is rounded so that Φ is exactly 1 at the limit. In t the coefficients
-/// stay small, in c² they don't.
-const COEFFICIENTS: [f32; 15] = [
-    0.000_328_462_43,
-    -0.000_792_539_9,
-    0.000_589_668_6,
-    -0.001_012_328_7,
-    0.003_310_829_9,
-    -0.005_944_955,
-    0.008_721_792,
-    -0.013_133_701,
-    0.018_958_334,
-    -0.025_311_807,
-    0.032_074_89,
-    -0.039_587_44,
-    0.049_264_405,
-    -0.066_518_55,
-    0.133_392_56,
-];
-
-/// Function x Φ(x): absolute error at most 1e-6 on |x| <= 12; beyond that x, or 0 to 4e-7.
+/// Function x Φ(x) by a polynomial of (Φ(c) - 1/2) / c in t = 2 c² / limit² - 1, where c is x clamped to the limit. In t the
+/// coefficients stay small, in c² they don't.
 #[derive(Clone, Copy)]
-pub(crate) struct Gelu;
+pub(crate) struct Gelu<const TERMS: usize> {
+    /// Bound beyond which Φ is taken for 0 or 1.
+    limit: f32,
+    /// Highest power first.
+    coefficients: [f32; TERMS],
+}
 
-impl Elementwise for Gelu {
+/// Absolute error at most 1e-6 on |x| <= 12; beyond that x, or 0 to 4e-7. Interpolated at Chebyshev points in 40 digits; the
+/// last coefficient is rounded so that Φ is exactly 1 at the limit.
+pub(crate) const GELU: Gelu<15> = Gelu {
+    limit: 5.3,
+    coefficients: [
+        0.000_328_462_43,
+        -0.000_792_539_9,
+        0.000_589_668_6,
+        -0.001_012_328_7,
+        0.003_310_829_9,
+        -0.005_944_955,
+        0.008_721_792,
+        -0.013_133_701,
+        0.018_958_334,
+        -0.025_311_807,
+        0.032_074_89,
+        -0.039_587_44,
+        0.049_264_405,
+        -0.066_518_55,
+        0.133_392_56,
+    ],
+};
+
+/// Error at most 4.2e-5 of the larger of 4 and |x|, a hundredth of a step of int8. Fitted for the least maximum error.
+pub(crate) const GELU_FOR_INT8: Gelu<8> = Gelu {
+    limit: 4.0,
+    coefficients: [
+        -0.002_729_01,
+        0.008_211_28,
+        -0.013_259_98,
+        0.021_621_71,
+        -0.036_495_38,
+        0.056_050_81,
+        -0.084_357_47,
+        0.175_947_75,
+    ],
+};
+
+impl<const TERMS: usize> Elementwise for Gelu<TERMS> {
     #[inline(always)]
     fn apply<S: Simd, const N: usize>(self, simd: S, x: &mut [S::f32s; N]) {
         let zero = simd.splat_f32s(0.0);
         let (mut c, mut t, mut q) = ([zero; N], [zero; N], [zero; N]);
         for i in 0..N {
             // Clamps to the limit, where Φ is 0. Selects, because a maximum may lose NaN.
-            let least = simd.splat_f32s(-LIMIT);
+            let least = simd.splat_f32s(-self.limit);
             x[i] = simd.select_f32s(simd.less_than_f32s(x[i], least), least, x[i]);
-            c[i] = simd.min_f32s(simd.splat_f32s(LIMIT), x[i]);
+            c[i] = simd.min_f32s(simd.splat_f32s(self.limit), x[i]);
             let square = simd.mul_f32s(c[i], c[i]);
-            t[i] = simd.mul_add_e_f32s(square, simd.splat_f32s(2.0 / (LIMIT * LIMIT)), simd.splat_f32s(-1.0));
-            q[i] = simd.splat_f32s(COEFFICIENTS[0]);
+            t[i] = simd.mul_add_e_f32s(square, simd.splat_f32s(2.0 / (self.limit * self.limit)), simd.splat_f32s(-1.0));
+            q[i] = simd.splat_f32s(self.coefficients[0]);
         }
-        for coefficient in &COEFFICIENTS[1..] {
+        for coefficient in &self.coefficients[1..] {
             for i in 0..N {
                 q[i] = simd.mul_add_e_f32s(q[i], t[i], simd.splat_f32s(*coefficient));
             }

@@ -93,22 +93,31 @@ impl WithSimd for Product<'_> {
         assert!(out.width() == all.len());
         for panel in panels {
             let columns = b.columns_of(panel..panel + 1);
-            let mut out = out.columns(columns.start - all.start..columns.end - all.start);
-            let epilogue = epilogue.columns(columns.clone());
-            let panel = b.panel(panel);
-            match columns.len().div_ceil(S::F32_LANES) {
-                // Panels are this wide only for instruction sets with 32 registers: see `Isa::panel_vectors`.
-                3 if S::REGISTER_COUNT >= 32 => {
-                    Strip::<S, 3>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd)
-                }
-                2 => Strip::<S, 2>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
-                1 => Strip::<S, 1>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
-                vectors => unreachable!("a panel of {vectors} vectors"),
-            }
-            // Measured: slower within a tile, whose registers are full of sums.
-            activation::apply(simd, epilogue.activation, out);
+            let out = out.columns(columns.start - all.start..columns.end - all.start);
+            strip(simd, a, b.panel(panel), start, epilogue.columns(columns), out);
         }
     }
+}
+
+/// Computes the product of all rows with one panel.
+#[inline(always)]
+pub(super) fn strip<S: Simd>(
+    simd: S,
+    a: Rows<'_>,
+    panel: &[f32],
+    start: Accumulate,
+    epilogue: Epilogue<'_>,
+    mut out: RowsMut<'_>,
+) {
+    match out.width().div_ceil(S::F32_LANES) {
+        // Panels are this wide only for instruction sets with 32 registers: see `Isa::panel_vectors`.
+        3 if S::REGISTER_COUNT >= 32 => Strip::<S, 3>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
+        2 => Strip::<S, 2>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
+        1 => Strip::<S, 1>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
+        vectors => unreachable!("a panel of {vectors} vectors"),
+    }
+    // Measured: slower within a tile, whose registers are full of sums.
+    activation::apply(simd, epilogue.activation, out);
 }
 
 /// Computes the columns of `a · b` that some of `b`'s panels hold, for kernels that have chosen their instruction set.

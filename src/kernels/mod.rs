@@ -9,11 +9,13 @@ mod amx;
 pub(crate) mod attention;
 #[cfg(feature = "bench")]
 pub mod bench;
+pub(crate) mod bf16;
 pub(crate) mod buffer;
 pub(crate) mod dot;
 pub(crate) mod exp;
 pub(crate) mod gelu;
 pub(crate) mod hamming;
+pub(crate) mod int8;
 pub(crate) mod int8_codes;
 pub(crate) mod matmul;
 pub(crate) mod nan;
@@ -35,6 +37,9 @@ pub(crate) enum Isa {
     /// AVX2 with FMA: 8 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx2(pulp::x86::V3),
+    /// AVX2 with AVX-VNNI for the products of int8.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(pulp::x86::V3),
     /// AVX-512: 16 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
@@ -53,6 +58,7 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         {
             sets.extend(pulp::x86::V3::try_new().map(Self::Avx2));
+            sets.extend(pulp::x86::V3::try_new().filter(|_| is_x86_feature_detected!("avxvnni")).map(Self::AvxVnni));
             sets.extend(pulp::x86::V4::try_new().map(Self::Avx512));
             sets.extend(amx::Amx::try_new().map(Self::Amx));
         }
@@ -68,6 +74,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Self::Amx(_) => "amx",
@@ -82,7 +90,7 @@ impl Isa {
         match self {
             Self::Scalar => op.with_simd(pulp::Scalar),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(simd) => pulp::Simd::vectorize(simd, op),
+            Self::Avx2(simd) | Self::AvxVnni(simd) => pulp::Simd::vectorize(simd, op),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(simd) | Self::Amx(amx::Amx(simd)) => pulp::Simd::vectorize(simd, op),
             #[cfg(target_arch = "aarch64")]
@@ -97,7 +105,7 @@ impl Isa {
         match self {
             Self::Scalar => 2,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => 2,
+            Self::Avx2(_) | Self::AvxVnni(_) => 2,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => 3,
             #[cfg(target_arch = "x86_64")]
@@ -113,7 +121,7 @@ impl Isa {
         match self {
             Self::Scalar => 1,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => 8,
+            Self::Avx2(_) | Self::AvxVnni(_) => 8,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) | Self::Amx(_) => 16,
             #[cfg(target_arch = "aarch64")]

@@ -13,9 +13,45 @@ use crate::error::Result;
 /// the last one.
 pub(crate) struct Panels {
     numbers: Buffer,
+    shape: PanelShape,
+}
+
+/// Shape of a matrix in panels, for the vectors of an instruction set.
+#[derive(Clone, Copy)]
+pub(super) struct PanelShape {
     depth: usize,
     columns: usize,
     isa: Isa,
+}
+
+impl PanelShape {
+    #[inline(always)]
+    fn layout(self) -> PanelLayout {
+        let lanes = self.isa.lanes();
+        PanelLayout { vectors: self.columns.div_ceil(lanes), max_vectors: self.isa.panel_vectors(), lanes }
+    }
+
+    pub(super) fn depth(self) -> usize {
+        self.depth
+    }
+
+    /// Number of panels.
+    pub(super) fn count(self) -> usize {
+        self.layout().panels()
+    }
+
+    /// Returns the columns of some panels.
+    pub(super) fn columns_of(self, panels: Range<usize>) -> Range<usize> {
+        let layout = self.layout();
+        layout.first_column(panels.start).min(self.columns)..layout.first_column(panels.end).min(self.columns)
+    }
+
+    /// Returns the indices of a panel's numbers.
+    #[inline(always)]
+    pub(super) fn numbers_of(self, panel: usize) -> Range<usize> {
+        let layout = self.layout();
+        layout.first_column(panel) * self.depth..layout.first_column(panel + 1) * self.depth
+    }
 }
 
 impl Panels {
@@ -34,7 +70,7 @@ impl Panels {
 
     /// Returns panels that hold nothing yet.
     pub(crate) fn empty(isa: Isa) -> Self {
-        Self { numbers: Buffer::default(), depth: 0, columns: 0, isa }
+        Self { numbers: Buffer::default(), shape: PanelShape { depth: 0, columns: 0, isa } }
     }
 
     /// Packs the transpose of rows, for kernels that have chosen their instruction set.
@@ -47,7 +83,7 @@ impl Panels {
     #[inline(always)]
     pub(crate) fn pack_block<S: Simd>(&mut self, _: S, rows: Rows<'_>) {
         self.reshape(rows.count(), rows.width());
-        let (depth, layout) = (self.depth, self.layout());
+        let (depth, layout) = (self.shape.depth, self.layout());
         for panel in 0..layout.panels() {
             let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
             let used = first..next.min(rows.width());
@@ -71,50 +107,57 @@ impl Panels {
                 self.0.pack_block(simd, self.1);
             }
         }
-        self.isa.run(Pack(self, rows));
+        self.shape.isa.run(Pack(self, rows));
     }
 
     /// Packs the transpose of rows.
     #[cfg(test)]
     pub(crate) fn pack_transposed(&mut self, rows: &[Rows<'_>]) {
-        self.isa.run(PackTransposed { panels: self, rows });
+        self.shape.isa.run(PackTransposed { panels: self, rows });
     }
 
     pub(crate) fn depth(&self) -> usize {
-        self.depth
+        self.shape.depth
     }
 
+    #[cfg(test)]
     pub(crate) fn columns(&self) -> usize {
-        self.columns
+        self.shape.columns
+    }
+
+    pub(super) fn shape(&self) -> PanelShape {
+        self.shape
     }
 
     /// Number of panels.
     pub(crate) fn count(&self) -> usize {
-        self.layout().panels()
+        self.shape.count()
     }
 
     /// Returns the columns of some panels.
     pub(crate) fn columns_of(&self, panels: Range<usize>) -> Range<usize> {
-        let layout = self.layout();
-        layout.first_column(panels.start).min(self.columns)..layout.first_column(panels.end).min(self.columns)
+        self.shape.columns_of(panels)
     }
 
     /// Returns a panel's numbers, row after row.
     #[inline(always)]
     pub(crate) fn panel(&self, panel: usize) -> &[f32] {
-        let layout = self.layout();
-        &self.numbers[layout.first_column(panel) * self.depth..layout.first_column(panel + 1) * self.depth]
+        &self.numbers[self.shape.numbers_of(panel)]
+    }
+
+    /// Returns the numbers of all panels.
+    pub(super) fn numbers(&self) -> &[f32] {
+        &self.numbers
     }
 
     #[inline(always)]
     fn layout(&self) -> PanelLayout {
-        let lanes = self.isa.lanes();
-        PanelLayout { vectors: self.columns.div_ceil(lanes), max_vectors: self.isa.panel_vectors(), lanes }
+        self.shape.layout()
     }
 
     #[inline(always)]
     fn set_shape(&mut self, depth: usize, columns: usize) {
-        (self.depth, self.columns) = (depth, columns);
+        (self.shape.depth, self.shape.columns) = (depth, columns);
     }
 
     /// Resizes the panels for a block of keys or values.
@@ -127,27 +170,27 @@ impl Panels {
 
 /// Distribution of vectors of columns over panels: as even as possible, wider panels first.
 #[derive(Clone, Copy)]
-struct PanelLayout {
-    vectors: usize,
+pub(super) struct PanelLayout {
+    pub(super) vectors: usize,
     /// Maximum vectors of a panel.
-    max_vectors: usize,
-    lanes: usize,
+    pub(super) max_vectors: usize,
+    pub(super) lanes: usize,
 }
 
 impl PanelLayout {
     #[inline(always)]
-    fn panels(self) -> usize {
+    pub(super) fn panels(self) -> usize {
         self.vectors.div_ceil(self.max_vectors)
     }
 
     /// Number of columns, zero columns included.
     #[inline(always)]
-    fn columns(self) -> usize {
+    pub(super) fn columns(self) -> usize {
         self.vectors * self.lanes
     }
 
     #[inline(always)]
-    fn first_column(self, panel: usize) -> usize {
+    pub(super) fn first_column(self, panel: usize) -> usize {
         let panels = self.panels().max(1);
         (panel * (self.vectors / panels) + panel.min(self.vectors % panels)) * self.lanes
     }

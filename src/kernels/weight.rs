@@ -6,6 +6,9 @@
 use std::ops::Range;
 
 use super::Isa;
+use super::bf16::Bf16Panels;
+use super::buffer::Buffer;
+use super::int8::{Int8Weight, QuantizedRows};
 use super::matmul::{self, Epilogue};
 use super::panels::Panels;
 use super::rows::{Rows, RowsMut};
@@ -13,9 +16,11 @@ use crate::device::Dtype;
 use crate::error::Result;
 
 /// Form of the weights of a model, chosen once by its dtype.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WeightForm {
     F32,
+    BFloat16,
+    Int8,
 }
 
 impl WeightForm {
@@ -23,7 +28,9 @@ impl WeightForm {
     pub(crate) fn of(dtype: Dtype) -> Option<Self> {
         match dtype {
             Dtype::Float32 => Some(Self::F32),
-            Dtype::Float16 | Dtype::BFloat16 => None,
+            Dtype::BFloat16 => Some(Self::BFloat16),
+            Dtype::Int8 => Some(Self::Int8),
+            Dtype::Float16 => None,
         }
     }
 }
@@ -32,29 +39,37 @@ impl WeightForm {
 pub(crate) enum PackedWeight {
     /// Panels of float32.
     F32(Panels),
+    /// Panels of bfloat16.
+    BFloat16(Bf16Panels),
+    /// Quantized weights.
+    Int8(Int8Weight),
+}
+
+/// Rows that a weight multiplies, in the form that it needs.
+#[derive(Clone, Copy)]
+pub(crate) enum ProductInput<'a> {
+    F32(Rows<'a>),
+    Int8(&'a QuantizedRows),
 }
 
 /// Scratch memory of a product, one for each thread.
 #[derive(Default)]
 pub(crate) struct ProductScratch {
     f32: matmul::MatmulScratch,
+    bf16: Buffer,
 }
 
 impl PackedWeight {
-    /// Packs weights `(outputs, inputs)`, whose outputs stand side by side in the product.
+    /// Packs weights `(outputs, inputs)`, whose outputs stand side by side in the product. `magnitudes` are the largest
+    /// absolute values of each input, if they are known: int8 distributes its steps by them.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
-    pub(crate) fn pack(isa: Isa, form: WeightForm, weights: &[Rows<'_>]) -> Result<Self> {
+    pub(crate) fn pack(isa: Isa, form: WeightForm, weights: &[Rows<'_>], magnitudes: Option<&[f32]>) -> Result<Self> {
         match form {
             WeightForm::F32 => Panels::transposed(isa, weights).map(Self::F32),
-        }
-    }
-
-    /// Number of outputs.
-    pub(crate) fn outputs(&self) -> usize {
-        match self {
-            Self::F32(panels) => panels.columns(),
+            WeightForm::BFloat16 => Bf16Panels::transposed(isa, weights).map(Self::BFloat16),
+            WeightForm::Int8 => Int8Weight::quantize(isa, weights, magnitudes).map(Self::Int8),
         }
     }
 
@@ -62,6 +77,8 @@ impl PackedWeight {
     pub(crate) fn panels(&self) -> usize {
         match self {
             Self::F32(panels) => panels.count(),
+            Self::BFloat16(panels) => panels.count(),
+            Self::Int8(weight) => weight.panels(),
         }
     }
 
@@ -69,21 +86,35 @@ impl PackedWeight {
     pub(crate) fn outputs_of(&self, panels: Range<usize>) -> Range<usize> {
         match self {
             Self::F32(weight) => weight.columns_of(panels),
+            Self::BFloat16(weight) => weight.columns_of(panels),
+            Self::Int8(weight) => weight.columns_of(panels),
         }
     }
 
     /// Computes `epilogue(x · weightᵀ)` for the outputs of some panels.
+    ///
+    /// # Panics
+    /// Panics for an input in the form of another weight.
     pub(crate) fn product(
         &self,
         isa: Isa,
-        x: Rows<'_>,
+        x: ProductInput<'_>,
         panels: Range<usize>,
         epilogue: Epilogue<'_>,
         scratch: &mut ProductScratch,
         out: RowsMut<'_>,
     ) {
-        match self {
-            Self::F32(weight) => matmul::matmul(isa, x, weight, panels, epilogue, &mut scratch.f32, out),
+        match (self, x) {
+            (Self::F32(weight), ProductInput::F32(x)) => {
+                matmul::matmul(isa, x, weight, panels, epilogue, &mut scratch.f32, out);
+            }
+            (Self::BFloat16(weight), ProductInput::F32(x)) => {
+                weight.product(isa, x, panels, epilogue, &mut scratch.bf16, out);
+            }
+            (Self::Int8(weight), ProductInput::Int8(x)) => weight.product(isa, x, panels, epilogue, out),
+            (Self::F32(_) | Self::BFloat16(_), ProductInput::Int8(_)) | (Self::Int8(_), ProductInput::F32(_)) => {
+                panic!("an input in the form of another weight")
+            }
         }
     }
 }
@@ -105,22 +136,34 @@ mod tests {
             .chunks(inputs)
             .flat_map(|x| all.chunks(inputs).zip(&bias).map(move |(w, bias)| dot(x, w) + f64::from(*bias)))
             .collect();
-        for isa in Isa::available() {
-            let form = WeightForm::of(Dtype::Float32).unwrap();
+        let forms = [(WeightForm::F32, 3e-6), (WeightForm::BFloat16, 2e-2), (WeightForm::Int8, 1e-1)];
+        for (isa, (form, tolerance)) in Isa::available().into_iter().flat_map(|isa| forms.map(|form| (isa, form))) {
             let views = weights.each_ref().map(|weight| Rows::packed(weight, inputs));
-            let weight = PackedWeight::pack(isa, form, &views).unwrap();
-            assert_eq!(weight.outputs(), bias.len());
+            let weight = PackedWeight::pack(isa, form, &views, None).unwrap();
+            let mut codes = QuantizedRows::default();
+            let input = match &weight {
+                PackedWeight::Int8(weight) => {
+                    codes.resize(rows, inputs);
+                    let parts = codes.parts(3).zip([0..3, 3..6, 6..7]);
+                    parts.for_each(|(part, rows)| {
+                        weight.quantize_inputs(isa, Rows::packed(&x, inputs).range(rows), part)
+                    });
+                    ProductInput::Int8(&codes)
+                }
+                _ => ProductInput::F32(Rows::packed(&x, inputs)),
+            };
+            assert_eq!(weight.outputs_of(0..weight.panels()), 0..bias.len());
             let mut out = vec![f32::NAN; rows * bias.len()];
             let mut rest = RowsMut::packed(&mut out, bias.len());
             for panel in 0..weight.panels() {
                 let (mine, others) = rest.split_columns(weight.outputs_of(panel..panel + 1).len());
                 let epilogue = Epilogue { bias: &bias, ..Epilogue::default() };
                 let scratch = &mut ProductScratch::default();
-                weight.product(isa, Rows::packed(&x, inputs), panel..panel + 1, epilogue, scratch, mine);
+                weight.product(isa, input, panel..panel + 1, epilogue, scratch, mine);
                 rest = others;
             }
             let error = largest_difference(&out, &truth);
-            assert!(error < 3e-6, "{} {form:?}: {error}", isa.name());
+            assert!(error < tolerance, "{} {form:?}: {error}", isa.name());
         }
     }
 }

@@ -40,6 +40,14 @@ impl<O: Ops> Module<O> {
 
     /// Loads a module with `width` input columns. Returns the number of its output columns, too.
     pub(crate) fn load(entry: &ModuleEntry, on: ModuleInput, width: usize, ops: &O) -> Result<(Self, usize)> {
+        let exact;
+        let ops = match on {
+            ModuleInput::Sentences => {
+                exact = ops.in_full_precision();
+                &exact
+            }
+            ModuleInput::Tokens => ops,
+        };
         match entry.kind {
             ModuleKind::Dense => {
                 let config = DenseConfig::read(&entry.folder, on, width)?;

@@ -26,6 +26,11 @@ pub(crate) trait Network: Send + Sync {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output>;
 
+    /// Computes texts, so that linear layers see inputs before they quantize.
+    fn calibrate(&self, _: &Batch) -> Result<()> {
+        Ok(())
+    }
+
     /// Limits of the backbone.
     fn limits(&self) -> Limits;
 
@@ -115,6 +120,13 @@ impl<O: Ops> Network for Transformer<O> {
             idle.push(ops);
         }
         Ok(output)
+    }
+
+    fn calibrate(&self, batch: &Batch) -> Result<()> {
+        match self.ops.calibrating() {
+            Some(ops) => self.compute(&ops, batch, HeadRequest::ALL, &|| Ok(())).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     fn limits(&self) -> Limits {

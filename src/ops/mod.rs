@@ -54,6 +54,18 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     /// Returns the same device for another thread, with scratch memory of its own.
     fn worker(&self) -> Self;
 
+    /// Returns a worker whose linear layers choose how they quantize by the inputs that they see, unless they know; none
+    /// where nothing is to be chosen.
+    fn calibrating(&self) -> Option<Self> {
+        None
+    }
+
+    /// Returns ops for layers that take one row of a text, where less precision would gain nothing.
+    #[must_use]
+    fn in_full_precision(&self) -> Self {
+        self.worker()
+    }
+
     /// Returns the size of micro-batches.
     fn token_budget(&self) -> TokenBudget {
         TokenBudget::FOR_CACHE

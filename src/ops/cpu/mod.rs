@@ -2,6 +2,7 @@
 
 mod activations;
 mod attention;
+mod linear;
 
 use std::sync::{Arc, Mutex};
 
@@ -12,17 +13,19 @@ use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::activation::gate;
 use crate::kernels::attention::{AttentionScratch, Disentangled, DistanceBias};
+use crate::kernels::int8::QuantizedRows;
 use crate::kernels::matmul::Epilogue;
 use crate::kernels::norm::{Center, NormParameters, normalize};
 use crate::kernels::pool::pool;
-use crate::kernels::rows::{Rows, RowsMut};
-use crate::kernels::weight::{PackedWeight, ProductScratch, WeightForm};
+use crate::kernels::rows::Rows;
+use crate::kernels::weight::{ProductScratch, WeightForm};
 use crate::kernels::{self, Isa};
 use crate::threads::executor::lock;
 use crate::threads::intra_op::{IntraOpThreads, split_evenly};
 use crate::weights::Array;
 
 use activations::{Activations, LINE, Spares};
+use linear::Linear;
 
 /// Rows of a feed-forward block that are computed at once, so that its wide middle stays in the cache.
 const FEED_FORWARD_ROWS: usize = 256;
@@ -31,8 +34,12 @@ const FEED_FORWARD_ROWS: usize = 256;
 pub(crate) struct Cpu {
     isa: Isa,
     form: WeightForm,
+    /// Whether linear layers that aren't packed yet are packed by the inputs that they see.
+    calibrating: bool,
     threads: IntraOpThreads,
     scratch: Mutex<Vec<KernelScratch>>,
+    /// Memory for the quantized input of a linear layer.
+    codes: Mutex<QuantizedRows>,
     spares: Spares,
 }
 
@@ -44,26 +51,19 @@ struct KernelScratch {
 
 impl Cpu {
     pub(crate) fn new(isa: Isa, form: WeightForm) -> Self {
-        Self { isa, form, threads: IntraOpThreads::default(), scratch: Mutex::default(), spares: Arc::default() }
+        Self {
+            isa,
+            form,
+            calibrating: false,
+            threads: IntraOpThreads::default(),
+            scratch: Mutex::default(),
+            codes: Mutex::default(),
+            spares: Arc::default(),
+        }
     }
 
     fn alloc(&self, rows: usize, width: usize) -> Result<Activations> {
         Activations::alloc(&self.spares, rows, width)
-    }
-
-    /// Computes `x · weightᵀ` with the layer's bias and the rest of the epilogue.
-    fn product(&self, x: Rows<'_>, layer: &Linear, epilogue: Epilogue<'_>, out: RowsMut<'_>) {
-        let bias = layer.bias.as_ref().map_or(&[][..], Array::as_slice);
-        let mut rest = out;
-        let mut tasks = Vec::new();
-        for panels in split_evenly(layer.weight.panels(), self.threads.size()) {
-            let (mine, others) = rest.split_columns(layer.weight.outputs_of(panels.clone()).len());
-            tasks.push((panels, mine));
-            rest = others;
-        }
-        self.for_each(tasks, |(panels, out), scratch| {
-            layer.weight.product(self.isa, x, panels, Epilogue { bias, ..epilogue }, &mut scratch.product, out);
-        });
     }
 
     /// Runs the tasks on all threads.
@@ -109,14 +109,14 @@ impl Cpu {
     }
 
     /// Computes the wide middle of a feed-forward block, in `wide`.
-    fn middle<'a>(&self, x: Rows<'_>, layer: &FeedForward<Self>, wide: &'a mut Activations) -> Rows<'a> {
+    fn middle<'a>(&self, x: Rows<'_>, layer: &FeedForward<Self>, wide: &'a mut Activations) -> Result<Rows<'a>> {
         let rows = x.count();
         if !layer.gated {
             let up = Epilogue { activation: layer.activation, ..Epilogue::default() };
-            self.product(x, &layer.up, up, wide.as_rows_mut().range(0..rows));
-            return wide.as_rows().range(0..rows);
+            self.product(x, &layer.up, up, wide.as_rows_mut().range(0..rows))?;
+            return Ok(wide.as_rows().range(0..rows));
         }
-        self.product(x, &layer.up, Epilogue::default(), wide.as_rows_mut().range(0..rows));
+        self.product(x, &layer.up, Epilogue::default(), wide.as_rows_mut().range(0..rows))?;
         let width = wide.width / 2;
         let mut all = wide.as_rows_mut();
         let (mut left, mut right) = all.range(0..rows).split_columns(width);
@@ -129,7 +129,7 @@ impl Cpu {
             tasks.push((x, gates));
         }
         self.for_each(tasks, |(x, gates), _| gate(self.isa, layer.activation, x, gates));
-        wide.as_rows().range(0..rows).columns(0..width)
+        Ok(wide.as_rows().range(0..rows).columns(0..width))
     }
 
     /// Pools each text into one row, the modes' vectors side by side, without the `excluded` first tokens of each.
@@ -149,11 +149,6 @@ impl Cpu {
         out.fill_from(x.as_rows());
         Ok(out)
     }
-}
-
-pub(crate) struct Linear {
-    weight: PackedWeight,
-    bias: Option<Array>,
 }
 
 pub(crate) struct Norm {
@@ -200,6 +195,14 @@ impl Ops for Cpu {
         Self::new(self.isa, self.form)
     }
 
+    fn calibrating(&self) -> Option<Self> {
+        (self.form == WeightForm::Int8).then(|| Self { calibrating: true, ..self.worker() })
+    }
+
+    fn in_full_precision(&self) -> Self {
+        Self::new(self.isa, WeightForm::F32)
+    }
+
     fn use_threads(&mut self, threads: IntraOpThreads) {
         self.threads = threads;
     }
@@ -213,10 +216,7 @@ impl Ops for Cpu {
     }
 
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
-        let rows: Vec<_> = weights.iter().map(|weight| Rows::packed(weight.as_slice(), weight.shape[1])).collect();
-        let weight = PackedWeight::pack(self.isa, self.form, &rows)?;
-        weights.iter().for_each(Array::forget_pages);
-        Ok(Linear { weight, bias: bias.cloned() })
+        Linear::new(self.isa, self.form, weights, bias)
     }
 
     fn layer_norm(&self, weight: &Array, bias: Option<&Array>, eps: f32) -> Result<Norm> {
@@ -263,8 +263,8 @@ impl Ops for Cpu {
     }
 
     fn linear(&self, x: &Activations, layer: &Linear, activation: Activation) -> Result<Activations> {
-        let mut out = self.alloc(x.rows, layer.weight.outputs())?;
-        self.product(x.as_rows(), layer, Epilogue { activation, ..Epilogue::default() }, out.as_rows_mut());
+        let mut out = self.alloc(x.rows, layer.outputs())?;
+        self.product(x.as_rows(), layer, Epilogue { activation, ..Epilogue::default() }, out.as_rows_mut())?;
         Ok(out)
     }
 
@@ -285,9 +285,9 @@ impl Ops for Cpu {
         residual: &Activations,
         join: &Residual<Self>,
     ) -> Result<Activations> {
-        let mut out = self.alloc(x.rows, layer.weight.outputs())?;
+        let mut out = self.alloc(x.rows, layer.outputs())?;
         let epilogue = Epilogue { residual: before_norm(residual.as_rows(), join), ..Epilogue::default() };
-        self.product(x.as_rows(), layer, epilogue, out.as_rows_mut());
+        self.product(x.as_rows(), layer, epilogue, out.as_rows_mut())?;
         Ok(self.joined(out, residual, join))
     }
 
@@ -298,15 +298,15 @@ impl Ops for Cpu {
         residual: &Activations,
         join: &Residual<Self>,
     ) -> Result<Activations> {
-        let mut wide = self.alloc(FEED_FORWARD_ROWS.min(x.rows), layer.up.weight.outputs())?;
-        let mut out = self.alloc(x.rows, layer.down.weight.outputs())?;
+        let mut wide = self.alloc(FEED_FORWARD_ROWS.min(x.rows), layer.up.outputs())?;
+        let mut out = self.alloc(x.rows, layer.down.outputs())?;
         let mut out_rows = out.as_rows_mut();
         for first in (0..x.rows).step_by(FEED_FORWARD_ROWS) {
             let block = first..x.rows.min(first + FEED_FORWARD_ROWS);
-            let middle = self.middle(x.as_rows().range(block.clone()), layer, &mut wide);
+            let middle = self.middle(x.as_rows().range(block.clone()), layer, &mut wide)?;
             let residual = before_norm(residual.as_rows().range(block.clone()), join);
             let down = Epilogue { residual, ..Epilogue::default() };
-            self.product(middle, &layer.down, down, out_rows.range(block));
+            self.product(middle, &layer.down, down, out_rows.range(block))?;
         }
         Ok(self.joined(out, residual, join))
     }

@@ -1,0 +1,224 @@
+//! Products of int8: weights of 8 bits with a scale for each output, rows of 8 bits with a scale for each row, sums in i32.
+//!
+//! A column of the input with large numbers would take the codes of all others. So its numbers are divided by a factor and
+//! its weights multiplied by it, which leaves the product unchanged (Xiao et al., 2023, SmoothQuant, with α = 1/2).
+
+mod codes;
+mod dot;
+mod tiles;
+
+use std::ops::Range;
+
+pub(crate) use codes::{CodesMut, QuantizedRows};
+use dot::{DotInstructions, Plain};
+use tiles::Strip;
+
+use super::Isa;
+use super::activation::ApplyForInt8;
+use super::buffer::Buffer;
+use super::matmul::Epilogue;
+use super::panels::PanelLayout;
+use super::rows::{Rows, RowsMut};
+use crate::error::Result;
+
+/// Number of inputs that one instruction multiplies and adds in a lane.
+const GROUP: usize = 4;
+/// 1.5 · 2²³. A small number added to it is rounded to a whole one, ties to even, which stands in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+/// Greatest number of columns of a panel.
+const MAX_WIDTH: usize = 48;
+
+/// Quantized weights of a linear layer, in panels of columns: for each group of inputs four weights of each column.
+pub(crate) struct Int8Weight {
+    /// Four weights in each number.
+    codes: Buffer,
+    /// Factors of the columns of the input.
+    factors: Vec<f32>,
+    /// Scale and sum of the weights of each output, completed by zeros to whole vectors.
+    steps: Vec<f32>,
+    totals: Vec<i32>,
+    outputs: usize,
+    dot: DotInstructions,
+}
+
+impl DotInstructions {
+    fn of(isa: Isa) -> Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => dot::Avx2::try_new().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni(_) => dot::AvxVnni::try_new().map(Self::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) | Isa::Amx(_) => {
+                (dot::Avx512Vnni::try_new().map(Self::Avx512Vnni)).or_else(|| dot::Avx2::try_new().map(Self::Avx2))
+            }
+            _ => None,
+        }
+        .unwrap_or(Self::Plain(Plain))
+    }
+
+    /// Returns the number that the greatest code of a weight stands for.
+    ///
+    /// AVX2 adds products in pairs, in i16: of two neighbours, codes of one sign must add up to at most 128, because
+    /// 255 · 128 < 2¹⁵.
+    fn greatest(self, weights: impl Iterator<Item = f32> + Clone) -> f32 {
+        let largest = weights.clone().fold(0.0, |largest, weight| greater(largest, weight.abs()));
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => {
+                let others = weights.clone().skip(1).chain([0.0]);
+                let pairs = weights
+                    .zip(others)
+                    .step_by(2)
+                    .map(|(a, b)| f32::max(a.max(0.0) + b.max(0.0), -(a.min(0.0) + b.min(0.0))));
+                pairs.fold(largest, greater)
+            }
+            _ => largest,
+        }
+    }
+}
+
+/// Greatest code of a weight.
+const LIMIT: f32 = 127.0;
+
+/// Returns the greater number, NaN if one is.
+fn greater(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+impl Int8Weight {
+    /// Quantizes weights `(outputs, inputs)`, whose outputs stand side by side. `magnitudes` are the largest absolute values
+    /// that were seen in each column of the input; none if no input was seen.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn quantize(isa: Isa, weights: &[Rows<'_>], magnitudes: Option<&[f32]>) -> Result<Self> {
+        let dot = DotInstructions::of(isa);
+        let inputs = weights.first().map_or(0, |weights| weights.width());
+        let outputs = weights.iter().map(|weights| weights.count()).sum();
+        let smoothing = match magnitudes {
+            Some(magnitudes) => smoothing(weights, magnitudes),
+            None => vec![1.0; inputs],
+        };
+        let mut weight = Self {
+            codes: Buffer::default(),
+            factors: smoothing.iter().map(|factor| 1.0 / factor).collect(),
+            steps: Vec::new(),
+            totals: Vec::new(),
+            outputs,
+            dot,
+        };
+        let layout = weight.layout();
+        weight.codes.try_resize(layout.columns() * weight.groups(), "a weight matrix")?;
+        weight.steps.resize(layout.columns(), 0.0);
+        weight.totals.resize(layout.columns(), 0);
+        let mut codes = vec![0; weight.groups() * GROUP];
+        let mut rows = weights.iter().flat_map(|weights| weights.iter());
+        for panel in 0..layout.panels() {
+            let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
+            for (column, row) in (first..next.min(outputs)).zip(&mut rows) {
+                weight.steps[column] = quantize_row(row, &smoothing, dot, &mut codes);
+                weight.totals[column] = codes.iter().map(|code| i32::from(*code)).sum();
+                weight.put(panel, column - first, &codes);
+            }
+        }
+        Ok(weight)
+    }
+
+    /// Stores the codes of a panel's column.
+    fn put(&mut self, panel: usize, column: usize, codes: &[i8]) {
+        let layout = self.layout();
+        let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
+        let groups = self.groups();
+        let numbers: &mut [u32] = bytemuck::cast_slice_mut(&mut self.codes);
+        let panel = &mut numbers[first * groups..next * groups];
+        for (group, codes) in panel.chunks_exact_mut(next - first).zip(codes.as_chunks::<GROUP>().0) {
+            group[column] = u32::from_le_bytes(codes.map(i8::cast_unsigned));
+        }
+    }
+
+    fn layout(&self) -> PanelLayout {
+        let (lanes, max_vectors) = self.dot.panel();
+        PanelLayout { vectors: self.outputs.div_ceil(lanes), max_vectors, lanes }
+    }
+
+    fn groups(&self) -> usize {
+        self.factors.len().div_ceil(GROUP)
+    }
+
+    /// Returns a panel's codes.
+    fn panel(&self, panel: usize) -> &[u32] {
+        let (layout, groups) = (self.layout(), self.groups());
+        &bytemuck::cast_slice(&self.codes)[layout.first_column(panel) * groups..layout.first_column(panel + 1) * groups]
+    }
+
+    /// Returns scales and sums of the weights from a column on.
+    fn scales(&self, column: usize) -> (&[f32], &[i32]) {
+        (&self.steps[column..], &self.totals[column..])
+    }
+
+    /// Number of outputs.
+    #[cfg(test)]
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Number of panels.
+    pub(crate) fn panels(&self) -> usize {
+        self.layout().panels()
+    }
+
+    /// Returns the outputs that some panels hold.
+    pub(crate) fn columns_of(&self, panels: Range<usize>) -> Range<usize> {
+        let layout = self.layout();
+        layout.first_column(panels.start).min(self.outputs)..layout.first_column(panels.end).min(self.outputs)
+    }
+
+    /// Quantizes inputs of this layer.
+    pub(crate) fn quantize_inputs(&self, isa: Isa, x: Rows<'_>, codes: CodesMut<'_>) {
+        codes.quantize(isa, x, &self.factors);
+    }
+
+    /// Computes `epilogue(x · weightᵀ)` for the outputs of some panels.
+    pub(crate) fn product(
+        &self,
+        isa: Isa,
+        x: &QuantizedRows,
+        panels: Range<usize>,
+        epilogue: Epilogue<'_>,
+        mut out: RowsMut<'_>,
+    ) {
+        let all = self.columns_of(panels.clone());
+        assert!(out.width() == all.len() && out.count() == x.count());
+        for panel in panels {
+            let columns = self.columns_of(panel..panel + 1);
+            let epilogue = epilogue.columns(columns.clone());
+            let mut out = out.columns(columns.start - all.start..columns.end - all.start);
+            self.dot.run(Strip { x, weight: self, panel, epilogue, out: out.reborrow() });
+            isa.run(ApplyForInt8(epilogue.activation, out));
+        }
+    }
+}
+
+/// Returns the factors of a layer's weights by column of the input: √(largest input / largest weight).
+fn smoothing(weights: &[Rows<'_>], magnitudes: &[f32]) -> Vec<f32> {
+    let mut largest = vec![0.0f32; magnitudes.len()];
+    for row in weights.iter().flat_map(|weights| weights.iter()) {
+        largest.iter_mut().zip(row).for_each(|(largest, weight)| *largest = largest.max(weight.abs()));
+    }
+    let factor = |(input, weight): (&f32, f32)| (input / weight).sqrt();
+    let usable = |factor: f32| if factor.is_normal() && (1.0 / factor).is_normal() { factor } else { 1.0 };
+    magnitudes.iter().zip(largest).map(factor).map(usable).collect()
+}
+
+/// Quantizes the weights of one output. Returns their scale, NaN if a weight is not finite.
+fn quantize_row(weights: &[f32], smoothing: &[f32], dot: DotInstructions, codes: &mut [i8]) -> f32 {
+    let scaled = weights.iter().zip(smoothing).map(|(weight, factor)| weight * factor);
+    let greatest = dot.greatest(scaled.clone());
+    let inverse = if greatest == 0.0 { 0.0 } else { LIMIT / greatest };
+    codes.iter_mut().zip(scaled).for_each(|(code, weight)| *code = (weight * inverse + ROUND).to_bits() as i8);
+    greatest / LIMIT
+}
+
+#[cfg(test)]
+mod tests;
