@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Case, named, native, portable, real, tiny, tiny_cases, ways};
-use rushlight::{Dtype, EncodeOptions, Input, LoadOptions, Model, TokenEncoding, process};
+use common::{Case, check_bits, named, native, portable, real, tiny, tiny_cases, ways};
+use rushlight::{Dtype, EncodeOptions, Input, LoadOptions, Model, TokenEncoding};
 
 fn load(case: &Case, way: &LoadOptions) -> Model {
     Model::from_dir_with(&case.model, way).unwrap_or_else(|error| panic!("{}: {error}", case.name))
@@ -74,40 +74,14 @@ fn real_models() {
     }
 }
 
-/// A text has the same bits alone, among others, reversed, twice, and with other numbers of threads.
-fn check_bits(case: &Case, texts: &[String]) {
-    let model = load(case, &native());
-    let width = model.embedding_dimension();
-    let before = process::num_threads().unwrap();
-    let reversed: Vec<_> = texts.iter().rev().collect();
-    let mut all: Option<Vec<f32>> = None;
-    for threads in [1, 2, 4] {
-        process::set_num_threads(threads).unwrap();
-        let together = encode(&model, texts);
-        let all = all.get_or_insert_with(|| together.clone());
-        assert!(*all == together, "{}: with {threads} threads", case.name);
-        let backwards = encode(&model, &reversed);
-        let same = backwards.chunks(width).rev().eq(all.chunks(width));
-        assert!(same, "{}: reversed with {threads} threads", case.name);
-        for (part, rows) in texts.chunks(5).zip(all.chunks(5 * width)) {
-            assert!(encode(&model, part) == rows, "{}: in fives", case.name);
-        }
-    }
-    process::set_num_threads(before).unwrap();
-    for (text, row) in texts.iter().zip(all.unwrap().chunks(width)) {
-        assert!(encode(&model, &[text, text]) == [row, row].concat(), "{}: {text:?} twice", case.name);
-        assert!(encode(&model, &[text]) == row, "{}: {text:?} alone", case.name);
-    }
-}
-
 #[test]
 fn the_same_text_gives_the_same_bits() {
     for case in tiny_cases() {
-        check_bits(&case, &case.texts);
+        check_bits(&case, &native(), &case.texts);
     }
     for (name, count) in [("all-MiniLM-L6-v2", 60), ("all-mpnet-base-v2", 12)] {
         if let Some(case) = real(name) {
-            check_bits(&case, &case.texts[..count]);
+            check_bits(&case, &native(), &case.texts[..count]);
         }
     }
 }

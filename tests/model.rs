@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::tiny;
 use proptest::prelude::*;
 use rushlight::{
-    Device, DevicePool, Dtype, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation,
+    Device, DevicePool, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation,
 };
 
 fn model(case: &str) -> Model {
@@ -257,9 +257,6 @@ fn a_device_that_is_not_there_is_an_error_and_not_the_processor() {
         assert!(matches!(model.on(device), Err(Error::Device { .. })));
         assert!(matches!(DevicePool::new(&model, &[Device::Cpu, device]), Err(Error::Device { .. })));
     }
-    let options = LoadOptions::default().with_device(Device::Cpu).with_dtype(Dtype::Float16);
-    let error = Model::from_dir_with(&folder, &options).unwrap_err();
-    assert!(error.to_string().contains("float32 only, got float16"), "{error}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod data;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rushlight::{Device, Kernels, LoadOptions};
+use rushlight::{Device, EncodeOptions, Kernels, LoadOptions, Model, process};
 use serde_json::Value;
 
 pub use self::data::data;
@@ -155,5 +155,33 @@ pub fn copy(from: &Path, to: &Path) {
         let (entry, target) = (entry.unwrap().path(), to.to_path_buf());
         let target = target.join(entry.file_name().unwrap());
         if entry.is_dir() { copy(&entry, &target) } else { assert!(fs::copy(&entry, &target).is_ok()) }
+    }
+}
+
+/// A text has the same bits alone, among others, reversed, twice, and with other numbers of threads.
+pub fn check_bits(case: &Case, way: &LoadOptions, texts: &[String]) {
+    let model = Model::from_dir_with(&case.model, way).unwrap();
+    let encode = |model: &Model, texts: &[&String]| model.encode(texts, &EncodeOptions::default()).unwrap().into_vec();
+    let texts: Vec<_> = texts.iter().collect();
+    let width = model.embedding_dimension();
+    let before = process::num_threads().unwrap();
+    let reversed: Vec<_> = texts.iter().rev().copied().collect();
+    let mut all: Option<Vec<f32>> = None;
+    for threads in [1, 2, 4] {
+        process::set_num_threads(threads).unwrap();
+        let together = encode(&model, &texts);
+        let all = all.get_or_insert_with(|| together.clone());
+        assert!(*all == together, "{}: with {threads} threads", case.name);
+        let backwards = encode(&model, &reversed);
+        let same = backwards.chunks(width).rev().eq(all.chunks(width));
+        assert!(same, "{}: reversed with {threads} threads", case.name);
+        for (part, rows) in texts.chunks(5).zip(all.chunks(5 * width)) {
+            assert!(encode(&model, part) == rows, "{}: in fives", case.name);
+        }
+    }
+    process::set_num_threads(before).unwrap();
+    for (text, row) in texts.into_iter().zip(all.unwrap().chunks(width)) {
+        assert!(encode(&model, &[text, text]) == [row, row].concat(), "{}: {text:?} twice", case.name);
+        assert!(encode(&model, &[text]) == row, "{}: {text:?} alone", case.name);
     }
 }
