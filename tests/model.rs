@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::tiny;
 use proptest::prelude::*;
 use rushlight::{
-    Device, DevicePool, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation,
+    CallOptions, Device, DevicePool, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation,
 };
 
 fn model(case: &str) -> Model {
@@ -228,6 +228,12 @@ fn an_observer_sees_progress_and_can_stop_it() {
     let watch = Watch { stop_after: Some(1), ..Watch::default() };
     let stopped = model.encode(&texts, &plain().with_observer(&watch));
     assert!(matches!(stopped, Err(Error::Interrupted)));
+
+    let rows = model.encode(&["text"], &plain()).unwrap();
+    let watch = Watch { stop_after: Some(0), ..Watch::default() };
+    let options = CallOptions::default().with_observer(&watch);
+    assert!(matches!(model.similarity_with(&rows, &rows, &options), Err(Error::Interrupted)));
+    assert!(matches!(model.similarity_pairwise_with(&rows, &rows, &options), Err(Error::Interrupted)));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Error, LoadOptions, Matrix, Model, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, Observer,
-    PredictOptions, Reranker, SparseModel, SparseOptions, Truncation, process,
+    CallOptions, Error, LoadOptions, Matrix, Model, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity,
+    Observer, PredictOptions, Reranker, SparseModel, SparseOptions, Truncation, process,
 };
 use serde_json::{Value, json};
 
@@ -316,6 +316,10 @@ fn an_observer_stops_it() {
     let model = model(CASES[0]);
     assert!(matches!(model.encode_query(&["a"], &options), Err(Error::Interrupted)));
     assert_eq!(model.encode_query(&[""; 0], &plain()).unwrap(), []);
+    let rows = model.encode_query(&["a"], &plain()).unwrap();
+    let options = CallOptions::default().with_observer(&Stop);
+    assert!(matches!(model.similarity_with(&rows, &rows, &options), Err(Error::Interrupted)));
+    assert!(matches!(model.similarity_pairwise_with(&rows, &rows, &options), Err(Error::Interrupted)));
 }
 
 #[test]

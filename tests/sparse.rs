@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Device, Dtype, Error, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions, Truncation,
-    process,
+    CallOptions, Device, Dtype, Error, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions,
+    Truncation, process,
 };
 use serde_json::{Value, json};
 
@@ -205,6 +205,10 @@ fn an_observer_stops_it() {
         assert!(matches!(model(case).encode_query(&["a"], &options), Err(Error::Interrupted)));
         assert_eq!(model(case).encode(&[""; 0], &plain()).unwrap().len(), 0);
     }
+    let model = model("splade-bert-max");
+    let rows = model.encode(&["a"], &plain()).unwrap();
+    let options = CallOptions::default().with_observer(&Stop);
+    assert!(matches!(model.similarity_with(&rows, &rows, &options), Err(Error::Interrupted)));
 }
 
 #[test]

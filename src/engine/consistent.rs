@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::source_files::{FileId, Stamp};
 use crate::error::{Error, Result};
+use crate::observer::ask_while_loading;
 use crate::save::{needs_recovery, try_recover};
 
 /// Number of attempts to load a folder that keeps changing.
@@ -15,11 +16,12 @@ const ATTEMPTS: u32 = 20;
 /// gets an absolute path.
 ///
 /// # Errors
-/// The errors of `load`; [`Error::InvalidConfig`] if the folder keeps changing.
+/// The errors of `load`; [`Error::InvalidConfig`] if the folder keeps changing; [`Error::Interrupted`].
 pub(crate) fn load_consistent<T>(folder: impl Into<PathBuf>, load: impl Fn(PathBuf) -> Result<T>) -> Result<T> {
     let folder = folder.into();
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     for attempt in 1..=ATTEMPTS {
+        ask_while_loading()?;
         let _held = [hold(&folder), hold(&folder.join("modules.json"))];
         let save = LastSave::to(&folder);
         if !needs_recovery(&folder) {

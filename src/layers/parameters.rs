@@ -1,6 +1,7 @@
 //! Parameters by name and shape, on a device.
 
 use crate::error::Result;
+use crate::observer::ask_while_loading;
 use crate::ops::Ops;
 use crate::weights::{Array, Weights};
 
@@ -21,7 +22,9 @@ impl<'a, O: Ops> Parameters<'a, O> {
         Self { weights: self.weights, ops: self.ops, prefix: format!("{}{name}.", self.prefix) }
     }
 
+    /// Reads a tensor, unless the load's observer stops it.
     pub(crate) fn array(&self, name: &str, shape: &[usize]) -> Result<Array> {
+        ask_while_loading()?;
         self.weights.array(&format!("{}{name}", self.prefix), shape)
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sentence::{Model, find};
+use super::loading::{consistent, find};
+use super::sentence::Model;
 use crate::config::{Kind, ModelSettings, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode};
 use crate::engine::compute::Compute;
-use crate::engine::consistent::load_consistent;
 use crate::engine::loaded::{Loaded, opened, transformer_folder};
 use crate::engine::{Engine, Prompts};
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ impl Model {
         backbone: &BackboneOptions,
         options: &LoadOptions,
     ) -> Result<Self> {
-        load_consistent(folder, |folder| {
+        consistent(folder, options, |folder| {
             let (folder, listed) = opened(folder)?;
             let entries = Some(backbone.modules(&folder, listed.as_deref())?);
             let layers = backbone.num_hidden_layers;

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod encode;
+mod loading;
 mod mining;
 mod multi_vector;
 mod pool;

@@ -4,11 +4,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::loading::{LoadFolder, loading};
 use super::reranker::{Ranked, ranked};
-use super::sentence::find;
 use super::shared_settings;
 use crate::config::{Expansion, Kind, Strategy, object, with_implied};
-use crate::engine::consistent::load_consistent;
 use crate::engine::loaded::opened;
 use crate::engine::{Engine, Request, Role, TokenRows};
 use crate::error::{Error, Result};
@@ -60,54 +59,22 @@ struct Side {
 
 shared_settings!(MultiVectorModel);
 
-/// Loading.
-impl MultiVectorModel {
-    /// Loads a model by its folder or its name, like [`Model::load`](crate::Model::load): from the Hugging Face cache, or
-    /// downloaded into it (feature `hub`).
-    ///
-    /// A name without a `/` belongs to the organization `sentence-transformers`.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`], with every location that was searched; [`Error::Download`] if a download fails; the errors
-    /// of [`Self::from_dir`].
-    pub fn load(name: &str) -> Result<Self> {
-        Self::load_with(name, &LoadOptions::default())
-    }
+loading!(
+    MultiVectorModel from "sentence-transformers",
+    /// `max_seq_length` limits the tokens per document.
+    load_with,
+    /// It has the layout of Stanford's ColBERT, PyLate or sentence-transformers.
+    from_dir
+);
 
-    /// Loads a model like [`MultiVectorModel::load`], with options.
-    ///
-    /// # Errors
-    /// The errors of [`MultiVectorModel::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the
-    /// model.
-    pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)
-    }
+impl LoadFolder for MultiVectorModel {
+    const ORGANIZATION: &str = source::SENTENCE_TRANSFORMERS;
 
-    /// Loads a model from its folder, in the layout of Stanford's ColBERT, PyLate or sentence-transformers.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
-    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
-    /// for bad weights. [`Error::Unsupported`] for an unknown architecture or module.
-    pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
-        Self::from_dir_with(folder, &LoadOptions::default())
-    }
-
-    /// Loads a model like [`MultiVectorModel::from_dir`], with options. `max_seq_length` limits the tokens per
-    /// document.
-    ///
-    /// # Errors
-    /// The errors of [`MultiVectorModel::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the
-    /// model.
-    pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
+    fn load_folder(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
         if options.truncate_dim.is_some() || options.similarity.is_some() {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "applies to models with one vector per text"));
         }
-        load_consistent(folder, |folder| Self::opened(folder, options))
-    }
-
-    fn opened(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
         let (folder, listed) = opened(folder)?;
         let entries = listed.map(|listed| with_implied(&folder, listed)).transpose()?;
         let (mut engine, settings) = Engine::of_modules(Kind::MultiVector, folder, entries, options)?;
@@ -143,7 +110,9 @@ impl MultiVectorModel {
         let similarity = name.and_then(|name| name.parse().ok()).unwrap_or_default();
         Ok(Self { engine, queries, documents, similarity, truncate_dim: settings.truncate_dim })
     }
+}
 
+impl MultiVectorModel {
     fn side(&self, role: Role) -> &Side {
         match role {
             Role::Query => &self.queries,
@@ -223,7 +192,20 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::InvalidArgument`] if the widths differ.
     pub fn similarity(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Matrix> {
-        maxsim(self.similarity, queries, documents, &CallOptions::default())
+        self.similarity_with(queries, documents, &CallOptions::default())
+    }
+
+    /// Scores like [`MultiVectorModel::similarity`], with an observer that may stop it.
+    ///
+    /// # Errors
+    /// The errors of [`MultiVectorModel::similarity`], and [`Error::Interrupted`] if the observer stops it.
+    pub fn similarity_with(
+        &self,
+        queries: &[Matrix],
+        documents: &[Matrix],
+        options: &CallOptions<'_>,
+    ) -> Result<Matrix> {
+        maxsim(self.similarity, queries, documents, options)
     }
 
     /// Returns the score of each query with the document at the same index.
@@ -231,7 +213,20 @@ impl MultiVectorModel {
     /// # Errors
     /// [`Error::InvalidArgument`] if the widths or the numbers of queries and documents differ.
     pub fn similarity_pairwise(&self, queries: &[Matrix], documents: &[Matrix]) -> Result<Vec<f32>> {
-        maxsim_pairwise(self.similarity, queries, documents, &CallOptions::default())
+        self.similarity_pairwise_with(queries, documents, &CallOptions::default())
+    }
+
+    /// Scores like [`MultiVectorModel::similarity_pairwise`], with an observer that may stop it.
+    ///
+    /// # Errors
+    /// The errors of [`MultiVectorModel::similarity_pairwise`], and [`Error::Interrupted`] if the observer stops it.
+    pub fn similarity_pairwise_with(
+        &self,
+        queries: &[Matrix],
+        documents: &[Matrix],
+        options: &CallOptions<'_>,
+    ) -> Result<Vec<f32>> {
+        maxsim_pairwise(self.similarity, queries, documents, options)
     }
 
     /// Ranks documents by their scores with the query, the best first. Ties keep the order of the documents. Both sides
@@ -248,7 +243,7 @@ impl MultiVectorModel {
         let options = MultiVectorOptions { prompt_name: None, prompt: None, ..*options };
         let query = self.encode_query(&[query], &options)?;
         let documents = self.encode_document(documents, &options)?;
-        let scores = maxsim(self.similarity, &query, &documents, &CallOptions { observer: options.observer })?;
+        let scores = self.similarity_with(&query, &documents, &CallOptions { observer: options.observer })?;
         Ok(ranked(scores.as_slice(), None))
     }
 }

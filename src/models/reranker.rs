@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 pub use activation::{Elementwise, ScoreActivation};
 use serde_json::{Value, json};
 
-use super::sentence::find;
+use super::loading::{LoadFolder, loading};
 use super::shared_settings;
 use crate::config::{JsonFile, Kind, object};
-use crate::engine::consistent::load_consistent;
 use crate::engine::{DenseRows, Engine, Request};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
@@ -59,57 +58,30 @@ pub struct Ranked {
 
 shared_settings!(Reranker);
 
-/// Loading.
-impl Reranker {
-    /// Loads a reranker by its folder or its name, like [`Model::load`](crate::Model::load): from the Hugging Face cache, or
-    /// downloaded into it (feature `hub`).
-    ///
-    /// A name without a `/` belongs to the organization `cross-encoder`, as in `ms-marco-MiniLM-L6-v2`.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`], with every location that was searched; [`Error::Download`] if a download fails; the errors
-    /// of [`Self::from_dir`].
-    pub fn load(name: &str) -> Result<Self> {
-        Self::load_with(name, &LoadOptions::default())
-    }
+loading!(
+    Reranker from "cross-encoder",
+    /// `max_seq_length` limits the tokens per pair; `activation` turns logits into scores.
+    load_with,
+    from_dir
+);
 
-    /// Loads a reranker like [`Reranker::load`], with options. `max_seq_length` limits the tokens per pair;
-    /// `activation` turns logits into scores.
-    ///
-    /// # Errors
-    /// The errors of [`Reranker::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
-    pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        Self::from_dir_with(find(name, source::CROSS_ENCODERS, options)?, options)
-    }
+impl LoadFolder for Reranker {
+    const ORGANIZATION: &str = source::CROSS_ENCODERS;
 
-    /// Loads a reranker from its folder.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
-    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
-    /// for bad weights. [`Error::Unsupported`] for an unknown architecture, module or activation.
-    pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
-        Self::from_dir_with(folder, &LoadOptions::default())
-    }
-
-    /// Loads a reranker like [`Reranker::from_dir`], with options.
-    ///
-    /// # Errors
-    /// The errors of [`Reranker::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
-    pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
+    fn load_folder(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
         if options.truncate_dim.is_some() || options.similarity.is_some() {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "applies to embeddings; a reranker returns scores"));
         }
-        load_consistent(folder, |folder| {
-            let (engine, _) = Engine::load(Kind::Reranker, folder, options)?;
-            let mut reranker = Self { engine, activation: ScoreActivation::Identity };
-            // If the caller chooses an activation, an unsupported one in the folder does no harm.
-            reranker.activation = options.activation.map_or_else(|| reranker.default_activation(), Ok)?;
-            Ok(reranker)
-        })
+        let (engine, _) = Engine::load(Kind::Reranker, folder, options)?;
+        let mut reranker = Self { engine, activation: ScoreActivation::Identity };
+        // If the caller chooses an activation, an unsupported one in the folder does no harm.
+        reranker.activation = options.activation.map_or_else(|| reranker.default_activation(), Ok)?;
+        Ok(reranker)
     }
+}
 
+impl Reranker {
     /// Returns the activation that the folder names. The default is a sigmoid for one logit, and identity for several.
     ///
     /// # Errors

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::loading::{LoadFolder, loading};
 use super::shared_settings;
 use crate::config::{Kind, ModelSettings, object};
 use crate::device::Device;
-use crate::engine::consistent::load_consistent;
 use crate::engine::{Engine, Role};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
@@ -58,55 +58,24 @@ impl std::fmt::Debug for Model {
 
 shared_settings!(Model);
 
-/// Loading.
-impl Model {
-    /// Loads a model by its folder, or by its name from the Hugging Face cache. A model that isn't in the cache is
-    /// downloaded into it from the hub (feature `hub`).
-    ///
-    /// A complete download is used without a connection. If another program left a snapshot, rushlight asks the hub
-    /// once for its list of files and downloads the missing ones. A name without a `/` belongs to the organization
-    /// `sentence-transformers`, as in `all-MiniLM-L6-v2`.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`], with every location that was searched; [`Error::Download`] if a download fails; the
-    /// errors of [`Self::from_dir`].
-    pub fn load(name: &str) -> Result<Self> {
-        Self::load_with(name, &LoadOptions::default())
+loading!(Model from "sentence-transformers", load_with, from_dir);
+
+impl LoadFolder for Model {
+    const ORGANIZATION: &str = source::SENTENCE_TRANSFORMERS;
+
+    fn load_folder(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
+        let (engine, settings) = Engine::load(Kind::Sentence, folder, options)?;
+        Self::new(engine, &settings, options)
     }
 
-    /// Loads a model like [`Model::load`], with options.
-    ///
-    /// # Errors
-    /// The errors of [`Model::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
-    pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        let mut model = Self::from_dir_with(find(name, source::SENTENCE_TRANSFORMERS, options)?, options)?;
+    fn apply_known_settings(&mut self, name: &str) {
         if INSTRUCTORS.contains(&name) {
-            model.set_pooling_include_prompt(false);
+            self.set_pooling_include_prompt(false);
         }
-        Ok(model)
     }
+}
 
-    /// Loads a model from its folder.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
-    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
-    /// for bad weights. [`Error::Unsupported`] for an unknown architecture or module.
-    pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
-        Self::from_dir_with(folder, &LoadOptions::default())
-    }
-
-    /// Loads a model like [`Model::from_dir`], with options.
-    ///
-    /// # Errors
-    /// The errors of [`Model::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
-    pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
-        load_consistent(folder, |folder| {
-            let (engine, settings) = Engine::load(Kind::Sentence, folder, options)?;
-            Self::new(engine, &settings, options)
-        })
-    }
-
+impl Model {
     /// Makes a model of an engine. The caller's options override the folder's settings.
     pub(crate) fn new(engine: Engine, settings: &ModelSettings, options: &LoadOptions) -> Result<Self> {
         let similarity = configured_similarity(&engine, settings)?.unwrap_or_default();
@@ -138,11 +107,6 @@ pub(crate) fn configured_similarity(engine: &Engine, settings: &ModelSettings) -
         }
         similarity => similarity,
     }
-}
-
-/// Returns the folder of a name. A name without a `/` belongs to `organization`.
-pub(crate) fn find(name: &str, organization: &str, options: &LoadOptions) -> Result<PathBuf> {
-    source::find(Path::new(name), organization, options, Vec::new(), &NoObserver)
 }
 
 /// Settings.
@@ -320,7 +284,15 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] if the widths differ.
     pub fn similarity(&self, a: &Embeddings, b: &Embeddings) -> Result<Matrix> {
-        vectors::similarity(self.similarity, a, b, &CallOptions::default())
+        self.similarity_with(a, b, &CallOptions::default())
+    }
+
+    /// Compares like [`Model::similarity`], with an observer that may stop it.
+    ///
+    /// # Errors
+    /// The errors of [`Model::similarity`], and [`Error::Interrupted`] if the observer stops it.
+    pub fn similarity_with(&self, a: &Embeddings, b: &Embeddings, options: &CallOptions<'_>) -> Result<Matrix> {
+        vectors::similarity(self.similarity, a, b, options)
     }
 
     /// Returns the similarity of each row of `a` with the same row of `b`, one number per row.
@@ -328,6 +300,19 @@ impl Model {
     /// # Errors
     /// [`Error::InvalidArgument`] if the widths or the numbers of rows differ.
     pub fn similarity_pairwise(&self, a: &Embeddings, b: &Embeddings) -> Result<Vec<f32>> {
-        vectors::pairwise_similarity(self.similarity, a, b, &CallOptions::default())
+        self.similarity_pairwise_with(a, b, &CallOptions::default())
+    }
+
+    /// Compares like [`Model::similarity_pairwise`], with an observer that may stop it.
+    ///
+    /// # Errors
+    /// The errors of [`Model::similarity_pairwise`], and [`Error::Interrupted`] if the observer stops it.
+    pub fn similarity_pairwise_with(
+        &self,
+        a: &Embeddings,
+        b: &Embeddings,
+        options: &CallOptions<'_>,
+    ) -> Result<Vec<f32>> {
+        vectors::pairwise_similarity(self.similarity, a, b, options)
     }
 }

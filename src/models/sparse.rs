@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sentence::{configured_similarity, find};
+use super::loading::{LoadFolder, loading};
+use super::sentence::configured_similarity;
 use super::shared_settings;
 use crate::config::{Kind, object};
-use crate::engine::consistent::load_consistent;
 use crate::engine::{Collected, Engine, Request, Role, SparseRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
@@ -45,55 +45,25 @@ pub struct SparseModel {
 
 shared_settings!(SparseModel);
 
-/// Loading.
-impl SparseModel {
-    /// Loads a model by its folder or its name, like [`Model::load`](crate::Model::load): from the Hugging Face cache, or
-    /// downloaded into it (feature `hub`).
-    ///
-    /// A name without a `/` belongs to the organization `sparse-encoder`.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`], with every location that was searched; [`Error::Download`] if a download fails; the errors
-    /// of [`Self::from_dir`].
-    pub fn load(name: &str) -> Result<Self> {
-        Self::load_with(name, &LoadOptions::default())
-    }
+loading!(
+    SparseModel from "sparse-encoder",
+    /// `max_seq_length` limits the texts that a transformer reads.
+    load_with,
+    from_dir
+);
 
-    /// Loads a model like [`SparseModel::load`], with options.
-    ///
-    /// # Errors
-    /// The errors of [`SparseModel::load`], and [`Error::InvalidArgument`] for an option that doesn't fit the model.
-    pub fn load_with(name: &str, options: &LoadOptions) -> Result<Self> {
-        Self::from_dir_with(find(name, source::SPARSE_ENCODERS, options)?, options)
-    }
+impl LoadFolder for SparseModel {
+    const ORGANIZATION: &str = source::SPARSE_ENCODERS;
 
-    /// Loads a model from its folder.
-    ///
-    /// # Errors
-    /// [`Error::ModelNotFound`] if there is no such folder. [`Error::FileNotFound`] or [`Error::InvalidConfig`] for a
-    /// file that is missing or malformed. [`Error::InvalidWeights`], [`Error::MissingWeight`] or [`Error::WeightShape`]
-    /// for bad weights. [`Error::Unsupported`] for an unknown architecture or module.
-    pub fn from_dir(folder: impl Into<PathBuf>) -> Result<Self> {
-        Self::from_dir_with(folder, &LoadOptions::default())
-    }
-
-    /// Loads a model like [`SparseModel::from_dir`], with options. `max_seq_length` limits the texts that a transformer
-    /// reads.
-    ///
-    /// # Errors
-    /// The errors of [`SparseModel::from_dir`], and [`Error::InvalidArgument`] for an option that doesn't fit the
-    /// model.
-    pub fn from_dir_with(folder: impl Into<PathBuf>, options: &LoadOptions) -> Result<Self> {
+    fn load_folder(folder: PathBuf, options: &LoadOptions) -> Result<Self> {
         if options.truncate_dim.is_some() {
             let problem = "applies to dense embeddings; max_active_dims limits the weights of sparse ones";
             return Err(Error::argument("truncate_dim", problem));
         }
-        load_consistent(folder, |folder| {
-            let (engine, settings) = Engine::load(Kind::Sparse, folder, options)?;
-            let configured = configured_similarity(&engine, &settings)?;
-            let similarity = options.similarity.or(configured).unwrap_or(Similarity::Dot);
-            Ok(Self { engine, similarity, max_active_dims: settings.max_active_dims })
-        })
+        let (engine, settings) = Engine::load(Kind::Sparse, folder, options)?;
+        let configured = configured_similarity(&engine, &settings)?;
+        let similarity = options.similarity.or(configured).unwrap_or(Similarity::Dot);
+        Ok(Self { engine, similarity, max_active_dims: settings.max_active_dims })
     }
 }
 
@@ -168,7 +138,20 @@ impl SparseModel {
     /// # Errors
     /// [`Error::InvalidArgument`] if the widths differ.
     pub fn similarity(&self, a: &SparseEmbeddings, b: &SparseEmbeddings) -> Result<Matrix> {
-        sparse_similarity(self.similarity, a, b, &CallOptions::default())
+        self.similarity_with(a, b, &CallOptions::default())
+    }
+
+    /// Compares like [`SparseModel::similarity`], with an observer that may stop it.
+    ///
+    /// # Errors
+    /// The errors of [`SparseModel::similarity`], and [`Error::Interrupted`] if the observer stops it.
+    pub fn similarity_with(
+        &self,
+        a: &SparseEmbeddings,
+        b: &SparseEmbeddings,
+        options: &CallOptions<'_>,
+    ) -> Result<Matrix> {
+        sparse_similarity(self.similarity, a, b, options)
     }
 }
 

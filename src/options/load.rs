@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::options;
 use crate::config::PoolingMode;
 use crate::device::{Device, Dtype};
 use crate::models::ScoreActivation;
+use crate::observer::Observer;
 use crate::vectors::similarity::Similarity;
 
 /// Implementation of the transformer's operations.
@@ -71,7 +73,7 @@ options! {
     /// let options = LoadOptions::default().with_device(Device::Cpu).with_max_seq_length(128).with_revision("main");
     /// assert_eq!(options.max_seq_length, Some(128));
     /// ```
-    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    #[derive(Clone, Debug, Default)]
     LoadOptions {
         /// Device that computes; `None` is the first of [`Device::available`].
         device: Option<Device> => with_device(impl Into<Option<Device>>),
@@ -100,6 +102,8 @@ options! {
         local_files_only: bool => with_local_files_only(bool),
         /// Access token for the hub.
         token: HubToken => with_token(impl Into<HubToken>),
+        /// Observer, which gets a download's progress in bytes and may stop the download and the reading of weights.
+        observer: Option<Arc<dyn Observer + Send>>,
     }
 }
 
@@ -109,6 +113,13 @@ impl LoadOptions {
     #[must_use]
     pub fn with_kernels(mut self, kernels: Kernels) -> Self {
         self.kernels = kernels;
+        self
+    }
+
+    /// Sets [`Self::observer`].
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Observer + Send + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
         self
     }
 

@@ -45,3 +45,9 @@ impl fmt::Debug for dyn Observer + '_ {
         f.write_str("Observer")
     }
 }
+
+impl fmt::Debug for dyn Observer + Send + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self as &dyn Observer).fmt(f)
+    }
+}

@@ -13,7 +13,7 @@ mod needed_files;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::observer::Observer;
+use crate::observer::{NoObserver, Observer};
 use crate::options::{HubToken, LoadOptions};
 
 use cache::{CacheLocation, Repository, SnapshotState, Unlisted};
@@ -34,14 +34,8 @@ pub fn cache_folder() -> PathBuf {
 ///
 /// # Errors
 /// [`Error::ModelNotFound`] with every location tried, starting with those in `looked`; [`Error::Download`] if a download
-/// fails.
-pub fn find(
-    path: &Path,
-    organization: &str,
-    options: &LoadOptions,
-    mut looked: Vec<String>,
-    observer: &dyn Observer,
-) -> Result<PathBuf> {
+/// fails; [`Error::Interrupted`] if the options' observer stops it.
+pub fn find(path: &Path, organization: &str, options: &LoadOptions, mut looked: Vec<String>) -> Result<PathBuf> {
     if let Some(folder) = local_folder(path)? {
         return Ok(folder);
     }
@@ -72,7 +66,10 @@ pub fn find(
         looked.push(format!("the hub: not asked because of {reason}"));
         return Err(nowhere(looked));
     }
-    let download = |request| download(&repository, request, &options.token, observer);
+    let download = |request| {
+        let observer: &dyn Observer = options.observer.as_deref().map_or(&NoObserver, |observer| observer);
+        download(&repository, request, &options.token, observer)
+    };
     match state {
         SnapshotState::Unlisted(Unlisted { commit, snapshot, doubt }) => {
             match (download(DownloadRequest::Rest(&commit))?, doubt) {
@@ -153,7 +150,6 @@ fn local_folder(path: &Path) -> Result<Option<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observer::NoObserver;
 
     #[test]
     fn what_is_nowhere_is_told_with_every_place() {
@@ -162,7 +158,7 @@ mod tests {
             local_files_only: true,
             ..LoadOptions::default()
         };
-        let find = |name: &str, looked| find(Path::new(name), SENTENCE_TRANSFORMERS, &options, looked, &NoObserver);
+        let find = |name: &str, looked| find(Path::new(name), SENTENCE_TRANSFORMERS, &options, looked);
         let text = find("no-such-model", vec!["a wheel".to_owned()]).unwrap_err().to_string();
         for word in [
             "no such folder",

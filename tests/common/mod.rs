@@ -86,6 +86,11 @@ pub fn ways() -> Vec<LoadOptions> {
     devices.into_iter().flat_map(on).collect()
 }
 
+/// Returns true for the options of [`native`].
+pub fn is_native(way: &LoadOptions) -> bool {
+    named(way) == named(&native())
+}
+
 /// Returns the name of a backend.
 pub fn named(way: &LoadOptions) -> String {
     format!("{} {:?}", way.device.unwrap(), way.kernels)

@@ -20,7 +20,7 @@ use pyo3::types::PyDict;
 use rushlight::{Device, HubToken, LoadOptions, process, source};
 
 use errors::IntoPython;
-use observer::compute;
+use observer::load;
 use paths::Folder;
 
 /// Extension module behind the package `rushlight`.
@@ -91,8 +91,7 @@ fn find_model(py: Python<'_>, name: PathBuf, places: ModelSearch, progress: Opti
     let mut options = LoadOptions::default().with_local_files_only(places.local_files_only).with_token(token);
     options.cache_folder = places.cache_folder;
     options.revision = places.revision;
-    compute(py, progress, |observer| source::find(&name, &places.organization, &options, places.looked, observer))
-        .map(Folder)
+    load(py, progress, options, |options| source::find(&name, &places.organization, options, places.looked)).map(Folder)
 }
 
 /// Returns the number of threads that compute at once, for all models together.

@@ -13,7 +13,7 @@ use rushlight::{BackboneOptions, CallOptions, ChunkOptions, Device, EncodeOption
 use crate::arrays::array;
 use crate::errors::IntoPython;
 use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
-use crate::observer::{Watchers, compute, compute_watched};
+use crate::observer::{Watchers, compute, compute_watched, load};
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
 
@@ -137,9 +137,9 @@ impl Model {
         let (device, dtype) = place.typed().into_python(py)?;
         let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
         let assembly = assembly.map(Assembly::typed).transpose().into_python(py)?;
-        let model = compute(py, None, |_| match &assembly {
-            Some(assembly) => rushlight::Model::from_backbone_dir(folder, assembly, &options),
-            None => rushlight::Model::from_dir_with(folder, &options),
+        let model = load(py, None, options, |options| match &assembly {
+            Some(assembly) => rushlight::Model::from_backbone_dir(folder, assembly, options),
+            None => rushlight::Model::from_dir_with(folder, options),
         })?;
         Ok(Self { model: RwLock::new(model) })
     }

@@ -12,7 +12,7 @@ use rushlight::{CallOptions, MultiVectorOptions, MultiVectorSimilarity, vectors}
 use crate::arrays::{array, view};
 use crate::errors::IntoPython;
 use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
-use crate::observer::compute;
+use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
 
@@ -56,8 +56,8 @@ impl MultiVectorModel {
     ) -> PyResult<Self> {
         let (device, dtype) = place.typed().into_python(py)?;
         let options = load_options(device, dtype, prompts, default_prompt_name);
-        let model = compute(py, None, |_| {
-            let mut model = rushlight::MultiVectorModel::from_dir_with(folder, &options)?;
+        let model = load(py, None, options, |options| {
+            let mut model = rushlight::MultiVectorModel::from_dir_with(folder, options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_document_length(tokens))?;
             Ok(model)
         })?;

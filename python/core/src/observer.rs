@@ -1,11 +1,11 @@
 //! Computing from Python: every call releases the interpreter, checks for signals, and turns panics into errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use rushlight::{Error, Observer, Result};
+use rushlight::{Error, LoadOptions, Observer, Result};
 
 use crate::errors::{IntoPython, exception};
 
@@ -108,8 +108,27 @@ pub(crate) fn compute_watched<T: Send>(
     watchers: Watchers,
     work: impl FnOnce(&dyn Observer) -> Result<T> + Send,
 ) -> PyResult<T> {
+    run(py, watchers, |observer| work(&**observer))
+}
+
+/// Loads like [`compute`], with these options and an observer.
+pub(crate) fn load<T: Send>(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    options: LoadOptions,
+    work: impl FnOnce(&LoadOptions) -> Result<T> + Send,
+) -> PyResult<T> {
+    let watchers = Watchers { progress, poll: None };
+    run(py, watchers, |observer| work(&options.with_observer(Arc::clone(observer))))
+}
+
+fn run<T: Send>(
+    py: Python<'_>,
+    watchers: Watchers,
+    work: impl FnOnce(&Arc<PythonObserver>) -> Result<T> + Send,
+) -> PyResult<T> {
     let state = Mutex::new(State { looked: Instant::now(), raised: None, over: false });
-    let observer = PythonObserver { watchers, state };
+    let observer = Arc::new(PythonObserver { watchers, state });
     let result = py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&observer))));
     if let Some(raised) = observer.state().raised.take() {
         return Err(raised);

@@ -12,7 +12,7 @@ use rushlight::{CallOptions, PredictOptions, ScoreActivation};
 use crate::arrays::array;
 use crate::errors::IntoPython;
 use crate::inputs::{Compute, inputs, load_options, texts, truncation};
-use crate::observer::compute;
+use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
 
@@ -57,8 +57,8 @@ impl Reranker {
         let (device, dtype) = place.typed().into_python(py)?;
         let activation = activation_fn.map(str::parse::<ScoreActivation>).transpose().into_python(py)?;
         let options = load_options(device, dtype, prompts, default_prompt_name).with_activation(activation);
-        let model = compute(py, None, |_| {
-            let mut model = rushlight::Reranker::from_dir_with(folder, &options)?;
+        let model = load(py, None, options, |options| {
+            let mut model = rushlight::Reranker::from_dir_with(folder, options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_max_length(tokens))?;
             Ok(model)
         })?;

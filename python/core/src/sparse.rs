@@ -12,7 +12,7 @@ use rushlight::{CallOptions, Similarity, SparseEmbeddings, SparseOptions, vector
 use crate::arrays::array;
 use crate::errors::IntoPython;
 use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
-use crate::observer::compute;
+use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
 
@@ -57,7 +57,7 @@ impl SparseModel {
     ) -> PyResult<Self> {
         let (device, dtype) = place.typed().into_python(py)?;
         let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
-        let model = compute(py, None, |_| rushlight::SparseModel::from_dir_with(folder, &options))?;
+        let model = load(py, None, options, |options| rushlight::SparseModel::from_dir_with(folder, options))?;
         Ok(Self { model: RwLock::new(model) })
     }
 
