@@ -136,13 +136,13 @@ impl<'a> Distinct<'a> {
     }
 
     /// Returns the index of the caller's first input that equals the `i`-th distinct one.
-    pub(crate) fn place(&self, i: usize) -> usize {
-        first_place(&self.which, i)
+    pub(crate) fn first_index(&self, i: usize) -> usize {
+        first_index(&self.which, i)
     }
 }
 
 /// Returns the index of the caller's first input that equals the `i`-th distinct one.
-pub(crate) fn first_place(which: &[usize], i: usize) -> usize {
+pub(crate) fn first_index(which: &[usize], i: usize) -> usize {
     which.iter().position(|which| *which == i).unwrap_or(i)
 }
 
@@ -227,7 +227,7 @@ mod tests {
             prop_assert_eq!(distinct.which.iter().map(|i| few[*i]).collect::<Vec<_>>(), inputs.clone());
             prop_assert!((1..few.len()).all(|i| !few[..i].contains(&few[i])));
             for (i, input) in few.iter().enumerate() {
-                prop_assert_eq!(Some(distinct.place(i)), inputs.iter().position(|other| other == input));
+                prop_assert_eq!(Some(distinct.first_index(i)), inputs.iter().position(|other| other == input));
             }
         }
 
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_a_text_up_is_no_key() {
+    fn padding_is_excluded_from_keys() {
         let filled = |unattended| Tokens { unattended, ..tokens(4) };
         let batch = Batch::new(&[tokens(4), filled(1), filled(1), filled(3)]);
         assert_eq!(batch.keys().collect::<Vec<_>>(), [0..4, 4..7, 8..11, 12..13]);

@@ -28,7 +28,7 @@ pub enum Error {
     ModelNotFound {
         /// Name or path that was requested.
         name: String,
-        /// Places that were searched, with what was found there.
+        /// Locations that were searched, with what was found there.
         looked: Vec<String>,
     },
 
@@ -238,11 +238,11 @@ impl Error {
         }
     }
 
-    /// Replaces the index of an input. `place` maps it to the caller's index.
-    pub(crate) fn placed(self, place: impl FnOnce(usize) -> usize) -> Self {
+    /// Replaces the index of an input. `map` turns it into the caller's index.
+    pub(crate) fn map_input_index(self, map: impl FnOnce(usize) -> usize) -> Self {
         match self {
-            Self::InvalidInput { index, problem } => Self::InvalidInput { index: place(index), problem },
-            Self::NotFinite { index } => Self::NotFinite { index: place(index) },
+            Self::InvalidInput { index, problem } => Self::InvalidInput { index: map(index), problem },
+            Self::NotFinite { index } => Self::NotFinite { index: map(index) },
             other => other,
         }
     }
@@ -268,8 +268,8 @@ impl Error {
     }
 }
 
-fn list(places: &[String]) -> String {
-    places.iter().map(|place| format!("\n  - {place}")).collect()
+fn list(locations: &[String]) -> String {
+    locations.iter().map(|location| format!("\n  - {location}")).collect()
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_tells_both_and_stops_when_one_does() {
+    fn a_pair_reports_to_both_and_stops_when_either_does() {
         let told = Mutex::new(Vec::new());
         let stop = Arc::new(AtomicBool::new(false));
         let pair = (|done: usize, total: usize| told.lock().unwrap().push((done, total)), Arc::clone(&stop));

@@ -43,7 +43,7 @@ fn the_modules_of_a_folder_make_the_folders_model() {
 
 /// Computes each pooling mode from token embeddings, in float64.
 #[test]
-fn any_pooling_can_be_asked_for() {
+fn any_pooling_can_be_requested() {
     let tokens = Model::from_dir(folder("bert-mean-normalize")).unwrap();
     let tokens = tokens.encode_tokens(&TEXTS.map(Input::from), &EncodeOptions::default()).unwrap();
     let modes = PoolingMode::ALL.to_vec();
@@ -120,7 +120,7 @@ fn the_first_layers_are_a_model_of_their_own() {
 }
 
 #[test]
-fn what_is_saved_has_the_modules_asked_for() {
+fn a_saved_assembly_has_the_requested_modules() {
     let dense = folder("bert-cls-dense-normalize").join("2_Dense");
     let pooling = vec![PoolingMode::LastToken, PoolingMode::Cls];
     let plain =
@@ -136,7 +136,7 @@ fn what_is_saved_has_the_modules_asked_for() {
 }
 
 #[test]
-fn what_cant_be_put_together_is_refused() {
+fn unsupported_combinations_are_refused() {
     let refused = |case: &str, assembly: BackboneOptions| assembled(case, &assembly).map(drop).unwrap_err();
     let argument = |error: Error| match error {
         Error::InvalidArgument { argument, .. } => argument,

@@ -42,7 +42,7 @@ const T5: &str = "t5-mean-dense-normalize";
 const DEBERTA: &str = "deberta-v2-mean";
 
 #[test]
-fn numbers_that_make_no_model_are_named_by_their_key() {
+fn invalid_numbers_are_named_by_their_key() {
     let bad = [
         (ELECTRA, json!({ "num_attention_heads": 3 }), "num_attention_heads"),
         (ELECTRA, json!({ "embedding_size": 0 }), "embedding_size"),
@@ -116,7 +116,7 @@ fn numbers_that_make_no_model_are_named_by_their_key() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_by_name() {
+fn unsupported_options_of_families_are_refused() {
     let refused = [
         (ELECTRA, json!({ "position_embedding_type": "relative_key" }), "position_embedding_type"),
         (ELECTRA, json!({ "is_decoder": true }), "is_decoder"),

@@ -232,7 +232,7 @@ fn positions_that_special_tokens_do_not_fit_in_are_refused() {
 }
 
 #[test]
-fn what_is_not_supported_is_named_with_what_is() {
+fn unsupported_features_are_named_with_the_supported_ones() {
     let model_type = Spoiled::bert().config("model_type", json!("gpt2")).fails(&["model_type", "gpt2", "distilbert"]);
     assert_is!(model_type, Error::Unsupported { .. });
     assert_is!(Spoiled::bert().config("model_type", Value::Null).fails(&["model_type"]), Error::InvalidConfig { .. });
@@ -374,7 +374,7 @@ fn shards_that_are_wrong_are_named() {
 
 /// Git LFS, a web server or an interrupted download can replace a file. The error names the content and the remedy.
 #[test]
-fn what_lies_in_the_place_of_a_file_is_named() {
+fn files_of_another_format_are_named() {
     const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 90868376\n";
     const PAGE: &[u8] = b"\n<!DOCTYPE html>\n<html><head><title>Log in</title></head></html>\n";
     let whole = fs::read(tiny("bert-mean-normalize").model.join("model.safetensors")).unwrap();
@@ -449,7 +449,7 @@ fn weights_in_other_formats_are_named_where_none_are_found() {
 
 /// The architecture is checked before the files that only supported architectures have.
 #[test]
-fn an_architecture_that_is_not_there_is_named_before_files_that_are_not() {
+fn unknown_architectures_are_named_before_missing_files() {
     for file in ["model.safetensors", "tokenizer.json", "1_Pooling/config.json"] {
         let spoiled = Spoiled::bert().config("model_type", json!("mamba2")).remove(file);
         assert_is!(spoiled.fails(&["model_type", "mamba2"]), Error::Unsupported { .. });
@@ -505,7 +505,7 @@ fn options_that_do_not_fit_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_plain_file_is_refused() {
+fn special_files_are_refused() {
     for file in ["config.json", "tokenizer_config.json", "model.safetensors"] {
         let spoiled = Spoiled::bert().remove(file);
         std::os::unix::fs::symlink("/dev/zero", spoiled.path().join(file)).unwrap();

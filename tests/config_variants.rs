@@ -231,7 +231,7 @@ fn pooling_reads_flags_as_python_does() {
 }
 
 #[test]
-fn both_names_of_a_width_may_stand_side_by_side() {
+fn both_names_of_a_width_may_be_present() {
     for (name, file) in [
         ("bert-mean-normalize", "1_Pooling/config.json"),
         ("bert-weighted-layers", "1_WeightedLayerPooling/config.json"),
@@ -269,7 +269,7 @@ fn keys_that_the_reference_refuses_are_refused() {
 }
 
 #[test]
-fn lowercasing_is_asked_for_as_python_does() {
+fn do_lower_case_is_read_as_python_does() {
     let lower = |value: Value| Changed::of("bert-cased-max").set("sentence_bert_config.json", "do_lower_case", value);
     let [on, off] = [true, false].map(|value| lower(value.into()).numbers());
     assert!(!alike(&on, &off));
@@ -279,7 +279,7 @@ fn lowercasing_is_asked_for_as_python_does() {
 }
 
 #[test]
-fn the_tokenizers_length_counts_only_where_no_other_is_said() {
+fn the_tokenizers_length_is_the_last_resort() {
     const TOKENIZER: &str = "tokenizer_config.json";
     const SENTENCES: &str = "sentence_bert_config.json";
     const NAME: &str = "bert-mean-normalize";
@@ -304,7 +304,7 @@ fn the_tokenizers_length_counts_only_where_no_other_is_said() {
 }
 
 #[test]
-fn what_only_decoding_looks_at_refuses_no_model() {
+fn settings_of_decoding_refuse_no_model() {
     let right = Changed::of("bert-mean-normalize").numbers();
     for value in [json!(null), json!(1), json!("no")] {
         let decoded = Changed::of("bert-mean-normalize").set(
@@ -317,7 +317,7 @@ fn what_only_decoding_looks_at_refuses_no_model() {
 }
 
 #[test]
-fn padding_may_be_no_token_where_nothing_depends_on_it() {
+fn an_unused_padding_id_may_be_invalid() {
     let padded = |name: &str, value: Value| Changed::of(name).set("config.json", "pad_token_id", value);
     for name in ["bert-mean-normalize", "distilbert-dense-tanh", "mpnet-mean-normalize", "rerank-qwen3"] {
         assert!(padded(name, json!(-1)).numbers() == Changed::of(name).numbers(), "{name}");

@@ -40,7 +40,7 @@ fn a_prompt_is_put_before_the_text() {
 }
 
 #[test]
-fn queries_and_documents_have_prompts_of_their_own() {
+fn queries_and_documents_have_their_own_prompts() {
     let prompts = |pairs: &[(&str, &str)]| -> BTreeMap<_, _> {
         pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
     };
@@ -249,7 +249,7 @@ fn many_threads_share_a_model() {
 }
 
 #[test]
-fn a_device_that_is_not_there_is_an_error_and_not_the_processor() {
+fn missing_devices_are_errors_without_fallback_to_the_cpu() {
     let folder = tiny("bert-mean-normalize").model;
     let model = Model::from_dir(&folder).unwrap();
     assert_eq!(model.device(), Device::best());

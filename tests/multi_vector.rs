@@ -243,7 +243,7 @@ fn a_projection_without_a_kind_is_of_tokens() {
 }
 
 #[test]
-fn folders_of_other_kinds_are_refused_although_they_name_none() {
+fn folders_of_other_kinds_are_refused_without_a_model_type() {
     let nameless = |folder: &Path| {
         let config = folder.join("config_sentence_transformers.json");
         let mut settings: Value = json(&config);
@@ -291,7 +291,7 @@ fn folders_of_other_kinds_are_refused_although_they_name_none() {
 }
 
 #[test]
-fn texts_that_are_too_long_are_refused_where_that_is_asked_for() {
+fn long_texts_are_refused_with_truncation_error() {
     let mut model = model("multivector-native-bert");
     model.set_document_length(10).unwrap();
     let strict = plain().with_truncation(Truncation::Error);

@@ -110,7 +110,7 @@ fn softmax_is_over_the_labels_of_a_pair() {
 }
 
 #[test]
-fn pairs_that_are_too_long_are_refused_where_that_is_asked_for() {
+fn long_pairs_are_refused_with_truncation_error() {
     let mut model = Reranker::from_dir(rerank("rerank-bert").join("model")).unwrap();
     model.set_max_length(8).unwrap();
     let strict = plain().with_truncation(Truncation::Error);

@@ -72,7 +72,7 @@ fn queries_and_documents_go_their_own_ways_and_share_what_follows() {
 }
 
 #[test]
-fn what_a_router_can_not_do_is_an_error() {
+fn unsupported_routers_are_errors() {
     let fails = |folder: TempDir, words: &[&str]| {
         let message = Model::from_dir(folder.path()).unwrap_err().to_string();
         assert!(words.iter().all(|word| message.contains(word)), "{message}");

@@ -63,7 +63,7 @@ fn a_saved_model_is_the_same_model() {
 }
 
 #[test]
-fn a_model_saved_over_another_is_not_the_other() {
+fn a_save_replaces_the_other_model() {
     let folder = tempfile::tempdir().unwrap();
     // Each save changes the format of the weights, and adds or removes tokenizer files.
     for name in
@@ -80,7 +80,7 @@ fn a_model_saved_over_another_is_not_the_other() {
 }
 
 #[test]
-fn modules_that_change_places_are_saved_onto_themselves() {
+fn reordered_modules_are_saved_in_place() {
     let folder = tempfile::tempdir().unwrap();
     model("bert-cls-dense-normalize").save(folder.path()).unwrap();
     let dense = |name: &str| folder.path().join(name);
@@ -158,7 +158,7 @@ fn a_saved_reranker_is_the_same() {
 
 /// Versions 3 to 5 of sentence-transformers read only transformers' files.
 #[test]
-fn a_saved_reranker_says_to_old_versions_what_it_says_to_new_ones() {
+fn a_saved_reranker_has_the_activation_keys_of_old_versions() {
     let mut model = Reranker::from_dir(data().join("rerank/rerank-bert/model")).unwrap();
     model.set_activation(ScoreActivation::Identity);
     model.set_max_length(20).unwrap();
@@ -390,7 +390,7 @@ fn tokenizers_are_named_as_before() {
 
 /// A save equals the loaded model or fails, because it copies files from the folder that the model was loaded from.
 #[test]
-fn a_folder_that_has_changed_since_is_not_saved_from() {
+fn a_changed_source_folder_is_not_saved() {
     let embed = |model: &Model| model.encode(&["text"], &plain());
     let refused = |change: &dyn Fn(&Path)| {
         let (from, to) = (folder(), folder());
@@ -463,7 +463,7 @@ fn a_model_is_saved_onto_itself_again_and_again() {
 }
 
 #[test]
-fn nothing_that_another_model_left_is_read() {
+fn stale_files_of_another_model_are_not_read() {
     let folder = folder();
     let native = data().join("multi_vector/multivector-native-bert/model");
     MultiVectorModel::from_dir(native).unwrap().save(folder.path()).unwrap();
@@ -542,7 +542,7 @@ fn code_that_comes_with_a_model_stays_with_it() {
 
 /// A relative path stays valid if the working directory changes.
 #[test]
-fn folders_are_told_by_their_whole_paths() {
+fn folders_of_equal_names_are_distinguished() {
     let here = std::env::current_dir().unwrap();
     let relative = Path::new("tests/data/tiny/bert-mean-normalize/model");
     assert_eq!(Model::from_dir(relative).unwrap().folder(), here.join(relative));

@@ -72,7 +72,7 @@ fn assert_nothing_left(folder: &Path) {
 }
 
 #[test]
-fn two_that_save_at_once_leave_the_model_of_one() {
+fn concurrent_saves_leave_one_whole_model() {
     let models = models();
     let expected = models.each_ref().map(embed);
     for way in WAYS {
@@ -95,7 +95,7 @@ fn two_that_save_at_once_leave_the_model_of_one() {
 }
 
 #[test]
-fn a_new_folder_that_two_make_at_once_is_of_one() {
+fn concurrent_saves_to_a_new_folder_leave_one_whole_model() {
     let models = models();
     let expected = models.each_ref().map(embed);
     for _ in 0..10 {
@@ -161,7 +161,7 @@ fn models_of_other_kinds_are_loaded_whole_too() {
 }
 
 #[test]
-fn what_others_have_in_the_folder_stays() {
+fn other_files_in_the_folder_stay() {
     let models = models();
     for way in WAYS {
         let (_parent, folder) = way.folder();
@@ -227,7 +227,7 @@ fn a_folder_keeps_its_permissions_and_links_stay_links() {
 /// Rewritten weights have the same permissions as copied files.
 #[cfg(unix)]
 #[test]
-fn weights_are_readable_to_whom_the_config_is() {
+fn weights_have_the_configs_permissions() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     Model::from_dir(tiny("legacy-bert-mean-normalize").model).unwrap().save(folder.path()).unwrap();
@@ -250,7 +250,7 @@ fn killed(whole: bool, saved: &Path, folder: &Path) {
 }
 
 #[test]
-fn a_killed_move_is_ended_by_who_comes_next() {
+fn the_next_load_or_save_completes_a_killed_move() {
     let [old, new] = models();
     let saved = tempfile::tempdir().unwrap();
     new.save(saved.path()).unwrap();
@@ -274,7 +274,7 @@ fn a_killed_move_is_ended_by_who_comes_next() {
 }
 
 #[test]
-fn what_a_killed_exchange_left_goes_with_the_next() {
+fn the_next_save_removes_leftovers_of_a_killed_exchange() {
     let [old, new] = models();
     let (parent, folder) = Way::Exchanged.folder();
     old.save(&folder).unwrap();
@@ -350,7 +350,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_folder_in_a_files_place_is_an_error_and_all_stays() {
+fn a_folder_with_a_files_name_is_an_error_and_changes_nothing() {
     let [old, new] = models();
     for way in WAYS {
         let (_parent, folder) = way.folder();

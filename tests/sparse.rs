@@ -80,7 +80,7 @@ fn the_same_text_gives_the_same_bits() {
 }
 
 #[test]
-fn only_the_strongest_weights_are_kept_where_that_is_asked_for() {
+fn max_active_dims_keeps_the_largest_weights() {
     let mut model = model("splade-bert-max");
     let all = model.encode(&["some text", "more of it"], &plain()).unwrap();
     let few = model.encode(&["some text", "more of it"], &plain().with_max_active_dims(5)).unwrap();
@@ -110,7 +110,7 @@ fn an_embedding_is_decoded_to_its_strongest_tokens() {
 }
 
 #[test]
-fn routes_part_queries_from_documents() {
+fn queries_and_documents_take_their_routes() {
     let model = model("splade-router-static-query");
     let texts = ["a text", "another one"];
     let documents = model.encode_document(&texts, &plain()).unwrap();
@@ -177,7 +177,7 @@ fn prompts_similarities_and_limits_are_the_folders() {
 }
 
 #[test]
-fn texts_that_are_too_long_are_refused_where_that_is_asked_for() {
+fn long_texts_are_refused_with_truncation_error() {
     let mut model = model("splade-bert-max");
     model.set_max_seq_length(6).unwrap();
     let strict = plain().with_truncation(Truncation::Error);
@@ -212,7 +212,7 @@ fn an_observer_stops_it() {
 }
 
 #[test]
-fn weights_that_need_no_transformer_are_on_no_device_that_is_not_there() {
+fn static_sparse_models_check_the_device() {
     let folder = tempfile::tempdir().unwrap();
     let module = sparse("splade-router-static-query").join("model/query_0_SparseStaticEmbedding");
     let modules = json!([{"idx": 0, "name": "0", "path": "0", "type":
@@ -228,7 +228,7 @@ fn weights_that_need_no_transformer_are_on_no_device_that_is_not_there() {
 
 /// The observer is also asked before each block of the vocabulary's product, after the layers.
 #[test]
-fn it_can_be_stopped_anywhere() {
+fn an_observer_is_asked_before_each_step() {
     struct StopAfter(AtomicUsize);
     impl Observer for StopAfter {
         fn interrupted(&self) -> bool {

@@ -43,7 +43,7 @@ fn two_chunks_are_taken_of_an_endless_iterator() {
 }
 
 #[test]
-fn a_text_that_is_wrong_is_named_by_its_place_after_the_chunks_before_it() {
+fn an_invalid_text_is_named_by_its_index_after_earlier_chunks() {
     let model = model();
     let long = "word ".repeat(1000);
     let texts = ["a", "b", "c", "a", "a", &long, "b"];
@@ -61,7 +61,7 @@ fn a_text_that_is_wrong_is_named_by_its_place_after_the_chunks_before_it() {
 }
 
 #[test]
-fn options_are_looked_at_before_texts() {
+fn options_are_checked_before_texts() {
     let model = model();
     let texts = || std::iter::from_fn(|| -> Option<&str> { panic!("no text is asked for") });
     let options = EncodeOptions::default();

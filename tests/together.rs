@@ -45,7 +45,7 @@ fn texts_of_different_prompts_share_a_forward_pass() {
 }
 
 #[test]
-fn models_of_all_kinds_do() {
+fn models_of_all_kinds_share_forward_passes() {
     let reranker = Reranker::from_dir(data().join("rerank/rerank-bert/model")).unwrap();
     let sparse = SparseModel::from_dir(data().join("sparse/splade-bert-max/model")).unwrap();
     let multi = MultiVectorModel::from_dir(data().join("multi_vector/multivector-native-bert/model")).unwrap();
@@ -67,7 +67,7 @@ fn models_of_all_kinds_do() {
 }
 
 #[test]
-fn who_stops_stops_no_other() {
+fn a_stopped_call_stops_no_other() {
     struct Stopping(AtomicUsize);
     impl Observer for Stopping {
         fn interrupted(&self) -> bool {

@@ -142,7 +142,7 @@ fn a_checkpoint_with_a_head_has_a_prefix() {
 }
 
 #[test]
-fn old_checkpoints_call_the_weights_of_norms_otherwise() {
+fn old_names_of_norm_weights_are_read() {
     let old = embeddings("bert-mean-normalize", |name, numbers| {
         let old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
         float32(&old, numbers)

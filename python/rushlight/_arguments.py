@@ -127,20 +127,20 @@ def path(name: str, value: Any) -> Path:
         The value is not a valid path.
     """
     try:
-        place = os.fspath(value)
+        path = os.fspath(value)
     except TypeError:
-        place = None
-    if not isinstance(place, str):
+        path = None
+    if not isinstance(path, str):
         raise InvalidArgumentError(f"{name}: must be a str or a path, got {value!r}")
-    if not place or "\0" in place:
-        raise InvalidArgumentError(f"{name}: must be a path, got {place!r}")
+    if not path or "\0" in path:
+        raise InvalidArgumentError(f"{name}: must be a path, got {path!r}")
     try:
-        os.fsencode(place)
-        return Path(place).expanduser()
+        os.fsencode(path)
+        return Path(path).expanduser()
     except UnicodeEncodeError:
-        raise InvalidArgumentError(f"{name}: must be a valid file name, got {place!r}") from None
+        raise InvalidArgumentError(f"{name}: must be a valid file name, got {path!r}") from None
     except RuntimeError:
-        raise InvalidArgumentError(f"{name}: the home folder in {place!r} does not exist") from None
+        raise InvalidArgumentError(f"{name}: the home folder in {path!r} does not exist") from None
 
 
 def several(name: str, value: Any) -> list[Any]:

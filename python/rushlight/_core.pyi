@@ -42,7 +42,7 @@ ACTIVATIONS: Final[list[str]]
 INSTRUCTORS: Final[list[str]]
 __version__: Final[str]
 
-class _Places(TypedDict):
+class _Search(TypedDict):
     organization: str
     cache_folder: str | PathLike[str] | None
     revision: str | None
@@ -74,7 +74,7 @@ class Model:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        place: tuple[str | None, str | None],
+        device_and_dtype: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -169,7 +169,7 @@ class Reranker:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        place: tuple[str | None, str | None],
+        device_and_dtype: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -217,7 +217,7 @@ class SparseModel:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        place: tuple[str | None, str | None],
+        device_and_dtype: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -270,7 +270,7 @@ class MultiVectorModel:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        place: tuple[str | None, str | None],
+        device_and_dtype: tuple[str | None, str | None],
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -306,7 +306,7 @@ class MultiVectorModel:
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None: ...
 
-def find_model(name: str | PathLike[str], places: _Places, progress: Callable[[int, int], object] | None) -> Path: ...
+def find_model(name: str | PathLike[str], search: _Search, progress: Callable[[int, int], object] | None) -> Path: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def device_name(device: str) -> str: ...

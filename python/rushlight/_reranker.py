@@ -312,9 +312,9 @@ def _pairs(inputs: Any) -> tuple[list[tuple[str, str]], bool]:
     return [_pair(f"inputs[{i}]", pair) for i, pair in enumerate(batch)], False
 
 
-def _pair(place: str, pair: Any) -> tuple[str, str]:
+def _pair(name: str, pair: Any) -> tuple[str, str]:
     if not isinstance(pair, (list, tuple)):
-        raise InvalidInputError(f"{place}: must be a pair of str, got {type(pair).__name__}")
+        raise InvalidInputError(f"{name}: must be a pair of str, got {type(pair).__name__}")
     if len(pair) != 2:
-        raise InvalidInputError(f"{place}: must be a pair of str, got {len(pair)} of them")
-    return (_arguments.text(place, pair[0], InvalidInputError), _arguments.text(place, pair[1], InvalidInputError))
+        raise InvalidInputError(f"{name}: must be a pair of str, got {len(pair)} of them")
+    return (_arguments.text(name, pair[0], InvalidInputError), _arguments.text(name, pair[1], InvalidInputError))

@@ -45,7 +45,7 @@ def find(
         folder, looked = _wheels.find(name, organization)
         if folder is not None:
             return folder
-    places: _core._Places = {
+    search: _core._Search = {
         "organization": organization,
         "cache_folder": cache_folder,
         "revision": revision,
@@ -54,7 +54,7 @@ def find(
         "looked": looked,
     }
     with _progress_bar(str(name)) as progress:
-        return _core.find_model(path, places, progress)
+        return _core.find_model(path, search, progress)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class InvalidInputError(InvalidArgumentError, TypeError):
 
 
 class ModelNotFoundError(RushlightError, FileNotFoundError):
-    """A model or one of its files was not found; the message lists the places that were searched."""
+    """A model or one of its files was not found; the message lists the locations that were searched."""
 
 
 class ModelFormatError(RushlightError, ValueError):

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn no_activation_makes_a_number_of_what_is_none() {
+    fn activations_keep_nan() {
         for activation in Activation::all() {
             assert!(activation.of(f64::NAN).is_nan(), "{activation:?}");
         }

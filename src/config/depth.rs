@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_cant_be_are_refused() {
+    fn invalid_layer_counts_are_refused() {
         for layers in [0, 4] {
             let error = cut(json!({"num_hidden_layers": 3}), layers).unwrap_err();
             assert!(matches!(error, Error::InvalidArgument { argument: "num_hidden_layers", .. }), "{error}");

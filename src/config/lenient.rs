@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn truth_is_pythons() {
+    fn truthiness_is_that_of_python() {
         for value in [json!(null), json!(false), json!(0), json!(0.0), json!(-0.0), json!(""), json!([]), json!({})] {
             assert!(!read(json!({ "truth": value })).unwrap().truth, "{value}");
         }

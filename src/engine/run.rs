@@ -119,7 +119,7 @@ impl<'a> Call<'a> {
             done.fetch_add(inputs, Ordering::Relaxed);
             Ok(())
         };
-        let index = |i| distinct.place(i);
+        let index = |i| distinct.first_index(i);
         let mut lengths = alloc::with_capacity(distinct.inputs.len(), "the texts' lengths")?;
         let mut windows = distinct.inputs.chunks(WINDOW * process::num_threads()?);
         let mut window = Window::default();
@@ -129,7 +129,7 @@ impl<'a> Call<'a> {
                 break;
             }
             let read = self.step(&window, next, C::REQUEST, &finished, &store);
-            let read = read.map_err(|error| error.placed(index))?;
+            let read = read.map_err(|error| error.map_input_index(index))?;
             lengths.extend(window.sequences.iter().map(|tokens| tokens.full_length));
             window = self.window(read, lengths.len(), &index)?;
         }

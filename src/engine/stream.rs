@@ -3,7 +3,7 @@
 use super::Engine;
 use super::collect::{Collect, Collected};
 use super::run::{Call, Request, Sequence};
-use crate::batch::{Distinct, first_place};
+use crate::batch::{Distinct, first_index};
 use crate::error::Result;
 use crate::inputs::Read;
 use crate::tokenize::Input;
@@ -32,13 +32,13 @@ impl Engine {
         let engine = self.route(request.role);
         let call = Call::new(&engine, engine.reader(None), request)?;
         let Lookahead { read, which, first } = std::mem::take(ahead);
-        let index = |i| first + first_place(&which, i);
+        let index = |i| first + first_index(&which, i);
         let window = call.window(read, 0, &index)?;
         let distinct = Distinct::of(next)?;
         let rows = collector(window.sequences.len())?;
         let store = |sequences: &[Sequence<'_>], output| rows.store(sequences, output);
         let read = call.step(&window, &distinct.inputs, C::REQUEST, &|| {}, &store);
-        let read = read.map_err(|error| error.placed(index))?;
+        let read = read.map_err(|error| error.map_input_index(index))?;
         let truncated = call.truncated(which.iter().map(|i| window.sequences[*i].full_length));
         *ahead = Lookahead { read, which: distinct.which, first: first + which.len() };
         Ok(Collected { rows, which, truncated })

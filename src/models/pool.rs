@@ -205,7 +205,7 @@ where
             }
             Ok(Err(error)) => {
                 let first: usize = self.chunks[..chunk].iter().map(|chunk| chunk.len()).sum();
-                Failure::Error(error.placed(|index| first + index))
+                Failure::Error(error.map_input_index(|index| first + index))
             }
             Err(panic) => Failure::Panic(panic),
         };

@@ -94,13 +94,13 @@ impl Reranker {
             true => JsonFile::read_if_there(self.folder().join("config_sentence_transformers.json"))?,
             false => None,
         };
-        let places = [
+        let candidates = [
             (settings.as_ref(), "activation_fn"),
             // Keys of older versions of sentence-transformers.
             (Some(&config), "sentence_transformers.activation_fn"),
             (Some(&config), "sbert_ce_default_activation_function"),
         ];
-        for (file, key) in places.into_iter().filter_map(|(file, key)| Some((file?, key))) {
+        for (file, key) in candidates.into_iter().filter_map(|(file, key)| Some((file?, key))) {
             match file.value.pointer(&format!("/{}", key.replace('.', "/"))) {
                 None | Some(Value::Null) => {}
                 Some(Value::String(name)) => return ScoreActivation::from_torch(name, &file.path, key),

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_nowhere_is_told_with_every_place() {
+    fn missing_models_list_all_searched_locations() {
         let options = LoadOptions {
             cache_folder: Some(PathBuf::from("nowhere-cache")),
             local_files_only: true,

@@ -172,7 +172,7 @@ fn load_texts(tokenizer: &str, config: &str) -> Result<Tokenizer> {
 }
 
 /// The file's name and the key that an error names.
-fn place(result: Result<Tokenizer>) -> (String, String) {
+fn file_and_key(result: Result<Tokenizer>) -> (String, String) {
     match result.err() {
         Some(Error::InvalidConfig { file, key, .. }) => (file.file_name().unwrap().to_string_lossy().into_owned(), key),
         Some(other) => panic!("another error: {other:?}"),
@@ -254,13 +254,13 @@ fn files_that_are_no_json_objects_are_refused() {
     let deep = "[".repeat(100_000);
     for bad in ["", "{", "nonsense", "\u{feff}{}", "{\"a\": NaN}", &deep] {
         let good = json!({"tokenizer_class": "BertTokenizer"}).to_string();
-        assert_eq!(place(load_texts(bad, &good)).0, "tokenizer.json", "{bad:.20}");
-        let (file, key) = place(load_texts("{}", bad));
+        assert_eq!(file_and_key(load_texts(bad, &good)).0, "tokenizer.json", "{bad:.20}");
+        let (file, key) = file_and_key(load_texts("{}", bad));
         assert!(file == CONFIG && key.starts_with("line "), "{bad:.20}: {file} {key}");
     }
     for bad in ["[]", "null", "3", "\"text\""] {
-        assert_eq!(place(load_texts("{}", bad)), (CONFIG.to_owned(), "(whole file)".to_owned()));
-        assert_eq!(place(load_texts(bad, "{}")), ("tokenizer.json".to_owned(), "(whole file)".to_owned()));
+        assert_eq!(file_and_key(load_texts("{}", bad)), (CONFIG.to_owned(), "(whole file)".to_owned()));
+        assert_eq!(file_and_key(load_texts(bad, "{}")), ("tokenizer.json".to_owned(), "(whole file)".to_owned()));
     }
 }
 
@@ -293,7 +293,7 @@ fn bad_settings_are_refused_by_key() {
     for (key, value) in bad {
         let mut config = json!({"tokenizer_class": "BertTokenizer"});
         config[key] = value.clone();
-        assert_eq!(place(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), key.to_owned()), "{value}");
+        assert_eq!(file_and_key(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), key.to_owned()), "{value}");
     }
     for (class, key, value) in [
         ("DebertaV2Tokenizer", "unk_id", json!(-1)),
@@ -305,11 +305,11 @@ fn bad_settings_are_refused_by_key() {
         let mut config = json!({"tokenizer_class": class, "cls_token": "<s>", "sep_token": "</s>"});
         config[key] = value.clone();
         let result = load_bert(&Value::Object(self::base(base)), &config);
-        assert_eq!(place(result), (CONFIG.to_owned(), key.to_owned()), "{class}: {value}");
+        assert_eq!(file_and_key(result), (CONFIG.to_owned(), key.to_owned()), "{class}: {value}");
     }
     let gemma =
         load_bert(&Value::Object(base("gemma")), &json!({"tokenizer_class": "GemmaTokenizer", "unk_token": null}));
-    assert_eq!(place(gemma), (CONFIG.to_owned(), "unk_token".to_owned()));
+    assert_eq!(file_and_key(gemma), (CONFIG.to_owned(), "unk_token".to_owned()));
     let nested = [
         ("mask_token", json!({"content": 1}), "mask_token.content"),
         ("mask_token", json!({"content": "x", "lstrip": 1}), "mask_token.lstrip"),
@@ -321,7 +321,7 @@ fn bad_settings_are_refused_by_key() {
     for (key, value, expected) in nested {
         let mut config = json!({"tokenizer_class": "BertTokenizer"});
         config[key] = value.clone();
-        assert_eq!(place(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), expected.to_owned()), "{value}");
+        assert_eq!(file_and_key(load_bert(&tokenizer, &config)), (CONFIG.to_owned(), expected.to_owned()), "{value}");
     }
 }
 
@@ -410,7 +410,7 @@ fn bad_tokenizers_are_refused_by_key() {
         for (class, expected) in [("TokenizersBackend", generic), (class, typed)] {
             let result = load_bert(&tokenizer, &json!({"tokenizer_class": class}));
             match expected {
-                Some(expected) => assert_eq!(place(result).1, expected, "{class}: {value}"),
+                Some(expected) => assert_eq!(file_and_key(result).1, expected, "{class}: {value}"),
                 None => drop(result.map_err(|error| panic!("{class}: {value}: {error}"))),
             }
         }
@@ -418,7 +418,7 @@ fn bad_tokenizers_are_refused_by_key() {
 }
 
 #[test]
-fn what_fails_only_on_a_text_is_an_error_and_no_panic() {
+fn failures_on_a_text_are_errors() {
     let mut tokenizer = base("bert");
     tokenizer["model"]["vocab"].as_object_mut().unwrap().remove("[UNK]");
     tokenizer.insert("added_tokens".to_owned(), json!([]));
@@ -464,7 +464,7 @@ fn extra_ids_are_limited() {
         load_folder(folder(files).path(), "t5", false)
     };
     assert!(load(1000).is_ok());
-    assert_eq!(place(load(10_000_000)), (CONFIG.to_owned(), "extra_ids".to_owned()));
+    assert_eq!(file_and_key(load(10_000_000)), (CONFIG.to_owned(), "extra_ids".to_owned()));
 }
 
 #[test]

@@ -209,13 +209,13 @@ mod tests {
     #[test]
     fn tokens_with_nan_make_the_score_nan() {
         let query = Matrix::new(2, 2, vec![1.0, 0.0, 0.0, 1.0]).unwrap();
-        for place in 0..4 {
+        for column in 0..4 {
             let mut document = vec![1.0; 4];
-            document[place] = f32::NAN;
+            document[column] = f32::NAN;
             let document = Matrix::new(2, 2, document).unwrap();
             let run = Run::new(None).unwrap();
             let scores = similarity(MultiVectorSimilarity::MaxSim, &[query.view()], &[document.view()], run).unwrap();
-            assert!(scores.as_slice()[0].is_nan(), "{place}");
+            assert!(scores.as_slice()[0].is_nan(), "{column}");
         }
     }
 

@@ -198,7 +198,7 @@ fn check_finite(argument: &'static str, numbers: &[f32], dim: usize) -> Result<u
 }
 
 fn bits(embeddings: &[f32], dim: usize, flip: u8, run: Run<'_>) -> Result<Vec<u8>> {
-    let byte = |part: &[f32]| part.iter().zip(0..).fold(0, |byte, (x, place)| byte | u8::from(*x > 0.0) << (7 - place));
+    let byte = |part: &[f32]| part.iter().zip(0..).fold(0, |byte, (x, bit)| byte | u8::from(*x > 0.0) << (7 - bit));
     by_rows(embeddings, dim, dim.div_ceil(8), run, |rows, bytes| {
         let parts = rows.chunks(dim).flat_map(|row| row.chunks(8));
         bytes.iter_mut().zip(parts).for_each(|(out, part)| *out = byte(part) ^ flip);

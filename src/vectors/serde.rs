@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back() {
+    fn values_survive_a_round_trip() {
         let truncated = Truncated { count: 1, longest: 300 };
         comes_back(Matrix::new(2, 2, vec![1.0, -2.5, 0.1, 3e-9]).unwrap());
         comes_back(Embeddings::new(vec![1.0, 2.0], 1, 2, truncated));

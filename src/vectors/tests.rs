@@ -134,7 +134,7 @@ proptest! {
 }
 
 #[test]
-fn not_a_number_is_found_last() {
+fn nan_comes_last() {
     let corpus = Matrix::new(4, 1, vec![f32::NAN, f32::NEG_INFINITY, f32::NAN, 2.0]).unwrap();
     let query = Matrix::new(1, 1, vec![1.0]).unwrap();
     for (top_k, truth) in [(4, &[3, 1, 0, 2][..]), (3, &[3, 1, 0])] {
@@ -144,7 +144,7 @@ fn not_a_number_is_found_last() {
 }
 
 #[test]
-fn both_zeros_are_one_score_and_no_width_is_zero() {
+fn negative_zero_equals_zero_and_no_columns_score_zero() {
     let corpus = Matrix::new(3, 1, vec![-0.0, 0.0, -0.0]).unwrap();
     let one = Matrix::new(1, 1, vec![1.0]).unwrap();
     let ids = |queries: &Matrix, corpus: &Matrix| -> Vec<usize> {
@@ -157,7 +157,7 @@ fn both_zeros_are_one_score_and_no_width_is_zero() {
 
 /// Many more than one piece of work, on threads.
 #[test]
-fn many_rows_are_normalized_each_for_itself() {
+fn many_rows_are_normalized_independently() {
     let rows = Matrix::new(9_000, 100, noise(900_000, 3)).unwrap();
     let unit = normalize_embeddings(rows.view(), &CallOptions::default()).unwrap();
     for i in [0, 2_620, 2_621, 2_622, 8_999] {
@@ -170,7 +170,7 @@ fn many_rows_are_normalized_each_for_itself() {
 }
 
 #[test]
-fn progress_is_told_of_batches_and_the_caller_can_stop() {
+fn progress_is_reported_by_batch_and_the_caller_can_stop() {
     struct Watcher(std::sync::Mutex<Vec<(usize, usize)>>);
     impl crate::Observer for Watcher {
         fn progress(&self, done: usize, total: usize) {
@@ -213,7 +213,7 @@ fn said(error: Error, beginning: &str) {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_arguments_are_refused() {
     let (one, two) = (Matrix::new(1, 1, vec![1.0]).unwrap(), Matrix::new(1, 2, vec![1.0; 2]).unwrap());
     let dot = Similarity::Dot;
     said(searched(&one, &two, 1, dot).unwrap_err(), "corpus: must be as wide as queries, 1, got 2");
@@ -227,7 +227,7 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn rows_of_ones_own_enter_in_many_shapes() {
+fn slices_arrays_and_matrices_are_accepted() {
     let vectors = vec![vec![1.0, 2.0], vec![3.0, 4.0]];
     let matrix = Matrix::from_rows(&vectors).unwrap();
     assert_eq!(matrix, Matrix::new(2, 2, vec![1.0, 2.0, 3.0, 4.0]).unwrap());

@@ -101,9 +101,9 @@ pub(crate) fn role(as_queries: bool) -> Role {
 
 /// Device and dtype of a model. Without a device, the best one is used.
 #[derive(FromPyObject)]
-pub(crate) struct Compute(Option<String>, Option<String>);
+pub(crate) struct DeviceAndDtype(Option<String>, Option<String>);
 
-impl Compute {
+impl DeviceAndDtype {
     pub(crate) fn typed(self) -> Result<(Option<Device>, Dtype)> {
         let Self(device, dtype) = self;
         let dtype = dtype.map(|name| name.parse()).transpose()?;

@@ -81,17 +81,17 @@ enum Token {
 
 /// Finds the folder of a model by name, and downloads it if the cache lacks it. `progress` gets numbers of bytes.
 #[pyfunction]
-fn find_model(py: Python<'_>, name: PathBuf, places: ModelSearch, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
-    let token = match places.token {
+fn find_model(py: Python<'_>, name: PathBuf, search: ModelSearch, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
+    let token = match search.token {
         None => HubToken::FromEnvironment,
         Some(Token::Use(true)) => HubToken::Required,
         Some(Token::Use(false)) => HubToken::None,
         Some(Token::Given(token)) => HubToken::Given(token),
     };
-    let mut options = LoadOptions::default().with_local_files_only(places.local_files_only).with_token(token);
-    options.cache_folder = places.cache_folder;
-    options.revision = places.revision;
-    load(py, progress, options, |options| source::find(&name, &places.organization, options, places.looked)).map(Folder)
+    let mut options = LoadOptions::default().with_local_files_only(search.local_files_only).with_token(token);
+    options.cache_folder = search.cache_folder;
+    options.revision = search.revision;
+    load(py, progress, options, |options| source::find(&name, &search.organization, options, search.looked)).map(Folder)
 }
 
 /// Returns the number of threads that compute at once, for all models together.

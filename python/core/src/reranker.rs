@@ -11,7 +11,7 @@ use rushlight::{CallOptions, PredictOptions, ScoreActivation};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
-use crate::inputs::{Compute, inputs, load_options, texts, truncation};
+use crate::inputs::{DeviceAndDtype, inputs, load_options, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
@@ -44,17 +44,17 @@ struct Request {
 impl Reranker {
     /// Loads the reranker in a folder.
     #[new]
-    #[pyo3(signature = (folder, place, max_seq_length, prompts, default_prompt_name, activation_fn=None))]
+    #[pyo3(signature = (folder, device_and_dtype, max_seq_length, prompts, default_prompt_name, activation_fn=None))]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        place: Compute,
+        device_and_dtype: DeviceAndDtype,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
         activation_fn: Option<&str>,
     ) -> PyResult<Self> {
-        let (device, dtype) = place.typed().into_python(py)?;
+        let (device, dtype) = device_and_dtype.typed().into_python(py)?;
         let activation = activation_fn.map(str::parse::<ScoreActivation>).transpose().into_python(py)?;
         let options = load_options(device, dtype, prompts, default_prompt_name).with_activation(activation);
         let model = load(py, None, options, |options| {

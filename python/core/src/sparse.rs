@@ -11,7 +11,7 @@ use rushlight::{CallOptions, Similarity, SparseEmbeddings, SparseOptions, vector
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
-use crate::inputs::{Compute, inputs, load_options, role, texts, truncation};
+use crate::inputs::{DeviceAndDtype, inputs, load_options, role, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::tokenizer::Tokenizer;
@@ -50,12 +50,12 @@ impl SparseModel {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        place: Compute,
+        device_and_dtype: DeviceAndDtype,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
-        let (device, dtype) = place.typed().into_python(py)?;
+        let (device, dtype) = device_and_dtype.typed().into_python(py)?;
         let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
         let model = load(py, None, options, |options| rushlight::SparseModel::from_dir_with(folder, options))?;
         Ok(Self { model: RwLock::new(model) })

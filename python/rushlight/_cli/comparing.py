@@ -58,18 +58,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    places = [arguments.a, arguments.b] if arguments.files else []
-    if places == ["-", "-"]:
+    files = [arguments.a, arguments.b] if arguments.files else []
+    if files == ["-", "-"]:
         raise InvalidArgumentError("stdin: A and B can't both be -")
-    if not places and (arguments.format or arguments.field):
+    if not files and (arguments.format or arguments.field):
         raise InvalidArgumentError("--format and --field: are for files; add --files to read A and B as files")
     with ExitStack() as opened:
-        if places:
-            a, b = (opened.enter_context(reading.source(at, arguments.format, arguments.field)) for at in places)
+        if files:
+            a, b = (opened.enter_context(reading.source(at, arguments.format, arguments.field)) for at in files)
         else:
             a, b = _text("A", arguments.a), _text("B", arguments.b)
         compare = _by_pairs if arguments.pairwise else _all_with_all
-        compare(embedding.load(arguments), a, b, arguments, places)
+        compare(embedding.load(arguments), a, b, arguments, files)
 
 
 def _text(name: str, text: str) -> Source:
@@ -77,15 +77,15 @@ def _text(name: str, text: str) -> Source:
     return Source(io.BytesIO(json.dumps(text).encode()), name, "jsonl", "text")
 
 
-def _all_with_all(model: Model, a: Source, b: Source, arguments: argparse.Namespace, places: list[str]) -> None:
+def _all_with_all(model: Model, a: Source, b: Source, arguments: argparse.Namespace, files: list[str]) -> None:
     chunks = embedding.stream(model, a, arguments)
     others = embedding.embed(model, b.texts(), arguments, **embedding.prompts(arguments))
     like = np.empty((0, len(others)), np.float32)
     scores = ((fields, model.similarity(embeddings, others)) for fields, embeddings in chunks)
-    writing.write(arguments, "scores", like, places, scores)
+    writing.write(arguments, "scores", like, files, scores)
 
 
-def _by_pairs(model: Model, a: Source, b: Source, arguments: argparse.Namespace, places: list[str]) -> None:
+def _by_pairs(model: Model, a: Source, b: Source, arguments: argparse.Namespace, files: list[str]) -> None:
     streams = embedding.stream(model, a, arguments), embedding.stream(model, b, arguments, bar=False)
 
     def scores() -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
@@ -94,4 +94,4 @@ def _by_pairs(model: Model, a: Source, b: Source, arguments: argparse.Namespace,
                 raise InvalidInputError(f"{a.name} and {b.name}: must have the same number of texts for --pairwise")
             yield fields, model.similarity_pairwise(embeddings, more)
 
-    writing.write(arguments, "score", np.empty(0, np.float32), places, scores())
+    writing.write(arguments, "score", np.empty(0, np.float32), files, scores())

@@ -68,10 +68,10 @@ def parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> None:
     ready = Path(arguments.corpus).suffix.lower() == ".npy"
     _check(arguments, ready=ready)
-    place = arguments.texts if ready else arguments.corpus
+    path = arguments.texts if ready else arguments.corpus
     with ExitStack() as opened:
         asked = None if arguments.query else opened.enter_context(reading.source(arguments.queries or "-"))
-        source = opened.enter_context(reading.source(place, arguments.format, arguments.field)) if place else None
+        source = opened.enter_context(reading.source(path, arguments.format, arguments.field)) if path else None
         model = embedding.load(arguments)
         texts = source.texts() if source else []
         how = {"score_function": embedding.score_function(model), "top_k": arguments.top_k}
@@ -108,17 +108,17 @@ def _check(arguments: argparse.Namespace, *, ready: bool) -> None:
         raise InvalidArgumentError("--document-prompt: the corpus is embedded already")
 
 
-def _ready(place: str) -> NDArray[Any]:
+def _ready(path: str) -> NDArray[Any]:
     """Return the memory-mapped embeddings of an npy file."""
     try:
         # Unlike np.load, it accepts no other format, such as npz.
-        embeddings: NDArray[Any] = np.lib.format.open_memmap(place, mode="r")
+        embeddings: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError) as error:
-        raise InvalidInputError(f"{place}: must be an npy: {error}") from error
+        raise InvalidInputError(f"{path}: must be an npy: {error}") from error
     return embeddings
 
 
-def _precision(place: str, corpus: NDArray[Any], model: Model) -> str:
+def _precision(path: str, corpus: NDArray[Any], model: Model) -> str:
     """Return the precision of an npy file by its dtype and width."""
     columns = model.embedding_dimension
     if corpus.ndim == 2 and corpus.dtype.kind == "f":
@@ -126,7 +126,7 @@ def _precision(place: str, corpus: NDArray[Any], model: Model) -> str:
     if corpus.shape[1:] == (-(-columns // 8),) and corpus.dtype in {np.dtype("int8"), np.dtype("uint8")}:
         return "ubinary" if corpus.dtype == np.uint8 else "binary"
     problem = f"must be floats or bits of {columns} columns (int8 and uint8 need ranges, which an npy lacks)"
-    raise InvalidInputError(f"{place}: {problem}, got {corpus.dtype} of shape {corpus.shape}")
+    raise InvalidInputError(f"{path}: {problem}, got {corpus.dtype} of shape {corpus.shape}")
 
 
 def _check_texts(arguments: argparse.Namespace, texts: list[str], corpus: NDArray[Any]) -> None:

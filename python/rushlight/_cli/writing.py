@@ -205,12 +205,12 @@ def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.set_defaults(stdout_format=kind)
 
 
-def _is_read(place: Path, name: str) -> bool:
+def _is_read(path: Path, name: str) -> bool:
     """Return True if a file is the input of that name, which may be stdin."""
     if name != "-":
-        return place.samefile(name)
+        return path.samefile(name)
     try:
-        return os.path.samestat(os.fstat(sys.stdin.fileno()), place.stat())
+        return os.path.samestat(os.fstat(sys.stdin.fileno()), path.stat())
     except (AttributeError, OSError, ValueError):  # an object that stands for a file
         return False
 
@@ -234,12 +234,12 @@ def write(
     InvalidInputError
         Rows have no numbers, and the format has no such rows.
     """
-    place: Path | None = arguments.output
-    kind = _kind(arguments, place)
-    if place is None and kind in _FILES:
+    path: Path | None = arguments.output
+    kind = _kind(arguments, path)
+    if path is None and kind in _FILES:
         raise InvalidArgumentError(f"stdout: {kind} needs a file: -o OUT.{kind}")
-    if place is not None and place.is_file() and any(_is_read(place, name) for name in inputs):
-        raise InvalidArgumentError(f"{place}: is read as an input, so it can't be the output")
+    if path is not None and path.is_file() and any(_is_read(path, name) for name in inputs):
+        raise InvalidArgumentError(f"{path}: is read as an input, so it can't be the output")
     if kind == "parquet":
         _arguments.pyarrow()
         if like.shape[1:] == (0,):
@@ -247,21 +247,21 @@ def write(
     iterator = iter(chunks)
     first = list(islice(iterator, 1))
     opened: AbstractContextManager[BinaryIO]
-    opened = nullcontext(streams.stdout()) if place is None else place.open("wb")
+    opened = nullcontext(streams.stdout()) if path is None else path.open("wb")
     with opened as file:
         if kind in _FILES and not file.seekable():
-            raise InvalidArgumentError(f"{place}: {kind} needs a file: -o OUT.{kind}")
+            raise InvalidArgumentError(f"{path}: {kind} needs a file: -o OUT.{kind}")
         with closing(_WRITERS[kind](file, column, like)) as writer:
             for fields, values in chain(first, iterator):
                 writer.write(fields, values)
 
 
-def _kind(arguments: argparse.Namespace, place: Path | None) -> str:
+def _kind(arguments: argparse.Namespace, path: Path | None) -> str:
     """Return the output format."""
     if arguments.output_format is not None:
         return str(arguments.output_format)
-    kind = arguments.stdout_format if place is None else _ENDINGS.get(place.suffix.lower())
+    kind = arguments.stdout_format if path is None else _ENDINGS.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(_WRITERS)
-        raise InvalidArgumentError(f"{place}: unknown extension; give --output-format: {known}")
+        raise InvalidArgumentError(f"{path}: unknown extension; give --output-format: {known}")
     return str(kind)

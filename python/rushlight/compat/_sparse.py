@@ -82,7 +82,7 @@ def pairwise(name: str, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.
         return pairwise("dot", normalized(a), normalized(b))
     width = max(a.shape[1], 1)
     ours, theirs = (_rows(side) * width + side.indices for side in (a, b))
-    if any((np.diff(places) <= 0).any() for places in (ours, theirs)):
+    if any((np.diff(columns) <= 0).any() for columns in (ours, theirs)):
         raise InvalidArgumentError("indices: must be ascending columns within a row")
     if name == "dot":
         common, first, second = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
@@ -107,9 +107,9 @@ def as_tensor(embeddings: SparseEmbeddings, *, sparse: bool, single: bool) -> An
     if not sparse or module is None:
         result = embeddings if sparse else tensor(embeddings.to_dense())
         return result[0] if single else result
-    places = np.stack([embeddings.indices] if single else [_rows(embeddings), embeddings.indices]).astype(np.int64)
+    indices = np.stack([embeddings.indices] if single else [_rows(embeddings), embeddings.indices]).astype(np.int64)
     return module.sparse_coo_tensor(
-        module.from_numpy(places),
+        module.from_numpy(indices),
         module.from_numpy(embeddings.values),
         embeddings.shape[1:] if single else embeddings.shape,
         is_coalesced=True,

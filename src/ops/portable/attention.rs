@@ -61,17 +61,17 @@ impl Portable {
             (queries, keys) = (self.rotated(group, &queries, rotary)?, self.rotated(group, &keys, rotary)?);
         }
         // Last tokens stand at different positions, so all tokens are queries.
-        let places = if asking == TokenSelection::First { 1 } else { length };
+        let query_count = if asking == TokenSelection::First { 1 } else { length };
         let keys = self.shared(&keys, *heads)?;
         let scores = if self.device.is_cpu() { CACHE_SCORES } else { GPU_SCORES };
-        let block = (scores / (count * heads * length).max(1)).clamp(1, places);
-        let blocks = (0..places).step_by(block).map(|first| {
-            let block = first..places.min(first + block);
+        let block = (scores / (count * heads * length).max(1)).clamp(1, query_count);
+        let blocks = (0..query_count).step_by(block).map(|first| {
+            let block = first..query_count.min(first + block);
             let queries = queries.narrow(2, block.start, block.len())?.contiguous()?;
             self.attend_from(group, block, shape, [&queries, &keys, &values])
         });
         let attended = Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 2)?;
-        let attended = attended.transpose(1, 2)?.reshape((count, places, heads * head_width))?;
+        let attended = attended.transpose(1, 2)?.reshape((count, query_count, heads * head_width))?;
         match asking {
             TokenSelection::All => group.unpadded(&attended),
             TokenSelection::First => Ok(attended.squeeze(1)?),
@@ -79,24 +79,24 @@ impl Portable {
         }
     }
 
-    /// Computes the attention of the queries at these positions: `(count, heads, queries, width)`.
+    /// Computes the attention of a range of queries: `(count, heads, queries, width)`.
     fn attend_from(
         &self,
         group: &Group,
-        places: Range<usize>,
+        range: Range<usize>,
         shape: &Attention<Self>,
         [queries, keys, values]: [&Tensor; 3],
     ) -> Result<Tensor> {
         let mut scores = queries.matmul(&keys.t()?.contiguous()?)?;
         if let Relative::Disentangled(positions) = &shape.relative {
-            scores = (scores + self.by_position(group, positions, queries, keys, places.clone())?)?;
+            scores = (scores + self.by_position(group, positions, queries, keys, range.clone())?)?;
         }
         scores = (scores * f64::from(shape.scale))?;
         if let Relative::Bias(table) = &shape.relative {
-            scores = scores.broadcast_add(&self.biases(group, table, places.clone())?)?;
+            scores = scores.broadcast_add(&self.biases(group, table, range.clone())?)?;
         }
         if shape.window != Window::ALL {
-            scores = scores.broadcast_add(&self.window_mask(group, shape.window, places)?)?;
+            scores = scores.broadcast_add(&self.window_mask(group, shape.window, range)?)?;
         }
         if let Some(key_mask) = &group.key_mask {
             scores = scores.broadcast_add(key_mask)?;
@@ -161,12 +161,12 @@ impl Portable {
         positions: &Positions,
         queries: &Tensor,
         keys: &Tensor,
-        places: Range<usize>,
+        range: Range<usize>,
     ) -> Result<Tensor> {
         let (count, heads, asking, _) = queries.dims4()?;
         let columns = &positions.columns;
-        let index = group.make(Made::Columns(Arc::as_ptr(columns) as usize, places.start, places.end), || {
-            self.index(places, group.length, |query, key| columns.of(query, key) as u32)
+        let index = group.make(Made::Columns(Arc::as_ptr(columns) as usize, range.start, range.end), || {
+            self.index(range, group.length, |query, key| columns.of(query, key) as u32)
         })?;
         // Texts share the vectors of positions, so one product takes a head's rows of all texts.
         let gather = |x: &Tensor, vectors: &Tensor, index: &Tensor| -> Result<Tensor> {

@@ -64,12 +64,12 @@ impl Group {
         let length = lengths.iter().copied().max().unwrap_or(0);
         let padding = lengths.iter().any(|own| *own < length).then(|| {
             // Padding repeats the text's last row; any finite row would do.
-            let places = texts
-                .iter()
-                .flat_map(|text| (0..length).map(|place| (text.start - rows.start + place.min(text.len() - 1)) as u32));
-            let places = Tensor::from_iter(places.collect::<Vec<_>>(), device)?;
+            let padded_rows = texts.iter().flat_map(|text| {
+                (0..length).map(|position| (text.start - rows.start + position.min(text.len() - 1)) as u32)
+            });
+            let padded_rows = Tensor::from_iter(padded_rows.collect::<Vec<_>>(), device)?;
             let own = lengths.iter().enumerate().flat_map(|(i, own)| (0..*own).map(move |at| (i * length + at) as u32));
-            Ok((places, Tensor::from_iter(own.collect::<Vec<_>>(), device)?))
+            Ok((padded_rows, Tensor::from_iter(own.collect::<Vec<_>>(), device)?))
         });
         let padding: Option<Result<_>> = padding;
         let key_mask = keys.iter().any(|keys| *keys < length).then(|| -> Result<Tensor> {
@@ -90,7 +90,7 @@ impl Group {
     pub(super) fn padded(&self, x: &Tensor) -> Result<Tensor> {
         let rows = x.narrow(0, self.rows.start, self.rows.len())?;
         Ok(match &self.padding {
-            Some((places, _)) => rows.index_select(places, 0)?,
+            Some((padded_rows, _)) => rows.index_select(padded_rows, 0)?,
             None => rows,
         })
     }

@@ -59,7 +59,7 @@ fn snapshots_are_found_by_branch_and_by_commit() {
 }
 
 #[test]
-fn the_hubs_list_tells_what_a_snapshot_lacks() {
+fn the_hubs_list_shows_missing_files() {
     let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
                       {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
     let files = [BERT, ("model.safetensors", ""), ("vocab.txt", ""), ("1_Pooling/config.json", "{}")];
@@ -85,7 +85,7 @@ fn the_hubs_list_tells_what_a_snapshot_lacks() {
 }
 
 #[test]
-fn what_the_modules_need_is_told() {
+fn missing_files_of_modules_are_listed() {
     let module =
         |path: &str, kind: &str| format!(r#"{{"path": "{path}", "type": "sentence_transformers.models.{kind}"}}"#);
     let modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")];
@@ -110,7 +110,7 @@ fn what_the_modules_need_is_told() {
 }
 
 #[test]
-fn what_the_routes_of_a_router_need_is_told() {
+fn missing_files_of_routes_are_listed() {
     let modules = r#"[{"path": "", "type": "sentence_transformers.models.Router"}]"#;
     let (_home, repository) = cached(&[("modules.json", modules)]);
     let snapshot = repository.snapshot("abc");
@@ -134,7 +134,7 @@ fn what_the_routes_of_a_router_need_is_told() {
 }
 
 #[test]
-fn files_that_were_never_asked_for_are_in_doubt() {
+fn files_that_were_never_requested_are_doubtful() {
     let (_home, repository) = cached(&[BERT, ("model.safetensors", ""), ("vocab.txt", "")]);
     let snapshot = repository.snapshot("abc");
     let mark = |name: &str| write(&repository.known_absent("abc").join(name), "");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Executor, PATIENCE, State, lock};
 use crate::error::Result;
 
-/// A caller's permit, or its place in the queue for one.
+/// A caller's permit, or its position in the queue for one.
 pub(crate) struct Caller {
     executor: Cell<&'static Executor>,
     ticket: Cell<u64>,
@@ -116,12 +116,12 @@ impl Caller {
             self.ticket.set(state.next_ticket);
         }
         let ticket = self.ticket.get();
-        let place = state.callers.partition_point(|(other, _)| *other < ticket);
-        let queued = state.callers.get(place).is_some_and(|(other, _)| *other == ticket);
-        let granted = place == 0 && state.free() > 0;
+        let position = state.callers.partition_point(|(other, _)| *other < ticket);
+        let queued = state.callers.get(position).is_some_and(|(other, _)| *other == ticket);
+        let granted = position == 0 && state.free() > 0;
         match (granted, queued) {
             (true, true) => drop(state.callers.pop_front()),
-            (false, false) => state.callers.insert(place, (ticket, std::thread::current())),
+            (false, false) => state.callers.insert(position, (ticket, std::thread::current())),
             _ => {}
         }
         state.running += usize::from(granted);

@@ -109,7 +109,7 @@ fn bad_shapes_are_refused() {
 }
 
 #[test]
-fn names_go_there_and_back() {
+fn names_survive_a_round_trip() {
     for precision in Precision::ALL {
         assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
     }
@@ -183,12 +183,12 @@ proptest! {
 
 /// Several pieces of work for each of several threads.
 #[test]
-fn many_rows_are_quantized_each_for_itself_and_the_caller_can_stop() {
+fn many_rows_are_quantized_independently_and_the_caller_can_stop() {
     let dim = 100;
     let rows = noise(60_000 * dim, 1);
     let (mut min, mut max) = (vec![f32::INFINITY; dim], vec![f32::NEG_INFINITY; dim]);
-    for (place, x) in rows.iter().enumerate() {
-        (min[place % dim], max[place % dim]) = (min[place % dim].min(*x), max[place % dim].max(*x));
+    for (i, x) in rows.iter().enumerate() {
+        (min[i % dim], max[i % dim]) = (min[i % dim].min(*x), max[i % dim].max(*x));
     }
     for precision in &Precision::ALL[1..] {
         let columns = precision.columns(dim);

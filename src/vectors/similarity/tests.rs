@@ -90,8 +90,8 @@ fn the_cosine_of_normalized_rows_is_right_to_1e_6() {
             rows.chunks_mut(width).zip(scales).for_each(|(row, norm)| unit::scale(row, norm));
             let rows = MatrixView::new(40, width, &rows).unwrap();
             let matrix = similarity(Similarity::Cosine, rows, rows, run(isa, 1)).unwrap();
-            for (place, got) in matrix.as_slice().iter().enumerate() {
-                let (truth, _) = truth(Similarity::Cosine, rows.row(place / 40), rows.row(place % 40));
+            for (i, got) in matrix.as_slice().iter().enumerate() {
+                let (truth, _) = truth(Similarity::Cosine, rows.row(i / 40), rows.row(i % 40));
                 assert!((f64::from(*got) - truth).abs() < 1e-6, "{} {width}: {got}, not {truth}", isa.name());
             }
         }
@@ -202,7 +202,7 @@ fn the_distance_of_close_rows_keeps_its_digits() {
 }
 
 #[test]
-fn not_a_number_stays_in_its_row() {
+fn nan_affects_only_its_row() {
     for kind in Similarity::ALL {
         let got = scores(kind, 1, &[1.0, f32::NAN, 2.0], &[3.0, 4.0]);
         let nan: Vec<bool> = got.iter().map(|x| x.is_nan()).collect();
@@ -211,7 +211,7 @@ fn not_a_number_stays_in_its_row() {
 }
 
 #[test]
-fn nothing_has_no_scores() {
+fn empty_inputs_have_no_scores() {
     for (n, m, width) in [(0, 0, 0), (0, 3, 4), (3, 0, 4), (0, 0, 4), (2, 3, 0)] {
         let (a, b) = (vec![1.0; n * width], vec![1.0; m * width]);
         let (a, b) = (MatrixView::new(n, width, &a).unwrap(), MatrixView::new(m, width, &b).unwrap());
@@ -269,7 +269,7 @@ fn the_caller_can_stop_it_and_is_asked_on_its_own_thread() {
 }
 
 #[test]
-fn names_go_there_and_back() {
+fn names_survive_a_round_trip() {
     for kind in Similarity::ALL {
         assert_eq!(kind.to_string().parse::<Similarity>().unwrap(), kind);
     }

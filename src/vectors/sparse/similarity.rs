@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_compared_with_nothing() {
+    fn empty_embeddings_have_no_scores() {
         let none = SparseEmbeddings::of_rows([].into_iter(), 40, Truncated::default()).unwrap();
         let scores = sparse_similarity(Similarity::Dot, &none, &sparse(2, 40, 1), &CallOptions::default()).unwrap();
         assert_eq!((scores.rows(), scores.columns()), (0, 2));

@@ -52,12 +52,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn levels_are_searched_as_the_numbers_that_they_stand_for((n, m, dim) in shape(), top_k in 1usize..9, seed: u64) {
+    fn int8_codes_are_searched_as_the_numbers_they_encode((n, m, dim) in shape(), top_k in 1usize..9, seed: u64) {
         let (queries, corpus) = (matrix(n, dim, seed), matrix(m, dim, seed ^ 1));
         let (min, max) = (vec![-0.9; dim], (0..dim).map(|i| -0.9 + (i % 3) as f32).collect::<Vec<_>>());
-        let number = |(place, level): (usize, u8)| {
-            let step = (max[place % dim] - min[place % dim]) / 255.0;
-            min[place % dim] + f32::from(level) * if step == 0.0 { 1.0 } else { step }
+        let number = |(i, level): (usize, u8)| {
+            let step = (max[i % dim] - min[i % dim]) / 255.0;
+            min[i % dim] + f32::from(level) * if step == 0.0 { 1.0 } else { step }
         };
         for precision in [Precision::Uint8, Precision::Int8] {
             let quantized = quantized(&corpus, precision, Some((&min, &max)));
@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn bits_are_searched_as_rows_of_ones_with_either_sign((n, m, dim) in shape(), top_k in 1usize..9, seed: u64) {
+    fn bits_are_searched_as_rows_of_plus_and_minus_one((n, m, dim) in shape(), top_k in 1usize..9, seed: u64) {
         let (queries, corpus) = (matrix(n, dim, seed), matrix(m, dim, seed ^ 1));
         for precision in [Precision::Ubinary, Precision::Binary] {
             let quantized = quantized(&corpus, precision, None);
@@ -124,7 +124,7 @@ fn no_dimensions_and_nothing_found() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_arguments_are_refused() {
     let rows = matrix(2, 9, 1);
     let float = quantized(&rows, Precision::Float32, None);
     let bytes = quantized(&rows, Precision::Ubinary, None);
