@@ -9,6 +9,7 @@ mod observer;
 mod paths;
 mod prompts;
 mod reranker;
+mod shared;
 mod sparse;
 mod tokenizer;
 mod util;

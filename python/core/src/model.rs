@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -15,19 +15,13 @@ use crate::errors::IntoPython;
 use crate::inputs::{DeviceAndDtype, inputs, load_options, role, texts, truncation};
 use crate::observer::{Watchers, compute, compute_watched, load};
 use crate::paths::Folder;
+use crate::shared::Shared;
 use crate::tokenizer::Tokenizer;
 
 /// Model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct Model {
-    model: RwLock<rushlight::Model>,
-}
-
-impl Model {
-    /// Returns a cheap clone, so that the lock is free while it computes.
-    fn get(&self) -> rushlight::Model {
-        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+    model: Shared<rushlight::Model>,
 }
 
 /// Options of a call of `encode`.
@@ -141,17 +135,17 @@ impl Model {
             Some(assembly) => rushlight::Model::from_backbone_dir(folder, assembly, options),
             None => rushlight::Model::from_dir_with(folder, options),
         })?;
-        Ok(Self { model: RwLock::new(model) })
+        Ok(Self { model: Shared::new(model) })
     }
 
     /// Returns a model that shares the weights and has its own settings.
     fn copy(&self) -> Self {
-        Self { model: RwLock::new(self.get()) }
+        Self { model: Shared::new(self.model.get()) }
     }
 
     /// Returns the tokenizer of queries, of documents, or of texts without a role.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
-        Tokenizer::of(self.get().reader(as_queries.map(role)))
+        Tokenizer::of(self.model.get().reader(as_queries.map(role)))
     }
 
     /// Embeds texts: a float32 array `(n, d)`, the number of truncated texts, and the longest one's number of tokens.
@@ -161,7 +155,7 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
+        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_inputs(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
@@ -171,7 +165,7 @@ impl Model {
     /// Loads the model on each of the devices that lack it.
     fn load_on(&self, py: Python<'_>, devices: Vec<String>) -> PyResult<()> {
         let devices = parsed(&devices).into_python(py)?;
-        compute(py, None, |_| rushlight::DevicePool::new(&self.get(), &devices).map(|_| ()))
+        compute(py, None, |_| rushlight::DevicePool::new(&self.model.get(), &devices).map(|_| ()))
     }
 
     /// Runs [`Model::encode`] with one worker per device, in chunks of texts.
@@ -184,7 +178,7 @@ impl Model {
         chunk_size: Option<usize>,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let devices = parsed(&devices).into_python(py)?;
-        let pool = compute(py, None, |_| rushlight::DevicePool::new(&self.get(), &devices))?;
+        let pool = compute(py, None, |_| rushlight::DevicePool::new(&self.model.get(), &devices))?;
         let texts = texts("inputs", 0, texts_or_pairs)?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             let options = request.options()?.with_observer(observer);
@@ -195,7 +189,7 @@ impl Model {
 
     /// Starts a stream of texts.
     fn stream(&self, request: Request) -> Stream {
-        Stream { model: self.get(), request, ahead: Mutex::default() }
+        Stream { model: self.model.get(), request, ahead: Mutex::default() }
     }
 
     /// Embeds texts: a dict of arrays per text, and each text's number of tokens before truncation.
@@ -205,7 +199,7 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
-        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
+        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
         let encodings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_tokens(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
@@ -235,7 +229,7 @@ impl Model {
         role: Option<&str>,
     ) -> PyResult<Vec<(usize, usize)>> {
         let role = role.map(str::parse).transpose().into_python(py)?;
-        let reader = self.get().reader(role);
+        let reader = self.model.get().reader(role);
         let chunks = compute(py, None, |observer| {
             let options = ChunkOptions::default().with_max_tokens(max_tokens).with_overlap(overlap).with_prompt(prompt);
             reader.chunk(&text, &options.with_observer(observer))
@@ -263,7 +257,7 @@ impl Model {
         similarity_fn_name: &str,
         truncate_dim: Option<usize>,
     ) -> PyResult<()> {
-        let mut model = self.get();
+        let mut model = self.model.get();
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
@@ -273,54 +267,54 @@ impl Model {
 
     #[getter]
     fn folder(&self) -> Folder {
-        Folder(self.get().folder().to_path_buf())
+        Folder(self.model.get().folder().to_path_buf())
     }
 
     /// Returns true if the folder lists its modules. A folder without a list means mean pooling.
     #[getter]
     fn has_modules(&self) -> bool {
-        self.get().lists_modules()
+        self.model.get().lists_modules()
     }
 
     /// True if queries take another route through the modules than documents.
     #[getter]
     fn has_routes(&self) -> bool {
-        self.get().has_routes()
+        self.model.get().has_routes()
     }
 
     #[getter]
     fn device(&self) -> String {
-        self.get().device().to_string()
+        self.model.get().device().to_string()
     }
 
     #[getter]
     fn prompts(&self) -> BTreeMap<String, String> {
-        self.get().prompts().clone()
+        self.model.get().prompts().clone()
     }
 
     #[getter]
     fn default_prompt_name(&self) -> Option<String> {
-        self.get().default_prompt_name().map(str::to_owned)
+        self.model.get().default_prompt_name().map(str::to_owned)
     }
 
     #[getter]
     fn similarity_fn_name(&self) -> String {
-        self.get().similarity_fn().to_string()
+        self.model.get().similarity_fn().to_string()
     }
 
     #[getter]
     fn truncate_dim(&self) -> Option<usize> {
-        self.get().truncate_dim()
+        self.model.get().truncate_dim()
     }
 
     fn set_pooling_include_prompt(&self, include_prompt: bool) {
-        self.model.write().unwrap_or_else(PoisonError::into_inner).set_pooling_include_prompt(include_prompt);
+        self.model.change(|model| model.set_pooling_include_prompt(include_prompt));
     }
 
     /// Number of columns of an embedding, before truncation.
     #[getter]
     fn embedding_dimension(&self) -> usize {
-        let mut model = self.get();
+        let mut model = self.model.get();
         // Only a limit of 0 can fail.
         let _ = model.set_truncate_dim(None);
         model.embedding_dimension()
@@ -328,18 +322,18 @@ impl Model {
 
     #[getter]
     fn max_seq_length(&self) -> Option<usize> {
-        self.get().max_seq_length()
+        self.model.get().max_seq_length()
     }
 
     /// Returns the maximum number of tokens per text in a role.
     fn max_seq_length_of(&self, py: Python<'_>, role: Option<&str>) -> PyResult<Option<usize>> {
         let role = role.map(str::parse).transpose().into_python(py)?;
-        Ok(self.get().max_seq_length_of(role))
+        Ok(self.model.get().max_seq_length_of(role))
     }
 
     #[setter]
     fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
-        self.model.write().unwrap_or_else(PoisonError::into_inner).set_max_seq_length(tokens).into_python(py)
+        self.model.change(|model| model.set_max_seq_length(tokens)).into_python(py)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
 
 use numpy::{PyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -14,19 +13,13 @@ use crate::errors::IntoPython;
 use crate::inputs::{DeviceAndDtype, inputs, load_options, role, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
+use crate::shared::Shared;
 use crate::tokenizer::Tokenizer;
 
 /// Late-interaction model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct MultiVectorModel {
-    model: RwLock<rushlight::MultiVectorModel>,
-}
-
-impl MultiVectorModel {
-    /// Returns a cheap clone, so that the lock is free while it computes.
-    fn get(&self) -> rushlight::MultiVectorModel {
-        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+    model: Shared<rushlight::MultiVectorModel>,
 }
 
 /// Options of a call of `encode`.
@@ -61,12 +54,12 @@ impl MultiVectorModel {
             max_seq_length.map_or(Ok(()), |tokens| model.set_document_length(tokens))?;
             Ok(model)
         })?;
-        Ok(Self { model: RwLock::new(model) })
+        Ok(Self { model: Shared::new(model) })
     }
 
     /// Returns a model that shares the weights and has its own settings.
     fn copy(&self) -> Self {
-        Self { model: RwLock::new(self.get()) }
+        Self { model: Shared::new(self.model.get()) }
     }
 
     /// Embeds queries or documents: one float32 array `(tokens, embedding_dimension)` per text, the number of truncated
@@ -77,7 +70,7 @@ impl MultiVectorModel {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<Embedded<'py>> {
-        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
+        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
         let (embeddings, truncated) = compute(py, request.progress, |observer| {
             let options = MultiVectorOptions::default()
                 .with_prompt(&request.prompt)
@@ -95,7 +88,7 @@ impl MultiVectorModel {
 
     /// Returns the tokenizer of queries, of documents, or of texts without a role.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
-        Tokenizer::of(self.get().reader(role(as_queries == Some(true))))
+        Tokenizer::of(self.model.get().reader(role(as_queries == Some(true))))
     }
 
     /// Saves the model to a folder, with these settings.
@@ -107,7 +100,7 @@ impl MultiVectorModel {
         default_prompt_name: Option<String>,
         similarity_fn_name: &str,
     ) -> PyResult<()> {
-        let mut model = self.get();
+        let mut model = self.model.get();
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
@@ -116,48 +109,48 @@ impl MultiVectorModel {
 
     #[getter]
     fn folder(&self) -> Folder {
-        Folder(self.get().folder().to_path_buf())
+        Folder(self.model.get().folder().to_path_buf())
     }
 
     #[getter]
     fn device(&self) -> String {
-        self.get().device().to_string()
+        self.model.get().device().to_string()
     }
 
     #[getter]
     fn prompts(&self) -> BTreeMap<String, String> {
-        self.get().prompts().clone()
+        self.model.get().prompts().clone()
     }
 
     #[getter]
     fn default_prompt_name(&self) -> Option<String> {
-        self.get().default_prompt_name().map(str::to_owned)
+        self.model.get().default_prompt_name().map(str::to_owned)
     }
 
     #[getter]
     fn similarity_fn_name(&self) -> String {
-        self.get().similarity_fn().to_string()
+        self.model.get().similarity_fn().to_string()
     }
 
     #[getter]
     fn embedding_dimension(&self) -> usize {
-        self.get().embedding_dimension()
+        self.model.get().embedding_dimension()
     }
 
     #[getter]
     fn query_length(&self) -> Option<usize> {
-        self.get().query_length()
+        self.model.get().query_length()
     }
 
     /// Maximum number of tokens per document.
     #[getter]
     fn max_seq_length(&self) -> Option<usize> {
-        self.get().document_length()
+        self.model.get().document_length()
     }
 
     #[setter]
     fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
-        self.model.write().unwrap_or_else(PoisonError::into_inner).set_document_length(tokens).into_python(py)
+        self.model.change(|model| model.set_document_length(tokens)).into_python(py)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -14,19 +13,13 @@ use crate::errors::IntoPython;
 use crate::inputs::{DeviceAndDtype, inputs, load_options, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
+use crate::shared::Shared;
 use crate::tokenizer::Tokenizer;
 
 /// Reranker, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct Reranker {
-    model: RwLock<rushlight::Reranker>,
-}
-
-impl Reranker {
-    /// Returns a cheap clone, so that the lock is free while it computes.
-    fn get(&self) -> rushlight::Reranker {
-        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+    model: Shared<rushlight::Reranker>,
 }
 
 /// Options of a call of `predict`.
@@ -62,12 +55,12 @@ impl Reranker {
             max_seq_length.map_or(Ok(()), |tokens| model.set_max_length(tokens))?;
             Ok(model)
         })?;
-        Ok(Self { model: RwLock::new(model) })
+        Ok(Self { model: Shared::new(model) })
     }
 
     /// Returns a reranker that shares the weights and has its own settings.
     fn copy(&self) -> Self {
-        Self { model: RwLock::new(self.get()) }
+        Self { model: Shared::new(self.model.get()) }
     }
 
     /// Scores pairs: a float32 array `(n, num_labels)`, the number of truncated pairs, and the longest one's number of
@@ -78,7 +71,7 @@ impl Reranker {
         pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let (model, pairs) = (self.get(), texts("inputs", 0, pairs)?);
+        let (model, pairs) = (self.model.get(), texts("inputs", 0, pairs)?);
         let activation: ScoreActivation = request.activation_fn.parse().into_python(py)?;
         let (scores, truncated) = compute(py, request.progress, |observer| {
             let options = PredictOptions::default()
@@ -96,7 +89,7 @@ impl Reranker {
     /// Returns the tokenizer, which is the same for both texts of a pair.
     #[expect(unused_variables, reason = "other kinds have two")]
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
-        Tokenizer::of(self.get().reader())
+        Tokenizer::of(self.model.get().reader())
     }
 
     /// Saves the model to a folder, with these settings.
@@ -108,7 +101,7 @@ impl Reranker {
         default_prompt_name: Option<String>,
         activation_fn: &str,
     ) -> PyResult<()> {
-        let mut model = self.get();
+        let mut model = self.model.get();
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_activation(activation_fn.parse().into_python(py)?);
@@ -117,47 +110,47 @@ impl Reranker {
 
     #[getter]
     fn folder(&self) -> Folder {
-        Folder(self.get().folder().to_path_buf())
+        Folder(self.model.get().folder().to_path_buf())
     }
 
     #[getter]
     fn device(&self) -> String {
-        self.get().device().to_string()
+        self.model.get().device().to_string()
     }
 
     #[getter]
     fn prompts(&self) -> BTreeMap<String, String> {
-        self.get().prompts().clone()
+        self.model.get().prompts().clone()
     }
 
     #[getter]
     fn default_prompt_name(&self) -> Option<String> {
-        self.get().default_prompt_name().map(str::to_owned)
+        self.model.get().default_prompt_name().map(str::to_owned)
     }
 
     #[getter]
     fn num_labels(&self) -> usize {
-        self.get().num_labels()
+        self.model.get().num_labels()
     }
 
     #[getter]
     fn activation_fn(&self) -> String {
-        self.get().activation().name()
+        self.model.get().activation().name()
     }
 
     /// Returns the activation that the folder names. It isn't read if the caller chooses one.
     fn default_activation_fn(&self, py: Python<'_>) -> PyResult<String> {
-        self.get().default_activation().map(ScoreActivation::name).into_python(py)
+        self.model.get().default_activation().map(ScoreActivation::name).into_python(py)
     }
 
     #[getter]
     fn max_seq_length(&self) -> Option<usize> {
-        self.get().max_length()
+        self.model.get().max_length()
     }
 
     #[setter]
     fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
-        self.model.write().unwrap_or_else(PoisonError::into_inner).set_max_length(tokens).into_python(py)
+        self.model.change(|model| model.set_max_length(tokens)).into_python(py)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
 
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -14,19 +13,13 @@ use crate::errors::IntoPython;
 use crate::inputs::{DeviceAndDtype, inputs, load_options, role, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
+use crate::shared::Shared;
 use crate::tokenizer::Tokenizer;
 
 /// Sparse model, which the package's own class wraps.
 #[pyclass(frozen, module = "rushlight._core")]
 pub(crate) struct SparseModel {
-    model: RwLock<rushlight::SparseModel>,
-}
-
-impl SparseModel {
-    /// Returns a cheap clone, so that the lock is free while it computes.
-    fn get(&self) -> rushlight::SparseModel {
-        self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+    model: Shared<rushlight::SparseModel>,
 }
 
 /// Options of a call of `encode`.
@@ -58,12 +51,12 @@ impl SparseModel {
         let (device, dtype) = device_and_dtype.typed().into_python(py)?;
         let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
         let model = load(py, None, options, |options| rushlight::SparseModel::from_dir_with(folder, options))?;
-        Ok(Self { model: RwLock::new(model) })
+        Ok(Self { model: Shared::new(model) })
     }
 
     /// Returns a model that shares the weights and has its own settings.
     fn copy(&self) -> Self {
-        Self { model: RwLock::new(self.get()) }
+        Self { model: Shared::new(self.model.get()) }
     }
 
     /// Embeds texts in CSR form: row offsets, int64 `(n + 1,)`, columns, int32, and values, float32; the number of
@@ -74,7 +67,7 @@ impl SparseModel {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Loaded<'py>, usize, usize)> {
-        let (model, texts) = (self.get(), texts("inputs", 0, texts_or_pairs)?);
+        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute(py, request.progress, |observer| {
             let options = SparseOptions::default()
                 .with_prompt(&request.prompt)
@@ -92,13 +85,13 @@ impl SparseModel {
 
     /// Decodes embeddings: the tokens of each with their weights, the `top_k` largest first.
     fn decode(&self, py: Python<'_>, given: Given<'_>, top_k: Option<usize>) -> PyResult<Vec<Vec<(String, f32)>>> {
-        let (model, embeddings) = (self.get(), sorted(py, given)?);
+        let (model, embeddings) = (self.model.get(), sorted(py, given)?);
         compute(py, None, |_| Ok((0..embeddings.len()).map(|row| model.decode(&embeddings, row, top_k)).collect()))
     }
 
     /// Returns the tokenizer of queries, of documents, or of texts without a role.
     fn tokenizer(&self, as_queries: Option<bool>) -> Tokenizer {
-        Tokenizer::of(self.get().reader(as_queries.map(role)))
+        Tokenizer::of(self.model.get().reader(as_queries.map(role)))
     }
 
     /// Saves the model to a folder, with these settings.
@@ -111,7 +104,7 @@ impl SparseModel {
         similarity_fn_name: &str,
         max_active_dims: Option<usize>,
     ) -> PyResult<()> {
-        let mut model = self.get();
+        let mut model = self.model.get();
         *model.prompts_mut() = prompts;
         model.set_default_prompt_name(default_prompt_name).into_python(py)?;
         model.set_similarity_fn(similarity_fn_name.parse().into_python(py)?);
@@ -121,47 +114,47 @@ impl SparseModel {
 
     #[getter]
     fn folder(&self) -> Folder {
-        Folder(self.get().folder().to_path_buf())
+        Folder(self.model.get().folder().to_path_buf())
     }
 
     #[getter]
     fn device(&self) -> String {
-        self.get().device().to_string()
+        self.model.get().device().to_string()
     }
 
     #[getter]
     fn prompts(&self) -> BTreeMap<String, String> {
-        self.get().prompts().clone()
+        self.model.get().prompts().clone()
     }
 
     #[getter]
     fn default_prompt_name(&self) -> Option<String> {
-        self.get().default_prompt_name().map(str::to_owned)
+        self.model.get().default_prompt_name().map(str::to_owned)
     }
 
     #[getter]
     fn similarity_fn_name(&self) -> String {
-        self.get().similarity_fn().to_string()
+        self.model.get().similarity_fn().to_string()
     }
 
     #[getter]
     fn max_active_dims(&self) -> Option<usize> {
-        self.get().max_active_dims()
+        self.model.get().max_active_dims()
     }
 
     #[getter]
     fn embedding_dimension(&self) -> usize {
-        self.get().embedding_dimension()
+        self.model.get().embedding_dimension()
     }
 
     #[getter]
     fn max_seq_length(&self) -> Option<usize> {
-        self.get().max_seq_length()
+        self.model.get().max_seq_length()
     }
 
     #[setter]
     fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
-        self.model.write().unwrap_or_else(PoisonError::into_inner).set_max_seq_length(tokens).into_python(py)
+        self.model.change(|model| model.set_max_seq_length(tokens)).into_python(py)
     }
 }
 
