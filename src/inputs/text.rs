@@ -34,9 +34,9 @@ pub(crate) fn is_small(inputs: &[Input<'_>]) -> bool {
 /// Returns the tokens of inputs, or an error for the first problem. `index` maps the `i`-th input to the caller's
 /// index.
 pub(crate) fn first_error(read: Vec<Read>, index: &dyn Fn(usize) -> usize) -> Result<Vec<Tokens>> {
-    let placed =
+    let indexed =
         |(i, tokens): (usize, Read)| tokens.map_err(|problem| Error::InvalidInput { index: index(i), problem });
-    read.into_iter().enumerate().map(placed).collect()
+    read.into_iter().enumerate().map(indexed).collect()
 }
 
 /// Reader of inputs for a model: its tokenizer, its maximum number of tokens, and the padding of late-interaction
@@ -44,7 +44,7 @@ pub(crate) fn first_error(read: Vec<Read>, index: &dyn Fn(usize) -> usize) -> Re
 #[derive(Clone)]
 pub struct Reader {
     loaded: Arc<Loaded>,
-    prompt: String,
+    prompt: Arc<str>,
     /// Number of the prompt's tokens that pooling excludes.
     excluded: usize,
     /// Maximum number of tokens per input, special tokens included.
@@ -65,7 +65,7 @@ impl Reader {
     pub(crate) fn new(loaded: Arc<Loaded>, max_seq_length: Option<usize>) -> Self {
         let limits = [max_seq_length, loaded.tokenizer.limit()];
         let max_length = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
-        Self { loaded, prompt: String::new(), excluded: 0, max_length, pad_to: None }
+        Self { loaded, prompt: "".into(), excluded: 0, max_length, pad_to: None }
     }
 
     /// Pads short inputs.
@@ -80,7 +80,7 @@ impl Reader {
             _ if pooled => 0,
             prompt => self.loaded.tokenizer.prompt_length(prompt, self.max_length)?,
         };
-        Ok(Self { prompt: prompt.to_owned(), excluded, ..self })
+        Ok(Self { prompt: prompt.into(), excluded, ..self })
     }
 
     /// Sets the maximum number of tokens per input, special tokens included, instead of the model's. `None` means no
@@ -125,7 +125,7 @@ impl Reader {
 
     /// Reads an input. Returns its tokens, or the problem with it.
     pub(crate) fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Read> {
-        let (prompt, max_length) = (self.prompt.clone(), self.max_length);
+        let (prompt, max_length) = (Arc::clone(&self.prompt), self.max_length);
         let work = move |tokenizer: &Tokenizer, input: Input<'_>| tokenizer.encode(input, &prompt, max_length);
         match self.interruptible(input, checkpoint, work) {
             Err(Error::Tokenizer(problem)) => Ok(Err(problem)),
