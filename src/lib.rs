@@ -162,14 +162,13 @@ mod tokenize;
 pub mod vectors;
 mod weights;
 
-pub use config::PoolingMode;
+pub use config::{Elementwise, PoolingMode, Role, ScoreActivation, Similarity};
 pub use device::{Device, Dtype};
-pub use engine::{Lookahead, Prompts, Role};
+pub use engine::{Lookahead, Prompts};
 pub use error::{Error, ErrorKind, Result};
 pub use inputs::Reader;
 pub use models::{
-    DevicePool, Elementwise, EncodeIter, INSTRUCTORS, Model, MultiVectorModel, Ranked, Reranker, ScoreActivation,
-    SparseModel, TextItem, ranked,
+    DevicePool, EncodeIter, INSTRUCTORS, Model, MultiVectorModel, Ranked, Reranker, SparseModel, TextItem, ranked,
 };
 pub use observer::Observer;
 #[doc(hidden)] // Tests and benches compare both.
@@ -182,7 +181,7 @@ pub use tokenize::{Input, Tokenizer, Tokens};
 pub use vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
 pub use vectors::maxsim::MultiVectorSimilarity;
 pub use vectors::quantize::{BinaryView, Int8View, Precision, Quantized, QuantizedBytes, QuantizedValues, quantize};
-pub use vectors::similarity::{Matrix, MatrixView, RowIter, Similarity};
+pub use vectors::similarity::{Matrix, MatrixView, RowIter};
 pub use vectors::sparse::SparseEmbeddings;
 
 #[cfg(feature = "bench")]

@@ -10,12 +10,15 @@ mod kind;
 mod late_interaction;
 mod lenient;
 mod modules;
+mod role;
 mod router;
+mod score_activation;
+mod similarity;
 mod splade;
 
 use std::path::{Component, Path, PathBuf};
 
-pub(crate) use activation::{Activation, torch_class};
+pub(crate) use activation::Activation;
 pub(crate) use depth::{is_behind, keep_layers};
 pub(crate) use folder::{ModelSettings, ModuleEntry, ModuleKind, TransformerSettings, modules, transformer_settings};
 pub(crate) use json::{JsonFile, WHOLE_FILE, object, plain_file_size, read_if_there, stand_in, type_name};
@@ -26,7 +29,10 @@ pub use modules::PoolingMode;
 pub(crate) use modules::{
     DenseConfig, LayerNormConfig, LayerPoolingConfig, ModuleInput, NormalizeConfig, PoolingConfig,
 };
+pub use role::Role;
 pub(crate) use router::{RouterEntries, Routes, router_json};
+pub use score_activation::{Elementwise, ScoreActivation};
+pub use similarity::Similarity;
 pub(crate) use splade::{SpladeConfig, SpladePooling};
 
 use crate::error::{Error, Result};

@@ -6,7 +6,6 @@
 mod calibration;
 mod collect;
 pub(crate) mod compute;
-pub(crate) mod consistent;
 pub(crate) mod loaded;
 mod prompts;
 pub(crate) mod routes;
@@ -20,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use collect::{Collected, DenseRows, Encodings, SparseRows, TokenRows};
-pub use prompts::{Prompts, Role};
+pub use prompts::Prompts;
 pub(crate) use run::Request;
 pub use stream::Lookahead;
 
@@ -28,6 +27,7 @@ use compute::Compute;
 use loaded::Loaded;
 use routes::OtherRoute;
 
+use crate::config::Role;
 use crate::device::{Device, Dtype};
 use crate::error::Result;
 use crate::inputs::Reader;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::compute::Compute;
 use super::loaded::{Loaded, opened};
-use super::{Engine, Prompts, Role};
-use crate::config::{Kind, ModelSettings, ModuleEntry, RouterEntries};
+use super::{Engine, Prompts};
+use crate::config::{Kind, ModelSettings, ModuleEntry, Role, RouterEntries};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Engine;
 use super::collect::{Collect, Collected};
 use super::loaded::Loaded;
-use super::{Engine, Role};
 use crate::alloc;
 use crate::batch::{Batch, Distinct, plan};
+use crate::config::Role;
 use crate::error::{Error, Result};
 use crate::heads::{HeadRequest, Output};
 use crate::inputs::{Read, Reader, TEXTS_A_PIECE, first_error, is_small};

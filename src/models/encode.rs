@@ -3,7 +3,8 @@
 use super::sentence::{Model, check_truncate_dim};
 #[cfg(doc)]
 use crate::Error;
-use crate::engine::{DenseRows, Encodings, Role};
+use crate::config::Role;
+use crate::engine::{DenseRows, Encodings};
 use crate::error::Result;
 use crate::options::EncodeOptions;
 use crate::tokenize::Input;

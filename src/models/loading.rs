@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::consistent::load_consistent;
 use crate::error::Result;
 use crate::observer::while_loading;
 use crate::options::LoadOptions;
+use crate::save::load_consistent;
 use crate::source;
 
 /// Kind of model that loads from a folder.

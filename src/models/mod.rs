@@ -60,7 +60,7 @@ use shared_settings;
 
 pub use multi_vector::MultiVectorModel;
 pub use pool::DevicePool;
-pub use reranker::{Elementwise, Ranked, Reranker, ScoreActivation, ranked};
+pub use reranker::{Ranked, Reranker, ranked};
 pub use sentence::{INSTRUCTORS, Model};
 pub use sparse::SparseModel;
 pub use streaming::{EncodeIter, TextItem};

@@ -1,15 +1,12 @@
 //! [`Reranker`]: cross-encoder, a sequence classifier that scores pairs of texts.
 
-mod activation;
-
 use std::path::{Path, PathBuf};
 
-pub use activation::{Elementwise, ScoreActivation};
 use serde_json::{Value, json};
 
 use super::loading::{LoadFolder, loading};
 use super::shared_settings;
-use crate::config::{JsonFile, Kind, object};
+use crate::config::{JsonFile, Kind, ScoreActivation, object};
 use crate::engine::{DenseRows, Engine, Request};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::loading::{LoadFolder, loading};
 use super::shared_settings;
-use crate::config::{Kind, ModelSettings, object};
+use crate::config::{Kind, ModelSettings, Role, Similarity, object};
 use crate::device::Device;
-use crate::engine::{Engine, Role};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
 use crate::observer::NoObserver;
@@ -16,7 +16,7 @@ use crate::source;
 use crate::tokenize::{Input, Tokenizer, Tokens};
 use crate::vectors;
 use crate::vectors::embeddings::Embeddings;
-use crate::vectors::similarity::{Matrix, Similarity};
+use crate::vectors::similarity::Matrix;
 
 /// Models trained with a mean that excludes the instruction. Their folders don't record it, so sentence-transformers
 /// also recognizes them by these names.

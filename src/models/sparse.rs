@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::loading::{LoadFolder, loading};
 use super::sentence::configured_similarity;
 use super::shared_settings;
-use crate::config::{Kind, object};
-use crate::engine::{Collected, Engine, Request, Role, SparseRows};
+use crate::config::{Kind, Role, Similarity, object};
+use crate::engine::{Collected, Engine, Request, SparseRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
 use crate::observer::NoObserver;
@@ -15,7 +15,7 @@ use crate::save::{self, KindSettings};
 use crate::source;
 use crate::tokenize::Input;
 use crate::vectors::falling;
-use crate::vectors::similarity::{Matrix, Similarity};
+use crate::vectors::similarity::Matrix;
 use crate::vectors::sparse::{SparseEmbeddings, sparse_similarity};
 
 /// Sparse embedding model, such as SPLADE.

@@ -1,8 +1,8 @@
 //! Options of calls that embed, score or split texts.
 
 use super::options;
-use crate::engine::{Request, Role};
-use crate::models::ScoreActivation;
+use crate::config::{Role, ScoreActivation};
+use crate::engine::Request;
 use crate::observer::Observer;
 
 /// Treatment of texts that are longer than the model takes.

@@ -6,11 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::options;
-use crate::config::PoolingMode;
+use crate::config::{PoolingMode, ScoreActivation, Similarity};
 use crate::device::{Device, Dtype};
-use crate::models::ScoreActivation;
 use crate::observer::Observer;
-use crate::vectors::similarity::Similarity;
 
 /// Implementation of the transformer's operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

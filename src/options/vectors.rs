@@ -1,8 +1,8 @@
 //! Options of calls that compare, search, group or quantize embeddings.
 
 use super::options;
+use crate::config::Similarity;
 use crate::observer::Observer;
-use crate::vectors::similarity::Similarity;
 
 options! {
     /// Options of a call that has nothing to choose but its observer.

@@ -39,12 +39,12 @@ fn write_journal(journal: &Journal, work: &WorkingFolder) -> io::Result<()> {
 }
 
 /// Returns true if a save is moving files into the folder, or was killed while it did.
-pub(crate) fn needs_recovery(folder: &Path) -> bool {
+pub(super) fn needs_recovery(folder: &Path) -> bool {
     super::inside(folder).join(JOURNAL).exists()
 }
 
 /// Completes a save that was killed, unless another save is at work.
-pub(crate) fn try_recover(folder: &Path) -> Result<()> {
+pub(super) fn try_recover(folder: &Path) -> Result<()> {
     match WorkingFolder::try_enter(&super::inside(folder)) {
         Ok(Some(work)) => recover(folder, &work),
         Ok(None) => Ok(()),

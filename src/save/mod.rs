@@ -4,6 +4,7 @@
 //! Weights are copied from the folder that the model was loaded from. Config files are written anew, with keys that old
 //! versions know.
 
+mod consistent;
 mod destination;
 mod exchange;
 mod in_place;
@@ -20,13 +21,13 @@ use serde_json::{Map, Value, json};
 use self::destination::Destination;
 use self::staged::Staged;
 use self::working_folder::WorkingFolder;
-use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, Routes, object, router_json};
-use crate::engine::{Engine, Role};
+use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, Role, Routes, object, router_json};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::modules::pooling;
 use crate::observer::Observer;
 
-pub(crate) use self::in_place::{needs_recovery, try_recover};
+pub(crate) use self::consistent::load_consistent;
 
 /// Name of the hidden folder in which a save works within a folder that can't be exchanged.
 const INSIDE: &str = ".saving";

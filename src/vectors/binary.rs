@@ -1,12 +1,13 @@
 //! Search in binary embeddings by Hamming distance.
 
 use super::search::{Hit, none_yet, sorted};
+use crate::config::Similarity;
 use crate::error::Result;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::hamming;
 use crate::threads::schedule::{self, lock};
 use crate::vectors::quantize::BinaryView;
-use crate::vectors::similarity::{self, MatrixView, RowSource, Run, Similarity};
+use crate::vectors::similarity::{self, MatrixView, RowSource, Run};
 
 /// Bytes of the corpus that stay in the second-level cache while queries go by.
 const BYTES: usize = 1 << 18;

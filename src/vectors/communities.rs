@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::best::falling;
+use crate::config::Similarity;
 use crate::error::{Error, Result};
-use crate::vectors::similarity::{self, MatrixView, Run, Similarity};
+use crate::vectors::similarity::{self, MatrixView, Run};
 
 /// Returns the groups of [`community_detection`](super::community_detection).
 pub(super) fn communities(

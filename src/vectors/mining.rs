@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use super::best::falling;
 use super::search::search;
+use crate::config::Similarity;
 use crate::error::{Error, Result};
 use crate::observer::ask;
-use crate::vectors::similarity::{MatrixView, Run, Similarity};
+use crate::vectors::similarity::{MatrixView, Run};
 
 /// Number of rows whose neighbours are in memory at once.
 const ROWS: usize = 4096;

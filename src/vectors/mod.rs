@@ -36,9 +36,10 @@ pub use sparse::sparse_similarity;
 
 pub(crate) use best::falling;
 
+use crate::config::Similarity;
 use crate::error::{Error, Result};
 use crate::options::{CallOptions, CommunityOptions, MiningOptions, SearchOptions};
-use similarity::{Matrix, MatrixView, Run, Similarity};
+use similarity::{Matrix, MatrixView, Run};
 
 /// Returns the score of every row of `a` with every row of `b`: `(a.rows, b.rows)`.
 ///

@@ -3,10 +3,11 @@
 use super::best::Best;
 use super::corpus::Corpus;
 use super::search::Hit;
+use crate::config::Similarity;
 use crate::error::{Error, Result};
 use crate::kernels::buffer::Buffer;
 use crate::threads::schedule;
-use crate::vectors::similarity::{self, MatrixView, RowSource, Run, Scorer, Similarity};
+use crate::vectors::similarity::{self, MatrixView, RowSource, Run, Scorer};
 
 /// Returns the hits of [`rescore`](super::rescore).
 pub(super) fn rescored(

@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use super::best::Best;
 use super::binary::search_binary;
 use super::corpus::Corpus;
+use crate::config::Similarity;
 use crate::error::{Error, Result};
 use crate::threads::schedule::{self, lock};
-use crate::vectors::similarity::{self, MatrixView, RowSource, Run, Similarity};
+use crate::vectors::similarity::{self, MatrixView, RowSource, Run};
 
 /// Row of the corpus that a search found.
 #[derive(Clone, Copy, Debug, PartialEq)]

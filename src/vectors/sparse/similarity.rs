@@ -1,11 +1,12 @@
 //! Similarity of sparse embeddings.
 
 use super::SparseEmbeddings;
+use crate::config::Similarity;
 use crate::error::Result;
 use crate::kernels::nan::at_least;
 use crate::options::CallOptions;
 use crate::threads::schedule;
-use crate::vectors::similarity::{Matrix, Run, Similarity, same_width};
+use crate::vectors::similarity::{Matrix, Run, same_width};
 
 /// Number of right rows that one piece of work compares with a left row.
 const ROWS: usize = 4096;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::config::{Activation, torch_class};
+use super::activation::{Activation, torch_class};
 use crate::error::{Error, Result};
 
 /// Activation that turns a pair's logits into scores.
@@ -62,7 +62,7 @@ impl ScoreActivation {
     }
 
     /// Parses the dotted name of a class of torch, such as `torch.nn.modules.activation.Sigmoid`.
-    pub(super) fn from_torch(name: &str, file: &Path, key: &str) -> Result<Self> {
+    pub(crate) fn from_torch(name: &str, file: &Path, key: &str) -> Result<Self> {
         torch_class(name).and_then(Self::of_class).ok_or_else(|| {
             let known: Vec<_> = Activation::classes().chain([SOFTMAX]).collect();
             Error::unsupported(format!("{}: {key}", file.display()), name, format!("torch.nn's {}", known.join(", ")))
@@ -70,7 +70,7 @@ impl ScoreActivation {
     }
 
     /// Returns the dotted name of torch's class.
-    pub(super) fn to_torch(self) -> String {
+    pub(crate) fn to_torch(self) -> String {
         let module = if self == Self::Identity { "linear" } else { "activation" };
         format!("torch.nn.modules.{module}.{}", self.class())
     }
