@@ -1,4 +1,4 @@
-"""One call of `Model.encode`: its checks, its computation and its result."""
+"""One call of `Model.encode`: its checks, its computation and its result; and the methods that call it in a role."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from rushlight._streaming import chunks
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+
+    from rushlight._loaded import Role
+    from rushlight._model import Model
 
     # Devices of several workers, and the texts that one takes at a time.
     Workers = tuple[list[str], int | None]
@@ -148,3 +153,34 @@ def _tokens(
     limit = engine.max_seq_length_of(request["role"])
     cut = [length for length in lengths if limit is not None and length > limit]
     return encodings, len(cut), max(cut, default=0)
+
+
+def encode_query(
+    self: Model, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
+) -> Any:
+    """Embed queries: `encode` with `role="query"`.
+
+    The prompt is "query" unless `prompt` or `prompt_name` is given.
+    """
+    return _encode_in_role(self, "query", inputs, prompt_name, options)
+
+
+def encode_document(
+    self: Model, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
+) -> Any:
+    """Embed documents: `encode` with `role="document"`.
+
+    The prompt is the first non-empty one of "document", "passage" and "corpus", unless `prompt` or `prompt_name` is
+    given.
+    """
+    return _encode_in_role(self, "document", inputs, prompt_name, options)
+
+
+def _encode_in_role(self: Model, role: Role, inputs: Any, prompt_name: str | None, options: dict[str, Any]) -> Any:
+    """Call `encode`, which subclasses may override without `role`, with the prompt of a role."""
+    if "role" in options:
+        raise TypeError(f"encode_{role} takes no role, it is {role!r}: pass role to encode")
+    options["prompt"] = self._prompt(options.get("prompt"), prompt_name, role)
+    if self._engine.has_routes:
+        options["role"] = role
+    return self.encode(inputs, **options)

@@ -42,7 +42,7 @@ class Loaded(Generic[Core]):
     _prompts: dict[str, str]
     _default_prompt_name: str | None
     # Device and dtype that were asked for; None for the best device and for float32.
-    _place: tuple[str | None, str | None] = (None, None)
+    _device_and_dtype: tuple[str | None, str | None] = (None, None)
 
     def _load(
         self,
@@ -72,8 +72,10 @@ class Loaded(Generic[Core]):
             local_files_only=local_files_only,
             token=token,
         )
-        self._place = (device, dtype)
-        self._take(self._kind(folder, self._place, max_length, checked, default_prompt_name, *self._chosen()))
+        self._device_and_dtype = (device, dtype)
+        self._take(
+            self._kind(folder, self._device_and_dtype, max_length, checked, default_prompt_name, *self._chosen())
+        )
         if device is None:
             logger.info("device: %s", self._engine.device)
         return folder
@@ -193,7 +195,7 @@ class Loaded(Generic[Core]):
     @property
     def dtype(self) -> str:
         """Dtype of the computation: "float32", "float16" or "bfloat16"; results are always float32."""
-        return self._place[1] or "float32"
+        return self._device_and_dtype[1] or "float32"
 
     def _check_device(self, device: str | None) -> None:
         if device is not None and _core.device_name(_arguments.text("device", device)) != self._engine.device:
@@ -241,7 +243,7 @@ class Loaded(Generic[Core]):
     def _origin(self) -> tuple[Any, ...]:
         """Return the arguments that create the engine again."""
         engine = self._engine
-        return engine.folder.absolute(), self._place, engine.max_seq_length, {}, None, *self._chosen()
+        return engine.folder.absolute(), self._device_and_dtype, engine.max_seq_length, {}, None, *self._chosen()
 
     def __copy__(self) -> Self:
         """Return a model with its own settings that shares the weights."""

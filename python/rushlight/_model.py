@@ -5,15 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from rushlight import _arguments, _chunking, _core, _encoding, _pool, _source, _streaming
-from rushlight._comparing import Comparing
+from rushlight import _arguments, _chunking, _comparing, _core, _encoding, _pool, _source, _streaming
 from rushlight._loaded import check_truncation, logger
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from rushlight._pool import Pool
 
 
-class Model(Comparing[_core.Model]):
+class Model(_comparing.Comparing[_core.Model]):
     """Sentence embedding model.
 
     Parameters
@@ -180,7 +178,7 @@ class Model(Comparing[_core.Model]):
         )
         model = cls.__new__(cls)
         model._assembly = assembly
-        model._take(_core.Model(folder, model._place, max_seq_length, {}, None, assembly))
+        model._take(_core.Model(folder, model._device_and_dtype, max_seq_length, {}, None, assembly))
         return model
 
     # Embedding
@@ -282,34 +280,8 @@ class Model(Comparing[_core.Model]):
             engine, inputs, request, output, workers, show_progress_bar=show_progress_bar, warn=warn
         )
 
-    def encode_query(
-        self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
-    ) -> Any:
-        """Embed queries: `encode` with `role="query"`.
-
-        The prompt is "query" unless `prompt` or `prompt_name` is given.
-        """
-        return self._encode_in_role("query", inputs, prompt_name, options)
-
-    def encode_document(
-        self, inputs: str | Iterable[str | tuple[str, str]], *, prompt_name: str | None = None, **options: Any
-    ) -> Any:
-        """Embed documents: `encode` with `role="document"`.
-
-        The prompt is the first non-empty one of "document", "passage" and "corpus", unless `prompt` or `prompt_name` is
-        given.
-        """
-        return self._encode_in_role("document", inputs, prompt_name, options)
-
-    def _encode_in_role(self, role: Role, inputs: Any, prompt_name: str | None, options: dict[str, Any]) -> Any:
-        """Call `encode`, which subclasses may override without `role`, with the prompt of a role."""
-        if "role" in options:
-            raise TypeError(f"encode_{role} takes no role, it is {role!r}: pass role to encode")
-        options["prompt"] = self._prompt(options.get("prompt"), prompt_name, role)
-        if self._engine.has_routes:
-            options["role"] = role
-        return self.encode(inputs, **options)
-
+    encode_query = _encoding.encode_query
+    encode_document = _encoding.encode_document
     encode_iter = _streaming.encode_iter
     encode_async = _streaming.encode_async
     encode_query_async = _streaming.encode_query_async
@@ -322,26 +294,8 @@ class Model(Comparing[_core.Model]):
 
     # Comparing
 
-    def similarity(self, a: Any, b: Any) -> NDArray[np.float32]:
-        """Score every embedding in `a` against every one in `b` by `similarity_fn_name`.
-
-        Parameters
-        ----------
-        a, b
-            Arrays, tensors or lists of any float dtype, `(n, d)` and `(m, d)`; `(d,)` is one embedding.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 `(n, m)`; higher is more similar.
-        """
-        _ = self._engine  # raises for a closed model
-        return _core.similarity(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
-
-    def similarity_pairwise(self, a: Any, b: Any) -> NDArray[np.float32]:
-        """Score each embedding in `a` against the one at the same position in `b`: float32 `(n,)`."""
-        _ = self._engine
-        return _core.similarity_pairwise(self._similarity_fn_name, _arguments.matrix("a", a), _arguments.matrix("b", b))
+    similarity = _comparing.similarity
+    similarity_pairwise = _comparing.similarity_pairwise
 
     # Pools
 

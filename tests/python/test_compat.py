@@ -347,7 +347,7 @@ def test_lists_may_mix_sparse_and_dense_embeddings_of_one_width():
 def test_modules_can_be_kept_in_float32_where_all_compute_in_it(monkeypatch):
     model = CrossEncoder(FOLDERS[CrossEncoder], keep_in_fp32_modules=["classifier"])
     model.set_keep_in_fp32_modules(["classifier"])
-    monkeypatch.setattr(model, "_place", ("cuda", "float16"))  # as on a GPU, which need not be there
+    monkeypatch.setattr(model, "_device_and_dtype", ("cuda", "float16"))  # as on a GPU, which need not be there
     model.set_keep_in_fp32_modules([])
     with pytest.raises(InvalidArgumentError, match="keep_in_fp32_modules: all modules compute in one dtype, 'float16'"):
         model.set_keep_in_fp32_modules(["classifier"])

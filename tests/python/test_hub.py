@@ -452,7 +452,7 @@ def test_no_message_has_a_secret(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> N
 # What the hub refuses
 
 
-def test_what_is_not_on_the_hub_is_told_with_every_place(hub: Hub) -> None:
+def test_a_model_missing_on_the_hub_lists_all_searched_locations(hub: Hub) -> None:
     with pytest.raises(
         ModelNotFoundError, match=r"(?s)no such folder.*cache.*no such repository, or a private one, which"
     ):

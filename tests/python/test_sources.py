@@ -76,7 +76,7 @@ def test_a_folder_wins_over_the_cache(tmp_path: Path) -> None:
     assert Model(Path("small")).max_seq_length == 128
 
 
-def test_a_name_that_is_nowhere_is_told_with_every_place(tmp_path: Path) -> None:
+def test_a_missing_model_lists_all_searched_locations(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError) as raised:
         Model("no-such-model")
     message = str(raised.value)

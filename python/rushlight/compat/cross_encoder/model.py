@@ -193,8 +193,10 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
 
     def set_keep_in_fp32_modules(self, module_names: list[str]) -> None:
         """Check that the model, and so each of its modules, computes in float32."""
-        if module_names and self._place[1] not in {None, "float32"}:
-            raise InvalidArgumentError(f"keep_in_fp32_modules: all modules compute in one dtype, {self._place[1]!r}")
+        if module_names and self._device_and_dtype[1] not in {None, "float32"}:
+            raise InvalidArgumentError(
+                f"keep_in_fp32_modules: all modules compute in one dtype, {self._device_and_dtype[1]!r}"
+            )
 
 
 def _on_tensors(activation: str | Callable[[Any], Any]) -> str | Callable[[Any], Any]:
