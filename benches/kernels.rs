@@ -58,7 +58,7 @@ fn check(case: &mut Case, plain: &mut Case, out: &mut [f32]) -> Result<(), Strin
     let mut right = vec![f32::NAN; case.numbers];
     case.run(out);
     plain.run(&mut right);
-    let far = |(x, y): (&f32, &f32)| (x - y).abs() > 2e-5 * y.abs().max(1.0) || x.is_nan();
+    let far = |(x, y): (&f32, &f32)| (x - y).abs() > case.tolerance * y.abs().max(1.0) || x.is_nan();
     match out.iter().zip(&right).filter(|pair| far(*pair)).count() {
         0 => Ok(()),
         wrong => Err(format!("{}: {wrong} of {} numbers are wrong", case.name, case.numbers)),

@@ -24,8 +24,12 @@ impl Isa {
         let Some(name) = std::env::var("RUSHLIGHT_CPU").ok().filter(|name| !name.is_empty()) else {
             return sets.pop().ok_or_else(String::new);
         };
-        // AMX multiplies bfloat16, but this measures float32 multiply-adds.
-        let name = if name == "amx" { "avx512".to_owned() } else { name };
+        // AMX and VNNI multiply other numbers, but this measures float32 multiply-adds.
+        let name = match name.as_str() {
+            "amx" => "avx512".to_owned(),
+            "avxvnni" => "avx2".to_owned(),
+            _ => name,
+        };
         let names = || sets.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
         let chosen = sets.iter().find(|isa| isa.name() == name).copied();
         chosen.ok_or_else(|| format!("RUSHLIGHT_CPU: must be one of {} on this machine, got {name:?}", names()))

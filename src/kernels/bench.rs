@@ -3,11 +3,12 @@
 use super::Isa;
 use super::activation::Apply;
 use super::attention::{AttentionScratch, Heads, PositionScores, Span, Window, attention};
+use super::int8::QuantizedRows;
 use super::matmul::Epilogue;
 use super::norm::{self, Center, NormParameters};
 use super::rows::{Rows, RowsMut};
 use super::testing::noise;
-use super::weight::{PackedWeight, ProductScratch, WeightForm};
+use super::weight::{PackedWeight, ProductInput, ProductScratch, WeightForm};
 use crate::config::Activation;
 
 /// A kernel with its input.
@@ -18,6 +19,8 @@ pub struct Case {
     pub flops: Option<f64>,
     /// Number of outputs.
     pub numbers: usize,
+    /// Largest difference to plain code, relative to the larger of 1 and the number.
+    pub tolerance: f32,
     run: Run,
 }
 
@@ -47,7 +50,9 @@ pub fn cases(instruction_set: &str) -> Vec<Case> {
                 (hidden, 4 * hidden, Activation::Gelu),
                 (4 * hidden, hidden, Activation::Identity),
             ] {
-                cases.push(product(isa, rows, inner, columns, activation));
+                for form in [WeightForm::F32, WeightForm::BFloat16, WeightForm::Int8] {
+                    cases.push(product(isa, form, rows, inner, columns, activation));
+                }
             }
         }
     }
@@ -66,24 +71,34 @@ pub fn cases(instruction_set: &str) -> Vec<Case> {
 /// Gap between rows, as the ops leave it.
 const GAP: usize = 16;
 
-fn product(isa: Isa, rows: usize, inner: usize, columns: usize, activation: Activation) -> Case {
+fn product(isa: Isa, form: WeightForm, rows: usize, inner: usize, columns: usize, activation: Activation) -> Case {
     let a = noise(rows * (inner + GAP), 1);
     // Scaled like trained weights, so that sums stay near 1.
     let w: Vec<f32> = noise(columns * inner, 2).into_iter().map(|w| w / (inner as f32).sqrt()).collect();
     let bias = noise(columns, 3);
-    let Ok(weight) = PackedWeight::pack(isa, WeightForm::F32, &[Rows::packed(&w, inner)]) else {
+    let Ok(weight) = PackedWeight::pack(isa, form, &[Rows::packed(&w, inner)], None) else {
         unreachable!("a weight of {columns} x {inner} fits into memory")
     };
-    let mut scratch = ProductScratch::default();
+    let (mut scratch, mut codes) = (ProductScratch::default(), QuantizedRows::default());
     let run = move |out: &mut [f32]| {
         let a = Rows::new(&a, rows, inner, inner + GAP);
+        let a = match &weight {
+            PackedWeight::Int8(weight) => {
+                codes.resize(rows, inner);
+                codes.parts(rows).for_each(|part| weight.quantize_inputs(isa, a, part));
+                ProductInput::Int8(&codes)
+            }
+            _ => ProductInput::F32(a),
+        };
         let epilogue = Epilogue { bias: &bias, activation, residual: None };
         let out = RowsMut::packed(out, columns);
         weight.product(isa, a, 0..weight.panels(), epilogue, &mut scratch, out);
     };
     let then = if activation == Activation::Identity { "" } else { ", then gelu" };
     Case {
-        name: format!("product {rows} x {inner} x {columns}{then}"),
+        name: format!("product {rows} x {inner} x {columns}{then}, {form:?}"),
+        // By AVX2, weights of int8 have other steps.
+        tolerance: if form == WeightForm::Int8 { 3e-2 } else { 2e-5 },
         flops: Some(2.0 * (rows * inner * columns) as f64),
         numbers: rows * columns,
         run: Box::new(run),
@@ -107,6 +122,7 @@ fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> 
     Case {
         name: format!("attention, {texts} x {tokens} tokens, {heads} heads of {width}"),
         flops: Some(4.0 * (rows * tokens * hidden) as f64),
+        tolerance: 2e-5,
         numbers: rows * hidden,
         run: Box::new(run),
     }
@@ -119,7 +135,13 @@ fn layer_norm(isa: Isa, rows: usize, width: usize) -> Case {
         let parameters = NormParameters { center: Center::Mean, weight: &weight, bias: &bias, eps: 1e-12 };
         norm::norm(isa, RowsMut::packed(out, width), parameters);
     };
-    Case { name: format!("layer norm {rows} x {width}"), flops: None, numbers: rows * width, run: Box::new(run) }
+    Case {
+        name: format!("layer norm {rows} x {width}"),
+        flops: None,
+        tolerance: 2e-5,
+        numbers: rows * width,
+        run: Box::new(run),
+    }
 }
 
 fn activate(isa: Isa, activation: Activation, numbers: usize) -> Case {
@@ -128,5 +150,5 @@ fn activate(isa: Isa, activation: Activation, numbers: usize) -> Case {
         out.copy_from_slice(&x);
         isa.run(Apply(activation, RowsMut::packed(out, numbers)));
     };
-    Case { name: format!("{activation:?} of {numbers}"), flops: None, numbers, run: Box::new(run) }
+    Case { name: format!("{activation:?} of {numbers}"), flops: None, tolerance: 2e-5, numbers, run: Box::new(run) }
 }

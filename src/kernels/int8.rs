@@ -87,8 +87,8 @@ fn greater(a: f32, b: f32) -> f32 {
 }
 
 impl Int8Weight {
-    /// Quantizes weights `(outputs, inputs)`, whose outputs stand side by side. `magnitudes` are the largest absolute values
-    /// that were seen in each column of the input; none if no input was seen.
+    /// Quantizes weights `(outputs, inputs)`, whose outputs stand side by side. `magnitudes` are the sizes of the
+    /// numbers that were seen in each column of the input; none if no input was seen.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
@@ -200,7 +200,7 @@ impl Int8Weight {
     }
 }
 
-/// Returns the factors of a layer's weights by column of the input: √(largest input / largest weight).
+/// Returns the factors of a layer's weights by column of the input: √(size of inputs / largest weight).
 fn smoothing(weights: &[Rows<'_>], magnitudes: &[f32]) -> Vec<f32> {
     let mut largest = vec![0.0f32; magnitudes.len()];
     for row in weights.iter().flat_map(|weights| weights.iter()) {

@@ -99,25 +99,42 @@ impl WithSimd for Product<'_> {
     }
 }
 
-/// Computes the product of all rows with one panel.
+/// Computes the product of all rows with one panel, whose numbers are in some form.
 #[inline(always)]
 pub(super) fn strip<S: Simd>(
     simd: S,
     a: Rows<'_>,
-    panel: &[f32],
+    panel: impl PanelForm<S>,
     start: Accumulate,
     epilogue: Epilogue<'_>,
     mut out: RowsMut<'_>,
 ) {
     match out.width().div_ceil(S::F32_LANES) {
         // Panels are this wide only for instruction sets with 32 registers: see `Isa::panel_vectors`.
-        3 if S::REGISTER_COUNT >= 32 => Strip::<S, 3>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
-        2 => Strip::<S, 2>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
-        1 => Strip::<S, 1>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
+        3 if S::REGISTER_COUNT >= 32 => {
+            Strip::<S, _, 3>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd)
+        }
+        2 => Strip::<S, _, 2>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
+        1 => Strip::<S, _, 1>::new(simd, a, panel, start, epilogue, out.reborrow()).run(simd),
         vectors => unreachable!("a panel of {vectors} vectors"),
     }
     // Measured: slower within a tile, whose registers are full of sums.
     activation::apply(simd, epilogue.activation, out);
+}
+
+/// Form of a panel's numbers.
+pub(super) trait PanelForm<S: Simd>: Copy {
+    /// Computes the sums of a tile, each in the order of the inner dimension: a broadcast of each row's number times a vector
+    /// of the panel. `tile` is the tile's index in the strip.
+    ///
+    /// # Panics
+    /// Panics if the rows are not as wide as the panel is deep.
+    fn sums<const ROWS: usize, const VECTORS: usize>(
+        self,
+        simd: S,
+        rows: [&[f32]; ROWS],
+        tile: usize,
+    ) -> [[S::f32s; VECTORS]; ROWS];
 }
 
 /// Computes the columns of `a · b` that some of `b`'s panels hold, for kernels that have chosen their instruction set.
@@ -145,27 +162,18 @@ const fn tile_rows<S: Simd>(vectors: usize) -> usize {
 }
 
 /// All rows by one panel.
-struct Strip<'a, S: Simd, const VECTORS: usize> {
+struct Strip<'a, S: Simd, P, const VECTORS: usize> {
     a: Rows<'a>,
-    panel: &'a [[S::f32s; VECTORS]],
+    panel: P,
     start: Accumulate,
     bias: [S::f32s; VECTORS],
     epilogue: Epilogue<'a>,
     out: RowsMut<'a>,
 }
 
-impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
+impl<'a, S: Simd, P: PanelForm<S>, const VECTORS: usize> Strip<'a, S, P, VECTORS> {
     #[inline(always)]
-    fn new(
-        simd: S,
-        a: Rows<'a>,
-        panel: &'a [f32],
-        start: Accumulate,
-        epilogue: Epilogue<'a>,
-        out: RowsMut<'a>,
-    ) -> Self {
-        let panel = S::as_simd_f32s(panel).0.as_chunks::<VECTORS>().0;
-        assert!(panel.len() == a.width());
+    fn new(simd: S, a: Rows<'a>, panel: P, start: Accumulate, epilogue: Epilogue<'a>, out: RowsMut<'a>) -> Self {
         Self { a, panel, start, bias: load(simd, epilogue.bias), epilogue, out }
     }
 
@@ -198,7 +206,11 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
 
     #[inline(always)]
     fn tile<const ROWS: usize>(&mut self, simd: S, first: usize) {
-        for (row, mut sums) in (first..).zip(self.sums::<ROWS>(simd, first)) {
+        let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = self.a.row(first + i);
+        }
+        for (row, mut sums) in (first..).zip(self.panel.sums::<ROWS, VECTORS>(simd, rows, first / ROWS)) {
             add(simd, &mut sums, &self.bias);
             if self.start == Accumulate::Output {
                 add(simd, &mut sums, &load(simd, self.out.row(row)));
@@ -209,16 +221,22 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
             store(simd, sums, self.out.row(row));
         }
     }
+}
 
-    /// Computes the sums of a tile: a broadcast of each row's number times a vector of the panel, in the order of the inner
-    /// dimension.
+impl<S: Simd> PanelForm<S> for &[f32] {
     #[inline(always)]
     #[expect(unsafe_code, reason = "bounds checks in the innermost loop keep the sums out of registers")]
     #[expect(clippy::needless_range_loop, reason = "iterators and closures keep the sums out of registers, too")]
-    fn sums<const ROWS: usize>(&self, simd: S, first: usize) -> [[S::f32s; VECTORS]; ROWS] {
-        let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+    fn sums<const ROWS: usize, const VECTORS: usize>(
+        self,
+        simd: S,
+        mut rows: [&[f32]; ROWS],
+        tile: usize,
+    ) -> [[S::f32s; VECTORS]; ROWS] {
+        let panel = S::as_simd_f32s(self).0.as_chunks::<VECTORS>().0;
         for i in 0..ROWS {
-            rows[i] = &self.a.row(first + i)[..self.panel.len()];
+            assert!(rows[i].len() == panel.len());
+            rows[i] = &rows[i][..panel.len()];
         }
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         // A macro, because loops and functions keep the sums in memory.
@@ -234,18 +252,18 @@ impl<'a, S: Simd, const VECTORS: usize> Strip<'a, S, VECTORS> {
             };
         }
         // Two steps for each check of the end, because a check takes the slot of a multiply-add.
-        let (pairs, rest) = self.panel.as_chunks::<2>();
+        let (pairs, rest) = panel.as_chunks::<2>();
         // The first tiles prefetch the next panel, which follows this one in memory. One cache line for two steps: prefetching
         // it all at once would stall on memory.
-        let behind = first / ROWS * pairs.len() * LINE;
-        let behind = if behind < size_of_val(self.panel) { behind } else { 0 };
+        let behind = tile * pairs.len() * LINE;
+        let behind = if behind < size_of_val(panel) { behind } else { 0 };
         let mut k = 0;
         for [b, next] in pairs {
-            prefetch(self.panel, k + AHEAD);
+            prefetch(panel, k + AHEAD);
             step!(k, b);
             k = apart(k + 1);
-            prefetch_behind(self.panel, behind + k * (LINE / 2));
-            prefetch(self.panel, k + AHEAD);
+            prefetch_behind(panel, behind + k * (LINE / 2));
+            prefetch(panel, k + AHEAD);
             step!(k, next);
             k += 1;
         }

@@ -46,11 +46,11 @@ impl PanelShape {
         layout.first_column(panels.start).min(self.columns)..layout.first_column(panels.end).min(self.columns)
     }
 
-    /// Returns the indices of a panel's numbers.
+    /// Returns the columns of a panel, zero columns included.
     #[inline(always)]
-    pub(super) fn numbers_of(self, panel: usize) -> Range<usize> {
+    pub(super) fn whole_columns(self, panel: usize) -> Range<usize> {
         let layout = self.layout();
-        layout.first_column(panel) * self.depth..layout.first_column(panel + 1) * self.depth
+        layout.first_column(panel)..layout.first_column(panel + 1)
     }
 }
 
@@ -142,12 +142,8 @@ impl Panels {
     /// Returns a panel's numbers, row after row.
     #[inline(always)]
     pub(crate) fn panel(&self, panel: usize) -> &[f32] {
-        &self.numbers[self.shape.numbers_of(panel)]
-    }
-
-    /// Returns the numbers of all panels.
-    pub(super) fn numbers(&self) -> &[f32] {
-        &self.numbers
+        let columns = self.shape.whole_columns(panel);
+        &self.numbers[columns.start * self.shape.depth..columns.end * self.shape.depth]
     }
 
     #[inline(always)]

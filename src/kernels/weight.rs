@@ -60,8 +60,8 @@ pub(crate) struct ProductScratch {
 }
 
 impl PackedWeight {
-    /// Packs weights `(outputs, inputs)`, whose outputs stand side by side in the product. `magnitudes` are the largest
-    /// absolute values of each input, if they are known: int8 distributes its steps by them.
+    /// Packs weights `(outputs, inputs)`, whose outputs stand side by side in the product. `magnitudes` are the sizes
+    /// of each input's numbers, if they are known: int8 distributes its steps by them.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
