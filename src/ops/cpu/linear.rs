@@ -56,13 +56,16 @@ impl Linear {
     }
 }
 
-/// Returns the largest absolute value in each column.
+/// Returns the size of the numbers in each column: their mean of order 4, `(Σ x⁴ / n)^¼`.
+///
+/// Measured with all-mpnet-base-v2: the loss is an eighth smaller than by the largest number, which one token may have, or by
+/// the mean of order 2, which large numbers hardly change.
 fn magnitudes(x: Rows<'_>) -> Vec<f32> {
-    let mut largest = vec![0.0f32; x.width()];
+    let mut sums = vec![0.0f64; x.width()];
     for row in x.iter() {
-        largest.iter_mut().zip(row).for_each(|(largest, x)| *largest = largest.max(x.abs()));
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x).powi(4));
     }
-    largest
+    sums.into_iter().map(|sum| (sum / x.count() as f64).powf(0.25) as f32).collect()
 }
 
 impl Cpu {
