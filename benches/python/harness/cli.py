@@ -14,6 +14,7 @@ from harness import (
     memory,
     paths,
     plots,
+    quality,
     scaling,
     session,
     single,
@@ -51,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--queries", type=int, default=100, help="of a turn")
     _common(command("start", _start, "from the start of a process to the first embedding"))
     _common(command("memory", _memory, "resident memory after loading, and at most over mixed"))
+    added = command("quality", _quality, "loss of lower precision: cosines to float32, and neighbours that stay")
+    _common(added)
     added = command("scaling", _scaling, "more threads against one, ours alone")
     added.add_argument("--model", default=MINILM)
     added.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -116,6 +119,11 @@ def _start(arguments: argparse.Namespace) -> None:
 def _memory(arguments: argparse.Namespace) -> None:
     result = memory.measure(arguments.model, _names(arguments), arguments.threads)
     session.write("memory", arguments.model, arguments.threads, result)
+
+
+def _quality(arguments: argparse.Namespace) -> None:
+    result = quality.measure(arguments.model, _names(arguments), arguments.threads)
+    session.write("quality", arguments.model, arguments.threads, result)
 
 
 def _scaling(arguments: argparse.Namespace) -> None:

@@ -38,6 +38,8 @@ class Contender:
     """Arguments of its `load`, KEY=VALUE; {cache} is the folder that `prepare.py` made."""
     folder: str = "{model}"
     """The model's folder for it."""
+    exact: bool = True
+    """False in lower precision, whose results are held to their cosines alone."""
 
     def command(self, script: str, model: Path, threads: int) -> list[str]:
         """Return the command that runs a script with this contender."""
@@ -52,10 +54,20 @@ _GRAPH = "graph={cache}/st/onnx/"
 _ST = "sentence-transformers"
 ALL = (
     Contender(OURS, "rushlight"),
+    Contender("rushlight-bfloat16", "rushlight", options=("dtype=bfloat16",), exact=False),
+    Contender("rushlight-int8", "rushlight", options=("dtype=int8",), exact=False),
     Contender("rushlight-portable", ""),
     Contender(BY_HAND, "ort", "peers", (_GRAPH + "model_fused.onnx",)),
+    Contender("ort-int8", "ort", "peers", (_GRAPH + "model_int8.onnx",), exact=False),
     Contender("openvino", "openvino", "peers", (_GRAPH + "model.onnx", "hint=latency")),
     Contender("openvino-throughput", "openvino", "peers", (_GRAPH + "model.onnx", "hint=throughput")),
+    Contender(
+        "openvino-bfloat16",
+        "openvino",
+        "peers",
+        (_GRAPH + "model.onnx", "hint=latency", "precision=bf16"),
+        exact=False,
+    ),
     Contender(f"{_ST}-torch", "sentence_transformers", "st", ("backend=torch",), "{cache}/st"),
     Contender(
         f"{_ST}-onnx", "sentence_transformers", "st", ("backend=onnx", "file_name=onnx/model.onnx"), "{cache}/st"
@@ -89,6 +101,7 @@ class Worker:
         self, contender: Contender, model: Path, threads: int, extra: Sequence[str] = (), name: str = ""
     ) -> None:
         self.name = name or contender.name
+        self.exact = contender.exact
         command = [*contender.command("worker.py", model, threads), *extra]
         self._program = Program(command, environment(model, threads))
         self.versions: dict[str, str] = self._program.read()["versions"]

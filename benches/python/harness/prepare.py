@@ -1,6 +1,7 @@
 """Make what the peers need of all-MiniLM-L6-v2, by the Python that has them: `prepare.py MODEL FOLDER`.
 
-    FOLDER/st/        the model's folder, with onnx/model.onnx, onnx/model_fused.onnx and openvino/openvino_model.xml
+    FOLDER/st/        the model's folder, with onnx/model.onnx, onnx/model_fused.onnx, onnx/model_int8.onnx and
+                      openvino/openvino_model.xml
     FOLDER/hub/       the model as the Hugging Face cache holds it
 
 `minilm.graph.onnx` beside this file is the graph as torch exports it (opset 17; input_ids, attention_mask and
@@ -30,6 +31,7 @@ def main() -> None:
     (st / "onnx").mkdir()
     fill(model / "model.safetensors", st / "onnx/model.onnx")
     fuse(st / "onnx/model.onnx", st / "onnx/model_fused.onnx")
+    quantize(st / "onnx/model_fused.onnx", st / "onnx/model_int8.onnx")
     convert(st / "onnx/model.onnx", st / "openvino/openvino_model.xml")
     fill_cache(model, folder / "hub")
     shutil.rmtree(target, ignore_errors=True)
@@ -62,6 +64,13 @@ def fuse(graph: Path, out: Path) -> None:
     if counts["Attention"] != 6 or counts["BiasGelu"] != 6 or counts["SkipLayerNormalization"] != 12:
         sys.exit(f"the optimizer of ONNX Runtime did not fuse all: {counts}")
     fused.save_model_to_file(str(out))
+
+
+def quantize(graph: Path, out: Path) -> None:
+    """Quantize the weights to int8 by channel, and activations as they come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(graph, out, per_channel=True, weight_type=QuantType.QInt8)
 
 
 def convert(graph: Path, out: Path) -> None:

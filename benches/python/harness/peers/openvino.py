@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 PACKAGES = ("openvino", "tokenizers", "numpy")
 
 
-def load(model: str, threads: str, graph: str, hint: str) -> Callable[[list[str]], NDArray[Any]]:
+def load(
+    model: str, threads: str, graph: str, hint: str, precision: str = "f32"
+) -> Callable[[list[str]], NDArray[Any]]:
     """Return what embeds texts by the file `graph`, tuned for `hint`: latency or throughput."""
     import numpy as np
     import openvino
@@ -20,7 +22,7 @@ def load(model: str, threads: str, graph: str, hint: str) -> Callable[[list[str]
     from harness.peers._by_hand import Tokens, pooled
 
     settings = {
-        "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 where the processor has it
+        "INFERENCE_PRECISION_HINT": precision,  # the default is bfloat16 where the processor has it
         "INFERENCE_NUM_THREADS": int(threads),
         "PERFORMANCE_HINT": hint.upper(),
     }
