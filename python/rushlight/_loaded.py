@@ -194,7 +194,7 @@ class Loaded(Generic[Core]):
 
     @property
     def dtype(self) -> str:
-        """Dtype of the computation: "float32", "float16" or "bfloat16"; results are always float32."""
+        """Dtype of the computation: "float32", "float16", "bfloat16" or "int8"; results are always float32."""
         return self._device_and_dtype[1] or "float32"
 
     def _check_device(self, device: str | None) -> None:

@@ -41,7 +41,8 @@ class Model(_comparing.Comparing[_core.Model]):
     max_seq_length
         Number of tokens to keep of every text, special tokens included: from 1 to the model's number of positions.
     dtype
-        Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
+        Dtype of the computation: "float32" (the default); "bfloat16"; on a CPU "int8"; on a GPU "float16". Weights are
+        converted to it while loading, and results are float32. The guide *Choosing a precision* compares them.
     cache_folder
         Hugging Face cache to use instead of the environment's.
     revision

@@ -45,7 +45,8 @@ class Reranker(Loaded[_core.Reranker]):
     default_prompt_name
         Name of the prompt for calls that name none.
     dtype
-        Dtype of the computation: "float32", and on a GPU "float16" and "bfloat16". Weights are converted to it.
+        Dtype of the computation: "float32" (the default); "bfloat16"; on a CPU "int8"; on a GPU "float16". Weights are
+        converted to it while loading, and results are float32. The guide *Choosing a precision* compares them.
     cache_folder
         Hugging Face cache to use instead of the environment's.
     revision

@@ -81,7 +81,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="folder of a model, or its name on the hub")
     group = add_source(parser)
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps or metal (default: the best device)")
-    group.add_argument("--dtype", help="float32, or on a GPU float16 or bfloat16 (default: float32)")
+    group.add_argument("--dtype", help="float32, bfloat16, int8 (on a CPU) or float16 (on a GPU) (default: float32)")
 
 
 def positive(value: str) -> int:
