@@ -41,8 +41,9 @@ impl Family {
 /// Returns the largest difference to float64, relative to the largest number, of every family that has a case.
 fn errors() -> BTreeMap<String, f64> {
     let mut errors: BTreeMap<String, f64> = BTreeMap::new();
+    let families = families();
     for case in tiny_cases() {
-        let Some(family) = family(&case) else { continue };
+        let Some(family) = family(&case, &families) else { continue };
         let largest = case.expected.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
         let of_family = errors.entry(family).or_default();
         for way in [native(), portable()] {
@@ -57,12 +58,18 @@ fn embed(case: &Case, way: &LoadOptions) -> Vec<f32> {
     model.encode(&case.texts, &EncodeOptions::default()).unwrap().into_vec()
 }
 
-/// Returns the `model_type` of a case's transformer; `None` where it has none.
-fn family(case: &Case) -> Option<String> {
+/// Returns the name of a case's family: its `model_type`, and its code where that tells it apart. `None` where it has none.
+fn family(case: &Case, families: &[Family]) -> Option<String> {
     let mut folders = [case.model.clone(), case.model.join("0_Transformer")].into_iter();
     let file = folders.find_map(|folder| Some(folder.join("config.json")).filter(|file| file.exists()))?;
-    let kind = json::<Value>(&file)["model_type"].as_str()?.to_owned();
-    Some(kind).filter(|kind| kind != "model2vec")
+    let config: Value = json(&file);
+    let model_type = config["model_type"].as_str().filter(|name| *name != "model2vec")?;
+    let class = config["auto_map"]["AutoModel"].as_str().unwrap_or_default();
+    let has_code = |family: &&Family| {
+        family.family.split_once(" with ").is_some_and(|(name, code)| name == model_type && class.ends_with(code))
+    };
+    let with_code = families.iter().find(has_code).map(|family| family.family.clone());
+    Some(with_code.unwrap_or_else(|| model_type.to_owned()))
 }
 
 /// Returns a bound for all machines: more than twice the error, rounded up to the digits 1, 2 or 5.

@@ -214,12 +214,12 @@ fn published_code_that_computes_the_same_loads() {
             "AutoModel": format!("{prefix}modeling_hf_alibaba_nlp_gte.GteModel"),
         })
     };
-    let any = json!({ "AutoConfig": "configuration.Config", "AutoModel": "modeling.Model" });
+    let nomic = "nomic-ai/nomic-bert-2048--modeling_hf_nomic_bert.NomicBertModel";
     let same = [
         ("gte-cls-normalize", gte("")),
         ("gte-cls-normalize", gte("Snowflake/snowflake-arctic-embed-m-v2.0--")),
-        ("hub-config-nomic-bert", any.clone()),
-        ("eurobert-mean", any),
+        ("hub-config-nomic-bert", json!({ "AutoModel": nomic })),
+        ("eurobert-mean", json!({ "AutoConfig": "EuroBertConfig", "AutoModel": "modeling_eurobert.EuroBertModel" })),
     ];
     for (case, code) in same {
         let model = tiny(case).model;
@@ -233,6 +233,8 @@ fn published_code_that_computes_the_same_loads() {
         ("xlm-roberta-mean", "modeling_xlm_roberta.XLMRobertaModel"),
         ("gte-cls-normalize", "Alibaba-NLP/new-impl--modeling.NewModel"),
         ("qwen3-lasttoken-normalize", "modeling.Qwen3BidirectionalModel"),
+        ("hub-config-nomic-bert", "modeling.OtherNomicBertModel"),
+        ("eurobert-mean", "modeling.Model"),
     ];
     for (case, class) in others {
         let error = with_code(Sentence, &tiny(case).model, &json!({ "AutoModel": class })).unwrap_err();

@@ -153,8 +153,7 @@ impl Loaded {
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         // Checked before other files, because an unknown architecture may lack them.
-        let family = Family::of(&config)?;
-        family.check_remote_code(&config, kind)?;
+        let family = Family::of(&config, kind)?;
         let settings = match &entries {
             Some(_) => transformer_settings(transformer, kind)?,
             None => TransformerSettings::default(),
@@ -171,7 +170,7 @@ impl Loaded {
             Tokenizer::load(transformer, family.tokenizer, settings.do_lower_case, settings.max_seq_length)?
                 .with_prefixes(prefixes)
         };
-        let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config };
+        let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config, family };
         let network = || match compute.ops()? {
             ComputeOps::Cpu(ops) => network::load(kind, &files, ops),
             ComputeOps::Portable(ops) => network::load(kind, &files, ops),

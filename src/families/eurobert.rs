@@ -17,8 +17,7 @@ pub(super) const EUROBERT: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),
-    // The family has its name from that code.
-    remote_code: RemoteCode::Any,
+    remote_code: RemoteCode::Same(&["EuroBertConfig", "EuroBertModel"]),
 };
 
 /// Reads `config.json`; absent keys have the defaults of transformers' class.

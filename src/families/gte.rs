@@ -20,7 +20,7 @@ pub(super) const GTE: Family = Family {
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),
     // Snowflake's, in snowflake-arctic-embed-m-v2.0.
-    remote_code: RemoteCode::Classes(&["GteConfig", "GteModel"]),
+    remote_code: RemoteCode::Same(&["GteConfig", "GteModel"]),
 };
 
 /// Reads `config.json`; absent keys have the defaults of transformers' class.

@@ -19,7 +19,7 @@ mod qwen3;
 mod remote_code;
 mod t5;
 
-use crate::config::JsonFile;
+use crate::config::{JsonFile, Kind};
 use crate::error::{Error, Result};
 use crate::layers::Backbone;
 use crate::ops::{Cpu, Ops, Portable};
@@ -27,7 +27,7 @@ use crate::tokenize::class::DefaultClass;
 use crate::weights::Weights;
 
 use heads::{ClassificationHead, MaskedLmHead};
-use remote_code::RemoteCode;
+use remote_code::{NamedCode, RemoteCode};
 
 /// Every family. A new one is a file beside this one and a line here.
 static FAMILIES: &[Family] = &[
@@ -52,8 +52,8 @@ static FAMILIES: &[Family] = &[
 
 /// An architecture, with its heads and its tokenizer.
 pub(crate) struct Family {
-    /// Its name in `config.json`.
-    pub(crate) model_type: &'static str,
+    /// Its name in `config.json`. Families that share it differ in their `remote_code`.
+    model_type: &'static str,
     load: Load,
     /// Its `…ForSequenceClassification`, if supported.
     classifier: Option<Describe<ClassificationHead>>,
@@ -92,15 +92,28 @@ impl LoadOps for Portable {
 }
 
 impl Family {
-    /// Returns the family that a `config.json` names.
-    pub(crate) fn of(config: &JsonFile) -> Result<&'static Self> {
+    /// Returns the family that a `config.json` names: by its `model_type` and by the code for this kind of model.
+    pub(crate) fn of(config: &JsonFile, kind: Kind) -> Result<&'static Self> {
         let key = "model_type";
-        let name = match config.value.get(key) {
+        let model_type = match config.value.get(key) {
             Some(name) => name.as_str().ok_or_else(|| config.error(key, format!("must be a string, got {name}")))?,
             None => return Err(config.error(key, "is missing: it names the architecture")),
         };
-        let found = FAMILIES.iter().find(|family| family.model_type == name);
-        found.ok_or_else(|| config.unsupported(key, name, &names(|_| true)))
+        let code = NamedCode::read(config, kind)?;
+        let mut of_type = FAMILIES.iter().filter(|family| family.model_type == model_type).peekable();
+        if of_type.peek().is_none() {
+            return Err(config.unsupported(key, model_type, &names(|_| true)));
+        }
+        let found = of_type.find(|family| family.remote_code.is(&code));
+        found.ok_or_else(|| code.unknown(config, model_type, kind))
+    }
+
+    /// Returns its name for messages: the `model_type`, and the code where that tells it apart.
+    fn name(&self) -> String {
+        match self.remote_code.distinction() {
+            Some(class) => format!("{} with {class}", self.model_type),
+            None => self.model_type.to_owned(),
+        }
     }
 
     /// Loads the backbone that a `config.json` of this family describes.
@@ -126,7 +139,7 @@ impl Family {
 
     fn without_head(&self, config: &JsonFile, model: &str, has: fn(&Self) -> bool) -> Error {
         let what = format!("{}: for {model}, model_type", config.path.display());
-        Error::unsupported(what, self.model_type, names(has))
+        Error::unsupported(what, self.name(), names(has))
     }
 }
 
@@ -143,5 +156,5 @@ fn check_architecture(config: &JsonFile, model: &str, suffix: &str, kind: &str) 
 
 /// Returns the names of some families, for messages.
 fn names(of: fn(&Family) -> bool) -> String {
-    FAMILIES.iter().filter(|family| of(family)).map(|family| family.model_type).collect::<Vec<_>>().join(", ")
+    FAMILIES.iter().filter(|family| of(family)).map(Family::name).collect::<Vec<_>>().join(", ")
 }

@@ -25,8 +25,7 @@ pub(super) const NOMIC_BERT: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::first("nomic_bert.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::BERT),
-    // The family has its name from that code.
-    remote_code: RemoteCode::Any,
+    remote_code: RemoteCode::Same(&["NomicBertConfig", "NomicBertModel", "NomicBertForSequenceClassification"]),
 };
 
 /// Parts of a config whose keys differ between its forms.

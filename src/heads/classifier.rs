@@ -9,7 +9,6 @@ use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, PoolingMode, token_id};
 use crate::error::{Error, Result};
-use crate::families::Family;
 use crate::families::heads::{Summary, TransformLayer};
 use crate::layers::Parameters;
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
@@ -30,7 +29,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
         return Err(Error::config(files.folder.join("modules.json"), "(whole file)", problem));
     }
     let file = files.config;
-    let head = Family::of(file)?.classification_head(file)?;
+    let head = files.family.classification_head(file)?;
     let labels = num_labels(file)?;
     let ops = &ops.in_full_precision();
     let parameters = Parameters::new(weights, ops);

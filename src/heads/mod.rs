@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::batch::Batch;
 use crate::config::{JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
+use crate::families::Family;
 use crate::layers::{Backbone, Checkpoint};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
@@ -58,6 +59,8 @@ pub(crate) struct Files<'a> {
     /// Folder of the transformer, with its `config.json`.
     pub(crate) transformer: &'a Path,
     pub(crate) config: &'a JsonFile,
+    /// Family that this config names.
+    pub(crate) family: &'static Family,
 }
 
 /// Loads the head of a kind of model. `weights` are the transformer's. A head that reads several layers configures the

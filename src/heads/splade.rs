@@ -8,7 +8,6 @@ use super::{Files, Head, HeadRequest, Output, Selected, SparseRow};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, ModuleKind, PoolingMode, SpladeConfig, SpladePooling};
 use crate::error::{Error, Result};
-use crate::families::Family;
 use crate::families::heads::{MaskedLmHead, OutputBias};
 use crate::layers::{Limits, Parameters};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
@@ -40,7 +39,7 @@ fn pooling(files: &Files<'_>) -> Result<SpladeConfig> {
 
 pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits, ops: &O) -> Result<Box<dyn Head<O>>> {
     let file = files.config;
-    let head = Family::of(file)?.masked_lm_head(file)?;
+    let head = files.family.masked_lm_head(file)?;
     let vocab_size = limits.vocab_size;
     let (words, bias) = output_layer(file, &head, weights, vocab_size)?;
     let block = |first: usize| {

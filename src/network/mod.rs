@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use crate::batch::{Batch, TokenBudget};
 use crate::config::Kind;
 use crate::error::Result;
-use crate::families::{Family, LoadOps};
+use crate::families::LoadOps;
 use crate::heads::{self, Files, Head, HeadRequest, Output, Selected};
 use crate::layers::{Backbone, Checkpoint, Limits};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
@@ -66,7 +66,7 @@ struct Transformer<O: Ops> {
 /// Loads the network of a kind of model.
 pub(crate) fn load<O: LoadOps>(kind: Kind, files: &Files<'_>, ops: O) -> Result<Box<dyn Network>> {
     let weights = Weights::open(files.transformer)?;
-    let mut backbone = Family::of(files.config)?.load(files.config, weights.clone(), &ops)?;
+    let mut backbone = files.family.load(files.config, weights.clone(), &ops)?;
     let heads = vec![heads::load(kind, files, &weights, &mut backbone, &ops)?];
     Ok(Box::new(Transformer { ops, idle: Mutex::default(), backbone, heads }))
 }
