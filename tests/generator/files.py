@@ -1,23 +1,14 @@
 """The files of a case, and what its kinds have in common."""
 
-import json
 import shutil
 import tempfile
 from contextlib import contextmanager
 
 import numpy as np
 
-from .storage import DATA
+from .storage import DATA, write_json
 from .vocabularies import vocabulary
 from .weights import seed
-
-
-def write_json(file, value):
-    file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def read_json(file):
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def emptied(kind, name):

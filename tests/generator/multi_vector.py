@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 
 from . import networks as of
-from .files import backbone, emptied, one_by_one, read_json, write_json
+from .files import backbone, emptied, one_by_one
+from .storage import read_json, write_json
 from .texts import TEXTS
 from .weights import normal
 

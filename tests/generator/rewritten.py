@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from . import networks as of
-from .files import emptied, read_json, write_json
-from .storage import DATA
+from .files import emptied
+from .storage import DATA, read_json, write_json
 
 POOLING_FLAGS = {
     "cls": "pooling_mode_cls_token",

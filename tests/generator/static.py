@@ -6,7 +6,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
 from .dense import expect
-from .files import emptied, save, write_json
+from .files import emptied, save
+from .storage import write_json
 from .texts import TEXTS
 from .vocabularies import SIZE, bare
 from .weights import normal

@@ -17,6 +17,14 @@ WHOLE = (
 )
 
 
+def write_json(file, value):
+    file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(file):
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def unpack(data):
     """Put all copies into their places in a folder that has the rest."""
     for path, source in json.loads((data / SHARED).read_text(encoding="utf-8")).items():

@@ -1,0 +1,67 @@
+"""Take over cases of published custom code, which sentence-transformers 6 no longer runs.
+
+    cd tests; python -m generator.published FOLDER NAME ...
+
+FOLDER has a folder for each case, made by that code with an older transformers; `meta.json` says how. This program
+keeps what the tests read.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from . import storage
+from .storage import read_json, write_json
+
+KINDS = {"dense": "tiny", "rerank": "rerank", "sparse": "sparse"}
+FILES = ["expected64*.npy", "expected_logits.npy", "expected_sparse.json", "texts.json", "token_ids.json"]
+# The last three tell where the numbers come from.
+META = ["model_type", "dim", "max_seq_length", "max_length", "num_labels", "float32_vs_float64_max_abs"]
+META += ["how", "versions", "note"]
+
+
+def take(source):
+    """Copy a case from the folder `source` to the others of its kind."""
+    meta = read_json(source / "meta.json")
+    target = storage.DATA / KINDS[meta["kind"]] / source.name
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source / "model", target / "model")
+    for file in (file for pattern in FILES for file in source.glob(pattern)):
+        shutil.copyfile(file, target / file.name)
+    if meta["kind"] == "rerank":
+        # The reference gets the limit as an argument; tests read the folder's.
+        path = target / "model/tokenizer_config.json"
+        write_json(path, read_json(path) | {"model_max_length": meta["max_length"]})
+        drop_empty_seconds(target)
+    write_json(target / "meta.json", {key: meta[key] for key in META if key in meta})
+
+
+def drop_empty_seconds(case):
+    """Drop pairs with an empty second text.
+
+    The cases were tokenized pair by pair. transformers then drops an empty second text, which batches of
+    sentence-transformers keep.
+    """
+    kept = [i for i, (_, second) in enumerate(read_json(case / "texts.json")) if second]
+    for name in ["texts.json", "token_ids.json"]:
+        every = read_json(case / name)
+        write_json(case / name, [every[i] for i in kept])
+    for file in case.glob("expected*.npy"):
+        np.save(file, np.load(file)[kept])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    arguments = parser.parse_args()
+    storage.unpack(storage.DATA)
+    for name in arguments.names:
+        take(arguments.folder / name)
+    storage.pack()
+
+
+if __name__ == "__main__":
+    main()
