@@ -18,12 +18,11 @@ pub(crate) enum RemoteCode {
     /// Code that computes the same as the family of its `model_type` without code.
     Same(&'static [&'static str]),
     /// Code that computes something else than the family of its `model_type` without code.
-    #[expect(dead_code, reason = "the first family of such code removes this line")]
     Other(&'static [&'static str]),
 }
 
 impl RemoteCode {
-    fn classes(self) -> &'static [&'static str] {
+    pub(super) fn classes(self) -> &'static [&'static str] {
         match self {
             Self::None => &[],
             Self::Same(classes) | Self::Other(classes) => classes,

@@ -111,12 +111,15 @@ pub(crate) struct PostNorm<'a> {
     pub(crate) factorized: Option<Factorized>,
     pub(crate) names: &'a CheckpointNames,
     pub(crate) biases: Biases,
+    /// True if the norms of the layers are RMS norms.
+    pub(crate) rms_norms: bool,
 }
 
 impl<'a> PostNorm<'a> {
     /// Makes a transformer with only the word table, and all biases.
     pub(crate) fn new(shape: &'a EncoderShape, names: &'a CheckpointNames) -> Self {
-        Self { shape, token_types: None, positions: None, factorized: None, names, biases: Biases::ALL }
+        let (token_types, positions, factorized) = (None, None, None);
+        Self { shape, token_types, positions, factorized, names, biases: Biases::ALL, rms_norms: false }
     }
 
     /// Loads the transformer. `attention` gets the parameters of its layer.
@@ -187,12 +190,19 @@ impl<'a> PostNorm<'a> {
             Up::Swapped(name) => (parameters.swapped_linear(name, hidden, middle)?, true),
         };
         let output = &[(names.attention_output, hidden)];
+        let add_norm = |name| {
+            let norm = match self.rms_norms {
+                true => parameters.rms_norm(name, hidden, shape.eps),
+                false => parameters.layer_norm(name, hidden, shape.eps),
+            };
+            norm.map(Residual::AddNorm)
+        };
         Ok(Layer {
             attention_norm: None,
             query_key_value: parameters.stacked_linear(&query_key_value, hidden, biases.attention)?,
             attention,
             attention_output: parameters.stacked_linear(output, queries, biases.attention)?,
-            attention_residual: Residual::AddNorm(parameters.layer_norm(names.attention_norm, hidden, shape.eps)?),
+            attention_residual: add_norm(names.attention_norm)?,
             feed_forward_norm: None,
             feed_forward: FeedForward {
                 up,
@@ -200,7 +210,7 @@ impl<'a> PostNorm<'a> {
                 activation: shape.activation,
                 down: parameters.stacked_linear(&[(names.down, hidden)], middle, biases.down)?,
             },
-            feed_forward_residual: Residual::AddNorm(parameters.layer_norm(names.output_norm, hidden, shape.eps)?),
+            feed_forward_residual: add_norm(names.output_norm)?,
         })
     }
 }

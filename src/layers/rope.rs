@@ -88,37 +88,52 @@ impl<'a> Rope<'a> {
     /// Returns the angles.
     pub(crate) fn rotary(&self) -> Result<Arc<Rotary>> {
         let parameters = self.parameters.clone().unwrap_or_default();
+        let theta = parameters.rope_theta.unwrap_or(self.theta);
+        let frequencies = self.frequencies(theta)?;
+        let (frequencies, factor) = match parameters.rope_type.or(parameters.r#type).unwrap_or_default() {
+            RopeType::Default => (frequencies, 1.0),
+            RopeType::Linear => {
+                let factor = self.required("factor", parameters.factor)? as f32;
+                (frequencies.into_iter().map(|frequency| frequency / factor).collect(), 1.0)
+            }
+            RopeType::Llama3 => (self.llama3(&parameters, frequencies.into_iter())?, 1.0),
+            RopeType::Yarn => (self.yarn(&parameters, theta)?, self.yarn_factor(&parameters)?),
+        };
+        self.finite("factor", &frequencies)?;
+        Ok(Arc::new(Rotary::new(frequencies, factor)))
+    }
+
+    /// Refuses rules that change the frequencies.
+    pub(crate) fn unscaled(self) -> Result<Self> {
+        let rule = self.parameters.as_ref().and_then(|parameters| parameters.rope_type.or(parameters.r#type));
+        match rule.filter(|rule| *rule != RopeType::Default) {
+            Some(_) => Err(self.error("rope_type", "must be default for this architecture".to_owned())),
+            None => Ok(self),
+        }
+    }
+
+    /// Returns the frequencies of this base.
+    pub(super) fn frequencies(&self, theta: f64) -> Result<Vec<f32>> {
         if !self.width.is_multiple_of(2) || self.width > MAX_COLUMNS {
             let problem =
                 format!("needs heads of an even number of columns, at most {MAX_COLUMNS}, got {}", self.width);
             return Err(self.file.error(self.key, problem));
         }
-        let theta = parameters.rope_theta.unwrap_or(self.theta);
         self.positive("rope_theta", theta)?;
-        // Computed in float32 and in the reference's steps.
-        let power = |i: usize| theta.powf(f64::from((2 * i) as f32 / self.width as f32)) as f32;
-        let frequencies = (0..self.width / 2).map(|i| 1.0 / power(i));
-        self.finite("rope_theta", frequencies.clone())?;
-        let (frequencies, factor): (Vec<f32>, f32) =
-            match parameters.rope_type.or(parameters.r#type).unwrap_or_default() {
-                RopeType::Default => (frequencies.collect(), 1.0),
-                RopeType::Linear => {
-                    let factor = self.required("factor", parameters.factor)? as f32;
-                    (frequencies.map(|frequency| frequency / factor).collect(), 1.0)
-                }
-                RopeType::Llama3 => (self.llama3(&parameters, frequencies)?, 1.0),
-                RopeType::Yarn => {
-                    let frequencies = self.yarn(&parameters, theta, (0..self.width / 2).map(power))?;
-                    (frequencies, self.yarn_factor(&parameters)?)
-                }
-            };
-        self.finite("factor", frequencies.iter().copied())?;
-        Ok(Arc::new(Rotary::new(frequencies, factor)))
+        let frequencies: Vec<_> = self.powers(theta).map(|power| 1.0 / power).collect();
+        self.finite("rope_theta", &frequencies)?;
+        Ok(frequencies)
+    }
+
+    /// Returns the inverse frequencies, computed in float32 and in the reference's steps.
+    fn powers(&self, theta: f64) -> impl Iterator<Item = f32> {
+        let width = self.width;
+        (0..width / 2).map(move |i| theta.powf(f64::from((2 * i) as f32 / width as f32)) as f32)
     }
 
     /// Refuses a key whose value makes a frequency NaN or infinite.
-    fn finite(&self, key: &str, mut frequencies: impl Iterator<Item = f32>) -> Result<()> {
-        match frequencies.all(f32::is_finite) {
+    pub(super) fn finite(&self, key: &str, frequencies: &[f32]) -> Result<()> {
+        match frequencies.iter().all(|frequency| frequency.is_finite()) {
             true => Ok(()),
             false => Err(self.error(key, "makes a rotation frequency NaN or infinite".to_owned())),
         }
@@ -142,8 +157,8 @@ impl<'a> Rope<'a> {
         Ok(frequencies.map(stretched).collect())
     }
 
-    /// Stretches waves by their number of periods in a text (Peng et al., 2024). `powers` are the inverse frequencies.
-    fn yarn(&self, parameters: &RopeParameters, theta: f64, powers: impl Iterator<Item = f32>) -> Result<Vec<f32>> {
+    /// Stretches waves by their number of periods in a text (Peng et al., 2024).
+    fn yarn(&self, parameters: &RopeParameters, theta: f64) -> Result<Vec<f32>> {
         let factor = self.required("factor", parameters.factor)?;
         let length = self.original_length(parameters)?;
         let width = self.width as f64;
@@ -161,7 +176,7 @@ impl<'a> Rope<'a> {
             let share = (((i as f64 - low) / (high - low)) as f32).clamp(0.0, 1.0);
             share / (factor as f32 * power) + (1.0 - share) / power
         };
-        Ok(powers.enumerate().map(stretched).collect())
+        Ok(self.powers(theta).enumerate().map(stretched).collect())
     }
 
     /// Returns YaRN's factor of cosines and sines.
@@ -197,7 +212,7 @@ impl<'a> Rope<'a> {
         Err(self.error(key, format!("must be a number above 0, got {value}")))
     }
 
-    fn error(&self, key: &str, problem: String) -> crate::error::Error {
+    pub(super) fn error(&self, key: &str, problem: String) -> crate::error::Error {
         self.file.error(format!("{}.{key}", self.key), problem)
     }
 }

@@ -225,6 +225,8 @@ pub(crate) struct Attention<O: Ops> {
     pub(crate) window: Window,
     /// Norms of every head's queries and keys.
     pub(crate) query_key_norms: Option<[O::Norm; 2]>,
+    /// Factor of the queries, by the length of their text.
+    pub(crate) length_scale: Option<LengthScale>,
     pub(crate) relative: Relative<O>,
 }
 
@@ -238,6 +240,7 @@ impl<O: Ops> Attention<O> {
             scale: 1.0 / (head_width as f32).sqrt(),
             window: Window::ALL,
             query_key_norms: None,
+            length_scale: None,
             relative: Relative::None,
         }
     }
@@ -245,6 +248,23 @@ impl<O: Ops> Attention<O> {
     /// Returns the numbers of columns of queries, keys and values.
     pub(crate) fn widths(&self) -> [usize; 3] {
         [self.heads, self.key_value_heads, self.key_value_heads].map(|heads| heads.saturating_mul(self.head_width))
+    }
+}
+
+/// Factor of the queries that grows with the logarithm of their text's length (Su, 2021): 1 at the reference length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LengthScale {
+    /// Length whose factor is 1, at least 2.
+    pub(crate) reference: usize,
+    /// Raises factors of shorter texts to 1.
+    pub(crate) at_least_one: bool,
+}
+
+impl LengthScale {
+    /// Returns the factor for a text of `tokens`.
+    pub(crate) fn of(self, tokens: usize) -> f32 {
+        let factor = (tokens as f32).ln() / (self.reference as f32).ln();
+        if self.at_least_one { factor.max(1.0) } else { factor }
     }
 }
 

@@ -8,8 +8,13 @@ use crate::error::Result;
 use crate::kernels;
 use crate::kernels::attention::{Heads, PositionScores, Span, attention};
 use crate::kernels::rotary::rotate;
+use crate::kernels::rows::RowsMut;
 use crate::ops::{Attention, Relative, TokenSelection};
 use crate::threads::intra_op::split_evenly;
+
+/// Index of the queries' norm, and of the keys'.
+const QUERIES: usize = 0;
+const KEYS: usize = 1;
 
 impl Cpu {
     pub(super) fn attend(
@@ -59,13 +64,13 @@ impl Cpu {
         Ok(out)
     }
 
-    /// Normalizes queries and keys and rotates them by their positions, in place.
+    /// Normalizes queries and keys, rotates them by their positions, and scales queries, in place.
     fn prepare(&self, qkv: &mut Activations, batch: &Batch, shape: &Attention<Self>) -> Result<()> {
         let rotations = match &shape.relative {
             Relative::Rotary(rotary) => Some(rotary.rotations(batch.longest())?),
             _ => None,
         };
-        if rotations.is_none() && shape.query_key_norms.is_none() {
+        if rotations.is_none() && shape.query_key_norms.is_none() && shape.length_scale.is_none() {
             return Ok(());
         }
         let positions = batch.positions();
@@ -73,18 +78,32 @@ impl Cpu {
         let mut tasks = Vec::new();
         for head in 0..shape.heads + shape.key_value_heads {
             let (mine, others) = rest.split_columns(shape.head_width);
-            tasks.push((usize::from(head >= shape.heads), mine));
+            tasks.push((if head < shape.heads { QUERIES } else { KEYS }, mine));
             rest = others;
         }
+        let scales: Option<Vec<_>> = shape.length_scale.map(|scale| {
+            let factors = batch.texts().zip(batch.keys()).map(|(text, keys)| (text, scale.of(keys.len())));
+            factors.collect()
+        });
         self.for_each(tasks, |(which, mut rows), _| {
             if let Some(norms) = &shape.query_key_norms {
                 kernels::norm::norm(self.isa, rows.reborrow(), norms[which].parameters());
             }
             if let Some(rotations) = &rotations {
-                rotate(self.isa, rows, &positions, rotations.cos(), rotations.sin());
+                rotate(self.isa, rows.reborrow(), &positions, rotations.cos(), rotations.sin());
+            }
+            if let Some(scales) = scales.as_ref().filter(|_| which == QUERIES) {
+                scale(&mut rows, scales);
             }
         });
         Ok(())
+    }
+}
+
+/// Multiplies the rows of each text by its factor.
+fn scale(rows: &mut RowsMut<'_>, factors: &[(Range<usize>, f32)]) {
+    for (text, factor) in factors {
+        text.clone().for_each(|i| rows.row(i).iter_mut().for_each(|x| *x *= factor));
     }
 }
 

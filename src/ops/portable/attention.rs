@@ -60,6 +60,9 @@ impl Portable {
         if let Relative::Rotary(rotary) = &shape.relative {
             (queries, keys) = (self.rotated(group, &queries, rotary)?, self.rotated(group, &keys, rotary)?);
         }
+        if let Some(scale) = shape.length_scale {
+            queries = queries.broadcast_mul(&group.scales(scale, &self.device)?.to_dtype(self.dtype)?)?;
+        }
         // Last tokens stand at different positions, so all tokens are queries.
         let query_count = if asking == TokenSelection::First { 1 } else { length };
         let keys = self.shared(&keys, *heads)?;

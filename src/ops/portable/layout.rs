@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor, TensorId};
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::ops::Window;
+use crate::ops::{LengthScale, Window};
 
 /// Groups of a micro-batch.
 pub(crate) struct Layout {
@@ -24,6 +24,8 @@ pub(super) struct Group {
     rows: Range<usize>,
     /// Number of tokens of each text.
     pub(super) lengths: Vec<usize>,
+    /// Number of tokens of each text that attention sees.
+    keys: Vec<usize>,
     /// Number of tokens of the longest text.
     pub(super) length: usize,
     /// Indices that pad rows, and that remove the padding; none for texts of one length.
@@ -78,7 +80,7 @@ impl Group {
             Ok(scores.reshape((texts.len(), 1, 1, length))?.to_dtype(dtype)?)
         });
         let (padding, key_mask) = (padding.transpose()?, key_mask.transpose()?);
-        Ok(Self { first, rows, lengths, length, padding, key_mask, made: Mutex::default() })
+        Ok(Self { first, rows, lengths, keys: keys.to_vec(), length, padding, key_mask, made: Mutex::default() })
     }
 
     /// Number of texts.
@@ -102,6 +104,12 @@ impl Group {
             Some((_, rows)) => x.index_select(rows, 0)?,
             None => x,
         })
+    }
+
+    /// Returns the factor of each text's queries, `(texts, 1, 1, 1)`.
+    pub(super) fn scales(&self, scale: LengthScale, device: &Device) -> Result<Tensor> {
+        let scales = self.keys.iter().map(|keys| scale.of(*keys)).collect();
+        Ok(Tensor::from_vec(scales, (self.count(), 1, 1, 1), device)?)
     }
 
     /// Returns the last row of each text, `(texts, width)`, of `(texts, length, width)`.
