@@ -24,6 +24,8 @@ pub(crate) enum ModuleKind {
     Dense,
     LayerNorm,
     Normalize,
+    /// Rounding to int8 of published code, in pplx-embed-v1.
+    FlexibleQuantizer,
     /// Selection of the tokens whose vectors are kept.
     MultiVectorMask,
     /// Other modules for queries than for documents.
@@ -33,11 +35,14 @@ pub(crate) enum ModuleKind {
 /// Packages of sentence-transformers that hold module classes.
 const PACKAGES: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
 
+/// A class of published code, in a file of the model.
+const QUANTIZER: &str = "st_quantize.FlexibleQuantizer";
+
 /// A class that does nothing at inference; its entries are skipped.
 const DROPOUT: &str = "Dropout";
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 12] = [
+    const ALL: [(&str, Self); 13] = [
         ("Transformer", Self::Transformer),
         ("MLMTransformer", Self::MlmTransformer),
         ("WeightedLayerPooling", Self::WeightedLayerPooling),
@@ -50,6 +55,7 @@ impl ModuleKind {
         ("Dense", Self::Dense),
         ("LayerNorm", Self::LayerNorm),
         ("Normalize", Self::Normalize),
+        ("FlexibleQuantizer", Self::FlexibleQuantizer),
     ];
 
     /// Returns the class's name.
@@ -60,6 +66,7 @@ impl ModuleKind {
     /// Returns the class's dotted name, in the spelling that all versions with this class know.
     pub(crate) fn class(self) -> String {
         let package = match self {
+            Self::FlexibleQuantizer => return QUANTIZER.to_owned(),
             Self::MlmTransformer | Self::SpladePooling | Self::SparseStaticEmbedding => "sparse_encoder.models",
             Self::MultiVectorMask => "multi_vector_encoder.modules.multi_vector_mask",
             _ => "models",
@@ -76,6 +83,7 @@ impl ModuleKind {
             ["sentence_transformers", "sparse_encoder", "models", _, class] => Some(class),
             ["sentence_transformers", package, "modules", _, class] if PACKAGES.contains(&package) => Some(class),
             ["pylate", "models", "Dense", "Dense"] => Some("Dense"),
+            _ if name == QUANTIZER => Some("FlexibleQuantizer"),
             _ => None,
         }
     }
@@ -244,7 +252,11 @@ impl TransformerSettings {
         ];
         // LateInteraction reads these.
         let late = |key: &str| kind == Kind::MultiVector && (key.starts_with("query_") || key == "document_length");
-        let says = |value: &Value| !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty());
+        // No code of the model runs, with this permission or without.
+        let permission = |key: &str| key == "trust_remote_code";
+        let says = |value: &Value| {
+            !value.is_null() && value.as_object().is_none_or(|object| !object.keys().all(|key| permission(key)))
+        };
         let unused = unused.iter().filter(|(key, _)| !late(key));
         match unused.into_iter().find_map(|(key, value)| value.as_ref().filter(|v| says(v)).map(|v| (*key, v))) {
             Some((key, value)) => refuse(key, &value.to_string(), "null"),

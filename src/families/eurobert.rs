@@ -24,6 +24,7 @@ pub(super) const EUROBERT: Family = Family {
 fn shape(file: &JsonFile) -> Result<DecoderShape> {
     let hidden_size = file.size("hidden_size", 768)?;
     let heads = AttentionHeads::of(file, "num_attention_heads", 12, hidden_size)?;
+    let attention_bias = file.get("attention_bias", false)?;
     let shape = DecoderShape {
         vocab_size: file.size("vocab_size", 128_256)?,
         hidden_size,
@@ -32,7 +33,8 @@ fn shape(file: &JsonFile) -> Result<DecoderShape> {
         key_value_heads: file.get("num_key_value_heads", None)?.unwrap_or(heads.count),
         intermediate_size: file.size("intermediate_size", 3072)?,
         activation: file.activation("hidden_act", "silu")?,
-        attention_bias: file.get("attention_bias", false)?,
+        query_key_value_bias: attention_bias,
+        attention_output_bias: attention_bias,
         feed_forward_bias: file.get("mlp_bias", false)?,
         max_position_embeddings: file.size("max_position_embeddings", 8192)?,
         norms: Norms { eps: file.eps("rms_norm_eps", 1e-5)?, offset: 0.0 },

@@ -29,6 +29,7 @@ pub(super) const GEMMA3: Family = Family {
 
 /// Reads `config.json`; absent keys have the defaults of transformers' class.
 fn shape(file: &JsonFile) -> Result<DecoderShape> {
+    let attention_bias = file.get("attention_bias", false)?;
     let shape = DecoderShape {
         vocab_size: file.size("vocab_size", 262_208)?,
         hidden_size: file.size("hidden_size", 2304)?,
@@ -37,7 +38,8 @@ fn shape(file: &JsonFile) -> Result<DecoderShape> {
         key_value_heads: file.get("num_key_value_heads", 4)?,
         intermediate_size: file.size("intermediate_size", 9216)?,
         activation: file.activation("hidden_activation", "gelu_pytorch_tanh")?,
-        attention_bias: file.get("attention_bias", false)?,
+        query_key_value_bias: attention_bias,
+        attention_output_bias: attention_bias,
         feed_forward_bias: false,
         max_position_embeddings: file.size("max_position_embeddings", 131_072)?,
         norms: Norms { eps: file.eps("rms_norm_eps", 1e-6)?, offset: 1.0 },

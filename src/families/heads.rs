@@ -8,13 +8,20 @@ pub(crate) struct ClassificationHead {
     pub(crate) transform: Option<TransformLayer>,
     pub(crate) output: &'static str,
     pub(crate) output_bias: bool,
+    /// Divisor of the logits.
+    pub(crate) temperature: f32,
 }
 
 impl ClassificationHead {
     /// A dense layer on the first token's embedding, then the output layer.
     pub(super) fn first(dense: &'static str, activation: Activation, output: &'static str) -> Self {
         let transform = Some(TransformLayer::new(dense, activation));
-        Self { summary: Summary::First, transform, output, output_bias: true }
+        Self { summary: Summary::First, transform, output, output_bias: true, temperature: 1.0 }
+    }
+
+    /// An output layer without a bias on the last token's embedding.
+    pub(super) fn last(output: &'static str) -> Self {
+        Self { summary: Summary::Last, transform: None, output, output_bias: false, temperature: 1.0 }
     }
 }
 

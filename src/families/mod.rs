@@ -12,9 +12,11 @@ mod gemma3;
 mod gte;
 pub(crate) mod heads;
 mod jina_v3;
+mod llama_bidirec;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
+mod qwen2;
 mod qwen3;
 mod remote_code;
 mod t5;
@@ -33,6 +35,7 @@ use remote_code::{NamedCode, RemoteCode};
 static FAMILIES: &[Family] = &[
     albert::ALBERT,
     bert::BERT,
+    qwen3::PPLX_QWEN3,
     bert::CAMEMBERT,
     deberta_v2::DEBERTA_V2,
     distilbert::DISTILBERT,
@@ -42,11 +45,15 @@ static FAMILIES: &[Family] = &[
     gte::GTE,
     gte::SNOWFLAKE_GTE,
     jina_v3::JINA_V3,
+    llama_bidirec::LLAMA_BIDIREC,
     modernbert::MODERNBERT,
     mpnet::MPNET,
     gte::NEW,
     nomic_bert::NOMIC_BERT,
+    qwen2::QWEN2,
+    qwen2::GTE_QWEN2,
     qwen3::QWEN3,
+    qwen3::VOYAGE_QWEN3,
     bert::ROBERTA,
     t5::T5,
     bert::XLM_ROBERTA,

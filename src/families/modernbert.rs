@@ -32,6 +32,7 @@ pub(super) const MODERNBERT: Family = Family {
             transform: Some(transform(file)?),
             output: "classifier",
             output_bias: true,
+            temperature: 1.0,
         })
     }),
     masked_lm: Some(|file| {

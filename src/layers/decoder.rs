@@ -11,7 +11,7 @@ use super::encoder::{Encoder, Layer};
 use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile, optional_integer};
 use crate::error::Result;
-use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary};
+use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary, Window};
 
 /// Sizes of a decoder and of its layers.
 pub(crate) struct DecoderShape {
@@ -22,7 +22,8 @@ pub(crate) struct DecoderShape {
     pub(crate) key_value_heads: usize,
     pub(crate) intermediate_size: usize,
     pub(crate) activation: Activation,
-    pub(crate) attention_bias: bool,
+    pub(crate) query_key_value_bias: bool,
+    pub(crate) attention_output_bias: bool,
     pub(crate) feed_forward_bias: bool,
     pub(crate) max_position_embeddings: usize,
     pub(crate) norms: Norms,
@@ -99,9 +100,9 @@ impl DecoderShape {
         let mlp = parameters.at("mlp");
         Ok(Layer {
             attention_norm: Some(self.norms.load(parameters, "input_layernorm", hidden)?),
-            query_key_value: own.stacked_linear(&projections, hidden, self.attention_bias)?,
+            query_key_value: own.stacked_linear(&projections, hidden, self.query_key_value_bias)?,
             attention,
-            attention_output: own.stacked_linear(&[("o_proj", hidden)], queries, self.attention_bias)?,
+            attention_output: own.stacked_linear(&[("o_proj", hidden)], queries, self.attention_output_bias)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(self.norms.load(parameters, feed_forward_norm, hidden)?),
             feed_forward: FeedForward {
@@ -161,5 +162,68 @@ impl LayerTypes {
     /// Returns the type of a layer: as listed, or by the rule.
     pub(crate) fn of(&self, layer: usize, rule: impl FnOnce() -> LayerType) -> LayerType {
         self.listed.as_ref().map_or_else(rule, |listed| listed[layer])
+    }
+}
+
+/// Keys that queries see without a sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Those up to the query.
+    Causal,
+    /// All of the text.
+    BothWays,
+}
+
+impl Sight {
+    /// Reads the keys that make a causal architecture look both ways.
+    pub(crate) fn read(file: &JsonFile) -> Result<Self> {
+        let both_ways = file.get("use_bidirectional_attention", None)?.unwrap_or(false);
+        Ok(if both_ways || !file.get("is_causal", true)? { Self::BothWays } else { Self::Causal })
+    }
+}
+
+/// Keys that each layer's queries see, as Qwen's configs describe them.
+pub(crate) struct QwenWindows {
+    types: LayerTypes,
+    sight: Sight,
+    /// Width of sliding windows, where they are in use.
+    sliding: Option<usize>,
+    /// Layers before the first sliding window, unless all are listed.
+    full_layers: usize,
+}
+
+impl QwenWindows {
+    const SLIDING: &'static str = "sliding_window";
+
+    pub(crate) fn read(file: &JsonFile, layers: usize, sight: Sight) -> Result<Self> {
+        let (sliding, used) = (file.get(Self::SLIDING, Some(4096))?, file.get("use_sliding_window", false)?);
+        Ok(Self {
+            types: LayerTypes::read(file, layers)?,
+            sight,
+            sliding: sliding.filter(|_| used),
+            full_layers: file.get("max_window_layers", 28)?,
+        })
+    }
+
+    /// Returns the window of a layer. A sliding window in a model that looks both ways is refused: no published one has it.
+    pub(crate) fn of(&self, file: &JsonFile, layer: usize) -> Result<Window> {
+        let by_number = || match self.sliding {
+            Some(_) if layer >= self.full_layers => LayerType::SlidingAttention,
+            _ => LayerType::FullAttention,
+        };
+        match (self.types.of(layer, by_number), self.sliding, self.sight) {
+            (LayerType::FullAttention, _, Sight::Causal) => Ok(Window::CAUSAL),
+            (LayerType::FullAttention, _, Sight::BothWays) => Ok(Window::ALL),
+            // The query's own position is one of the window's.
+            (LayerType::SlidingAttention, Some(width), Sight::Causal) => {
+                Ok(Window { before: file.positive(Self::SLIDING, width)? - 1, after: 0 })
+            }
+            (LayerType::SlidingAttention, Some(width), Sight::BothWays) => {
+                Err(file.unsupported(Self::SLIDING, width.to_string(), "none in a model that looks both ways"))
+            }
+            (LayerType::SlidingAttention, None, _) => {
+                Err(file.error("layer_types", "lists sliding_attention, but there is no sliding_window in use"))
+            }
+        }
     }
 }

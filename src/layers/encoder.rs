@@ -27,6 +27,8 @@ pub(crate) struct Encoder<O: Ops> {
     layers: Vec<Arc<Layer<O>>>,
     /// Norm of the last layer's output.
     norm: Option<O::Norm>,
+    /// Linear layer after that norm.
+    projection: Option<O::Linear>,
     /// Weights of all layers' outputs, the embeddings' first, for a model that takes their weighted sum.
     mix: Option<Vec<f32>>,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Encoder<O: Ops> {
 impl<O: Ops> Encoder<O> {
     /// Loads layers by their numbers.
     pub(crate) fn load(layers: usize, load: impl Fn(usize) -> Result<Layer<O>> + Sync) -> Result<Self> {
-        Ok(Self { layers: parallel_map(layers, |i| Ok(Arc::new(load(i)?)))?, norm: None, mix: None })
+        Ok(Self::new(parallel_map(layers, |i| Ok(Arc::new(load(i)?)))?))
     }
 
     /// Adds a norm of the last layer's output.
@@ -42,9 +44,14 @@ impl<O: Ops> Encoder<O> {
         Self { norm: Some(norm), ..self }
     }
 
+    /// Adds a linear layer after the norm.
+    pub(crate) fn with_projection(self, projection: O::Linear) -> Self {
+        Self { projection: Some(projection), ..self }
+    }
+
     /// Encoder of layers that may occur more than once.
     pub(crate) fn new(layers: Vec<Arc<Layer<O>>>) -> Self {
-        Self { layers, norm: None, mix: None }
+        Self { layers, norm: None, projection: None, mix: None }
     }
 
     pub(crate) fn layers(&self) -> usize {
@@ -91,7 +98,13 @@ impl<O: Ops> Encoder<O> {
         match (sum, selection.pooling()) {
             (Some(sum), Some(mode)) => ops.pool(&sum, batch, &[mode]),
             (Some(sum), None) => Ok(sum),
-            (None, _) => Ok(normed(&x, &self.norm)?.unwrap_or(x)),
+            (None, _) => {
+                let x = normed(&x, &self.norm)?.unwrap_or(x);
+                match &self.projection {
+                    Some(projection) => ops.linear(&x, projection, Activation::Identity),
+                    None => Ok(x),
+                }
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Modules after the backbone: pooling to one vector per text, Dense, LayerNorm and Normalize.
+//! Modules after the backbone: pooling to one vector per text, Dense, LayerNorm, Normalize and a quantizer.
 
 use std::path::Path;
 
@@ -16,6 +16,10 @@ pub(crate) enum Module<O: Ops> {
     Dense(Dense<O>),
     LayerNorm(O::Norm),
     Normalize,
+    /// Rounds `127 tanh(x)` to whole numbers; rows of this width.
+    Quantizer {
+        width: usize,
+    },
 }
 
 /// `activation(x · weightᵀ + bias)`, with a residual if configured.
@@ -65,9 +69,12 @@ impl<O: Ops> Module<O> {
                 NormalizeConfig::check(&entry.folder, on)?;
                 Ok((Self::Normalize, width))
             }
+            ModuleKind::FlexibleQuantizer if matches!(on, ModuleInput::Sentences) => {
+                Ok((Self::Quantizer { width }, width))
+            }
             other => {
                 let what = format!("{}: module after pooling", entry.folder.display());
-                Err(Error::unsupported(what, other.name(), "Dense, LayerNorm, Normalize"))
+                Err(Error::unsupported(what, other.name(), "Dense, LayerNorm, Normalize, FlexibleQuantizer"))
             }
         }
     }
@@ -78,8 +85,14 @@ impl<O: Ops> Module<O> {
             Self::Dense(dense) => dense.forward(ops, x),
             Self::LayerNorm(norm) => ops.norm(x, norm),
             Self::Normalize => ops.normalize(x),
+            Self::Quantizer { width } => ops.tensor(ops.to_vec(x)?.into_iter().map(int8_code).collect(), *width),
         }
     }
+}
+
+/// Returns the code of a number as a float; halves are rounded to even, as in torch.
+fn int8_code(x: f32) -> f32 {
+    (f64::from(x).tanh() as f32 * 127.0).round_ties_even()
 }
 
 /// Applies modules in order, and copies the result from the device.

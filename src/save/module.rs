@@ -59,6 +59,8 @@ pub(crate) fn write(
             };
             staged.write_json(config, &pooling.to_json(parts.network.width()))
         }
+        // It has no settings. Its code is copied with the transformer's.
+        ModuleKind::FlexibleQuantizer => Ok(()),
         ModuleKind::MultiVectorMask => staged.write_json(config, &parts.late_interaction.mask_settings()),
         ModuleKind::Dense if parts.has_projection() => {
             let mut settings = object([

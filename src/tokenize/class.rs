@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
 use super::layout::Layouts;
 use super::rebuild;
@@ -71,6 +73,8 @@ enum Template {
     AsFiledOrBert(&'static str, &'static str),
     /// `A last`, `A last B last`: all of type 0.
     Last(&'static str),
+    /// The same if `add_eos_token` is on, else no special tokens.
+    LastIfOn(&'static str),
     /// `first A last`, `first A last B last`: B and what follows it are of type 1.
     Bert(&'static str, &'static str),
     /// `first A last`, `first A last last B last`: all of type 0.
@@ -229,6 +233,13 @@ pub(crate) const QWEN2: Class = Class {
     build: rebuild::qwen2,
     ..UNALIASED
 };
+/// Code of gte-Qwen2-1.5B-instruct and its sisters.
+const GTE_QWEN2: Class = Class {
+    name: "tokenization_qwen.Qwen2Tokenizer",
+    special_tokens: QWEN_TOKENS,
+    template: Template::LastIfOn("eos_token"),
+    ..UNALIASED
+};
 pub(crate) const GEMMA: Class =
     Class { name: "GemmaTokenizer", special_tokens: GEMMA_TOKENS, pad_left: true, build: rebuild::gemma, ..UNALIASED };
 const CLIP: Class = Class {
@@ -241,8 +252,22 @@ const CLIP: Class = Class {
     ..UNALIASED
 };
 
-static CLASSES: [Class; 13] =
-    [GENERIC, BERT, DISTILBERT, MPNET, ROBERTA, XLM_ROBERTA, CAMEMBERT, ALBERT, DEBERTA_V2, T5, QWEN2, GEMMA, CLIP];
+static CLASSES: [Class; 14] = [
+    GENERIC,
+    BERT,
+    DISTILBERT,
+    MPNET,
+    ROBERTA,
+    XLM_ROBERTA,
+    CAMEMBERT,
+    ALBERT,
+    DEBERTA_V2,
+    T5,
+    QWEN2,
+    GTE_QWEN2,
+    GEMMA,
+    CLIP,
+];
 
 /// Classes of transformers that rushlight lacks. Names in neither list are generic in transformers, and here.
 #[rustfmt::skip]
@@ -276,13 +301,26 @@ impl Class {
             Some(class) => Some(class),
             None => model_config.text("tokenizer_class")?,
         };
-        let comes_with_model =
-            config.get("auto_map").is_some_and(|map| map.is_array() || map.get("AutoTokenizer").is_some());
+        let code =
+            config.get("auto_map").and_then(|map| if map.is_array() { Some(map) } else { map.get("AutoTokenizer") });
+        if let Some(class) = code.and_then(Self::of_code) {
+            return Ok(class);
+        }
+        let comes_with_model = code.is_some();
         match (declared, default) {
             (Some(name), DefaultClass::Undeclared(_)) => Self::named(folder, name),
             (Some(name), DefaultClass::Always(_)) if comes_with_model => Self::named(folder, name),
             (_, DefaultClass::Undeclared(class) | DefaultClass::Always(class)) => Ok(class),
         }
+    }
+
+    /// Finds the class of published code by what `auto_map` names: a class, or a slow one and a fast one.
+    fn of_code(code: &Value) -> Option<&'static Self> {
+        let names = code.as_array().map_or(std::slice::from_ref(code), Vec::as_slice);
+        let names = names.iter().filter_map(Value::as_str).map(|name| name.strip_suffix("Fast").unwrap_or(name));
+        names
+            .filter_map(|name| name.rsplit("--").next())
+            .find_map(|name| CLASSES.iter().find(|class| class.name == name))
     }
 
     fn named(folder: &Path, name: &str) -> Result<&'static Self> {
@@ -321,7 +359,8 @@ impl Class {
             Template::AsFiled | Template::AsFiledOrBert(..) => {
                 Layouts::of(tokenizer).map_err(|problem| Error::config(file, "post_processor", problem))
             }
-            Template::Last(last) => Ok(Layouts::ended(id(last)?)),
+            Template::LastIfOn(_) if !config.flag("add_eos_token", false)? => Ok(Layouts::bare()),
+            Template::Last(last) | Template::LastIfOn(last) => Ok(Layouts::ended(id(last)?)),
             Template::Bert(first, last) => Ok(Layouts::bert(id(first)?, id(last)?)),
             Template::Roberta(first, last) => Ok(Layouts::roberta(id(first)?, id(last)?)),
         }
