@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -280,4 +281,53 @@ fn folders_that_are_wrong_are_refused_by_name() {
         changed(router, "query_0_SparseStaticEmbedding/config.json", |config| config["path"] = json!("idf.json")),
         &["path", "idf.json"],
     );
+}
+
+/// The sparse weights of gte-multilingual-base, by the text of each token.
+#[test]
+fn weights_of_words_are_those_of_the_published_code() {
+    let case = tiny("gte-new-multilingual");
+    let expected: Vec<BTreeMap<String, f64>> = json(&case.folder.join("expected_sparse.json"));
+    let largest = expected.iter().flat_map(BTreeMap::values).fold(0.0, |largest: f64, x| x.max(largest));
+    for way in ways() {
+        let model = load(&case.folder, &way);
+        assert_eq!(model.embedding_dimension(), 426);
+        let embeddings = model.encode(&case.texts, &plain()).unwrap();
+        let reader = model.reader(None);
+        for ((indices, values), expected) in embeddings.rows().zip(&expected) {
+            let word = |id: &i32| reader.tokenizer().decode(&[u32::try_from(*id).unwrap()], false).unwrap();
+            let words: BTreeMap<_, _> = indices.iter().map(word).zip(values.iter().copied()).collect();
+            assert!(words.len() == indices.len() && words.keys().eq(expected.keys()), "{words:?} {expected:?}");
+            let close = |(x, y): (&f32, &f64)| (f64::from(*x) - y).abs() <= 2e-5 * largest;
+            assert!(words.values().zip(expected.values()).all(close), "{words:?} {expected:?}");
+        }
+        // candle's ops promise no equal bits.
+        for (i, text) in case.texts.iter().enumerate().filter(|_| way == native()) {
+            assert!(model.encode(&[text], &plain()).unwrap().row(0) == embeddings.row(i), "{text:?} alone");
+        }
+        let few = plain().with_max_active_dims(1);
+        assert!(model.encode(&case.texts, &few).unwrap().rows().all(|(indices, _)| indices.len() <= 1));
+    }
+}
+
+#[test]
+fn a_saved_model_of_word_weights_loads_again() {
+    let case = tiny("gte-new-multilingual");
+    let (model, folder) = (load(&case.folder, &native()), tempfile::tempdir().unwrap());
+    model.save(folder.path()).unwrap();
+    let saved = SparseModel::from_dir(folder.path()).unwrap();
+    let weights = |model: &SparseModel| model.encode(&case.texts, &plain()).unwrap();
+    assert!(weights(&saved) == weights(&model));
+}
+
+#[test]
+fn weights_of_words_need_one_label() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&tiny("gte-new-multilingual").model, folder.path());
+    let file = folder.path().join("config.json");
+    let mut config: Value = json(&file);
+    config["id2label"] = json!({ "0": "A", "1": "B" });
+    fs::write(&file, config.to_string()).unwrap();
+    let error = SparseModel::from_dir(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("id2label"), "{error}");
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::run::Sequence;
+use super::words::Words;
 use crate::alloc;
 use crate::error::Result;
 use crate::heads::{HeadRequest, Output, SparseRow};
@@ -81,14 +82,25 @@ impl Collected<DenseRows> {
 }
 
 /// Sparse rows, each reduced to its largest weights.
-pub(crate) struct SparseRows {
+pub(crate) struct SparseRows<'a> {
     all: Mutex<Vec<SparseRow>>,
     max_active_dims: Option<usize>,
+    /// Words whose weights replace those of tokens.
+    words: Option<Words<'a>>,
 }
 
-impl SparseRows {
-    pub(crate) fn new(inputs: usize, max_active_dims: Option<usize>) -> Result<Self> {
-        Ok(Self { all: Mutex::new(alloc::filled(SparseRow::new(), inputs, EMBEDDINGS)?), max_active_dims })
+impl<'a> SparseRows<'a> {
+    pub(crate) fn new(inputs: usize, max_active_dims: Option<usize>, words: Option<Words<'a>>) -> Result<Self> {
+        let all = Mutex::new(alloc::filled(SparseRow::new(), inputs, EMBEDDINGS)?);
+        Ok(Self { all, max_active_dims, words })
+    }
+
+    fn reduced(&self, row: SparseRow) -> Result<SparseRow> {
+        let row = match &self.words {
+            Some(words) => words.weights(row)?,
+            None => row,
+        };
+        Ok(largest(row, self.max_active_dims))
     }
 
     /// Returns the rows of the distinct inputs.
@@ -97,11 +109,11 @@ impl SparseRows {
     }
 }
 
-impl Collect for SparseRows {
+impl Collect for SparseRows<'_> {
     const REQUEST: HeadRequest = HeadRequest::SPARSE;
 
     fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()> {
-        let kept: Vec<_> = output.sparse.into_iter().map(|row| largest(row, self.max_active_dims)).collect();
+        let kept = output.sparse.into_iter().map(|row| self.reduced(row)).collect::<Result<Vec<_>>>()?;
         let mut all = lock(&self.all);
         sequences.iter().zip(kept).for_each(|(sequence, row)| all[sequence.index] = row);
         Ok(())

@@ -13,6 +13,7 @@ mod run;
 mod sharing;
 pub(crate) mod source_files;
 mod stream;
+mod words;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -26,6 +27,7 @@ pub use stream::Lookahead;
 use compute::Compute;
 use loaded::Loaded;
 use routes::OtherRoute;
+use words::Words;
 
 use crate::config::Role;
 use crate::device::{Device, Dtype};
@@ -82,6 +84,11 @@ impl Engine {
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.loaded.tokenizer
+    }
+
+    /// Returns the words of the vocabulary, if sparse rows have their weights.
+    pub(crate) fn words(&self) -> Option<Words<'_>> {
+        self.loaded.network.weighs_words().then(|| Words::of(self.tokenizer()))
     }
 
     /// Number of columns of a row.

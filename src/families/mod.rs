@@ -21,6 +21,8 @@ mod qwen3;
 mod remote_code;
 mod t5;
 
+use serde_json::Value;
+
 use crate::config::{JsonFile, Kind};
 use crate::error::{Error, Result};
 use crate::layers::Backbone;
@@ -144,6 +146,14 @@ impl Family {
         check_architecture(config, "SparseModel", "ForMaskedLM", "masked language models")?;
         let missing = || self.without_head(config, "SparseModel", |family| family.masked_lm.is_some());
         self.masked_lm.ok_or_else(missing)?(config)
+    }
+
+    /// Returns true if a sparse model of this config weighs tokens by a classifier, which only published code does.
+    pub(crate) fn weighs_tokens(&self, config: &JsonFile) -> bool {
+        const SUFFIX: &str = "ForTokenClassification";
+        let listed = config.value.get("architectures").and_then(Value::as_array).into_iter().flatten();
+        let has_classifier = listed.filter_map(Value::as_str).any(|name| name.ends_with(SUFFIX));
+        has_classifier && self.remote_code.classes().iter().any(|class| class.ends_with(SUFFIX))
     }
 
     fn without_head(&self, config: &JsonFile, model: &str, has: fn(&Self) -> bool) -> Error {

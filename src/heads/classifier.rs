@@ -1,13 +1,9 @@
 //! Sequence classification: logits from one vector per text. Families describe their layers.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
 use super::transform::Transform;
-use super::{Files, Head, HeadRequest, Output, Selected};
+use super::{Files, Head, HeadRequest, Output, Selected, num_labels};
 use crate::batch::Batch;
-use crate::config::{Activation, JsonFile, PoolingMode, token_id};
+use crate::config::{Activation, PoolingMode, token_id};
 use crate::error::{Error, Result};
 use crate::families::heads::{Summary, TransformLayer};
 use crate::layers::Parameters;
@@ -19,6 +15,7 @@ struct Classifier<O: Ops> {
     transform: Option<Transform<O>>,
     output: O::Linear,
     labels: usize,
+    temperature: f32,
     /// Padding token, which a text may contain literally.
     pad: Option<u32>,
 }
@@ -39,18 +36,9 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, width: usize, o
         transform: head.transform.as_ref().map(transform).transpose()?,
         output: parameters.stacked_linear(&[(head.output, labels)], width, head.output_bias)?,
         labels,
+        temperature: head.temperature,
         pad: file.get_with("pad_token_id", None, token_id)?,
     }))
-}
-
-/// Returns the number of logits. The default is 2, as in transformers.
-fn num_labels(file: &JsonFile) -> Result<usize> {
-    let listed: Option<BTreeMap<String, Value>> = file.get("id2label", None)?;
-    let counted: Option<usize> = file.get("num_labels", None)?;
-    match listed {
-        Some(labels) => file.positive("id2label", labels.len()),
-        None => file.positive("num_labels", counted.unwrap_or(2)),
-    }
 }
 
 impl<O: Ops> Head<O> for Classifier<O> {
@@ -81,7 +69,8 @@ impl<O: Ops> Head<O> for Classifier<O> {
         let x = pooled.as_ref().unwrap_or(tokens.embeddings);
         let transformed = self.transform.as_ref().map(|transform| transform.forward(ops, x)).transpose()?;
         let x = transformed.as_ref().unwrap_or(x);
-        let logits = ops.to_vec(&ops.linear(x, &self.output, Activation::Identity)?)?;
+        let mut logits = ops.to_vec(&ops.linear(x, &self.output, Activation::Identity)?)?;
+        logits.iter_mut().for_each(|logit| *logit /= self.temperature);
         output.pooled = match self.summary {
             Summary::First | Summary::Mean => logits,
             // The logits of all tokens are cheap, because each token has only a few.

@@ -5,9 +5,13 @@ mod multi_vector;
 mod output;
 mod sentence;
 mod splade;
+mod token_classifier;
 mod transform;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::batch::Batch;
 use crate::config::{JsonFile, Kind, ModuleEntry};
@@ -18,7 +22,7 @@ use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
 pub(crate) use self::multi_vector::PROJECTION;
-pub(crate) use self::output::{HeadRequest, Output, SparseRow};
+pub(crate) use self::output::{HeadRequest, Output, SparseRow, largest_of_each};
 
 /// Head, which turns a backbone's token embeddings into rows of one type. Several heads can share a forward pass.
 pub(crate) trait Head<O: Ops>: Send + Sync {
@@ -37,6 +41,11 @@ pub(crate) trait Head<O: Ops>: Send + Sync {
 
     /// Returns true if pooling excludes the prompt's tokens.
     fn excludes_prompt(&self) -> bool {
+        false
+    }
+
+    /// Returns true if the weights of a sparse row are those of the text's words.
+    fn weighs_words(&self) -> bool {
         false
     }
 }
@@ -76,7 +85,18 @@ pub(crate) fn load<O: Ops>(
     match kind {
         Kind::Sentence => sentence::load(files, backbone, ops),
         Kind::Reranker => classifier::load(files, weights, limits.hidden_size, ops),
+        Kind::Sparse if files.family.weighs_tokens(files.config) => token_classifier::load(files, weights, limits, ops),
         Kind::Sparse => splade::load(files, weights, limits, ops),
         Kind::MultiVector => multi_vector::load(files, weights, limits.hidden_size, ops),
+    }
+}
+
+/// Returns the number of logits. The default is 2, as in transformers.
+fn num_labels(file: &JsonFile) -> Result<usize> {
+    let listed: Option<BTreeMap<String, Value>> = file.get("id2label", None)?;
+    let counted: Option<usize> = file.get("num_labels", None)?;
+    match listed {
+        Some(labels) => file.positive("id2label", labels.len()),
+        None => file.positive("num_labels", counted.unwrap_or(2)),
     }
 }

@@ -8,6 +8,13 @@ use crate::kernels::nan::all_finite;
 /// Nonzero elements of a row: columns in ascending order, with their numbers.
 pub(crate) type SparseRow = Vec<(u32, f32)>;
 
+/// Sorts weights by column, and keeps the largest of each column.
+pub(crate) fn largest_of_each(mut weights: SparseRow) -> SparseRow {
+    weights.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    weights.dedup_by_key(|(column, _)| *column);
+    weights
+}
+
 /// Results that a forward pass must return, each from a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadRequest {

@@ -108,8 +108,9 @@ impl SparseModel {
         let max = check_active_dims(options.max_active_dims)?.or(self.max_active_dims);
         let SparseOptions { prompt_name, prompt, role, truncation, observer, .. } = *options;
         let request = Request { prompt_name, prompt, role, truncation, observer };
+        let engine = self.engine.route(role);
         let Collected { rows, which, truncated } =
-            self.engine.run(inputs, &request, |inputs| SparseRows::new(inputs, max))?;
+            self.engine.run(inputs, &request, |inputs| SparseRows::new(inputs, max, engine.words()))?;
         let rows = rows.into_rows();
         SparseEmbeddings::of_rows(which.iter().map(|i| &*rows[*i]), self.embedding_dimension(), truncated)
     }

@@ -47,6 +47,11 @@ pub(crate) trait Network: Send + Sync {
         false
     }
 
+    /// Returns true if the weights of sparse rows are those of words, not of single tokens.
+    fn weighs_words(&self) -> bool {
+        false
+    }
+
     /// Returns true if a text without any token is valid.
     fn takes_no_tokens(&self) -> bool {
         false
@@ -143,5 +148,9 @@ impl<O: Ops> Network for Transformer<O> {
 
     fn excludes_prompt(&self) -> bool {
         self.heads.iter().any(|head| head.excludes_prompt())
+    }
+
+    fn weighs_words(&self) -> bool {
+        self.heads.iter().any(|head| head.weighs_words())
     }
 }

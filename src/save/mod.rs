@@ -193,9 +193,10 @@ fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
     let parts = &model.loaded;
     let kind = parts.kind;
     if let Some(entries) = &parts.entries {
+        let splade = entries.iter().any(|entry| entry.kind == ModuleKind::SpladePooling);
         let as_saved = |entry: &ModuleEntry| match entry.kind {
             // Older versions know it by this name.
-            ModuleKind::Transformer if kind == Kind::Sparse => {
+            ModuleKind::Transformer if kind == Kind::Sparse && splade => {
                 ModuleEntry { kind: ModuleKind::MlmTransformer, ..entry.clone() }
             }
             _ => entry.clone(),
