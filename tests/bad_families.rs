@@ -31,6 +31,15 @@ const ALBERT: &str = "albert-mean";
 const NOMIC: &str = "nomic-bert-mean-normalize";
 const NOMIC_HUB: &str = "hub-config-nomic-bert";
 const GTE: &str = "gte-cls-normalize";
+const NEW: &str = "gte-new-base-en";
+const NEW_LOGN: &str = "gte-new-logn-clip";
+const NEW_ABSOLUTE: &str = "gte-new-absolute";
+const SNOWFLAKE: &str = "gte-snowflake-m-v2";
+const STELLA: &str = "gte-stella-400m";
+const QWEN2_GTE: &str = "qwen2-both-ways-gte";
+const VOYAGE: &str = "qwen3-both-ways-voyage";
+const PPLX: &str = "qwen3-both-ways-pplx";
+const LLAMA: &str = "llama-bidirec";
 const JINA: &str = "jina-v3-mean-normalize";
 const MODERNBERT: &str = "modernbert-mean";
 const MODERNBERT_HUB: &str = "hub-config-modernbert";
@@ -73,6 +82,30 @@ fn invalid_numbers_are_named_by_their_key() {
         (NOMIC_HUB, json!({ "n_inner": null }), "n_inner"),
         (GTE, json!({ "num_attention_heads": 32 }), "even"),
         (GTE, json!({ "layer_norm_eps": -1.0 }), "layer_norm_eps"),
+        (NEW, json!({ "rope_scaling": { "type": "ntk" } }), "factor"),
+        (NEW, json!({ "rope_scaling": { "type": "ntk", "factor": 0.5 } }), "rope_scaling.factor"),
+        (NEW, json!({ "rope_scaling": { "type": "ntk", "factor": "x" } }), "rope_scaling.factor"),
+        (NEW, json!({ "rope_scaling": { "type": "ntk", "factor": 2.0, "mixed_b": 1e9 } }), "rope_scaling.mixed_b"),
+        (NEW, json!({ "rope_scaling": { "type": "ntk", "factor": 2.0, "beta": 1 } }), "beta"),
+        (NEW, json!({ "rope_scaling": { "factor": 2.0 } }), "type"),
+        (NEW, json!({ "rope_scaling": [] }), "rope_scaling"),
+        (NEW, json!({ "rope_theta": 0.0 }), "rope_theta"),
+        (NEW, json!({ "num_attention_heads": 3 }), "num_attention_heads"),
+        (NEW, json!({ "num_attention_heads": 32 }), "even"),
+        (NEW, json!({ "pack_qkv": "yes" }), "pack_qkv"),
+        (NEW, json!({ "layer_norm_type": 1 }), "layer_norm_type"),
+        (NEW, json!({ "layer_norm_eps": 1 }), "layer_norm_eps"),
+        (NEW, json!({ "type_vocab_size": -1 }), "type_vocab_size"),
+        (NEW_LOGN, json!({ "max_position_embeddings": 1 }), "max_position_embeddings"),
+        (NEW_LOGN, json!({ "logn_attention_clip1": 1 }), "logn_attention_clip1"),
+        (VOYAGE, json!({ "num_labels": 0 }), "num_labels"),
+        (VOYAGE, json!({ "num_labels": null }), "num_labels"),
+        (QWEN2_GTE, json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
+        (QWEN2_GTE, json!({ "num_attention_heads": 5 }), "num_attention_heads"),
+        (LLAMA, json!({ "num_key_value_heads": 0 }), "num_key_value_heads"),
+        (LLAMA, json!({ "rope_scaling": { "rope_type": "llama3", "factor": 8.0 } }), "low_freq_factor"),
+        (PPLX, json!({ "head_dim": 15 }), "even"),
+        (QWEN3, json!({ "is_causal": "no" }), "is_causal"),
         (JINA, json!({ "type_vocab_size": 0 }), "type_vocab_size"),
         (JINA, json!({ "hidden_size": 1u64 << 62 }), "columns"),
         (EUROBERT, json!({ "head_dim": 1u64 << 63 }), "columns"),
@@ -136,7 +169,21 @@ fn unsupported_options_of_families_are_refused() {
         (GTE, json!({ "position_embedding_type": "absolute" }), "position_embedding_type"),
         (JINA, json!({ "lora_adaptations": ["retrieval.query"] }), "lora_adaptations"),
         (MODERNBERT, json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } }), "rope_scaling"),
-        (QWEN3, json!({ "is_causal": false }), "is_causal"),
+        (
+            QWEN3_HUB,
+            json!({ "is_causal": false, "use_sliding_window": true, "sliding_window": 9, "max_window_layers": 1 }),
+            "sliding_window",
+        ),
+        (VOYAGE, json!({ "auto_map": { "AutoModel": "modeling.OtherModel" } }), "modeling.OtherModel"),
+        (PPLX, json!({ "auto_map": { "AutoModel": "modeling.OtherModel" } }), "modeling.OtherModel"),
+        (QWEN2_GTE, json!({ "auto_map": { "AutoModel": "modeling_other.Qwen2Model" } }), "modeling_other.Qwen2Model"),
+        (LLAMA, json!({ "auto_map": { "AutoModel": "m.OtherModel" } }), "m.OtherModel"),
+        (NEW, json!({ "auto_map": { "AutoModel": "modeling.OtherModel" } }), "modeling.OtherModel"),
+        (NEW, json!({ "layer_norm_type": "group_norm" }), "layer_norm_type"),
+        (NEW, json!({ "position_embedding_type": "alibi" }), "position_embedding_type"),
+        (NEW, json!({ "hidden_act": "quick_gelu" }), "hidden_act"),
+        (SNOWFLAKE, json!({ "auto_map": { "AutoModel": "modeling.NewModel" } }), "modeling.NewModel"),
+        (STELLA, json!({ "model_type": "stella" }), "stella"),
         (GEMMA3, json!({ "attn_logit_softcapping": 50.0 }), "attn_logit_softcapping"),
         (T5, json!({ "feed_forward_proj": "gated-quick_gelu" }), "feed_forward_proj"),
         (T5, json!({ "is_decoder": true }), "is_decoder"),
@@ -152,6 +199,8 @@ fn unsupported_options_of_families_are_refused() {
     }
     // Kinds of rotary positions and of layers are fixed lists.
     let unknown = [
+        (NEW, json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } }), "linear"),
+        (NEW, json!({ "rope_scaling": null, "rope_parameters": { "rope_type": "yarn", "factor": 2.0 } }), "rope_type"),
         (NOMIC, json!({ "rope_parameters": { "rope_type": "longrope" } }), "longrope"),
         (GTE, json!({ "rope_scaling": { "type": "ntk", "factor": 2.0 } }), "ntk"),
         (EUROBERT, json!({ "rope_parameters": { "partial_rotary_factor": 0.5 } }), "partial_rotary_factor"),
@@ -169,6 +218,11 @@ fn unsupported_options_of_families_are_refused() {
 fn sizes_that_are_not_those_of_the_tensors_are_named() {
     let missing = [
         (ELECTRA, json!({ "num_hidden_layers": 3 }), "encoder.layer.2."),
+        (NEW, json!({ "pack_qkv": false }), "q_proj"),
+        (NEW, json!({ "type_vocab_size": 1 }), "token_type_embeddings"),
+        (NEW, json!({ "position_embedding_type": "absolute" }), "position_embeddings"),
+        (QWEN2_GTE, json!({ "num_hidden_layers": 3 }), "layers.2."),
+        (LLAMA, json!({ "attention_bias": true }), "bias"),
         (ALBERT, json!({ "inner_group_num": 2 }), "albert_layers.1."),
         (NOMIC, json!({ "num_hidden_layers": u64::MAX }), "encoder.layers.2."),
         (MODERNBERT, json!({ "norm_bias": true }), "bias"),
@@ -187,6 +241,11 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
         (ALBERT, json!({ "hidden_size": 64 })),
         (NOMIC, json!({ "intermediate_size": 1u64 << 63 })),
         (GTE, json!({ "intermediate_size": 1u64 << 63 })),
+        (NEW, json!({ "intermediate_size": 1u64 << 63 })),
+        (NEW_ABSOLUTE, json!({ "max_position_embeddings": 121 })),
+        (VOYAGE, json!({ "num_labels": 49 })),
+        (QWEN2_GTE, json!({ "num_key_value_heads": 4 })),
+        (LLAMA, json!({ "head_dim": 16 })),
         (MODERNBERT, json!({ "intermediate_size": u64::MAX })),
         (QWEN3, json!({ "num_key_value_heads": 4 })),
         (GEMMA3, json!({ "head_dim": 8 })),

@@ -107,6 +107,22 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
         },
         |s| s.config("gte", json!({ "type_vocab_size": usize::from(s.flags[0]) })),
         |s| {
+            let mixed = if s.flags[2] { json!({ "mixed_b": 0.1 * s.window as f64 }) } else { json!({}) };
+            let mut ntk = json!({ "type": "ntk", "factor": 1.0 + s.middle as f64 });
+            ntk.as_object_mut().unwrap().extend(mixed.as_object().unwrap().clone());
+            s.config("new", json!({
+                "pack_qkv": s.flags[0], "layer_norm_type": if s.flags[1] { "rms_norm" } else { "layer_norm" },
+                "position_embedding_type": if s.window % 4 == 0 { "absolute" } else { "rope" },
+                "rope_scaling": if s.flags[3] { ntk } else { Value::Null }, "logn_attention_scale": s.middle % 2 == 0,
+                "logn_attention_clip1": s.window % 2 == 0, "max_position_embeddings": 600 - s.window,
+                "type_vocab_size": usize::from(s.flags[0]),
+            }))
+        },
+        |s| {
+            let code = json!({ "AutoModel": "modeling_hf_alibaba_nlp_gte.GteModel" });
+            s.config("gte", json!({ "type_vocab_size": usize::from(s.flags[0]), "auto_map": code }))
+        },
+        |s| {
             s.config(
                 "jina_embeddings_v3",
                 json!({
@@ -129,6 +145,22 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
                 }),
             )
         },
+        |s| s.decoder("qwen3", json!({ "is_causal": false })),
+        |s| s.decoder("bidirectional_pplx_qwen3", json!({})),
+        |s| {
+            let code = json!({ "AutoModel": "modeling_qwen3_bidirectional.Qwen3BidirectionalForTextEmbedding" });
+            s.decoder("qwen3", json!({ "num_labels": 8 + s.window, "auto_map": code }))
+        },
+        |s| {
+            s.decoder(
+                "qwen2",
+                json!({
+                    "use_sliding_window": s.flags[1], "sliding_window": s.window, "max_window_layers": s.middle % 3,
+                }),
+            )
+        },
+        |s| s.decoder("qwen2", json!({ "auto_map": { "AutoModel": "modeling_qwen.Qwen2Model" } })),
+        |s| s.decoder("llama_bidirec", json!({ "mlp_bias": s.flags[1] })),
         |s| {
             s.decoder("gemma3_text", json!({
             "hidden_activation": s.activation, "sliding_window": s.window, "sliding_window_pattern": 1 + s.middle % 3,

@@ -28,6 +28,20 @@ fn check(case: &Case, way: &LoadOptions) -> f64 {
     error
 }
 
+/// Checks the embeddings with the prompts that the case has numbers for.
+fn check_prompts(case: &Case, way: &LoadOptions) {
+    let model = load(case, way);
+    for name in model.prompts().keys() {
+        let file = case.folder.join(format!("expected64_prompt_{name}.npy"));
+        if file.exists() {
+            let options = EncodeOptions::default().with_prompt_name(name);
+            let got = model.encode(&case.texts, &options).unwrap().into_vec();
+            let error = common::largest_difference(&got, &common::npy(&file));
+            assert!(error <= case.tolerance(), "{} by {} with {name}: {error:e}", case.name, named(way));
+        }
+    }
+}
+
 /// Prints the error of a case beside the reference's own in float32.
 fn report(case: &Case, error: f64) {
     let own = case.meta["float32_vs_float64_max_abs"].as_f64().unwrap();
@@ -41,6 +55,7 @@ fn small_models() {
         println!("on {}", named(&way));
         for case in tiny_cases() {
             report(&case, check(&case, &way));
+            check_prompts(&case, &way);
         }
     }
 }
