@@ -19,6 +19,8 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
     if labels != 1 {
         return Err(files.config.unsupported("id2label", labels.to_string(), "1 label, the weight of a token"));
     }
+    // One output gains nothing by less precision.
+    let ops = &ops.in_full_precision();
     let linear = Parameters::new(weights, ops).linear("classifier", limits.hidden_size, labels)?;
     Ok(Box::new(TokenClassifier { linear, vocab_size: limits.vocab_size }))
 }
