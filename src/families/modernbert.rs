@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::decoder::{LayerType, LayerTypes};
 use crate::layers::embeddings::Embeddings;
-use crate::layers::encoder::{Encoder, Layer};
+use crate::layers::encoder::{Encoder, FeedForwardBlock, Layer};
 use crate::layers::rope::{Rope, RopeByLayerType};
 use crate::layers::{Backbone, Limits, Parameters};
 use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary, Window};
@@ -167,12 +167,12 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
             attention_output: attention.stacked_linear(&[("Wo", hidden_size)], hidden_size, config.attention_bias)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(config.norm(&layer, "mlp_norm")?),
-            feed_forward: FeedForward {
+            feed_forward: FeedForwardBlock::Dense(FeedForward {
                 up: mlp.stacked_linear(&[("Wi", middle.saturating_mul(2))], hidden_size, config.feed_forward_bias)?,
                 gated: true,
                 activation: config.activation,
                 down: mlp.stacked_linear(&[("Wo", hidden_size)], middle, config.feed_forward_bias)?,
-            },
+            }),
             feed_forward_residual: Residual::Add,
         })
     })?;

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::distance::Buckets;
 use crate::layers::embeddings::Embeddings;
-use crate::layers::encoder::{Encoder, Layer};
+use crate::layers::encoder::{Encoder, FeedForwardBlock, Layer};
 use crate::layers::{Backbone, Limits, Parameters};
 use crate::ops::{Attention, FeedForward, Ops, Relative, Residual};
 use crate::tokenize::class::{self, DefaultClass};
@@ -82,12 +82,12 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
             attention_output: projections.linear_without_bias("o", queries, hidden)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(layer.rms_norm("1.layer_norm", hidden, eps)?),
-            feed_forward: FeedForward {
+            feed_forward: FeedForwardBlock::Dense(FeedForward {
                 up: mlp.stacked_linear(&up, hidden, false)?,
                 gated,
                 activation,
                 down: mlp.linear_without_bias("wo", middle, hidden)?,
-            },
+            }),
             feed_forward_residual: Residual::Add,
         })
     })?;

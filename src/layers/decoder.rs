@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::attention_heads::AttentionHeads;
 use super::embeddings::Embeddings;
-use super::encoder::{Encoder, Layer};
+use super::encoder::{Encoder, FeedForwardBlock, Layer};
 use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile, optional_integer};
 use crate::error::Result;
-use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary, Window};
+use crate::ops::{Attention, FeedForward, Ops, QueryKeyNorms, Residual, Rotary, Window};
 
 /// Sizes of a decoder and of its layers.
 pub(crate) struct DecoderShape {
@@ -105,7 +105,7 @@ impl DecoderShape {
             attention_output: own.stacked_linear(&[("o_proj", hidden)], queries, self.attention_output_bias)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(self.norms.load(parameters, feed_forward_norm, hidden)?),
-            feed_forward: FeedForward {
+            feed_forward: FeedForwardBlock::Dense(FeedForward {
                 up: mlp.stacked_linear(
                     &[("gate_proj", middle), ("up_proj", middle)],
                     hidden,
@@ -114,15 +114,16 @@ impl DecoderShape {
                 gated: true,
                 activation: self.activation,
                 down: mlp.stacked_linear(&[("down_proj", hidden)], middle, self.feed_forward_bias)?,
-            },
+            }),
             feed_forward_residual: Residual::Add,
         })
     }
 
     /// Loads the norms of every head's queries and keys, which some families have.
-    pub(crate) fn query_key_norms<O: Ops>(&self, parameters: &Parameters<'_, O>) -> Result<[O::Norm; 2]> {
+    pub(crate) fn query_key_norms<O: Ops>(&self, parameters: &Parameters<'_, O>) -> Result<QueryKeyNorms<O>> {
         let own = parameters.at("self_attn");
-        Ok([self.norms.load(&own, "q_norm", self.heads.width)?, self.norms.load(&own, "k_norm", self.heads.width)?])
+        let norm = |name| self.norms.load(&own, name, self.heads.width);
+        Ok(QueryKeyNorms::EachHead([norm("q_norm")?, norm("k_norm")?]))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Checkpoint;
+use super::experts::Experts;
 use crate::config::Activation;
 use crate::error::Result;
 use crate::ops::{Attention, DeviceBatch, FeedForward, Ops, Residual, TokenSelection};
@@ -19,8 +20,23 @@ pub(crate) struct Layer<O: Ops> {
     pub(crate) attention_residual: Residual<O>,
     /// Norm of the feed-forward block's input.
     pub(crate) feed_forward_norm: Option<O::Norm>,
-    pub(crate) feed_forward: FeedForward<O>,
+    pub(crate) feed_forward: FeedForwardBlock<O>,
     pub(crate) feed_forward_residual: Residual<O>,
+}
+
+/// Block after attention.
+pub(crate) enum FeedForwardBlock<O: Ops> {
+    Dense(FeedForward<O>),
+    Experts(Experts<O>),
+}
+
+impl<O: Ops> FeedForwardBlock<O> {
+    fn forward(&self, ops: &O, x: &O::Tensor, residual: &O::Tensor, join: &Residual<O>) -> Result<O::Tensor> {
+        match self {
+            Self::Dense(block) => ops.feed_forward(x, block, residual, join),
+            Self::Experts(experts) => join.of(ops, experts.forward(ops, x)?, residual),
+        }
+    }
 }
 
 pub(crate) struct Encoder<O: Ops> {
@@ -92,7 +108,7 @@ impl<O: Ops> Encoder<O> {
             x = ops.linear_residual(&attended, &layer.attention_output, &x, &layer.attention_residual)?;
             let input = normed(&x, &layer.feed_forward_norm)?;
             let input = input.as_ref().unwrap_or(&x);
-            x = ops.feed_forward(input, &layer.feed_forward, &x, &layer.feed_forward_residual)?;
+            x = layer.feed_forward.forward(ops, input, &x, &layer.feed_forward_residual)?;
             sum = self.mixed(ops, sum, &x, i + 1)?;
         }
         match (sum, selection.pooling()) {

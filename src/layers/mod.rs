@@ -5,6 +5,7 @@ pub(crate) mod decoder;
 pub(crate) mod distance;
 pub(crate) mod embeddings;
 pub(crate) mod encoder;
+pub(crate) mod experts;
 pub(crate) mod ntk;
 mod parameters;
 pub(crate) mod post_norm;

@@ -4,7 +4,7 @@
 
 use super::attention_heads::AttentionHeads;
 use super::embeddings::{Embeddings, PositionRule};
-use super::encoder::{Encoder, Layer};
+use super::encoder::{Encoder, FeedForwardBlock, Layer};
 use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
@@ -77,6 +77,8 @@ pub(crate) enum Up {
         gate: &'static str,
         up: &'static str,
     },
+    /// One linear layer: the gate comes first.
+    Together(&'static str),
     /// One linear layer: the values come first, then their gate.
     Swapped(&'static str),
 }
@@ -129,13 +131,20 @@ impl<'a> PostNorm<'a> {
         parameters: &Parameters<'_, O>,
         attention: impl Fn(&Parameters<'_, O>) -> Result<Attention<O>> + Sync,
     ) -> Result<Backbone<O>> {
+        self.load_layers(file, parameters, |_, layer| self.layer(layer, attention(layer)?))
+    }
+
+    /// Loads the transformer. `layer` loads a layer by its number and parameters.
+    pub(crate) fn load_layers<O: Ops>(
+        &self,
+        file: &JsonFile,
+        parameters: &Parameters<'_, O>,
+        layer: impl Fn(usize, &Parameters<'_, O>) -> Result<Layer<O>> + Sync,
+    ) -> Result<Backbone<O>> {
         let limits = self.limits(file)?;
         let embeddings = self.embeddings(parameters)?;
         let layers = parameters.at(self.names.layers);
-        let encoder = Encoder::load(self.shape.layers, |i| {
-            let parameters = layers.at(&i.to_string());
-            self.layer(&parameters, attention(&parameters)?)
-        })?;
+        let encoder = Encoder::load(self.shape.layers, |i| layer(i, &layers.at(&i.to_string())))?;
         Ok(Backbone { embeddings, encoder, limits })
     }
 
@@ -174,20 +183,23 @@ impl<'a> PostNorm<'a> {
 
     /// Loads a layer.
     pub(crate) fn layer<O: Ops>(&self, parameters: &Parameters<'_, O>, attention: Attention<O>) -> Result<Layer<O>> {
+        self.layer_with(parameters, attention, FeedForwardBlock::Dense(self.feed_forward(parameters)?))
+    }
+
+    /// Loads a layer with another feed-forward block.
+    pub(crate) fn layer_with<O: Ops>(
+        &self,
+        parameters: &Parameters<'_, O>,
+        attention: Attention<O>,
+        feed_forward: FeedForwardBlock<O>,
+    ) -> Result<Layer<O>> {
         let Self { shape, biases, .. } = *self;
         let names = &self.names.layer;
-        let (hidden, middle) = (shape.hidden_size, shape.intermediate_size);
+        let hidden = shape.hidden_size;
         let [queries, keys, values] = attention.widths();
         let query_key_value = match names.query_key_value {
             Projections::Apart([q, k, v]) => vec![(q, queries), (k, keys), (v, values)],
             Projections::Together(name) => vec![(name, queries.saturating_add(keys).saturating_add(values))],
-        };
-        let (up, gated) = match names.up {
-            Up::Plain(name) => (parameters.stacked_linear(&[(name, middle)], hidden, biases.up)?, false),
-            Up::Gated { gate, up } => {
-                (parameters.stacked_linear(&[(gate, middle), (up, middle)], hidden, biases.up)?, true)
-            }
-            Up::Swapped(name) => (parameters.swapped_linear(name, hidden, middle)?, true),
         };
         let output = &[(names.attention_output, hidden)];
         let add_norm = |name| {
@@ -204,13 +216,30 @@ impl<'a> PostNorm<'a> {
             attention_output: parameters.stacked_linear(output, queries, biases.attention)?,
             attention_residual: add_norm(names.attention_norm)?,
             feed_forward_norm: None,
-            feed_forward: FeedForward {
-                up,
-                gated,
-                activation: shape.activation,
-                down: parameters.stacked_linear(&[(names.down, hidden)], middle, biases.down)?,
-            },
+            feed_forward,
             feed_forward_residual: add_norm(names.output_norm)?,
+        })
+    }
+
+    fn feed_forward<O: Ops>(&self, parameters: &Parameters<'_, O>) -> Result<FeedForward<O>> {
+        let Self { shape, biases, .. } = *self;
+        let names = &self.names.layer;
+        let (hidden, middle) = (shape.hidden_size, shape.intermediate_size);
+        let (up, gated) = match names.up {
+            Up::Plain(name) => (parameters.stacked_linear(&[(name, middle)], hidden, biases.up)?, false),
+            Up::Gated { gate, up } => {
+                (parameters.stacked_linear(&[(gate, middle), (up, middle)], hidden, biases.up)?, true)
+            }
+            Up::Together(name) => {
+                (parameters.stacked_linear(&[(name, middle.saturating_mul(2))], hidden, biases.up)?, true)
+            }
+            Up::Swapped(name) => (parameters.swapped_linear(name, hidden, middle)?, true),
+        };
+        Ok(FeedForward {
+            up,
+            gated,
+            activation: shape.activation,
+            down: parameters.stacked_linear(&[(names.down, hidden)], middle, biases.down)?,
         })
     }
 }

@@ -160,6 +160,12 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     /// Computes `x + y`.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
+    /// Returns some rows, `(rows, width)`.
+    fn select_rows(&self, x: &Self::Tensor, rows: &[u32]) -> Result<Self::Tensor>;
+
+    /// Adds `y`, `(rows, width)`, to some rows of `x`, each multiplied by its factor. The rows differ.
+    fn add_rows(&self, x: Self::Tensor, rows: &[u32], y: &Self::Tensor, factors: &[f32]) -> Result<Self::Tensor>;
+
     /// Makes activations of contiguous rows of `width` numbers.
     fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Self::Tensor>;
 
@@ -223,8 +229,7 @@ pub(crate) struct Attention<O: Ops> {
     pub(crate) scale: f32,
     /// Keys that a query sees.
     pub(crate) window: Window,
-    /// Norms of every head's queries and keys.
-    pub(crate) query_key_norms: Option<[O::Norm; 2]>,
+    pub(crate) query_key_norms: Option<QueryKeyNorms<O>>,
     /// Factor of the queries, by the length of their text.
     pub(crate) length_scale: Option<LengthScale>,
     pub(crate) relative: Relative<O>,
@@ -268,12 +273,22 @@ impl LengthScale {
     }
 }
 
+/// Norms of queries and of keys.
+pub(crate) enum QueryKeyNorms<O: Ops> {
+    /// Of each head's vectors.
+    EachHead([O::Norm; 2]),
+    /// Of the vectors of all heads together.
+    AllHeads([O::Norm; 2]),
+}
+
 /// Dependence of attention on positions. Layers share most of the parameters.
 pub(crate) enum Relative<O: Ops> {
     /// None: the embeddings carry absolute positions.
     None,
     /// A bias on the scores by distance.
     Bias(Arc<O::Bias>),
+    /// A bias on the scores that falls linearly with the distance: the slope of each head.
+    Slopes(Arc<[f32]>),
     /// Rotation of queries and keys by their positions.
     Rotary(Arc<Rotary>),
     /// Scores of content with position, and of position with content.
@@ -291,10 +306,27 @@ pub(crate) struct FeedForward<O: Ops> {
 
 /// Residual connection of a block.
 pub(crate) enum Residual<O: Ops> {
+    /// `x`
+    None,
     /// `residual + x`
     Add,
     /// `norm(residual + x)`
     AddNorm(O::Norm),
+    /// `norm₂(residual + norm₁(residual + x))`
+    AddNormTwice([O::Norm; 2]),
     /// `residual + norm(x)`
     NormAdd(O::Norm),
+}
+
+impl<O: Ops> Residual<O> {
+    /// Connects a block's output to its residual.
+    pub(crate) fn of(&self, ops: &O, x: O::Tensor, residual: &O::Tensor) -> Result<O::Tensor> {
+        match self {
+            Self::None => Ok(x),
+            Self::Add => ops.add(&x, residual),
+            Self::AddNorm(norm) => ops.norm(&ops.add(&x, residual)?, norm),
+            Self::AddNormTwice(norms) => norms.iter().try_fold(x, |x, norm| ops.norm(&ops.add(&x, residual)?, norm)),
+            Self::NormAdd(norm) => ops.add(&ops.norm(&x, norm)?, residual),
+        }
+    }
 }

@@ -84,6 +84,14 @@ impl Array {
         }
     }
 
+    /// Returns the transpose of a matrix.
+    pub(crate) fn transposed(&self) -> Self {
+        let (rows, columns) = (self.shape[0], self.shape[1]);
+        let numbers = self.as_slice();
+        let column = |column: usize| (0..rows).map(move |row| numbers[row * columns + column]);
+        Self::new(vec![columns, rows], (0..columns).flat_map(column).collect())
+    }
+
     /// Stacks the rows of arrays of one width.
     pub(crate) fn stack(arrays: &[Self]) -> Self {
         let rows = arrays.iter().map(|array| array.shape[0]).sum();

@@ -4,6 +4,7 @@
 
 mod disentangled;
 mod distance;
+mod linear;
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +56,8 @@ pub(crate) enum PositionScores<'a> {
     None,
     /// A bias by distance, added to the scaled scores.
     Bias(&'a DistanceBias),
+    /// A bias that falls linearly with the distance: the slope of each head.
+    Slopes(&'a [f32]),
     /// Products with vectors of the distance, added before scaling.
     Disentangled(&'a Disentangled),
 }
@@ -260,7 +263,7 @@ impl Group<'_> {
         }
 
         // A bias is added to scaled scores. Otherwise scaling joins the conversion from powers of e to powers of two.
-        let biased = matches!(heads.positions, PositionScores::Bias(_));
+        let biased = matches!(heads.positions, PositionScores::Bias(_) | PositionScores::Slopes(_));
         let factor = if biased { LOG2_E } else { heads.scale * LOG2_E };
         for (i, query) in queries.clone().enumerate() {
             let row = &mut scores[i * stride..][..keys.len()];
@@ -273,8 +276,11 @@ impl Group<'_> {
             row[..seen.start - keys.start].fill(0.0);
             row[seen.end - keys.start..].fill(0.0);
             let row = &mut row[seen.start - keys.start..seen.end - keys.start];
-            if let PositionScores::Bias(bias) = heads.positions {
-                bias.add(simd, row, heads.scale, self.group.start + head, position + query, seen);
+            let (head, place) = (self.group.start + head, position + query);
+            match heads.positions {
+                PositionScores::Bias(bias) => bias.add(simd, row, heads.scale, head, place, seen),
+                PositionScores::Slopes(slopes) => linear::add(simd, row, heads.scale, slopes[head], place, seen.start),
+                PositionScores::None | PositionScores::Disentangled(_) => {}
             }
             let query = so_far + query;
             let before = all_largest[query];

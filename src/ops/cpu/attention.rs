@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::{Activations, Cpu};
+use super::{Activations, Cpu, Norm};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::kernels;
 use crate::kernels::attention::{Heads, PositionScores, Span, attention};
 use crate::kernels::rotary::rotate;
 use crate::kernels::rows::RowsMut;
-use crate::ops::{Attention, Relative, TokenSelection};
+use crate::ops::{Attention, QueryKeyNorms, Relative, TokenSelection};
 use crate::threads::intra_op::split_evenly;
 
 /// Index of the queries' norm, and of the keys'.
@@ -42,6 +42,7 @@ impl Cpu {
         let positions = match &shape.relative {
             Relative::None | Relative::Rotary(_) => PositionScores::None,
             Relative::Bias(bias) => PositionScores::Bias(bias),
+            Relative::Slopes(slopes) => PositionScores::Slopes(slopes),
             Relative::Disentangled(positions) => PositionScores::Disentangled(positions),
         };
         let heads = Heads {
@@ -70,7 +71,15 @@ impl Cpu {
             Relative::Rotary(rotary) => Some(rotary.rotations(batch.longest())?),
             _ => None,
         };
-        if rotations.is_none() && shape.query_key_norms.is_none() && shape.length_scale.is_none() {
+        let norms = match &shape.query_key_norms {
+            Some(QueryKeyNorms::EachHead(norms)) => Some(norms),
+            Some(QueryKeyNorms::AllHeads(norms)) => {
+                self.normalize_all_heads(qkv, shape, norms);
+                None
+            }
+            None => None,
+        };
+        if rotations.is_none() && norms.is_none() && shape.length_scale.is_none() {
             return Ok(());
         }
         let positions = batch.positions();
@@ -86,7 +95,7 @@ impl Cpu {
             factors.collect()
         });
         self.for_each(tasks, |(which, mut rows), _| {
-            if let Some(norms) = &shape.query_key_norms {
+            if let Some(norms) = norms {
                 kernels::norm::norm(self.isa, rows.reborrow(), norms[which].parameters());
             }
             if let Some(rotations) = &rotations {
@@ -97,6 +106,16 @@ impl Cpu {
             }
         });
         Ok(())
+    }
+
+    /// Normalizes the vectors that the heads' queries form together, and those of their keys.
+    fn normalize_all_heads(&self, qkv: &mut Activations, shape: &Attention<Self>, [first, second]: &[Norm; 2]) {
+        let [queries, keys, _] = shape.widths();
+        let (queries, rest) = qkv.as_rows_mut().split_columns(queries);
+        let (keys, _) = rest.split_columns(keys);
+        self.for_each(vec![(queries, first), (keys, second)], |(rows, norm), _| {
+            kernels::norm::norm(self.isa, rows, norm.parameters());
+        });
     }
 }
 

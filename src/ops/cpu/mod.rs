@@ -102,8 +102,9 @@ impl Cpu {
     /// Completes the residual connection of a block's output. Where it precedes a norm, the product has added the residual.
     fn joined(&self, x: Activations, residual: &Activations, join: &Residual<Self>) -> Activations {
         match join {
-            Residual::Add => x,
+            Residual::None | Residual::Add => x,
             Residual::AddNorm(norm) => self.normed(x, norm),
+            Residual::AddNormTwice([first, second]) => self.normed(added(self.normed(x, first), residual), second),
             Residual::NormAdd(norm) => added(self.normed(x, norm), residual),
         }
     }
@@ -168,8 +169,8 @@ impl Norm {
 /// Returns the residual for the product to add: one that precedes a norm.
 fn before_norm<'a>(residual: Rows<'a>, join: &Residual<Cpu>) -> Option<Rows<'a>> {
     match join {
-        Residual::Add | Residual::AddNorm(_) => Some(residual),
-        Residual::NormAdd(_) => None,
+        Residual::Add | Residual::AddNorm(_) | Residual::AddNormTwice(_) => Some(residual),
+        Residual::None | Residual::NormAdd(_) => None,
     }
 }
 
@@ -336,6 +337,23 @@ impl Ops for Cpu {
 
     fn add(&self, x: &Activations, y: &Activations) -> Result<Activations> {
         Ok(added(self.copy(x)?, y))
+    }
+
+    fn select_rows(&self, x: &Activations, rows: &[u32]) -> Result<Activations> {
+        let mut out = self.alloc(rows.len(), x.width)?;
+        let mut selected = out.as_rows_mut();
+        for (i, row) in rows.iter().enumerate() {
+            selected.row(i).copy_from_slice(x.as_rows().row(*row as usize));
+        }
+        Ok(out)
+    }
+
+    fn add_rows(&self, mut x: Activations, rows: &[u32], y: &Activations, factors: &[f32]) -> Result<Activations> {
+        let mut sums = x.as_rows_mut();
+        for ((row, y), factor) in rows.iter().zip(y.as_rows().iter()).zip(factors) {
+            sums.row(*row as usize).iter_mut().zip(y).for_each(|(sum, y)| *sum += factor * y);
+        }
+        Ok(x)
     }
 
     fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Activations> {

@@ -12,7 +12,7 @@ use super::Portable;
 use super::layout::{Group, Made, mask};
 use crate::error::Result;
 use crate::kernels::rows::Rows;
-use crate::ops::{Attention, DeviceBatch, PositionColumns, Relative, Rotary, TokenSelection, Window};
+use crate::ops::{Attention, DeviceBatch, PositionColumns, QueryKeyNorms, Relative, Rotary, TokenSelection, Window};
 
 /// Scores that a GPU holds at once: a gigabyte of float32, within the range of kernels that count in 32 bits.
 const GPU_SCORES: usize = 1 << 28;
@@ -48,13 +48,20 @@ impl Portable {
     ) -> Result<Tensor> {
         let Attention { heads, key_value_heads, head_width, .. } = shape;
         let (count, length) = (group.count(), group.length);
-        let qkv = group.padded(qkv)?.reshape((count, length, (), *head_width))?;
+        let mut qkv = group.padded(qkv)?;
+        if let Some(QueryKeyNorms::AllHeads([of_queries, of_keys])) = &shape.query_key_norms {
+            let [queries, keys, values] = shape.widths();
+            let normed = [of_queries.of(&qkv.narrow(1, 0, queries)?)?, of_keys.of(&qkv.narrow(1, queries, keys)?)?];
+            let [queries_and_keys, values] = [Tensor::cat(&normed, 1)?, qkv.narrow(1, queries + keys, values)?];
+            qkv = Tensor::cat(&[queries_and_keys, values], 1)?;
+        }
+        let qkv = qkv.reshape((count, length, (), *head_width))?;
         // (count, heads, length, width)
         let heads_from = |first: usize, heads: usize| qkv.narrow(2, first, heads)?.transpose(1, 2)?.contiguous();
         let mut queries = heads_from(0, *heads)?;
         let mut keys = heads_from(*heads, *key_value_heads)?;
         let values = self.shared(&heads_from(heads + key_value_heads, *key_value_heads)?, *heads)?;
-        if let Some([of_queries, of_keys]) = &shape.query_key_norms {
+        if let Some(QueryKeyNorms::EachHead([of_queries, of_keys])) = &shape.query_key_norms {
             (queries, keys) = (of_queries.of(&queries)?, of_keys.of(&keys)?);
         }
         if let Relative::Rotary(rotary) = &shape.relative {
@@ -97,6 +104,9 @@ impl Portable {
         scores = (scores * f64::from(shape.scale))?;
         if let Relative::Bias(table) = &shape.relative {
             scores = scores.broadcast_add(&self.biases(group, table, range.clone())?)?;
+        }
+        if let Relative::Slopes(slopes) = &shape.relative {
+            scores = scores.broadcast_add(&self.linear_biases(group, slopes, places.clone())?)?;
         }
         if shape.window != Window::ALL {
             scores = scores.broadcast_add(&self.window_mask(group, shape.window, range)?)?;
@@ -145,6 +155,19 @@ impl Portable {
             let index = self.index(queries.clone(), group.length, column)?.flatten_all()?;
             Ok(table.index_select(&index, 1)?.reshape((heads, queries.len(), group.length))?)
         })
+    }
+
+    /// Returns the biases of scores that fall linearly with the distance, `(heads, queries, keys)`. They aren't kept: all
+    /// of them together grow with the square of the length.
+    fn linear_biases(&self, group: &Group, slopes: &Arc<[f32]>, queries: Range<usize>) -> Result<Tensor> {
+        let negative = group.make(Made::Slopes(slopes.as_ptr() as usize), || {
+            let negative: Vec<_> = slopes.iter().map(|slope| -slope).collect();
+            Ok(Tensor::from_vec(negative, (slopes.len(), 1, 1), &self.device)?)
+        })?;
+        let positions = |of: Range<usize>| Tensor::arange(of.start as f32, of.end as f32, &self.device);
+        let (queries, keys) = (positions(queries)?.unsqueeze(1)?, positions(0..group.length)?.unsqueeze(0)?);
+        let distances = queries.broadcast_sub(&keys)?.abs()?.unsqueeze(0)?;
+        Ok(negative.broadcast_mul(&distances)?.to_dtype(self.dtype)?)
     }
 
     /// Returns the mask of a sliding window, `(queries, keys)`: `-infinity` for keys outside it, else 0.

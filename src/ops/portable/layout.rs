@@ -43,6 +43,8 @@ pub(super) enum Made {
     Sines(usize),
     /// Biases of a table, for a range of queries.
     Biases(TensorId, usize, usize),
+    /// Slopes of linear biases, by their address.
+    Slopes(usize),
     /// Position columns, by their address, for a range of queries.
     Columns(usize, usize, usize),
     /// Mask of a sliding window, for a range of queries.

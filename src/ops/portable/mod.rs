@@ -210,12 +210,7 @@ impl Ops for Portable {
     }
 
     fn linear_residual(&self, x: &Tensor, layer: &Linear, residual: &Tensor, join: &Residual<Self>) -> Result<Tensor> {
-        let y = self.linear(x, layer, Activation::Identity)?;
-        match join {
-            Residual::Add => Ok((y + residual)?),
-            Residual::AddNorm(norm) => norm.of(&(y + residual)?),
-            Residual::NormAdd(norm) => Ok((norm.of(&y)? + residual)?),
-        }
+        join.of(self, self.linear(x, layer, Activation::Identity)?, residual)
     }
 
     fn feed_forward(
@@ -257,6 +252,16 @@ impl Ops for Portable {
 
     fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         Ok((x + y)?)
+    }
+
+    fn select_rows(&self, x: &Tensor, rows: &[u32]) -> Result<Tensor> {
+        Ok(x.index_select(&Tensor::from_slice(rows, rows.len(), &self.device)?, 0)?)
+    }
+
+    fn add_rows(&self, x: Tensor, rows: &[u32], y: &Tensor, factors: &[f32]) -> Result<Tensor> {
+        let rows = Tensor::from_slice(rows, rows.len(), &self.device)?;
+        let factors = Tensor::from_slice(factors, (factors.len(), 1), &self.device)?.to_dtype(self.dtype)?;
+        Ok(x.index_add(&rows, &y.broadcast_mul(&factors)?, 0)?)
     }
 
     fn tensor(&self, rows: Vec<f32>, width: usize) -> Result<Tensor> {
