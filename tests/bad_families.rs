@@ -30,6 +30,8 @@ const ELECTRA: &str = "electra-cls";
 const ALBERT: &str = "albert-mean";
 const NOMIC: &str = "nomic-bert-mean-normalize";
 const NOMIC_HUB: &str = "hub-config-nomic-bert";
+const NOMIC_EXPERTS: &str = "nomic-v2-moe";
+const JINA_BERT: &str = "jina-v2-base-en";
 const GTE: &str = "gte-cls-normalize";
 const NEW: &str = "gte-new-base-en";
 const NEW_LOGN: &str = "gte-new-logn-clip";
@@ -80,6 +82,12 @@ fn invalid_numbers_are_named_by_their_key() {
         (NOMIC_HUB, json!({ "n_head": 5 }), "n_head"),
         (NOMIC_HUB, json!({ "rotary_emb_fraction": 0.4 }), "rotary_emb_fraction"),
         (NOMIC_HUB, json!({ "n_inner": null }), "n_inner"),
+        (NOMIC_EXPERTS, json!({ "moe_top_k": 9 }), "moe_top_k"),
+        (NOMIC_EXPERTS, json!({ "moe_top_k": 0 }), "moe_top_k"),
+        (NOMIC_EXPERTS, json!({ "num_experts": 0 }), "num_experts"),
+        (NOMIC_EXPERTS, json!({ "moe_every_n_layers": -1 }), "moe_every_n_layers"),
+        (JINA_BERT, json!({ "num_attention_heads": 5 }), "num_attention_heads"),
+        (JINA_BERT, json!({ "position_embedding_type": 3 }), "position_embedding_type"),
         (GTE, json!({ "num_attention_heads": 32 }), "even"),
         (GTE, json!({ "layer_norm_eps": -1.0 }), "layer_norm_eps"),
         (NEW, json!({ "rope_scaling": { "type": "ntk" } }), "factor"),
@@ -160,7 +168,16 @@ fn unsupported_options_of_families_are_refused() {
         (NOMIC_HUB, json!({ "rotary_emb_interleaved": true }), "rotary_emb_interleaved"),
         (NOMIC_HUB, json!({ "rotary_emb_scale_base": 512 }), "rotary_emb_scale_base"),
         (NOMIC_HUB, json!({ "rotary_scaling_factor": 2 }), "rotary_scaling_factor"),
-        (NOMIC_HUB, json!({ "moe_every_n_layers": 2 }), "moe_every_n_layers"),
+        (NOMIC_EXPERTS, json!({ "activation_function": "swiglu" }), "activation_function"),
+        (NOMIC_EXPERTS, json!({ "num_shared_experts": 1 }), "num_shared_experts"),
+        (NOMIC_EXPERTS, json!({ "expert_choice_router": true }), "expert_choice_router"),
+        (NOMIC_EXPERTS, json!({ "moe_normalize_expert_weights": true }), "moe_normalize_expert_weights"),
+        (NOMIC_EXPERTS, json!({ "ffn_div": 2 }), "ffn_div"),
+        (JINA_BERT, json!({ "position_embedding_type": "absolute" }), "position_embedding_type"),
+        (JINA_BERT, json!({ "position_embedding_type": null }), "position_embedding_type"),
+        (JINA_BERT, json!({ "feed_forward_type": "original" }), "feed_forward_type"),
+        (JINA_BERT, json!({ "feed_forward_type": null }), "feed_forward_type"),
+        (JINA_BERT, json!({ "is_decoder": true }), "is_decoder"),
         (NOMIC_HUB, json!({ "rotary_emb_fraction": 0.0 }), "rotary_emb_fraction"),
         (GTE, json!({ "auto_map": { "AutoModel": "other.code" } }), "auto_map"),
         (GTE, json!({ "head_dim": 16 }), "head_dim"),
@@ -225,6 +242,9 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
         (LLAMA, json!({ "attention_bias": true }), "bias"),
         (ALBERT, json!({ "inner_group_num": 2 }), "albert_layers.1."),
         (NOMIC, json!({ "num_hidden_layers": u64::MAX }), "encoder.layers.2."),
+        (NOMIC_EXPERTS, json!({ "moe_every_n_layers": 3 }), "fc1"),
+        (NOMIC_HUB, json!({ "activation_function": "gelu" }), "fc1"),
+        (JINA_BERT, json!({ "num_hidden_layers": 3 }), "encoder.layer.2."),
         (MODERNBERT, json!({ "norm_bias": true }), "bias"),
         (EUROBERT, json!({ "attention_bias": true }), "bias"),
         (T5, json!({ "feed_forward_proj": "gated-gelu" }), "wi_0"),
@@ -240,6 +260,10 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
         (ELECTRA, json!({ "embedding_size": 32 })),
         (ALBERT, json!({ "hidden_size": 64 })),
         (NOMIC, json!({ "intermediate_size": 1u64 << 63 })),
+        (NOMIC_EXPERTS, json!({ "num_experts": 4 })),
+        (NOMIC_EXPERTS, json!({ "num_experts": 1u64 << 63 })),
+        (JINA_BERT, json!({ "intermediate_size": 1u64 << 63 })),
+        (JINA_BERT, json!({ "hidden_size": 1u64 << 62, "num_attention_heads": 1u64 << 62 })),
         (GTE, json!({ "intermediate_size": 1u64 << 63 })),
         (NEW, json!({ "intermediate_size": 1u64 << 63 })),
         (NEW_ABSOLUTE, json!({ "max_position_embeddings": 121 })),

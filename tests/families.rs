@@ -62,6 +62,17 @@ impl Sizes {
         config
     }
 
+    /// Returns the config of a model with JinaBERT's code.
+    fn jina_bert(&self, repository: &str) -> Value {
+        self.config(
+            "bert",
+            json!({
+                "auto_map": { "AutoModel": format!("jinaai/{repository}--modeling_bert.JinaBertModel") },
+                "position_embedding_type": "alibi", "feed_forward_type": if self.flags[0] { "geglu" } else { "reglu" },
+            }),
+        )
+    }
+
     /// Returns the config of a descendant of Llama, with grouped-query attention and its own head width.
     fn decoder(&self, model_type: &str, more: Value) -> Value {
         let mut config = self.config(model_type, more);
@@ -75,6 +86,8 @@ impl Sizes {
 }
 
 const VOCABULARY: usize = 420;
+/// Repository of JinaBERT's code with norms of queries and keys.
+const NORMED: &str = "jina-bert-v2-qk-post-norm";
 /// Returns the configs of each family.
 const CASES: u32 = 4;
 
@@ -105,6 +118,17 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
                 "mlp_fc1_bias": s.flags[2], "mlp_fc2_bias": s.flags[3],
             })
         },
+        |s| {
+            json!({
+                "model_type": "nomic_bert", "vocab_size": VOCABULARY, "n_embd": 4 * s.hidden(), "n_layer": s.layers + 1,
+                "n_head": s.heads, "n_inner": s.middle, "n_positions": 600, "type_vocab_size": 2,
+                "activation_function": "gelu", "layer_norm_epsilon": 1e-6, "qkv_proj_bias": s.flags[1],
+                "rotary_emb_fraction": 1.0, "mlp_fc1_bias": s.flags[2], "mlp_fc2_bias": s.flags[3],
+                "num_experts": 3 + s.window % 9, "moe_top_k": 1 + s.middle % 3, "moe_every_n_layers": 2,
+            })
+        },
+        |s| s.jina_bert("jina-bert-implementation"),
+        |s| s.jina_bert(NORMED),
         |s| s.config("gte", json!({ "type_vocab_size": usize::from(s.flags[0]) })),
         |s| {
             let mixed = if s.flags[2] { json!({ "mixed_b": 0.1 * s.window as f64 }) } else { json!({}) };
@@ -198,6 +222,10 @@ fn fill(folder: &Path, config: &Value, seed: u64) {
     }
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let mut tensors = BTreeMap::from([("none".to_owned(), vec![0])]);
+    if config.to_string().contains(NORMED) {
+        // The name of this tensor tells the form of the code.
+        of_layers(&mut tensors, "encoder.layer.0.attention.self.layer_norm_q.weight", &[0]);
+    }
     loop {
         write(folder, &tensors, seed);
         match Model::from_dir(folder) {

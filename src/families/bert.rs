@@ -58,7 +58,7 @@ pub(super) const CAMEMBERT: Family =
     Family { model_type: "camembert", tokenizer: DefaultClass::Undeclared(&class::CAMEMBERT), ..ROBERTA };
 
 /// Reads `config.json`; absent keys have the defaults of transformers' classes.
-fn shape(file: &JsonFile) -> Result<EncoderShape> {
+pub(super) fn shape(file: &JsonFile) -> Result<EncoderShape> {
     let hidden_size = file.size("hidden_size", 768)?;
     Ok(EncoderShape {
         vocab_size: file.size("vocab_size", 30_522)?,

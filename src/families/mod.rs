@@ -11,6 +11,7 @@ mod eurobert;
 mod gemma3;
 mod gte;
 pub(crate) mod heads;
+mod jina_bert;
 mod jina_v3;
 mod llama_bidirec;
 mod modernbert;
@@ -46,6 +47,7 @@ static FAMILIES: &[Family] = &[
     gemma3::GEMMA3,
     gte::GTE,
     gte::SNOWFLAKE_GTE,
+    jina_bert::JINA_BERT,
     jina_v3::JINA_V3,
     llama_bidirec::LLAMA_BIDIREC,
     modernbert::MODERNBERT,

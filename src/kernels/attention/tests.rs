@@ -39,6 +39,7 @@ fn truth(qkv: [&[f32]; 3], texts: &[Range<usize>], count: usize, heads: Heads<'_
 enum Extra<'a> {
     None,
     Bias(&'a DistanceBias),
+    Slopes(&'a [f32]),
     /// Keys and queries of positions, `(positions, heads * width)`.
     Positions([&'a [f32]; 2], &'a PositionColumns),
 }
@@ -52,6 +53,7 @@ impl<'a> Extra<'a> {
         };
         match self {
             Self::None => (0.0, None),
+            Self::Slopes(slopes) => (-slopes[head] * key.abs_diff(query) as f32, None),
             Self::Bias(bias) => (bias.table[head * (2 * bias.longest - 1) + within(bias.longest)], None),
             Self::Positions(vectors, columns) => {
                 let row = columns.columns[within(columns.longest)] as usize;
@@ -138,6 +140,9 @@ fn attention_agrees_with_float64_whatever_the_lengths_and_biases() {
                 let heads = Heads { positions: PositionScores::Bias(&bias), ..heads };
                 check(isa, &lengths, count, heads, &Extra::Bias(&bias));
             }
+            let slopes: Vec<_> = noise(count, 6).iter().map(|x| x.abs() / 4.0).collect();
+            let heads = Heads { positions: PositionScores::Slopes(&slopes), ..heads };
+            check(isa, &lengths, count, heads, &Extra::Slopes(&slopes));
         }
     }
 }
