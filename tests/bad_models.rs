@@ -241,11 +241,7 @@ fn unsupported_features_are_named_with_the_supported_ones() {
         ("hidden_act", json!("quick_gelu"), "gelu_new"),
         ("position_embedding_type", json!("relative_key"), "absolute"),
         ("is_decoder", json!(true), "false"),
-        (
-            "auto_map",
-            json!({ "AutoModel": "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel" }),
-            "auto_map",
-        ),
+        ("auto_map", json!({ "AutoModel": "org/other-implementation--modeling_bert.OtherBertModel" }), "auto_map"),
     ];
     for (key, value, supported) in refused {
         let error = Spoiled::bert().config(key, value).fails(&["config.json", key, supported]);
@@ -453,8 +449,8 @@ fn unknown_architectures_are_named_before_missing_files() {
     for file in ["model.safetensors", "tokenizer.json", "1_Pooling/config.json"] {
         let spoiled = Spoiled::bert().config("model_type", json!("mamba2")).remove(file);
         assert_is!(spoiled.fails(&["model_type", "mamba2"]), Error::Unsupported { .. });
-        let spoiled = Spoiled::bert().config("auto_map", json!({ "AutoModel": "m.JinaBertModel" })).remove(file);
-        assert_is!(spoiled.fails(&["auto_map", "JinaBertModel"]), Error::Unsupported { .. });
+        let spoiled = Spoiled::bert().config("auto_map", json!({ "AutoModel": "m.OtherBertModel" })).remove(file);
+        assert_is!(spoiled.fails(&["auto_map", "OtherBertModel"]), Error::Unsupported { .. });
     }
 }
 

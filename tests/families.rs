@@ -155,6 +155,13 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
             )
         },
         |s| {
+            s.config("xlm-roberta", json!({
+            "auto_map": { "AutoModel": "jinaai/xlm-roberta-flash-implementation--modeling_lora.XLMRobertaLoRA" },
+            "position_embedding_type": if s.flags[0] { "rotary" } else { "absolute" }, "rotary_emb_base": 500.0,
+            "type_vocab_size": 1, "pad_token_id": 1,
+        }))
+        },
+        |s| {
             s.config("modernbert", json!({
             "hidden_activation": s.activation, "local_attention": s.window, "norm_bias": s.flags[0],
             "attention_bias": s.flags[1], "mlp_bias": s.flags[2], "global_attn_every_n_layers": 1 + s.middle % 3,

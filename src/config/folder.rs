@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModuleKind {
     Transformer,
+    /// A transformer whose own class strips texts and takes a task.
+    TaskTransformer,
     /// A transformer with its masked-language-model head.
     MlmTransformer,
     WeightedLayerPooling,
@@ -37,13 +39,16 @@ const PACKAGES: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "
 
 /// A class of published code, in a file of the model.
 const QUANTIZER: &str = "st_quantize.FlexibleQuantizer";
+/// The first module of jina-embeddings-v3, in a file of its folder.
+const TASK_TRANSFORMER: &str = "custom_st.Transformer";
 
 /// A class that does nothing at inference; its entries are skipped.
 const DROPOUT: &str = "Dropout";
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 13] = [
+    const ALL: [(&str, Self); 14] = [
         ("Transformer", Self::Transformer),
+        (TASK_TRANSFORMER, Self::TaskTransformer),
         ("MLMTransformer", Self::MlmTransformer),
         ("WeightedLayerPooling", Self::WeightedLayerPooling),
         ("Pooling", Self::Pooling),
@@ -63,10 +68,16 @@ impl ModuleKind {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
+    /// Returns true for the transformers, which are first modules.
+    pub(crate) fn is_transformer(self) -> bool {
+        matches!(self, Self::Transformer | Self::TaskTransformer | Self::MlmTransformer)
+    }
+
     /// Returns the class's dotted name, in the spelling that all versions with this class know.
     pub(crate) fn class(self) -> String {
         let package = match self {
             Self::FlexibleQuantizer => return QUANTIZER.to_owned(),
+            Self::TaskTransformer => return TASK_TRANSFORMER.to_owned(),
             Self::MlmTransformer | Self::SpladePooling | Self::SparseStaticEmbedding => "sparse_encoder.models",
             Self::MultiVectorMask => "multi_vector_encoder.modules.multi_vector_mask",
             _ => "models",
@@ -82,6 +93,7 @@ impl ModuleKind {
             ["sentence_transformers", "sparse_encoder", "models", class] => Some(class),
             ["sentence_transformers", "sparse_encoder", "models", _, class] => Some(class),
             ["sentence_transformers", package, "modules", _, class] if PACKAGES.contains(&package) => Some(class),
+            ["custom_st", "Transformer"] => Some(TASK_TRANSFORMER),
             ["pylate", "models", "Dense", "Dense"] => Some("Dense"),
             _ if name == QUANTIZER => Some("FlexibleQuantizer"),
             _ => None,
@@ -114,7 +126,7 @@ impl ModuleEntry {
             let supported: Vec<_> = ModuleKind::ALL.into_iter().map(|(name, _)| name).chain([DROPOUT]).collect();
             return Err(file.unsupported(key, class, &supported.join(", ")));
         };
-        if matches!(kind, ModuleKind::Transformer | ModuleKind::MlmTransformer) {
+        if kind.is_transformer() {
             adapter::refuse(&folder)?;
         }
         Ok(Some(Self::new(kind, folder)))
@@ -220,7 +232,24 @@ pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<Transfor
     Ok(settings)
 }
 
+/// Key of `model_args`.
+const DEFAULT_TASK: &str = "default_task";
+
+/// Returns a transformer's arguments without those that are read, or that change no result.
+fn without_known(arguments: &Value) -> Value {
+    let mut rest = arguments.clone();
+    if let Some(rest) = rest.as_object_mut() {
+        rest.retain(|key, value| !(key == "trust_remote_code" || key == DEFAULT_TASK && value.is_string()));
+    }
+    rest
+}
+
 impl TransformerSettings {
+    /// Task of calls that name none.
+    pub(crate) fn default_task(&self) -> Option<&str> {
+        self.model_args.as_ref()?.get(DEFAULT_TASK)?.as_str()
+    }
+
     /// Refuses unsupported settings that would change the results.
     fn check(&self, file: &JsonFile, kind: Kind) -> Result<()> {
         let refuse = |key: &str, got: &str, supported: &str| {
@@ -243,10 +272,10 @@ impl TransformerSettings {
         }
         let unused = [
             ("processing_kwargs", &self.processing_kwargs),
+            ("model_args", &self.model_args.as_ref().map(without_known)),
             ("query_length", &self.query_length),
             ("document_length", &self.document_length),
             ("query_expansion", &self.query_expansion),
-            ("model_args", &self.model_args),
             ("tokenizer_args", &self.tokenizer_args),
             ("config_args", &self.config_args),
         ];

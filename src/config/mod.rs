@@ -9,6 +9,7 @@ mod keys;
 mod kind;
 mod late_interaction;
 mod lenient;
+mod lora;
 mod modules;
 mod role;
 mod router;
@@ -25,6 +26,7 @@ pub(crate) use json::{JsonFile, WHOLE_FILE, object, plain_file_size, read_if_the
 pub(crate) use kind::Kind;
 pub(crate) use late_interaction::{Expansion, LateInteraction, Strategy, with_implied};
 pub(crate) use lenient::{as_integer, is_truthy, optional_integer, token_id, truthy};
+pub(crate) use lora::{Adapter, Adapters, TaskIndex};
 pub use modules::PoolingMode;
 pub(crate) use modules::{
     DenseConfig, LayerNormConfig, LayerPoolingConfig, ModuleInput, NormalizeConfig, PoolingConfig,

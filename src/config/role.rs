@@ -28,6 +28,14 @@ impl FromStr for Role {
 }
 
 impl Role {
+    /// Returns the task of this role's texts, in models with adapters.
+    pub(crate) fn task(self) -> &'static str {
+        match self {
+            Self::Query => "retrieval.query",
+            Self::Document => "retrieval.passage",
+        }
+    }
+
     /// Returns the names of this role's prompts. The first prompt that isn't empty is used.
     pub fn prompt_names(self) -> &'static [&'static str] {
         match self {

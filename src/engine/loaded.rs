@@ -10,8 +10,8 @@ use super::compute::{Compute, ComputeOps};
 use super::sharing::Waiting;
 use super::source_files::SourceFiles;
 use crate::config::{
-    JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TransformerSettings, keep_layers, modules,
-    transformer_settings,
+    Adapters, JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TaskIndex, TransformerSettings, keep_layers,
+    modules, transformer_settings,
 };
 use crate::device::Dtype;
 use crate::error::{Error, Result};
@@ -21,6 +21,14 @@ use crate::network::{self, Network, static_embedding, token_weights};
 use crate::threads::schedule;
 use crate::tokenize::Tokenizer;
 use crate::tokenize::class::{self, DefaultClass};
+
+/// Properties that tell the copies of a model apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Variant {
+    pub(crate) compute: Compute,
+    /// Task whose adapter is merged into the weights; `None` is the folder's default.
+    pub(crate) task: Option<TaskIndex>,
+}
 
 /// Loaded state of a model. Clones share it.
 pub(crate) struct Loaded {
@@ -36,9 +44,12 @@ pub(crate) struct Loaded {
     /// Small calls that wait for a permit.
     pub(crate) waiting: Waiting,
     pub(crate) compute: Compute,
+    pub(crate) adapters: Adapters,
+    /// Task whose adapter is part of the network.
+    pub(crate) task: Option<TaskIndex>,
     pub(crate) late_interaction: Arc<LateInteraction>,
     pub(crate) source_files: SourceFiles,
-    /// Copies of this model on other devices or with other dtypes, made on demand.
+    /// Copies of this model on other devices, with other dtypes or for other tasks, made on demand.
     twins: Mutex<Vec<Arc<Loaded>>>,
     /// The model this copy was made from, if any.
     first: Weak<Loaded>,
@@ -119,9 +130,9 @@ impl Loaded {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         layers: Option<usize>,
-        compute: Compute,
+        variant: Variant,
     ) -> Result<Self> {
-        let parts = Self::read(kind, folder, entries, layers, compute)?;
+        let parts = Self::read(kind, folder, entries, layers, variant)?;
         parts.source_files.check()?;
         Ok(parts)
     }
@@ -131,11 +142,12 @@ impl Loaded {
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
         layers: Option<usize>,
-        compute: Compute,
+        Variant { compute, task }: Variant,
     ) -> Result<Self> {
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
             None | Some(Some(ModuleKind::Transformer)) => {}
+            Some(Some(ModuleKind::TaskTransformer)) if kind == Kind::Sentence => {}
             Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
             Some(Some(ModuleKind::StaticEmbedding)) if kind == Kind::Sentence => {
                 return Self::load_static(folder, entries, compute);
@@ -158,6 +170,13 @@ impl Loaded {
             Some(_) => transformer_settings(transformer, kind)?,
             None => TransformerSettings::default(),
         };
+        let adapters = Adapters::read(&config, &settings)?;
+        let task = task.map_or_else(|| adapters.choose(None), |task| Ok(Some(task)))?;
+        let strips = first == Some(Some(ModuleKind::TaskTransformer));
+        if strips && adapters.tasks.is_empty() {
+            let problem = "must list tasks: modules.json names a transformer that takes one";
+            return Err(config.error("lora_adaptations", problem));
+        }
         if let Some(layers) = layers {
             keep_layers(&mut config, layers)?;
         }
@@ -168,9 +187,12 @@ impl Loaded {
         let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
         let tokenizer = || {
             Tokenizer::load(transformer, family.tokenizer, settings.do_lower_case, settings.max_seq_length)?
+                .stripping(strips)
                 .with_prefixes(prefixes)
         };
-        let files = Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config, family };
+        let adapter = task.map(|task| adapters.adapter(task));
+        let files =
+            Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config, family, adapter };
         let network = || match compute.ops()? {
             ComputeOps::Cpu(ops) => network::load(kind, &files, ops),
             ComputeOps::Portable(ops) => network::load(kind, &files, ops),
@@ -189,6 +211,8 @@ impl Loaded {
             tokenizer,
             network,
             compute,
+            adapters,
+            task,
             late_interaction: Arc::new(late_interaction),
             source_files,
             waiting: Waiting::default(),
@@ -247,6 +271,8 @@ impl Loaded {
             tokenizer,
             network,
             compute,
+            adapters: Adapters::default(),
+            task: None,
             late_interaction: Arc::default(),
             source_files,
             waiting: Waiting::default(),
@@ -255,20 +281,24 @@ impl Loaded {
         }
     }
 
-    /// Returns the same model on another device or with another dtype. It is loaded once and kept.
-    pub(crate) fn twin(self: &Arc<Self>, compute: Compute) -> Result<Arc<Self>> {
-        if compute == self.compute {
+    fn variant(&self) -> Variant {
+        Variant { compute: self.compute, task: self.task }
+    }
+
+    /// Returns the same model on another device, with another dtype or for another task. It is loaded once and kept.
+    pub(crate) fn twin(self: &Arc<Self>, variant: Variant) -> Result<Arc<Self>> {
+        if variant == self.variant() {
             return Ok(Arc::clone(self));
         }
         if let Some(first) = self.first.upgrade() {
-            return first.twin(compute);
+            return first.twin(variant);
         }
         let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(twin) = twins.iter().find(|twin| twin.compute == compute) {
+        if let Some(twin) = twins.iter().find(|twin| twin.variant() == variant) {
             return Ok(Arc::clone(twin));
         }
         self.source_files.check()?;
-        let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, compute)?;
+        let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, variant)?;
         self.source_files.check()?;
         twin.first = Arc::downgrade(self);
         let twin = Arc::new(twin);

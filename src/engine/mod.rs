@@ -25,7 +25,7 @@ pub(crate) use run::Request;
 pub use stream::Lookahead;
 
 use compute::Compute;
-use loaded::Loaded;
+use loaded::{Loaded, Variant};
 use routes::OtherRoute;
 use words::Words;
 
@@ -109,7 +109,8 @@ impl Engine {
 
     pub(crate) fn at(&self, compute: Compute) -> Result<Self> {
         let other = self.other.as_ref().map(|other| other.at(compute)).transpose()?;
-        Ok(Self { loaded: self.loaded.twin(compute)?, other, ..self.clone() })
+        let variant = Variant { compute, task: self.loaded.task };
+        Ok(Self { loaded: self.loaded.twin(variant)?, other, ..self.clone() })
     }
 
     /// Returns the engine of a role's route: this one, unless the role takes the other route.
@@ -123,6 +124,31 @@ impl Engine {
             }),
             None => Cow::Borrowed(self),
         }
+    }
+
+    /// Returns the engine that computes a call: on the route of its role, with the adapter of its task.
+    fn serving(&self, request: &Request<'_>) -> Result<Cow<'_, Self>> {
+        let engine = self.route(request.role);
+        let loaded = &engine.loaded;
+        let task = loaded.adapters.choose(engine.task(request.role, request.task))?;
+        if task == loaded.task {
+            return Ok(engine);
+        }
+        let loaded = loaded.twin(Variant { compute: loaded.compute, task })?;
+        Ok(Cow::Owned(Self { loaded, ..engine.into_owned() }))
+    }
+
+    /// Returns the task of a call: the given one, else that of its role, if the model has it.
+    pub(crate) fn task<'a>(&self, role: Option<Role>, task: Option<&'a str>) -> Option<&'a str> {
+        let has = |task: &&str| self.loaded.adapters.tasks.iter().any(|known| known == task);
+        task.or_else(|| role.map(Role::task).filter(has))
+    }
+
+    /// Returns the prompt of a call. In a role the task's prompt comes before the role's.
+    fn prompt<'a>(&'a self, request: &Request<'a>) -> Result<&'a str> {
+        let of_task = request.role.and_then(|_| self.task(request.role, request.task));
+        let of_task = of_task.filter(|task| self.prompts.by_name.contains_key(*task));
+        self.prompts.choose(request.prompt, request.prompt_name.or(of_task), request.role)
     }
 
     /// # Errors

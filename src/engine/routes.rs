@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compute::Compute;
-use super::loaded::{Loaded, opened};
+use super::loaded::{Loaded, Variant, opened};
 use super::{Engine, Prompts};
 use crate::config::{Kind, ModelSettings, ModuleEntry, Role, RouterEntries};
 use crate::error::{Error, Result};
@@ -21,7 +21,8 @@ pub(crate) struct OtherRoute {
 impl OtherRoute {
     /// Returns the same route on another device.
     pub(crate) fn at(&self, compute: Compute) -> Result<Self> {
-        Ok(Self { loaded: self.loaded.twin(compute)?, ..self.clone() })
+        let variant = Variant { compute, task: self.loaded.task };
+        Ok(Self { loaded: self.loaded.twin(variant)?, ..self.clone() })
     }
 }
 
@@ -41,7 +42,8 @@ impl Engine {
         let (default, other) = routes.default_and_other();
         let without_limit = LoadOptions { max_seq_length: None, ..options.clone() };
         let (mut engine, settings) = Self::of_modules(kind, folder.clone(), Some(default), &without_limit)?;
-        let loaded = Loaded::load(kind, folder, Some(other), None, engine.loaded.compute)?;
+        let loaded =
+            Loaded::load(kind, folder, Some(other), None, Variant { compute: engine.loaded.compute, task: None })?;
         let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
         if widths[0] != widths[1] {
             let problem = format!("both routes must have the same width, got {widths:?}");
@@ -72,7 +74,8 @@ impl Engine {
             Some(_) => ModelSettings::read(&folder, kind)?,
             None => Default::default(),
         };
-        let loaded = Loaded::load(kind, folder, entries, None, Compute::of(options))?;
+        let variant = Variant { compute: Compute::of(options), task: None };
+        let loaded = Loaded::load(kind, folder, entries, None, variant)?;
         let prompts = Prompts::of(kind, &settings, &file, options)?;
         Ok((Self::new(loaded, prompts, options)?, settings))
     }

@@ -27,6 +27,7 @@ pub(crate) struct Request<'a> {
     pub(crate) prompt_name: Option<&'a str>,
     pub(crate) prompt: Option<&'a str>,
     pub(crate) role: Option<Role>,
+    pub(crate) task: Option<&'a str>,
     pub(crate) truncation: Truncation,
     pub(crate) observer: Option<&'a dyn Observer>,
 }
@@ -73,7 +74,7 @@ impl Engine {
         request: &Request<'_>,
         collector: impl FnOnce(usize) -> Result<C>,
     ) -> Result<Collected<C>> {
-        let engine = self.route(request.role);
+        let engine = self.serving(request)?;
         let reader = engine.reader(None);
         engine.run_with(reader, inputs, request, collector)
     }
@@ -96,13 +97,13 @@ impl Engine {
 
     /// Checks the options of a call.
     pub(crate) fn check(&self, request: &Request<'_>) -> Result<()> {
-        self.prompts.choose(request.prompt, request.prompt_name, request.role).map(|_| ())
+        self.prompt(request).map(|_| ())
     }
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn new(engine: &'a Engine, reader: Reader, request: &Request<'a>) -> Result<Self> {
-        let prompt = engine.prompts.choose(request.prompt, request.prompt_name, request.role)?;
+        let prompt = engine.prompt(request)?;
         let reader = reader.prompted(prompt, engine.pooling_includes_prompt())?;
         let observer = request.observer.unwrap_or(&NoObserver);
         Ok(Self { loaded: &engine.loaded, reader, truncation: request.truncation, observer })

@@ -29,7 +29,7 @@ impl Engine {
         request: &Request<'_>,
         collector: impl FnOnce(usize) -> Result<C>,
     ) -> Result<Collected<C>> {
-        let engine = self.route(request.role);
+        let engine = self.serving(request)?;
         let call = Call::new(&engine, engine.reader(None), request)?;
         let Lookahead { read, which, first } = std::mem::take(ahead);
         let index = |i| first + first_index(&which, i);

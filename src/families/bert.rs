@@ -92,15 +92,19 @@ fn pad_token(file: &JsonFile) -> Result<Option<u32>> {
     file.get_with("pad_token_id", Some(1), token_id)
 }
 
+/// Id of the padding token, from which positions are counted.
+pub(super) fn required_pad_token(file: &JsonFile) -> Result<u32> {
+    let problem = "must be a token's id: positions are counted from it on";
+    pad_token(file)?.ok_or_else(|| file.error("pad_token_id", problem))
+}
+
 fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
     pad_token(file)?;
     load_with(file, &weights.behind("bert", WORDS), ops, PositionRule::FromZero)
 }
 
 fn load_roberta<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let Some(pad) = pad_token(file)? else {
-        return Err(file.error("pad_token_id", "must be a token's id: positions are counted from it on"));
-    };
+    let pad = required_pad_token(file)?;
     load_with(file, &weights.behind("roberta", WORDS), ops, PositionRule::AfterPadding { pad })
 }
 

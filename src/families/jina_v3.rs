@@ -1,10 +1,13 @@
-//! Jina embeddings v3 (Sturua et al., 2024), without its adapters: BERT with rotary positions.
+//! Jina embeddings v3 (Sturua et al., 2024): BERT with rotary positions. transformers' class has no adapters. The published
+//! code, which has one for each task, is also that of jina-reranker-v2, with a table of positions.
 
-use super::bert::WORDS;
+use super::bert::{self, WORDS};
+use super::heads::ClassificationHead;
 use super::{Family, Load, RemoteCode};
-use crate::config::JsonFile;
+use crate::config::{Activation, JsonFile};
 use crate::error::{Error, Result};
 use crate::layers::attention_heads::AttentionHeads;
+use crate::layers::embeddings::PositionRule;
 use crate::layers::post_norm::{CheckpointNames, EncoderShape, LayerNames, PostNorm, Projections, Up};
 use crate::layers::rope::Rope;
 use crate::layers::{Backbone, Parameters};
@@ -21,7 +24,22 @@ pub(super) const JINA_V3: Family = Family {
     remote_code: RemoteCode::None,
 };
 
-/// Reads `config.json`; absent keys have the defaults of transformers' class.
+/// The published code. Weights merge the adapters, so that the layers are plain.
+pub(super) const JINA_XLM_ROBERTA: Family = Family {
+    model_type: "xlm-roberta",
+    load: Load { cpu: load_published, portable: load_published },
+    classifier: Some(|_| Ok(ClassificationHead::first("classifier.dense", Activation::Tanh, "classifier.out_proj"))),
+    masked_lm: None,
+    tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),
+    remote_code: RemoteCode::Other(&[
+        "XLMRobertaFlashConfig",
+        "XLMRobertaLoRA",
+        "jinaai/xlm-roberta-flash-implementation--modeling_xlm_roberta.XLMRobertaModel",
+        "jinaai/xlm-roberta-flash-implementation--modeling_xlm_roberta.XLMRobertaForSequenceClassification",
+    ]),
+};
+
+/// Reads `config.json`; absent keys have the defaults of transformers' class, and of the published one.
 fn shape(file: &JsonFile) -> Result<EncoderShape> {
     let hidden_size = file.size("hidden_size", 1024)?;
     Ok(EncoderShape {
@@ -76,4 +94,36 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
     let names = CheckpointNames::of(&NAMES, &weights);
     let transformer = PostNorm { token_types, ..PostNorm::new(&shape, names) };
     transformer.load(file, &Parameters::new(&weights, ops), |_| Ok(shape.heads.rotary_attention(&rotary)))
+}
+
+/// Returns the rule of the table of positions; `None` if positions are rotary.
+fn table_of_positions(file: &JsonFile) -> Result<Option<PositionRule>> {
+    let key = "position_embedding_type";
+    match file.text(key, "rotary")?.as_str() {
+        "rotary" => Ok(None),
+        "absolute" => Ok(Some(PositionRule::AfterPadding { pad: bert::required_pad_token(file)? })),
+        other => Err(file.unsupported(key, other, "rotary, absolute")),
+    }
+}
+
+fn load_published<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+    let shape = shape(file)?;
+    let (key, width) = ("rotary_emb_base", shape.heads.width);
+    let positions = table_of_positions(file)?;
+    let rotary = match positions {
+        Some(_) => None,
+        None => {
+            let rope = Rope::new(file, width, shape.max_position_embeddings);
+            Some(Rope { key, theta: file.get(key, 10_000.0)?, ..rope }.rotary()?)
+        }
+    };
+    let token_types = Some(file.size("type_vocab_size", 1)?);
+
+    // An adapted word table has another name.
+    let [names, _] = &NAMES;
+    let weights = weights.behind("roberta", "emb_ln.weight");
+    let transformer = PostNorm { token_types, positions, ..PostNorm::new(&shape, names) };
+    transformer.load(file, &Parameters::new(&weights, ops), |_| {
+        Ok(rotary.as_ref().map_or_else(|| shape.heads.attention(), |rotary| shape.heads.rotary_attention(rotary)))
+    })
 }

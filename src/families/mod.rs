@@ -38,6 +38,7 @@ use remote_code::{NamedCode, RemoteCode};
 static FAMILIES: &[Family] = &[
     albert::ALBERT,
     bert::BERT,
+    jina_bert::JINA_BERT,
     qwen3::PPLX_QWEN3,
     bert::CAMEMBERT,
     deberta_v2::DEBERTA_V2,
@@ -47,7 +48,6 @@ static FAMILIES: &[Family] = &[
     gemma3::GEMMA3,
     gte::GTE,
     gte::SNOWFLAKE_GTE,
-    jina_bert::JINA_BERT,
     jina_v3::JINA_V3,
     llama_bidirec::LLAMA_BIDIREC,
     modernbert::MODERNBERT,
@@ -61,6 +61,7 @@ static FAMILIES: &[Family] = &[
     bert::ROBERTA,
     t5::T5,
     bert::XLM_ROBERTA,
+    jina_v3::JINA_XLM_ROBERTA,
 ];
 
 /// An architecture, with its heads and its tokenizer.

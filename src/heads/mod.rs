@@ -14,7 +14,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::batch::Batch;
-use crate::config::{JsonFile, Kind, ModuleEntry};
+use crate::config::{Adapter, JsonFile, Kind, ModuleEntry};
 use crate::error::Result;
 use crate::families::Family;
 use crate::layers::{Backbone, Checkpoint};
@@ -70,6 +70,8 @@ pub(crate) struct Files<'a> {
     pub(crate) config: &'a JsonFile,
     /// Family that this config names.
     pub(crate) family: &'static Family,
+    /// Adapter to merge into the transformer's weights.
+    pub(crate) adapter: Option<Adapter>,
 }
 
 /// Loads the head of a kind of model. `weights` are the transformer's. A head that reads several layers configures the

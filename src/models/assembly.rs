@@ -6,7 +6,7 @@ use super::loading::{consistent, find};
 use super::sentence::Model;
 use crate::config::{Kind, ModelSettings, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode};
 use crate::engine::compute::Compute;
-use crate::engine::loaded::{Loaded, opened, transformer_folder};
+use crate::engine::loaded::{Loaded, Variant, opened, transformer_folder};
 use crate::engine::{Engine, Prompts};
 use crate::error::{Error, Result};
 use crate::options::{BackboneOptions, LoadOptions};
@@ -62,7 +62,8 @@ impl Model {
             let (folder, listed) = opened(folder)?;
             let entries = Some(backbone.modules(&folder, listed.as_deref())?);
             let layers = backbone.num_hidden_layers;
-            let loaded = Loaded::load(Kind::Sentence, folder.clone(), entries, layers, Compute::of(options))?;
+            let variant = Variant { compute: Compute::of(options), task: None };
+            let loaded = Loaded::load(Kind::Sentence, folder.clone(), entries, layers, variant)?;
             let settings = ModelSettings::default();
             let prompts = Prompts::of(Kind::Sentence, &settings, &folder, options)?;
             Self::new(Engine::new(loaded, prompts, options)?, &settings, options)

@@ -180,7 +180,7 @@ impl MultiVectorModel {
         options: &MultiVectorOptions<'_>,
     ) -> Result<(Vec<Matrix>, Truncated)> {
         let MultiVectorOptions { prompt_name, prompt, truncation, observer } = *options;
-        let request = Request { prompt_name, prompt, role: Some(role), truncation, observer };
+        let request = Request { prompt_name, prompt, role: Some(role), task: None, truncation, observer };
         let rows = |inputs| TokenRows::new(inputs, self.embedding_dimension(), &self.side(role).skipped);
         let collected = self.engine.run_with(self.reader(role), inputs, &request, rows)?;
         let truncated = collected.truncated;

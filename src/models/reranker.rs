@@ -135,7 +135,7 @@ impl Reranker {
     /// The errors of [`Reranker::predict`].
     pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<(Matrix, Truncated)> {
         let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, observer } = *options;
-        let request = Request { prompt_name, prompt, role: None, truncation, observer };
+        let request = Request { prompt_name, prompt, role: None, task: None, truncation, observer };
         let rows = |inputs| DenseRows::new(inputs, self.engine.width());
         let logits = self.engine.run(inputs, &request, rows)?.embeddings(self.engine.width(), false)?;
         let truncated = logits.truncated();

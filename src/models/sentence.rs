@@ -140,6 +140,16 @@ impl Model {
         self.engine.max_seq_length
     }
 
+    /// Tasks that the model has an adapter for, in the order of its weights; none for most models.
+    pub fn tasks(&self) -> &[String] {
+        &self.engine.loaded.adapters.tasks
+    }
+
+    /// Returns the task of a role's texts, if the model has it: "retrieval.query" or "retrieval.passage".
+    pub fn task_of(&self, role: Role) -> Option<&'static str> {
+        self.engine.task(Some(role), None)
+    }
+
     /// Maximum number of tokens per text on the route of a role; see [`Model::max_seq_length`].
     pub fn max_seq_length_of(&self, role: Option<Role>) -> Option<usize> {
         self.engine.route(role).max_seq_length

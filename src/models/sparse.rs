@@ -107,7 +107,7 @@ impl SparseModel {
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
         let max = check_active_dims(options.max_active_dims)?.or(self.max_active_dims);
         let SparseOptions { prompt_name, prompt, role, truncation, observer, .. } = *options;
-        let request = Request { prompt_name, prompt, role, truncation, observer };
+        let request = Request { prompt_name, prompt, role, task: None, truncation, observer };
         let engine = self.engine.route(role);
         let Collected { rows, which, truncated } =
             self.engine.run(inputs, &request, |inputs| SparseRows::new(inputs, max, engine.words()))?;

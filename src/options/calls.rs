@@ -37,6 +37,8 @@ options! {
         prompt: Option<&'a str> => with_prompt(&'a str),
         /// Role of the texts. It selects the prompt if none is given or named, and the route of models that have two.
         role: Option<Role> => with_role(impl Into<Option<Role>>),
+        /// Task, for models with an adapter for each. `None` is that of the role, else the folder's default.
+        task: Option<&'a str> => with_task(impl Into<Option<&'a str>>),
         /// Divide each embedding by its L2 norm, after truncation.
         normalize_embeddings: bool => with_normalize_embeddings(bool),
         /// Columns to keep, instead of the model's own `truncate_dim`: at least 1. A number above the model's width
@@ -51,8 +53,8 @@ options! {
 
 impl<'a> EncodeOptions<'a> {
     pub(crate) fn request(&self) -> Request<'a> {
-        let Self { prompt_name, prompt, role, truncation, observer, .. } = *self;
-        Request { prompt_name, prompt, role, truncation, observer }
+        let Self { prompt_name, prompt, role, task, truncation, observer, .. } = *self;
+        Request { prompt_name, prompt, role, task, truncation, observer }
     }
 }
 

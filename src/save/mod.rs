@@ -141,7 +141,7 @@ fn write_listed(model: &Engine, own: &KindSettings, staged: &mut Staged<'_>) -> 
     let write = |(i, entry): (usize, &ModuleEntry)| {
         let path = match entry.kind {
             // transformers looks in the folder itself.
-            ModuleKind::Transformer | ModuleKind::MlmTransformer => String::new(),
+            transformer if transformer.is_transformer() => String::new(),
             other => format!("{i}_{}", other.name()),
         };
         module::write(model, entry, own, Path::new(&path), staged)?;
@@ -151,7 +151,12 @@ fn write_listed(model: &Engine, own: &KindSettings, staged: &mut Staged<'_>) -> 
 }
 
 fn listed(i: usize, kind: ModuleKind, path: &str) -> Value {
-    json!({ "idx": i, "name": i.to_string(), "path": path, "type": kind.class() })
+    let mut entry = json!({ "idx": i, "name": i.to_string(), "path": path, "type": kind.class() });
+    if kind == ModuleKind::TaskTransformer {
+        // Arguments of `encode` that its class takes.
+        entry["kwargs"] = json!(["task"]);
+    }
+    entry
 }
 
 /// Writes the modules of both routes, and `router_config.json`, which lists them. Shared modules are written once.

@@ -32,7 +32,7 @@ pub(crate) fn write(
     let config = path.join("config.json");
     let on = if parts.kind == Kind::MultiVector { ModuleInput::Tokens } else { ModuleInput::Sentences };
     match entry.kind {
-        ModuleKind::Transformer | ModuleKind::MlmTransformer => {
+        ModuleKind::Transformer | ModuleKind::TaskTransformer | ModuleKind::MlmTransformer => {
             write_transformer(model, &entry.folder, own, path, staged)
         }
         ModuleKind::StaticEmbedding => {
@@ -151,6 +151,9 @@ fn write_transformer(
         ("max_seq_length", json!(model.max_seq_length)),
         ("do_lower_case", parts.settings.do_lower_case.into()),
     ]));
+    if let Some(task) = parts.settings.default_task() {
+        settings.insert("model_args".to_owned(), json!({ "default_task": task }));
+    }
     settings.extend(own.transformer.clone());
     staged.write_json(path.join("sentence_bert_config.json"), &settings.into())
 }

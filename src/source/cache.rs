@@ -166,7 +166,7 @@ impl Repository {
             Some(entries) => {
                 decisive.push("config_sentence_transformers.json".to_owned());
                 let first = entries.into_iter().next()?;
-                (first.kind == ModuleKind::Transformer).then_some(first.folder)?
+                (first.kind != ModuleKind::MlmTransformer && first.kind.is_transformer()).then_some(first.folder)?
             }
             None => {
                 // Older versions of sentence-transformers don't ask for modules.json of cross-encoders.
@@ -202,12 +202,12 @@ pub(super) fn missing_file(snapshot: &Path) -> Option<String> {
 fn missing_in(modules: &[ModuleEntry]) -> Option<PathBuf> {
     use ModuleKind::{
         Dense, LayerNorm, MlmTransformer, MultiVectorMask, Pooling, Router, SparseStaticEmbedding, SpladePooling,
-        StaticEmbedding, Transformer, WeightedLayerPooling,
+        StaticEmbedding, TaskTransformer, Transformer, WeightedLayerPooling,
     };
     modules.iter().find_map(|ModuleEntry { kind, folder, .. }| {
         let absent = |name: &str| Some(folder.join(name)).filter(|file| !file.exists());
         match kind {
-            Transformer | MlmTransformer => {
+            Transformer | TaskTransformer | MlmTransformer => {
                 absent("config.json").or_else(|| missing_weights(folder)).or_else(|| missing_tokenizer(folder))
             }
             StaticEmbedding | SparseStaticEmbedding => missing_weights(folder).or_else(|| missing_tokenizer(folder)),

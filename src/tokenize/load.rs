@@ -59,6 +59,7 @@ impl Tokenizer {
                 Some(length) => Some(length),
                 None => model_max_length(&config)?,
             },
+            strips: false,
             limit: None,
             cleans_up_spaces: config.truthy("clean_up_tokenization_spaces", false)
                 && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
@@ -87,6 +88,7 @@ impl Tokenizer {
             pad_left: false,
             cut_left: cut_left.unwrap_or(false),
             model_max_length: None,
+            strips: false,
             limit,
             cleans_up_spaces: false,
             word_end: None,

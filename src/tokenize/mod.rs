@@ -97,6 +97,8 @@ pub struct Tokenizer {
     pad_left: bool,
     cut_left: bool,
     model_max_length: Option<usize>,
+    /// True if white space at both ends of a text is removed first.
+    strips: bool,
     /// Length limit of tokenizer.json itself.
     limit: Option<usize>,
     cleans_up_spaces: bool,
@@ -111,6 +113,11 @@ impl Tokenizer {
     /// Replaces the length limit of tokenizer.json.
     pub(crate) fn cut_to(self, limit: Option<usize>) -> Self {
         Self { limit, ..self }
+    }
+
+    /// Removes white space at both ends of a text, prompt included, or keeps it.
+    pub(crate) fn stripping(self, strips: bool) -> Self {
+        Self { strips, ..self }
     }
 
     /// Returns the length limit of tokenizer.json itself, which is no setting of the model.
@@ -177,13 +184,19 @@ impl Tokenizer {
         };
         let layout = if second.is_some() { &self.layouts.pair } else { &self.layouts.single };
         let limit = max_length.saturating_sub(layout.special_tokens());
-        let first = self.encode_plain(&first)?;
-        let second = second.map(|text| self.encode_plain(text)).transpose()?;
+        let first = self.encode_plain(self.stripped(&first))?;
+        let second = second.map(|text| self.encode_plain(self.stripped(text))).transpose()?;
         let (kept_first, kept_second) = longest_first(first.len(), second.as_ref().map(Vec::len), limit);
         let second = second.unwrap_or_default();
         let full_length = layout.length(first.len(), second.len());
         let (ids, type_ids) = layout.join(self.cut(&first, kept_first), self.cut(&second, kept_second));
         Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0, excluded: 0 })
+    }
+
+    fn stripped<'a>(&self, text: &'a str) -> &'a str {
+        // Python counts these separators as white space, too.
+        let is_space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
+        if self.strips { text.trim_matches(is_space) } else { text }
     }
 
     fn cut<'a>(&self, ids: &'a [u32], kept: usize) -> &'a [u32] {
@@ -201,7 +214,7 @@ impl Tokenizer {
     /// # Errors
     /// The errors of [`encode`](Self::encode).
     pub fn count(&self, input: Input<'_>) -> Result<usize> {
-        let length = |text: &str| Ok::<_, Error>(self.encode_plain(text)?.len());
+        let length = |text: &str| Ok::<_, Error>(self.encode_plain(self.stripped(text))?.len());
         Ok(match input {
             Input::Text(text) => self.layouts.single.length(length(text)?, 0),
             Input::Pair(first, second) => self.layouts.pair.length(length(first)?, length(second)?),

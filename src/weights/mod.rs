@@ -1,5 +1,6 @@
 //! Weights of a module: named tensors from safetensors or torch's `.bin`, in one file or in shards.
 
+mod lora;
 mod missing;
 mod pickle;
 mod torch_file;
@@ -15,7 +16,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::config::{JsonFile, inside, plain_file_size, stand_in};
+use crate::config::{Adapter, JsonFile, inside, plain_file_size, stand_in};
 use crate::error::{Error, Result};
 
 #[cfg(target_endian = "big")]
@@ -84,6 +85,11 @@ impl Array {
         }
     }
 
+    /// Returns one of the items along the first dimension.
+    fn item(&self, index: usize) -> Self {
+        Self { shape: self.shape[1..].to_vec(), ..self.rows(index..index + 1) }
+    }
+
     /// Returns the transpose of a matrix.
     pub(crate) fn transposed(&self) -> Self {
         let (rows, columns) = (self.shape[0], self.shape[1]);
@@ -130,6 +136,8 @@ pub(crate) struct Weights {
     file: Arc<Path>,
     entries: HashMap<String, Entry>,
     prefix: String,
+    /// Adapter to merge into the tensors.
+    adapter: Option<Adapter>,
 }
 
 impl Weights {
@@ -144,7 +152,7 @@ impl Weights {
                 false => read_torch(&path, &mut entries)?,
             }
         }
-        Ok(Self { file: folder.join(file).into(), entries, prefix: String::new() })
+        Ok(Self { file: folder.join(file).into(), entries, prefix: String::new(), adapter: None })
     }
 
     /// Name of a safetensors file without shards.
@@ -255,19 +263,27 @@ impl Weights {
     /// Old checkpoints name a norm's weight and bias gamma and beta.
     pub(crate) fn array(&self, name: &str, shape: &[usize]) -> Result<Array> {
         let full = format!("{}{name}", self.prefix);
+        match self.parametrized(&full, shape)? {
+            Some(array) => Ok(array),
+            None => self.stored(&full, shape),
+        }
+    }
+
+    /// Returns a tensor of the files by its whole name.
+    fn stored(&self, full: &str, shape: &[usize]) -> Result<Array> {
         let old = full.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
-        let Some(entry) = self.entries.get(&full).or_else(|| self.entries.get(&old)) else {
-            return Err(Error::MissingWeight { file: self.file.to_path_buf(), name: full });
+        let Some(entry) = self.entries.get(full).or_else(|| self.entries.get(&old)) else {
+            return Err(Error::MissingWeight { file: self.file.to_path_buf(), name: full.to_owned() });
         };
         if entry.shape != shape {
             return Err(Error::WeightShape {
                 file: entry.file.to_path_buf(),
-                name: full,
+                name: full.to_owned(),
                 expected: shape.to_vec(),
                 got: entry.shape.clone(),
             });
         }
-        Ok(Array { shape: shape.to_vec(), data: entry.float32(&full)? })
+        Ok(Array { shape: shape.to_vec(), data: entry.float32(full)? })
     }
 }
 
