@@ -26,6 +26,7 @@ def chunk(
     prompt_name: str | None = None,
     prompt: str | None = None,
     role: Role | None = None,
+    task: str | None = None,
 ) -> list[tuple[str, int, int]]:
     """Split a text into chunks that the model reads without truncation.
 
@@ -40,7 +41,7 @@ def chunk(
         Maximum number of tokens of a chunk, special tokens and the prompt included; None is `max_seq_length`.
     overlap
         Approximate number of tokens that a chunk shares with the one before.
-    prompt_name, prompt, role
+    prompt_name, prompt, role, task
         See `encode`. With the same arguments, the chunks are those that `encode_chunks` embeds.
 
     Returns
@@ -60,7 +61,7 @@ def chunk(
     >>> [text for text, _, _ in model.chunk("A lamp lights the room. It is small.", max_tokens=8)]
     ['A lamp lights the room.', 'It is small.']
     """
-    prompt = self._prompt(prompt, prompt_name, role)
+    prompt = self._prompt(prompt, prompt_name, role, task)
     return _split(self._engine, _arguments.text("text", text), max_tokens, overlap, prompt=prompt, role=role)
 
 
@@ -99,7 +100,7 @@ def encode_chunks(
         raise InvalidArgumentError("texts: must be a list of texts, got a str")
     role = options.get("role")
     engine = self._engine
-    prompt = self._prompt(options.pop("prompt", None), options.pop("prompt_name", None), role)
+    prompt = self._prompt(options.pop("prompt", None), options.pop("prompt_name", None), role, options.get("task"))
     chunks = [
         _split(engine, _arguments.text(f"texts[{i}]", text), max_tokens, overlap, prompt=prompt, role=role)
         for i, text in enumerate(whole)

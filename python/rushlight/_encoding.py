@@ -160,7 +160,8 @@ def encode_query(
 ) -> Any:
     """Embed queries: `encode` with `role="query"`.
 
-    The prompt is "query" unless `prompt` or `prompt_name` is given.
+    The prompt is "query" unless `prompt` or `prompt_name` is given. In models with the task "retrieval.query", that is
+    the task, with the prompt of its name.
     """
     return _encode_in_role(self, "query", inputs, prompt_name, options)
 
@@ -171,7 +172,7 @@ def encode_document(
     """Embed documents: `encode` with `role="document"`.
 
     The prompt is the first non-empty one of "document", "passage" and "corpus", unless `prompt` or `prompt_name` is
-    given.
+    given. In models with the task "retrieval.passage", that is the task, with the prompt of its name.
     """
     return _encode_in_role(self, "document", inputs, prompt_name, options)
 
@@ -180,7 +181,7 @@ def _encode_in_role(self: Model, role: Role, inputs: Any, prompt_name: str | Non
     """Call `encode`, which subclasses may override without `role`, with the prompt of a role."""
     if "role" in options:
         raise TypeError(f"encode_{role} takes no role, it is {role!r}: pass role to encode")
-    options["prompt"] = self._prompt(options.get("prompt"), prompt_name, role)
-    if self._engine.has_routes:
+    options["prompt"] = self._prompt(options.get("prompt"), prompt_name, role, options.get("task"))
+    if self._engine.has_routes or self._engine.tasks:
         options["role"] = role
     return self.encode(inputs, **options)

@@ -191,6 +191,7 @@ class Model(_comparing.Comparing[_core.Model]):
         prompt_name: str | None = None,
         prompt: str | None = None,
         role: Role | None = None,
+        task: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         output_value: Literal["sentence_embedding", "token_embeddings"] | None = "sentence_embedding",
@@ -220,7 +221,10 @@ class Model(_comparing.Comparing[_core.Model]):
         prompt
             Text to put before every input; "" suppresses the default prompt.
         role
-            "query" or "document": use the prompt and the route of `encode_query` or `encode_document`.
+            "query" or "document": use the prompt, the route and the task of `encode_query` or `encode_document`.
+        task
+            One of `tasks`, for models that have an adapter for each. None is the role's task, else the folder's
+            default, else no adapter. The first call with a task loads the weights with its adapter.
         batch_size
             At least 1, without effect: micro-batches depend on tokens, and change neither results nor memory.
         show_progress_bar
@@ -274,8 +278,8 @@ class Model(_comparing.Comparing[_core.Model]):
         workers = _pool.workers(engine.device, device, pool, chunk_size)
         output = _encoding.Output(output_value, precision, convert_to_numpy, convert_to_tensor, out)
         output.check(workers)
-        prompt = self._prompt(prompt, prompt_name, role)
-        request = self._request(prompt, role, normalize_embeddings, truncate_dim, truncation)
+        prompt = self._prompt(prompt, prompt_name, role, task)
+        request = self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation)
         warn = truncation == "warn"
         return _encoding.encode(
             engine, inputs, request, output, workers, show_progress_bar=show_progress_bar, warn=warn
@@ -283,6 +287,28 @@ class Model(_comparing.Comparing[_core.Model]):
 
     encode_query = _encoding.encode_query
     encode_document = _encoding.encode_document
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that the model has an adapter for: values of `task`. Most models have none."""
+        return self._engine.tasks
+
+    def _prompt(
+        self, prompt: str | None, prompt_name: str | None, role: Role | None = None, task: str | None = None
+    ) -> str:
+        """Return the given prompt, else in a role the one of the task or of the role, else the default one."""
+        if prompt is None and prompt_name is None and role in ("query", "document"):
+            prompt_name = self._task_prompt_name(role, task)
+        return super()._prompt(prompt, prompt_name, role)
+
+    def _prompt_name_of(self, role: Role) -> str | None:
+        return self._task_prompt_name(role, None) or super()._prompt_name_of(role)
+
+    def _task_prompt_name(self, role: Role, task: str | None) -> str | None:
+        """Return the name of the prompt of a task, or of the role's task, if there is one."""
+        task = self._engine.task_of(role) if task is None else task
+        return task if task in self._prompts else None
+
     encode_iter = _streaming.encode_iter
     encode_async = _streaming.encode_async
     encode_query_async = _streaming.encode_query_async
@@ -361,6 +387,7 @@ class Model(_comparing.Comparing[_core.Model]):
         self,
         prompt: str,
         role: Role | None,
+        task: str | None,
         normalize_embeddings: bool,
         truncate_dim: int | None,
         truncation: str,
@@ -369,6 +396,7 @@ class Model(_comparing.Comparing[_core.Model]):
         return {
             "prompt": prompt,
             "role": role,
+            "task": None if task is None else _arguments.text("task", task),
             "normalize_embeddings": bool(normalize_embeddings),
             "truncate_dim": self._truncate_dim if columns is None else columns,
             "fail_on_truncation": truncation == "error",

@@ -35,6 +35,7 @@ def encode_iter(
     prompt_name: str | None = None,
     prompt: str | None = None,
     role: Role | None = None,
+    task: str | None = None,
     precision: Literal["float32", "binary", "ubinary"] = "float32",
     normalize_embeddings: bool = False,
     truncate_dim: int | None = None,
@@ -54,7 +55,7 @@ def encode_iter(
         Number of rows of an array, at least 1; the last array may have fewer.
     precision
         "float32", "binary" or "ubinary"; int8 and uint8 need the ranges of all texts.
-    prompt_name, prompt, role, normalize_embeddings, truncate_dim, truncation, device
+    prompt_name, prompt, role, task, normalize_embeddings, truncate_dim, truncation, device
         See `encode`; "warn" logs one warning at the end.
 
     Yields
@@ -85,8 +86,8 @@ def encode_iter(
     if isinstance(inputs, str):
         raise InvalidInputError("inputs: must be an iterable of texts, got a str; for one text pass [text]")
     texts = _arguments.batch("inputs", inputs)
-    engine, prompt = self._engine, self._prompt(prompt, prompt_name, role)
-    stream = engine.stream(self._request(prompt, role, normalize_embeddings, truncate_dim, truncation))
+    engine, prompt = self._engine, self._prompt(prompt, prompt_name, role, task)
+    stream = engine.stream(self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation))
 
     def embed() -> Iterator[NDArray[Any]]:
         truncated = longest = total = 0

@@ -30,6 +30,7 @@ pub(crate) struct Model {
 struct Request {
     prompt: String,
     role: Option<String>,
+    task: Option<String>,
     normalize_embeddings: bool,
     truncate_dim: Option<usize>,
     fail_on_truncation: bool,
@@ -48,6 +49,7 @@ impl Request {
         Ok(EncodeOptions::default()
             .with_prompt(&self.prompt)
             .with_role(role)
+            .with_task(self.task.as_deref())
             .with_normalize_embeddings(self.normalize_embeddings)
             .with_truncate_dim(self.truncate_dim)
             .with_truncation(truncation(self.fail_on_truncation)))
@@ -280,6 +282,17 @@ impl Model {
     #[getter]
     fn has_routes(&self) -> bool {
         self.model.get().has_routes()
+    }
+
+    /// Tasks that the model has an adapter for.
+    #[getter]
+    fn tasks(&self) -> Vec<String> {
+        self.get().tasks().to_vec()
+    }
+
+    /// Returns the task of a role's texts, if the model has it.
+    fn task_of(&self, py: Python<'_>, role: &str) -> PyResult<Option<&'static str>> {
+        Ok(self.get().task_of(role.parse().into_python(py)?))
     }
 
     #[getter]

@@ -74,7 +74,7 @@ def score_function(model: Model) -> str:
 
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:
-    """Add the options for prompts and roles."""
+    """Add the options for prompts, roles and tasks."""
     before = parser.add_mutually_exclusive_group()
     before.add_argument("--prompt", metavar="TEXT", help="text to put before every input")
     before.add_argument("--prompt-name", metavar="NAME", help="name of one of the model's prompts")
@@ -82,11 +82,12 @@ def add_prompts(parser: argparse.ArgumentParser) -> None:
     for role in ("query", "document"):
         says = f"embed the texts as a {role}: with the model's prompt, and modules if it has others, for a {role}"
         roles.add_argument(f"--{role}", dest="role", action="store_const", const=role, help=says)
+    parser.add_argument("--task", metavar="NAME", help="task, for models with an adapter for each")
 
 
 def prompts(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return prompt and role as keyword arguments of a model."""
-    return {name: getattr(arguments, name) for name in ("role", "prompt", "prompt_name")}
+    """Return prompt, role and task as keyword arguments of a model."""
+    return {name: getattr(arguments, name) for name in ("role", "task", "prompt", "prompt_name")}
 
 
 def add_chunk_size(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +134,7 @@ def embed(
     arguments: argparse.Namespace,
     *,
     role: Role | None = None,
+    task: str | None = None,
     prompt: str | None = None,
     prompt_name: str | None = None,
     bar: bool = True,
@@ -141,6 +143,7 @@ def embed(
     embeddings: NDArray[Any] = model.encode(
         texts,
         role=role,
+        task=task,
         prompt=prompt,
         prompt_name=prompt_name,
         truncation=arguments.truncation,

@@ -322,8 +322,14 @@ def _after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
 
 def task_of(options: dict[str, Any]) -> Role | None:
     """Remove `task` from a call's further options and return it; remove an empty `processing_kwargs`, too."""
-    task: Role | None = options.pop("task", None)
-    _arguments.one_of("task", task, (None, "query", "document"))
+    return role_and_task_of(options, [])[0]
+
+
+def role_and_task_of(options: dict[str, Any], tasks: list[str]) -> tuple[Role | None, str | None]:
+    """Remove `task` like `task_of`. It is a role, or one of a model's own tasks."""
+    roles: tuple[Role | None, ...] = (None, "query", "document")
+    task: Any = options.pop("task", None)
+    _arguments.one_of("task", task, (*roles, *tasks))
     if options.pop("processing_kwargs", None):
         raise InvalidArgumentError("processing_kwargs: rushlight tokenizes as the model's folder says")
-    return task
+    return (task, None) if task in roles else (None, task)

@@ -10,7 +10,7 @@ from rushlight._quantized import PRECISIONS
 from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._tensors import name_of, names_of, torch
-from rushlight.compat._upstream import Upstream, task_of, with_pairs
+from rushlight.compat._upstream import Upstream, role_and_task_of, with_pairs
 from rushlight.compat.util.quantization import quantize_embeddings
 from rushlight.exceptions import InvalidArgumentError
 
@@ -112,10 +112,10 @@ class SentenceTransformer(Compared[_core.Model], Model):
         """Embed texts; see `rushlight.Model.encode` for the arguments.
 
         Token embeddings support `precision`, and workers on the model's own device. `normalize_embeddings` has no
-        effect with `output_value=None`. `**kwargs` are rushlight's own `truncation` and `out`, and `task`, "query" or
-        "document", for models that embed them differently.
+        effect with `output_value=None`. `**kwargs` are rushlight's own `truncation` and `out`, and `task`: "query" or
+        "document", for models that embed them differently, or one of `tasks`.
         """
-        task = task_of(kwargs)
+        role, task = role_and_task_of(kwargs, self.tasks)
         check_names(self, super().encode, kwargs)
         tokens_in_bits = output_value == "token_embeddings" and precision in PRECISIONS and precision != "float32"
         if output_value != "sentence_embedding":
@@ -124,7 +124,8 @@ class SentenceTransformer(Compared[_core.Model], Model):
             device = pool = chunk_size = None  # one gives the same as several
         result = super().encode(
             with_pairs(inputs),
-            role=task,
+            role=role,
+            task=task,
             prompt=self._prompt(prompt, prompt_name),
             batch_size=batch_size,
             show_progress_bar=show_progress_bar,
@@ -152,6 +153,10 @@ class SentenceTransformer(Compared[_core.Model], Model):
     def encode_document(self, **options: Any) -> Any:
         """Embed documents: `encode` with the first non-empty prompt of "document", "passage" and "corpus"."""
         return self._encode_as("document", **options)
+
+    def get_model_kwargs(self) -> list[str]:
+        """Return the additional arguments of the model's own code: `task`, if it has tasks."""
+        return ["task"] if self.tasks else []
 
     def encode_multi_process(  # type: ignore[override]  # it has other names there
         self,
