@@ -279,7 +279,7 @@ class Model(_comparing.Comparing[_core.Model]):
         output = _encoding.Output(output_value, precision, convert_to_numpy, convert_to_tensor, out)
         output.check(workers)
         prompt = self._prompt(prompt, prompt_name, role, task)
-        request = self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation)
+        request = self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation=truncation)
         warn = truncation == "warn"
         return _encoding.encode(
             engine, inputs, request, output, workers, show_progress_bar=show_progress_bar, warn=warn
@@ -390,6 +390,7 @@ class Model(_comparing.Comparing[_core.Model]):
         task: str | None,
         normalize_embeddings: bool,
         truncate_dim: int | None,
+        *,
         truncation: str,
     ) -> _core._Request:
         columns = _arguments.optional_positive("truncate_dim", truncate_dim)

@@ -87,7 +87,8 @@ def encode_iter(
         raise InvalidInputError("inputs: must be an iterable of texts, got a str; for one text pass [text]")
     texts = _arguments.batch("inputs", inputs)
     engine, prompt = self._engine, self._prompt(prompt, prompt_name, role, task)
-    stream = engine.stream(self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation))
+    request = self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation=truncation)
+    stream = engine.stream(request)
 
     def embed() -> Iterator[NDArray[Any]]:
         truncated = longest = total = 0

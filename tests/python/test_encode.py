@@ -315,6 +315,7 @@ def test_an_error_in_the_progress_bar_is_raised(model: Model, monkeypatch: pytes
     request = {
         "prompt": "",
         "role": None,
+        "task": None,
         "normalize_embeddings": False,
         "truncate_dim": None,
         "fail_on_truncation": False,
