@@ -30,6 +30,9 @@ def take(source):
     shutil.copytree(source / "model", target / "model")
     for file in (file for pattern in FILES for file in source.glob(pattern)):
         shutil.copyfile(file, target / file.name)
+    for file in target.glob("expected64_*.npy"):
+        # With a prompt or a task: half the size, and far below the tolerance.
+        np.save(file, np.load(file).astype(np.float32))
     if meta["kind"] == "rerank":
         # The reference gets the limit as an argument; tests read the folder's.
         path = target / "model/tokenizer_config.json"
