@@ -89,10 +89,12 @@ impl ExpertLayers {
         };
         let blocks = (0..self.count).map(block).collect::<Result<_>>()?;
         down.forget_pages();
+        // The choice of experts must not change with the precision.
+        let exact = layer.ops.in_full_precision();
         let mut bias = mlp.array("experts.bias", &[hidden])?;
         bias.shape = vec![1, hidden];
         Ok(Experts {
-            router: mlp.linear_without_bias("router.layer", hidden, self.count)?,
+            router: exact.linear_layer(&[mlp.array("router.layer.weight", &[self.count, hidden])?], None)?,
             blocks,
             per_token: self.per_token,
             bias: layer.ops.table(&bias)?,
