@@ -106,7 +106,7 @@ impl Portable {
             scores = scores.broadcast_add(&self.biases(group, table, range.clone())?)?;
         }
         if let Relative::Slopes(slopes) = &shape.relative {
-            scores = scores.broadcast_add(&self.linear_biases(group, slopes, places.clone())?)?;
+            scores = scores.broadcast_add(&self.linear_biases(group, slopes, range.clone())?)?;
         }
         if shape.window != Window::ALL {
             scores = scores.broadcast_add(&self.window_mask(group, shape.window, range)?)?;
