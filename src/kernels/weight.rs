@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::Isa;
 use super::bf16::Bf16Panels;
 use super::buffer::Buffer;
-use super::int8::{Int8Weight, QuantizedRows};
+use super::int8::{InputStatistics, Int8Weight, QuantizedRows};
 use super::matmul::{self, Epilogue};
 use super::panels::Panels;
 use super::rows::{Rows, RowsMut};
@@ -60,16 +60,21 @@ pub(crate) struct ProductScratch {
 }
 
 impl PackedWeight {
-    /// Packs weights `(outputs, inputs)`, whose outputs stand side by side in the product. `magnitudes` are the sizes
-    /// of each input's numbers, if they are known: int8 distributes its steps by them.
+    /// Packs weights `(outputs, inputs)`, whose outputs stand side by side in the product. `seen` describes
+    /// inputs, if any were seen: int8 distributes its steps by them.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
-    pub(crate) fn pack(isa: Isa, form: WeightForm, weights: &[Rows<'_>], magnitudes: Option<&[f32]>) -> Result<Self> {
+    pub(crate) fn pack(
+        isa: Isa,
+        form: WeightForm,
+        weights: &[Rows<'_>],
+        seen: Option<&InputStatistics>,
+    ) -> Result<Self> {
         match form {
             WeightForm::F32 => Panels::transposed(isa, weights).map(Self::F32),
             WeightForm::BFloat16 => Bf16Panels::transposed(isa, weights).map(Self::BFloat16),
-            WeightForm::Int8 => Int8Weight::quantize(isa, weights, magnitudes).map(Self::Int8),
+            WeightForm::Int8 => Int8Weight::quantize(isa, weights, seen).map(Self::Int8),
         }
     }
 

@@ -23,6 +23,7 @@ fn product(isa: Isa, weight: &Int8Weight, x: Rows<'_>, epilogue: Epilogue<'_>) -
 struct Oracle {
     dot: DotInstructions,
     factors: Vec<f32>,
+    means: Vec<f32>,
 }
 
 impl Oracle {
@@ -56,9 +57,11 @@ impl Oracle {
         for x in x.chunks(depth) {
             let (codes, step) = self.row(x);
             for (weights, bias) in weights.chunks(depth).zip(bias) {
-                let (weights, scale) = self.weight(weights);
-                let exact: i32 = codes.iter().zip(&weights).map(|(x, w)| x * w).sum();
-                out.push(exact as f32 * (step * scale) + bias + residual[out.len()]);
+                let (rounded, scale) = self.weight(weights);
+                let lost = |k: usize| (weights[k] - rounded[k] as f32 * scale * self.factors[k]) * self.means[k];
+                let offset: f32 = (0..depth).map(lost).sum();
+                let exact: i32 = codes.iter().zip(&rounded).map(|(x, w)| x * w).sum();
+                out.push(exact as f32 * (step * scale) + offset + bias + residual[out.len()]);
             }
         }
         out
@@ -66,9 +69,10 @@ impl Oracle {
 }
 
 /// Powers of two as factors, so that factors and their reciprocals are exact.
-fn magnitudes(weights: &[f32], depth: usize) -> Vec<f32> {
+fn statistics(weights: &[f32], depth: usize) -> InputStatistics {
     let largest = |k: usize| weights.iter().skip(k).step_by(depth).fold(0.0f32, |largest, x| largest.max(x.abs()));
-    (0..depth).map(|k| largest(k) * [1.0, 16.0, 0.25][k % 3]).collect()
+    let sizes = (0..depth).map(|k| largest(k) * [1.0, 16.0, 0.25][k % 3]).collect();
+    InputStatistics { means: noise(depth, 9), sizes }
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn products_are_those_of_the_oracle_bit_for_bit() {
             for outputs in [1, 5, 16, 24, 31, 48, 50, 130] {
                 let (x, weights) = (noise(rows * depth, 1), noise(outputs * depth, 2));
                 let (bias, residual) = (noise(outputs, 3), noise(rows * outputs, 4));
-                let seen = magnitudes(&weights, depth);
+                let seen = statistics(&weights, depth);
                 let view = [Rows::packed(&weights, depth)];
                 let weight = Int8Weight::quantize(isa, &view, Some(&seen)).unwrap();
                 let epilogue = Epilogue {
@@ -87,7 +91,7 @@ fn products_are_those_of_the_oracle_bit_for_bit() {
                     activation: Activation::Identity,
                 };
                 let got = product(isa, &weight, Rows::packed(&x, depth), epilogue);
-                let oracle = Oracle { dot: weight.dot, factors: weight.factors.clone() };
+                let oracle = Oracle { dot: weight.dot, factors: weight.factors.clone(), means: seen.means };
                 let expected = oracle.product(&x, &weights, &bias, &residual);
                 assert!(got == expected, "{} {rows}x{depth}x{outputs}", isa.name());
             }
@@ -167,13 +171,12 @@ fn rows_of_zeros_and_of_one_number_are_exact() {
 }
 
 #[test]
-fn smoothing_moves_large_inputs_into_the_weights() {
+fn statistics_lessen_the_error_of_uneven_inputs() {
     let (rows, depth, outputs) = (20, 64, 40);
     let mut x = noise(rows * depth, 1);
     x.iter_mut().skip(5).step_by(depth).for_each(|x| *x *= 100.0);
     let weights = noise(outputs * depth, 2);
-    let seen: Vec<f32> =
-        (0..depth).map(|k| x.iter().skip(k).step_by(depth).fold(0.0, |largest: f32, x| largest.max(x.abs()))).collect();
+    let seen = InputStatistics::of(Rows::packed(&x, depth));
     let truth: Vec<f64> = x
         .chunks(depth)
         .flat_map(|x| weights.chunks(depth).map(move |w| x.iter().zip(w).map(|(x, w)| f64::from(x * w)).sum()))

@@ -119,7 +119,7 @@ impl Strip<'_> {
     #[inline(always)]
     fn finish<D: Dot, const VECTORS: usize>(&mut self, dot: D, row: usize, sums: [D::Lanes; VECTORS]) {
         let first = self.weight.columns_of(self.panel..self.panel + 1).start;
-        let (steps, totals) = self.weight.scales(first);
+        let (steps, totals, offsets) = self.weight.scales(first);
         let Epilogue { bias, residual, .. } = self.epilogue;
         let residual = residual.map(|residual| residual.row(row));
         let (scale, out) = (self.x.scale(row), self.out.row(row));
@@ -127,6 +127,7 @@ impl Strip<'_> {
             for (j, sums) in sums.into_iter().enumerate() {
                 let column = j * D::LANES;
                 let mut numbers = dot.numbers(sums, scale, &totals[column..], &steps[column..]);
+                numbers = dot.plus(numbers, &offsets[column..]);
                 if !bias.is_empty() {
                     numbers = dot.plus(numbers, &bias[column..]);
                 }
@@ -140,7 +141,8 @@ impl Strip<'_> {
         let mut whole = [0.0; MAX_WIDTH];
         for (j, sums) in sums.into_iter().enumerate() {
             let column = j * D::LANES;
-            dot.store(dot.numbers(sums, scale, &totals[column..], &steps[column..]), &mut whole[column..]);
+            let numbers = dot.numbers(sums, scale, &totals[column..], &steps[column..]);
+            dot.store(dot.plus(numbers, &offsets[column..]), &mut whole[column..]);
         }
         out.copy_from_slice(&whole[..out.len()]);
         out.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
