@@ -287,12 +287,12 @@ impl Model {
     /// Tasks that the model has an adapter for.
     #[getter]
     fn tasks(&self) -> Vec<String> {
-        self.get().tasks().to_vec()
+        self.model.get().tasks().to_vec()
     }
 
     /// Returns the task of a role's texts, if the model has it.
     fn task_of(&self, py: Python<'_>, role: &str) -> PyResult<Option<&'static str>> {
-        Ok(self.get().task_of(role.parse().into_python(py)?))
+        Ok(self.model.get().task_of(role.parse().into_python(py)?))
     }
 
     #[getter]
