@@ -54,10 +54,13 @@ fn every_family_is_within_its_bound() {
 
 #[test]
 fn real_models_keep_nearly_all_of_their_quality() {
-    for case in ["all-MiniLM-L6-v2", "all-mpnet-base-v2"].into_iter().filter_map(real) {
+    for mut case in ["all-MiniLM-L6-v2", "all-mpnet-base-v2"].into_iter().filter_map(real) {
         let width = case.expected.len() / case.texts.len();
-        // The worst of these texts repeats one word 700 times.
-        for (dtype, mean, worst) in [(Dtype::BFloat16, 0.9999, 0.999), (Dtype::Int8, 0.998, 0.93)] {
+        // One text repeats a word 700 times. Its tokens are nearly equal, so their errors add up instead of cancelling out.
+        let repeated = case.texts.iter().position(|text| text.starts_with("word word word")).unwrap();
+        case.texts.remove(repeated);
+        case.expected.drain(repeated * width..(repeated + 1) * width);
+        for (dtype, mean, worst) in [(Dtype::BFloat16, 0.9999, 0.999), (Dtype::Int8, 0.998, 0.99)] {
             let (mean_cosine, least) = cosines(&encode(&case, &lower(dtype)), &case.expected, width);
             println!("{dtype:9} {:34} mean {mean_cosine:.6} worst {least:.6}", case.name);
             assert!(mean_cosine >= mean && least >= worst, "{} in {dtype}: {mean_cosine} {least}", case.name);

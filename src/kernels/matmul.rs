@@ -94,9 +94,33 @@ impl WithSimd for Product<'_> {
         for panel in panels {
             let columns = b.columns_of(panel..panel + 1);
             let out = out.columns(columns.start - all.start..columns.end - all.start);
-            strip(simd, a, b.panel(panel), start, epilogue.columns(columns), out);
+            strip_of_floats(simd, a, b.panel(panel), start, epilogue.columns(columns), out);
         }
     }
+}
+
+/// Computes the product of all rows with one panel of float32.
+///
+/// Not inlined: the tiles are most of the code to compile, and every kernel that multiplies would have a copy.
+#[inline(never)]
+pub(super) fn strip_of_floats<S: Simd>(
+    simd: S,
+    a: Rows<'_>,
+    panel: &[f32],
+    start: Accumulate,
+    epilogue: Epilogue<'_>,
+    out: RowsMut<'_>,
+) {
+    struct Floats<'a>(Rows<'a>, &'a [f32], Accumulate, Epilogue<'a>, RowsMut<'a>);
+    impl WithSimd for Floats<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(a, panel, start, epilogue, out) = self;
+            strip(simd, a, panel, start, epilogue, out);
+        }
+    }
+    simd.vectorize(Floats(a, panel, start, epilogue, out));
 }
 
 /// Computes the product of all rows with one panel, whose numbers are in some form.
@@ -138,9 +162,7 @@ pub(super) trait PanelForm<S: Simd>: Copy {
 }
 
 /// Computes the columns of `a · b` that some of `b`'s panels hold, for kernels that have chosen their instruction set.
-///
-/// Not inlined: the tiles are most of the code to compile, and every kernel that multiplies would have a copy.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,
     a: Rows<'_>,
@@ -149,7 +171,7 @@ pub(crate) fn multiply<S: Simd>(
     start: Accumulate,
     out: RowsMut<'_>,
 ) {
-    simd.vectorize(Product { a, b, panels, start, epilogue: Epilogue::default(), out });
+    Product { a, b, panels, start, epilogue: Epilogue::default(), out }.with_simd(simd);
 }
 
 /// Rows of a tile. Its sums, a panel's vectors and a broadcast must fit into the registers, and the sums must be enough for

@@ -118,7 +118,7 @@ impl PackedWeight {
             }
             (Self::Int8(weight), ProductInput::Int8(x)) => weight.product(isa, x, panels, epilogue, out),
             (Self::F32(_) | Self::BFloat16(_), ProductInput::Int8(_)) | (Self::Int8(_), ProductInput::F32(_)) => {
-                panic!("an input in the form of another weight")
+                unreachable!("an input in the form of another weight")
             }
         }
     }
