@@ -68,9 +68,12 @@ def fuse(graph: Path, out: Path) -> None:
 
 def quantize(graph: Path, out: Path) -> None:
     """Quantize the weights to int8 by channel, and activations as they come."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantize_dynamic(graph, out, per_channel=True, weight_type=QuantType.QInt8)
+    # The types of fused operations can't be inferred.
+    options = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+    quantize_dynamic(graph, out, per_channel=True, weight_type=QuantType.QInt8, extra_options=options)
 
 
 def convert(graph: Path, out: Path) -> None:
