@@ -41,17 +41,21 @@ pub(crate) struct InputStatistics {
 impl InputStatistics {
     /// Statistics of rows.
     pub(crate) fn of(x: Rows<'_>) -> Self {
-        let mean = |power: i32| {
-            let mut sums = vec![0.0; x.width()];
-            for row in x.iter() {
-                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x).powi(power));
+        let (mut sums, mut powers) = (vec![0.0; x.width()], vec![0.0; x.width()]);
+        for row in x.iter() {
+            for ((sum, power), x) in sums.iter_mut().zip(&mut powers).zip(row) {
+                let x = f64::from(*x);
+                let square = x * x;
+                *sum += x;
+                *power += (square * square) * (square * square);
             }
-            sums.into_iter().map(move |sum| sum / x.count().max(1) as f64)
-        };
+        }
+        let count = x.count().max(1) as f64;
+        // One text that overflows must not spoil the layer for all others.
+        let mean = |sum: f64| if sum.is_finite() { (sum / count) as f32 } else { 0.0 };
         Self {
-            // One text that overflows must not spoil the layer for all others.
-            means: mean(1).map(|mean| if mean.is_finite() { mean as f32 } else { 0.0 }).collect(),
-            sizes: mean(8).map(|size| size.powf(0.125) as f32).collect(),
+            means: sums.into_iter().map(mean).collect(),
+            sizes: powers.into_iter().map(|power| (power / count).powf(0.125) as f32).collect(),
         }
     }
 }

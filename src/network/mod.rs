@@ -12,6 +12,7 @@ use crate::families::LoadOps;
 use crate::heads::{self, Files, Head, HeadRequest, Output, Selected};
 use crate::layers::{Backbone, Checkpoint, Limits};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
+use crate::process;
 use crate::threads::intra_op::IntraOpThreads;
 use crate::weights::Weights;
 
@@ -130,7 +131,10 @@ impl<O: Ops> Network for Transformer<O> {
 
     fn calibrate(&self, batch: &Batch) -> Result<()> {
         match self.ops.calibrating() {
-            Some(ops) => self.compute(&ops, batch, HeadRequest::ALL, &|| Ok(())).map(|_| ()),
+            Some(mut ops) => IntraOpThreads::with(process::num_threads()?, |intra_op| {
+                ops.use_threads(intra_op);
+                self.compute(&ops, batch, HeadRequest::ALL, &|| Ok(())).map(|_| ())
+            }),
             None => Ok(()),
         }
     }
