@@ -91,7 +91,9 @@ def test_a_saved_model_is_the_same(name: str, tmp_path: Path) -> None:
         assert modules[0]["type"] == "sentence_transformers.models.StaticEmbedding"
         assert not settings.exists()
     else:
-        assert modules[0]["type"] == "sentence_transformers.models.Transformer"
+        # The published code of Jina v3 strips texts, so its name stays.
+        published = "custom_st.Transformer" if name == "jina-v3-lora" else "sentence_transformers.models.Transformer"
+        assert modules[0]["type"] == published
         assert json.loads(settings.read_text()) == {"max_seq_length": model.max_seq_length, "do_lower_case": False}
 
 
