@@ -120,7 +120,7 @@ fn rerankers_keep_their_order() {
     }
 }
 
-/// Of the ten heaviest tokens of a text, most stay among the ten heaviest.
+/// Most of the ten heaviest tokens of a text stay among the ten heaviest.
 #[test]
 fn sparse_models_keep_their_heaviest_tokens() {
     for folder in folders("sparse") {

@@ -169,7 +169,7 @@ impl LayerTypes {
 /// Keys that queries see without a sliding window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// Those up to the query.
+    /// Keys up to the query.
     Causal,
     /// All of the text.
     BothWays,

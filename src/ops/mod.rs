@@ -275,9 +275,9 @@ impl LengthScale {
 
 /// Norms of queries and of keys.
 pub(crate) enum QueryKeyNorms<O: Ops> {
-    /// Of each head's vectors.
+    /// Norms of each head's vectors.
     EachHead([O::Norm; 2]),
-    /// Of the vectors of all heads together.
+    /// Norms of the vectors of all heads together.
     AllHeads([O::Norm; 2]),
 }
 

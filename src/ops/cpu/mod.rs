@@ -34,7 +34,7 @@ const FEED_FORWARD_ROWS: usize = 256;
 pub(crate) struct Cpu {
     isa: Isa,
     form: WeightForm,
-    /// Whether linear layers that aren't packed yet are packed by the inputs that they see.
+    /// True while linear layers that are not packed yet are packed by the inputs that they see.
     calibrating: bool,
     threads: IntraOpThreads,
     scratch: Mutex<Vec<KernelScratch>>,
