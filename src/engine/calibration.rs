@@ -71,12 +71,7 @@ pub(super) fn calibrate(kind: Kind, tokenizer: &Tokenizer, network: &dyn Network
         Kind::Reranker => Input::Pair(TEXTS[i], TEXTS[(i + 1) % TEXTS.len()]),
         _ => Input::Text(TEXTS[i]),
     };
-    let known = |tokens: &Tokens| {
-        let types = tokens.type_ids.iter().flatten();
-        !tokens.ids.is_empty()
-            && tokens.ids.iter().all(|id| (*id as usize) < limits.vocab_size)
-            && limits.type_vocab_size.is_none_or(|size| types.max().is_none_or(|id| (*id as usize) < size))
-    };
+    let known = |tokens: &Tokens| !tokens.ids.is_empty() && limits.check_ids(tokens).is_ok();
     // A tokenizer that can't read one of these texts may well read its users'.
     let encoded = (0..TEXTS.len()).filter_map(|i| tokenizer.encode(input(i), "", max).ok());
     let sequences: Vec<_> = encoded.filter(known).collect();

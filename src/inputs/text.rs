@@ -144,23 +144,13 @@ impl Reader {
         tokens
     }
 
-    /// Checks that the embedding tables have a row for every id.
+    /// Checks that there are tokens, and that the embedding tables have a row for every id.
     fn check_ids(&self, tokens: &Tokens) -> std::result::Result<(), String> {
         let network = &self.loaded.network;
-        let limits = network.limits();
         if tokens.ids.is_empty() && !network.takes_no_tokens() {
             return Err("has no tokens: this model's tokenizer adds no special tokens".to_owned());
         }
-        if let Some(id) = tokens.ids.iter().find(|id| **id as usize >= limits.vocab_size) {
-            return Err(format!("token id {id} is beyond the model's vocabulary of {}", limits.vocab_size));
-        }
-        let types = tokens.type_ids.iter().flatten();
-        match (types.max(), limits.type_vocab_size) {
-            (Some(id), Some(size)) if *id as usize >= size => {
-                Err(format!("token type id {id} is beyond the model's {size}"))
-            }
-            _ => Ok(()),
-        }
+        network.limits().check_ids(tokens)
     }
 
     /// Runs the tokenizer on an input. A long input has its own thread, which runs on if the caller stops.

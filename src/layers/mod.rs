@@ -14,6 +14,7 @@ pub(crate) mod rope;
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
+use crate::tokenize::Tokens;
 
 use embeddings::Embeddings;
 use encoder::Encoder;
@@ -78,4 +79,20 @@ pub(crate) struct Limits {
     pub(crate) max_tokens: Option<usize>,
     /// Value in transformers' config, which may be more than `max_tokens`.
     pub(crate) max_position_embeddings: Option<usize>,
+}
+
+impl Limits {
+    /// Checks that the embedding tables have a row for every id. Returns the problem with the first that lacks one.
+    pub(crate) fn check_ids(&self, tokens: &Tokens) -> std::result::Result<(), String> {
+        if let Some(id) = tokens.ids.iter().find(|id| **id as usize >= self.vocab_size) {
+            return Err(format!("token id {id} is beyond the model's vocabulary of {}", self.vocab_size));
+        }
+        let types = tokens.type_ids.iter().flatten();
+        match (types.max(), self.type_vocab_size) {
+            (Some(id), Some(size)) if *id as usize >= size => {
+                Err(format!("token type id {id} is beyond the model's {size}"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
