@@ -153,8 +153,9 @@ impl Int8Weight {
         let mut codes = vec![0; weight.groups() * GROUP];
         let mut rows = weights.iter().flat_map(|weights| weights.iter());
         for panel in 0..layout.panels() {
-            let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
-            for (column, row) in (first..next.min(outputs)).zip(&mut rows) {
+            let columns = layout.columns_of(panel..panel + 1, outputs);
+            let first = columns.start;
+            for (column, row) in columns.zip(&mut rows) {
                 weight.steps[column] = quantize_row(row, &smoothing, dot, &mut codes);
                 weight.offsets[column] = lost(row, &weight.factors, weight.steps[column], &codes, means);
                 weight.totals[column] = codes.iter().map(|code| i32::from(*code)).sum();
@@ -166,12 +167,10 @@ impl Int8Weight {
 
     /// Stores the codes of a panel's column.
     fn put(&mut self, panel: usize, column: usize, codes: &[i8]) {
-        let layout = self.layout();
-        let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
-        let groups = self.groups();
+        let (columns, groups) = (self.layout().whole_columns(panel), self.groups());
         let numbers: &mut [u32] = bytemuck::cast_slice_mut(&mut self.codes);
-        let panel = &mut numbers[first * groups..next * groups];
-        for (group, codes) in panel.chunks_exact_mut(next - first).zip(codes.as_chunks::<GROUP>().0) {
+        let panel = &mut numbers[columns.start * groups..columns.end * groups];
+        for (group, codes) in panel.chunks_exact_mut(columns.len()).zip(codes.as_chunks::<GROUP>().0) {
             group[column] = u32::from_le_bytes(codes.map(i8::cast_unsigned));
         }
     }
@@ -187,8 +186,8 @@ impl Int8Weight {
 
     /// Returns a panel's codes.
     fn panel(&self, panel: usize) -> &[u32] {
-        let (layout, groups) = (self.layout(), self.groups());
-        &bytemuck::cast_slice(&self.codes)[layout.first_column(panel) * groups..layout.first_column(panel + 1) * groups]
+        let (columns, groups) = (self.layout().whole_columns(panel), self.groups());
+        &bytemuck::cast_slice(&self.codes)[columns.start * groups..columns.end * groups]
     }
 
     /// Returns scales, sums and offsets of the outputs from a column on.
@@ -209,8 +208,7 @@ impl Int8Weight {
 
     /// Returns the outputs that some panels hold.
     pub(crate) fn columns_of(&self, panels: Range<usize>) -> Range<usize> {
-        let layout = self.layout();
-        layout.first_column(panels.start).min(self.outputs)..layout.first_column(panels.end).min(self.outputs)
+        self.layout().columns_of(panels, self.outputs)
     }
 
     /// Quantizes inputs of this layer.

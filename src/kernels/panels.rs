@@ -42,15 +42,13 @@ impl PanelShape {
 
     /// Returns the columns of some panels.
     pub(super) fn columns_of(self, panels: Range<usize>) -> Range<usize> {
-        let layout = self.layout();
-        layout.first_column(panels.start).min(self.columns)..layout.first_column(panels.end).min(self.columns)
+        self.layout().columns_of(panels, self.columns)
     }
 
     /// Returns the columns of a panel, zero columns included.
     #[inline(always)]
     pub(super) fn whole_columns(self, panel: usize) -> Range<usize> {
-        let layout = self.layout();
-        layout.first_column(panel)..layout.first_column(panel + 1)
+        self.layout().whole_columns(panel)
     }
 }
 
@@ -183,6 +181,18 @@ impl PanelLayout {
     #[inline(always)]
     pub(super) fn columns(self) -> usize {
         self.vectors * self.lanes
+    }
+
+    /// Returns the columns of some panels of a matrix that has `columns`.
+    #[inline(always)]
+    pub(super) fn columns_of(self, panels: Range<usize>, columns: usize) -> Range<usize> {
+        self.first_column(panels.start).min(columns)..self.first_column(panels.end).min(columns)
+    }
+
+    /// Returns the columns of a panel, zero columns included.
+    #[inline(always)]
+    pub(super) fn whole_columns(self, panel: usize) -> Range<usize> {
+        self.first_column(panel)..self.first_column(panel + 1)
     }
 
     #[inline(always)]
