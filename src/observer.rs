@@ -1,8 +1,9 @@
 //! Watching a call that computes, and stopping it.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use scoped_tls_hkt::scoped_thread_local;
 
 use crate::error::{Error, Result};
 
@@ -88,24 +89,15 @@ pub(crate) fn ask(observer: &dyn Observer) -> Result<()> {
     if observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
-thread_local! {
+scoped_thread_local! {
     /// Observer of the load on this thread. Families load their weights without knowing of it.
-    static OF_LOAD: RefCell<Option<Arc<dyn Observer + Send>>> = const { RefCell::new(None) };
+    static OF_LOAD: for<'a> &'a dyn Observer
 }
 
-/// Sets the observer of the load on this thread when dropped.
-struct SetOfLoad(Option<Arc<dyn Observer + Send>>);
-
-impl Drop for SetOfLoad {
-    fn drop(&mut self) {
-        OF_LOAD.set(self.0.take());
-    }
-}
-
-/// Runs `load`, in which [`ask_while_loading`] asks the observer.
-pub(crate) fn while_loading<T>(observer: Option<&Arc<dyn Observer + Send>>, load: impl FnOnce() -> T) -> T {
-    let _outer = SetOfLoad(OF_LOAD.replace(observer.cloned()));
-    load()
+/// Runs `load`, in which [`ask_while_loading`] asks the observer. Without one, it asks none: not that of a call which
+/// the load belongs to.
+pub(crate) fn while_loading<T>(observer: Option<&dyn Observer>, load: impl FnOnce() -> T) -> T {
+    OF_LOAD.set(observer.unwrap_or(&NoObserver), load)
 }
 
 /// Asks the observer of the load on this thread. Does nothing on threads that help with the load.
@@ -113,9 +105,7 @@ pub(crate) fn while_loading<T>(observer: Option<&Arc<dyn Observer + Send>>, load
 /// # Errors
 /// [`Error::Interrupted`] when the load shall stop.
 pub(crate) fn ask_while_loading() -> Result<()> {
-    // Taken meanwhile, because the observer may load a model itself.
-    let of_load = SetOfLoad(OF_LOAD.take());
-    of_load.0.as_deref().map_or(Ok(()), |observer| ask(observer))
+    if OF_LOAD.is_set() { OF_LOAD.with(ask) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use common::{Case, copy, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{EncodeOptions, Error, Model, Role};
@@ -161,4 +162,16 @@ fn bad_adapters_are_refused() {
         let refused = error(&|config| config[key] = json!(value), None);
         assert!(matches!(refused, Error::Unsupported { .. }) && refused.to_string().contains(key), "{refused:?}");
     }
+}
+
+#[test]
+fn an_observer_stops_the_first_use_of_a_task() {
+    let (case, stop) = (case(), AtomicBool::new(true));
+    let model = load(&case.model);
+    let stopped = model.encode(&case.texts, &in_task("separation").with_observer(&stop));
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    assert_eq!(
+        encode(&model, &case.texts, &in_task("separation")).len(),
+        case.texts.len() * model.embedding_dimension()
+    );
 }

@@ -62,6 +62,7 @@ mod tests {
     use super::*;
     use crate::engine::Engine;
     use crate::models::Model;
+    use crate::observer::NoObserver;
     use crate::options::EncodeOptions;
 
     /// candle's ops on the CPU stand for another device.
@@ -72,7 +73,7 @@ mod tests {
         let mut model = Model::from_dir_with(folder, &on_cpu).unwrap();
         model.set_max_seq_length(9).unwrap();
         let compute = Compute { kernels: Kernels::Portable, ..Compute::of(&on_cpu) };
-        let twin = Model { engine: model.engine.at(compute).unwrap(), ..model.clone() };
+        let twin = Model { engine: model.engine.at(compute, &NoObserver).unwrap(), ..model.clone() };
         assert_eq!(twin.engine.loaded.compute, compute);
         assert_eq!(twin.max_seq_length(), Some(9));
         let texts = ["A lamp lights the room, and the street, and the whole of the town.", "It is small."];
@@ -83,9 +84,9 @@ mod tests {
         }
         let (own, other) = (&model.engine, &twin.engine);
         let same = |a: &Engine, b: &Engine| std::ptr::eq(&*a.loaded, &*b.loaded);
-        assert!(same(&own.at(compute).unwrap(), other));
-        assert!(same(&other.at(compute).unwrap(), other));
-        assert!(same(&other.at(own.loaded.compute).unwrap(), own));
-        assert!(same(&own.on(Device::Cpu).unwrap(), own));
+        assert!(same(&own.at(compute, &NoObserver).unwrap(), other));
+        assert!(same(&other.at(compute, &NoObserver).unwrap(), other));
+        assert!(same(&other.at(own.loaded.compute, &NoObserver).unwrap(), own));
+        assert!(same(&own.on(Device::Cpu, &NoObserver).unwrap(), own));
     }
 }

@@ -1,7 +1,7 @@
 //! Loaded state of a model, which its clones share, and its loading from a folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use super::calibration::calibrate;
 use super::compute::{Compute, ComputeOps};
 use super::sharing::Waiting;
 use super::source_files::SourceFiles;
+use super::twins::Twins;
 use crate::config::{
     Adapters, JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TaskIndex, TransformerSettings, keep_layers,
     modules, transformer_settings,
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::families::Family;
 use crate::heads::Files;
 use crate::network::{self, Network, static_embedding, token_weights};
+use crate::observer::{Observer, while_loading};
 use crate::threads::schedule;
 use crate::tokenize::Tokenizer;
 use crate::tokenize::class::{self, DefaultClass};
@@ -50,7 +52,7 @@ pub(crate) struct Loaded {
     pub(crate) late_interaction: Arc<LateInteraction>,
     pub(crate) source_files: SourceFiles,
     /// Copies of this model on other devices, with other dtypes or for other tasks, made on demand.
-    twins: Mutex<Vec<Arc<Loaded>>>,
+    twins: Twins,
     /// The model this copy was made from, if any.
     first: Weak<Loaded>,
 }
@@ -216,7 +218,7 @@ impl Loaded {
             late_interaction: Arc::new(late_interaction),
             source_files,
             waiting: Waiting::default(),
-            twins: Mutex::default(),
+            twins: Twins::default(),
             first: Weak::new(),
         })
     }
@@ -276,33 +278,34 @@ impl Loaded {
             late_interaction: Arc::default(),
             source_files,
             waiting: Waiting::default(),
-            twins: Mutex::default(),
+            twins: Twins::default(),
             first: Weak::new(),
         }
     }
 
-    fn variant(&self) -> Variant {
+    pub(super) fn variant(&self) -> Variant {
         Variant { compute: self.compute, task: self.task }
     }
 
     /// Returns the same model on another device, with another dtype or for another task. It is loaded once and kept.
-    pub(crate) fn twin(self: &Arc<Self>, variant: Variant) -> Result<Arc<Self>> {
+    ///
+    /// # Errors
+    /// The errors of [`Loaded::load`]; [`Error::Interrupted`] if the observer stops it.
+    pub(crate) fn twin(self: &Arc<Self>, variant: Variant, observer: &dyn Observer) -> Result<Arc<Self>> {
         if variant == self.variant() {
             return Ok(Arc::clone(self));
         }
         if let Some(first) = self.first.upgrade() {
-            return first.twin(variant);
+            return first.twin(variant, observer);
         }
-        let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(twin) = twins.iter().find(|twin| twin.variant() == variant) {
-            return Ok(Arc::clone(twin));
-        }
+        self.twins.get(variant, observer, || while_loading(Some(observer), || self.load_twin(variant)))
+    }
+
+    fn load_twin(self: &Arc<Self>, variant: Variant) -> Result<Self> {
         self.source_files.check()?;
         let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, variant)?;
         self.source_files.check()?;
         twin.first = Arc::downgrade(self);
-        let twin = Arc::new(twin);
-        twins.push(Arc::clone(&twin));
         Ok(twin)
     }
 

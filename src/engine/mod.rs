@@ -13,6 +13,7 @@ mod run;
 mod sharing;
 pub(crate) mod source_files;
 mod stream;
+mod twins;
 mod words;
 
 use std::borrow::Cow;
@@ -33,6 +34,7 @@ use crate::config::Role;
 use crate::device::{Device, Dtype};
 use crate::error::Result;
 use crate::inputs::Reader;
+use crate::observer::{NoObserver, Observer};
 use crate::options::LoadOptions;
 use crate::tokenize::{PadTo, Tokenizer};
 
@@ -103,14 +105,14 @@ impl Engine {
 
     /// Returns the same model on another device. It is loaded there once, and stays as long as this one or a clone
     /// lives.
-    pub(crate) fn on(&self, device: Device) -> Result<Self> {
-        self.at(self.loaded.compute.on(device))
+    pub(crate) fn on(&self, device: Device, observer: &dyn Observer) -> Result<Self> {
+        self.at(self.loaded.compute.on(device), observer)
     }
 
-    pub(crate) fn at(&self, compute: Compute) -> Result<Self> {
-        let other = self.other.as_ref().map(|other| other.at(compute)).transpose()?;
+    pub(crate) fn at(&self, compute: Compute, observer: &dyn Observer) -> Result<Self> {
+        let other = self.other.as_ref().map(|other| other.at(compute, observer)).transpose()?;
         let variant = Variant { compute, task: self.loaded.task };
-        Ok(Self { loaded: self.loaded.twin(variant)?, other, ..self.clone() })
+        Ok(Self { loaded: self.loaded.twin(variant, observer)?, other, ..self.clone() })
     }
 
     /// Returns the engine of a role's route: this one, unless the role takes the other route.
@@ -134,7 +136,8 @@ impl Engine {
         if task == loaded.task {
             return Ok(engine);
         }
-        let loaded = loaded.twin(Variant { compute: loaded.compute, task })?;
+        let observer = request.observer.unwrap_or(&NoObserver);
+        let loaded = loaded.twin(Variant { compute: loaded.compute, task }, observer)?;
         Ok(Cow::Owned(Self { loaded, ..engine.into_owned() }))
     }
 

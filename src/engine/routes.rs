@@ -8,6 +8,7 @@ use super::loaded::{Loaded, Variant, opened};
 use super::{Engine, Prompts};
 use crate::config::{Kind, ModelSettings, ModuleEntry, Role, RouterEntries};
 use crate::error::{Error, Result};
+use crate::observer::Observer;
 use crate::options::LoadOptions;
 
 /// Route of one role. Inputs without a role take the engine's default route.
@@ -20,9 +21,9 @@ pub(crate) struct OtherRoute {
 
 impl OtherRoute {
     /// Returns the same route on another device.
-    pub(crate) fn at(&self, compute: Compute) -> Result<Self> {
+    pub(crate) fn at(&self, compute: Compute, observer: &dyn Observer) -> Result<Self> {
         let variant = Variant { compute, task: self.loaded.task };
-        Ok(Self { loaded: self.loaded.twin(variant)?, ..self.clone() })
+        Ok(Self { loaded: self.loaded.twin(variant, observer)?, ..self.clone() })
     }
 }
 

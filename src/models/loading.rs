@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::observer::while_loading;
+use crate::observer::{Observer, while_loading};
 use crate::options::LoadOptions;
 use crate::save::load_consistent;
 use crate::source;
@@ -40,7 +40,7 @@ pub(super) fn consistent<T>(
     options: &LoadOptions,
     load: impl Fn(PathBuf) -> Result<T>,
 ) -> Result<T> {
-    while_loading(options.observer.as_ref(), || load_consistent(folder, load))
+    while_loading(options.observer.as_ref().map(|observer| observer as &dyn Observer), || load_consistent(folder, load))
 }
 
 /// Returns the folder of a name. A name without a `/` belongs to `organization`.

@@ -12,7 +12,7 @@ use crate::alloc;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::observer::{NoObserver, Observer};
-use crate::options::EncodeOptions;
+use crate::options::{CallOptions, EncodeOptions};
 use crate::threads::executor::{Executor, Lend, PATIENCE, Progress, lock};
 use crate::tokenize::Input;
 use crate::vectors::embeddings::{Embeddings, Truncated};
@@ -46,10 +46,18 @@ impl DevicePool {
     /// # Errors
     /// [`Error::InvalidArgument`] for an empty list; [`Error::Device`] for a device that this build or machine lacks.
     pub fn new(model: &Model, devices: &[Device]) -> Result<Self> {
+        Self::new_with(model, devices, &CallOptions::default())
+    }
+
+    /// Makes the workers like [`DevicePool::new`], with an observer that may stop the loading.
+    ///
+    /// # Errors
+    /// The errors of [`DevicePool::new`], and [`Error::Interrupted`] if the observer stops it.
+    pub fn new_with(model: &Model, devices: &[Device], options: &CallOptions<'_>) -> Result<Self> {
         if devices.is_empty() {
             return Err(Error::argument("devices", "must list at least one device, got none"));
         }
-        Ok(Self { workers: devices.iter().map(|device| model.on(*device)).collect::<Result<_>>()? })
+        Ok(Self { workers: devices.iter().map(|device| model.on_with(*device, options)).collect::<Result<_>>()? })
     }
 
     /// Number of workers.

@@ -117,7 +117,16 @@ impl Model {
     /// # Errors
     /// [`Error::Device`] if this build or machine lacks the device, or the device doesn't support the model's dtype.
     pub fn on(&self, device: Device) -> Result<Self> {
-        Ok(Self { engine: self.engine.on(device)?, ..self.clone() })
+        self.on_with(device, &CallOptions::default())
+    }
+
+    /// Returns the same model on another device like [`Model::on`], with an observer that may stop the loading.
+    ///
+    /// # Errors
+    /// The errors of [`Model::on`], and [`Error::Interrupted`] if the observer stops it.
+    pub fn on_with(&self, device: Device, options: &CallOptions<'_>) -> Result<Self> {
+        let engine = self.engine.on(device, options.observer.unwrap_or(&NoObserver))?;
+        Ok(Self { engine, ..self.clone() })
     }
 
     /// Number of columns of an embedding, after truncation.

@@ -8,7 +8,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
-use rushlight::{BackboneOptions, CallOptions, ChunkOptions, Device, EncodeOptions, Lookahead, Role};
+use rushlight::{BackboneOptions, CallOptions, ChunkOptions, Device, DevicePool, EncodeOptions, Lookahead, Role};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
@@ -116,6 +116,15 @@ fn parsed(devices: &[String]) -> rushlight::Result<Vec<Device>> {
     devices.iter().map(|device| device.parse()).collect()
 }
 
+impl Model {
+    /// Makes a pool with one worker per device, and loads the model on each device that lacks it.
+    fn pool(&self, py: Python<'_>, devices: &[Device]) -> PyResult<DevicePool> {
+        compute(py, None, |observer| {
+            DevicePool::new_with(&self.model.get(), devices, &CallOptions::default().with_observer(observer))
+        })
+    }
+}
+
 #[pymethods]
 impl Model {
     /// Loads the model in a folder, or assembles one from the folder's transformer.
@@ -167,7 +176,7 @@ impl Model {
     /// Loads the model on each of the devices that lack it.
     fn load_on(&self, py: Python<'_>, devices: Vec<String>) -> PyResult<()> {
         let devices = parsed(&devices).into_python(py)?;
-        compute(py, None, |_| rushlight::DevicePool::new(&self.model.get(), &devices).map(|_| ()))
+        self.pool(py, &devices).map(|_| ())
     }
 
     /// Runs [`Model::encode`] with one worker per device, in chunks of texts.
@@ -180,7 +189,7 @@ impl Model {
         chunk_size: Option<usize>,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let devices = parsed(&devices).into_python(py)?;
-        let pool = compute(py, None, |_| rushlight::DevicePool::new(&self.model.get(), &devices))?;
+        let pool = self.pool(py, &devices)?;
         let texts = texts("inputs", 0, texts_or_pairs)?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             let options = request.options()?.with_observer(observer);
