@@ -9,6 +9,7 @@ Examples
 """
 
 from rushlight import exceptions, util
+from rushlight._cache import load
 from rushlight._core import __version__
 from rushlight._model import Model
 from rushlight._multi_vector import MultiVectorModel
@@ -29,6 +30,7 @@ __all__ = [
     "exceptions",
     "get_num_threads",
     "info",
+    "load",
     "set_num_threads",
     "util",
 ]

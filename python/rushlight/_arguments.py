@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rushlight import _columns
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -185,18 +186,34 @@ def prompts(prompts: Any) -> dict[str, str]:
     return {text("prompts", name): text("prompts", prompt) for name, prompt in prompts.items()}
 
 
-def texts(inputs: Any, name: str = "inputs") -> tuple[list[str | tuple[str, str]], bool]:
+def texts(inputs: Any, name: str = "inputs", null_value: str | None = None) -> tuple[list[str | tuple[str, str]], bool]:
     """Return inputs as a list, and True if they were a single text; `name` is the argument's.
 
     Raises
     ------
     InvalidInputError
-        The inputs are not a batch of texts.
+        The inputs are not a batch of texts, or one of a column is null and there is no `null_value`.
     """
     if isinstance(inputs, str):
         return [inputs], True
     some = batch(name, inputs)
-    return some if isinstance(some, list) else list(some), False
+    some = some if isinstance(some, list) else list(some)
+    return list(_filled(name, inputs, some, null_value)), False
+
+
+def stream(name: str, inputs: Any, null_value: str | None) -> Iterable[Any]:
+    """Return a batch of texts as an iterable that holds few of an Arrow column; see `texts`."""
+    column = _columns.as_stream(inputs)
+    some = batch(name, inputs) if column is None else column
+    return _filled(name, inputs, some, null_value)
+
+
+def _filled(name: str, inputs: Any, values: Iterable[Any], null_value: str | None) -> Iterable[Any]:
+    """Return the values of inputs without nulls. Only columns have nulls, unless the caller speaks of them."""
+    if null_value is None and not _columns.is_column(inputs):
+        return values
+    null_value = None if null_value is None else text("null_value", null_value)
+    return _columns.without_nulls(name, values, null_value)
 
 
 def batch(name: str, inputs: Any) -> Iterable[Any]:
@@ -211,9 +228,9 @@ def batch(name: str, inputs: Any) -> Iterable[Any]:
     shape = getattr(inputs, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
         raise InvalidInputError(f"{name}: must have one axis, of str, got {type(inputs).__name__} of shape {shape}")
-    if isinstance(inputs, np.ndarray):
-        listed: list[Any] = inputs.tolist()
-        return listed
+    column = _columns.as_list(inputs)
+    if column is not None:
+        return column
     if isinstance(inputs, _NO_BATCH) or not isinstance(inputs, Iterable):
         raise InvalidInputError(f"{name}: must be a str or a list of str, got {type(inputs).__name__}")
     return inputs

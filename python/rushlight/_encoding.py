@@ -73,10 +73,11 @@ def encode(
     *,
     show_progress_bar: bool | None,
     warn: bool,
+    null_value: str | None,
 ) -> Any:
     """Embed inputs, and return the result in the form of `output`; `warn` logs how many texts were truncated."""
     torch = _arguments.torch() if output.tensors else None
-    texts, single = _arguments.texts(inputs)
+    texts, single = _arguments.texts(inputs, null_value=null_value)
     if len(texts) == 1 and output.precision in _RANGED:
         raise InvalidArgumentError(f"precision: {output.precision!r} needs several texts, to take their ranges from")
     rows = output.rows(engine, None if single else len(texts), request["truncate_dim"])

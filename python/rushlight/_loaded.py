@@ -6,7 +6,7 @@ import logging
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from rushlight import _arguments, _core, _progress, _source
+from rushlight import _arguments, _asynchronous, _core, _progress, _source
 from rushlight._tokenizer import Tokenizer, padded
 from rushlight.exceptions import DeviceError, InferenceError, InvalidArgumentError, InvalidInputError
 
@@ -291,13 +291,27 @@ def warn_of_truncation(truncated: int, total: int, longest: int, limit: int | No
         logger.warning("%d of %d %s were cut to %s tokens; the longest has %d", truncated, total, what, limit, longest)
 
 
-def progress(
-    show: bool | None, total: int, unit: str = "text"
-) -> AbstractContextManager[Callable[[int, int], object] | None]:
-    """Return a context with a progress callback or None; `show=None` decides by the logger's level."""
+@contextmanager
+def progress(show: bool | None, total: int, unit: str = "text") -> Iterator[Callable[[int, int], object] | None]:
+    """Return a context with a progress callback or None; `show=None` decides by the logger's level.
+
+    The callback also stops the calls of a cancelled task.
+    """
     if show is None:
         show = logger.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
-    return _bar(total, unit) if show else nullcontext()
+    bar: AbstractContextManager[Callable[[int, int], object] | None] = _bar(total, unit) if show else nullcontext()
+    with bar as tell:
+        stop = _asynchronous.poll.get()
+        yield tell if stop is None else _both(stop, tell)
+
+
+def _both(stop: Callable[[], None], tell: Callable[[int, int], object] | None) -> Callable[[int, int], object]:
+    def told(done: int, total: int) -> None:
+        stop()
+        if tell is not None:
+            tell(done, total)
+
+    return told
 
 
 @contextmanager

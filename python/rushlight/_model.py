@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from rushlight import _arguments, _chunking, _comparing, _core, _encoding, _pool, _source, _streaming
+from rushlight import _arguments, _asynchronous, _chunking, _comparing, _core, _encoding, _pool, _source, _streaming
 from rushlight._loaded import check_truncation, logger
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ class Model(_comparing.Comparing[_core.Model]):
         pool: Pool | None = None,
         chunk_size: int | None = None,
         out: NDArray[Any] | None = None,
+        null_value: str | None = None,
     ) -> Any:
         """Embed texts.
 
@@ -214,7 +215,8 @@ class Model(_comparing.Comparing[_core.Model]):
         Parameters
         ----------
         inputs
-            Text, or iterable of texts. A tuple of two texts inside an iterable is a pair, which the model reads as one.
+            Text, or iterable of texts, also a column of Arrow, Polars, pandas or numpy. A tuple of two texts inside an
+            iterable is a pair, which the model reads as one.
         prompt_name
             Name of one of `prompts`; ignored if `prompt` is given. None means the role's prompt (none if the role has
             none), or without a role the one of `default_prompt_name`.
@@ -256,6 +258,8 @@ class Model(_comparing.Comparing[_core.Model]):
             Array to write the embeddings into and to return, such as a `numpy.memmap`. It must be C-contiguous,
             writable, and have the shape and dtype of the result. A failing call may leave it partly written. int8,
             uint8 and tensors are not supported.
+        null_value
+            Text to embed in place of nulls: None, NaN, and those of a column. Without it they are errors.
 
         Returns
         -------
@@ -282,7 +286,14 @@ class Model(_comparing.Comparing[_core.Model]):
         request = self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation=truncation)
         warn = truncation == "warn"
         return _encoding.encode(
-            engine, inputs, request, output, workers, show_progress_bar=show_progress_bar, warn=warn
+            engine,
+            inputs,
+            request,
+            output,
+            workers,
+            show_progress_bar=show_progress_bar,
+            warn=warn,
+            null_value=null_value,
         )
 
     encode_query = _encoding.encode_query
@@ -310,9 +321,9 @@ class Model(_comparing.Comparing[_core.Model]):
         return task if task in self._prompts else None
 
     encode_iter = _streaming.encode_iter
-    encode_async = _streaming.encode_async
-    encode_query_async = _streaming.encode_query_async
-    encode_document_async = _streaming.encode_document_async
+    encode_async = _asynchronous.encode_async
+    encode_query_async = _asynchronous.encode_query_async
+    encode_document_async = _asynchronous.encode_document_async
 
     # Long texts
 
@@ -402,7 +413,7 @@ class Model(_comparing.Comparing[_core.Model]):
             "truncate_dim": self._truncate_dim if columns is None else columns,
             "fail_on_truncation": truncation == "error",
             "progress": None,
-            "poll": _streaming.poll.get(),
+            "poll": _asynchronous.poll.get(),
         }
 
     def _take(self, core: _core.Model) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from rushlight import _arguments, _core, _ranking
+from rushlight import _arguments, _asynchronous, _core, _ranking
 from rushlight._comparing import Comparing
 from rushlight._loaded import check_truncation, progress, warn_of_truncation
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
@@ -288,6 +288,10 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
         texts = _ranking.documents(documents)
         scores = self.similarity([embedded], self.encode_document(texts, **options))
         return _ranking.ranked(scores[0], texts, top_k, return_documents)
+
+    encode_query_async = _asynchronous.encode_query_async
+    encode_document_async = _asynchronous.encode_document_async
+    rank_async = _asynchronous.rank_async
 
     # Settings
 

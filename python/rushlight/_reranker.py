@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rushlight import _arguments, _core, _ranking
+from rushlight import _arguments, _asynchronous, _core, _ranking
 from rushlight._loaded import Loaded, check_truncation, progress, warn_of_truncation
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
@@ -245,6 +245,9 @@ class Reranker(Loaded[_core.Reranker]):
         texts = _ranking.documents(documents)
         scores = self.predict([(query, text) for text in texts], **{**options, "convert_to_tensor": False})
         return _ranking.ranked(scores, texts, top_k, return_documents)
+
+    predict_async = _asynchronous.predict_async
+    rank_async = _asynchronous.rank_async
 
     # Settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from rushlight import _arguments, _core
+from rushlight import _arguments, _asynchronous, _core
 from rushlight._comparing import Comparing
 from rushlight._loaded import check_truncation, progress, warn_of_truncation
 from rushlight._sparse_embeddings import SparseEmbeddings
@@ -260,6 +260,10 @@ class SparseModel(Comparing[_core.SparseModel]):
         if truncation == "warn":
             warn_of_truncation(truncated, len(texts), longest, self.max_seq_length)
         return SparseEmbeddings(indptr, indices, values, (len(texts), self.embedding_dimension))
+
+    encode_async = _asynchronous.encode_async
+    encode_query_async = _asynchronous.encode_query_async
+    encode_document_async = _asynchronous.encode_document_async
 
     # Inspecting embeddings
 

@@ -1,10 +1,7 @@
-"""Methods of `Model` that embed streams, or on another thread."""
+"""Method of `Model` that embeds streams."""
 
 from __future__ import annotations
 
-import threading
-from contextvars import ContextVar, copy_context
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +11,7 @@ from rushlight._quantized import quantized
 from rushlight.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,9 +19,6 @@ if TYPE_CHECKING:
     from rushlight import _core
     from rushlight._loaded import Role
     from rushlight._model import Model
-
-# Callback of the calls in this context, which computing calls now and then; an exception that it raises stops them.
-poll: ContextVar[Callable[[], None] | None] = ContextVar("poll", default=None)
 
 
 def encode_iter(
@@ -41,6 +35,7 @@ def encode_iter(
     truncate_dim: int | None = None,
     truncation: Literal["ignore", "warn", "error"] = "ignore",
     device: str | None = None,
+    null_value: str | None = None,
 ) -> Iterator[NDArray[Any]]:
     """Embed a stream of texts in constant memory.
 
@@ -55,7 +50,7 @@ def encode_iter(
         Number of rows of an array, at least 1; the last array may have fewer.
     precision
         "float32", "binary" or "ubinary"; int8 and uint8 need the ranges of all texts.
-    prompt_name, prompt, role, task, normalize_embeddings, truncate_dim, truncation, device
+    prompt_name, prompt, role, task, normalize_embeddings, truncate_dim, truncation, device, null_value
         See `encode`; "warn" logs one warning at the end.
 
     Yields
@@ -85,7 +80,7 @@ def encode_iter(
     self._check_device(device)
     if isinstance(inputs, str):
         raise InvalidInputError("inputs: must be an iterable of texts, got a str; for one text pass [text]")
-    texts = _arguments.batch("inputs", inputs)
+    texts = _arguments.stream("inputs", inputs, null_value)
     engine, prompt = self._engine, self._prompt(prompt, prompt_name, role, task)
     request = self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation=truncation)
     stream = engine.stream(request)
@@ -99,24 +94,6 @@ def encode_iter(
             warn_of_truncation(truncated, total, longest, engine.max_seq_length_of(role))
 
     return embed()
-
-
-async def encode_async(self: Model, inputs: str | Iterable[str | tuple[str, str]], **options: Any) -> Any:
-    """Call `encode`, whose arguments it takes, on another thread, so that the event loop keeps running.
-
-    Cancelling the task stops the computation within about 0.1 seconds.
-    """
-    return await _on_a_thread(self.encode, inputs, **options)
-
-
-async def encode_query_async(self: Model, inputs: str | Iterable[str | tuple[str, str]], **options: Any) -> Any:
-    """Call `encode_query` on another thread; see `encode_async`."""
-    return await _on_a_thread(self.encode_query, inputs, **options)
-
-
-async def encode_document_async(self: Model, inputs: str | Iterable[str | tuple[str, str]], **options: Any) -> Any:
-    """Call `encode_document` on another thread; see `encode_async`."""
-    return await _on_a_thread(self.encode_document, inputs, **options)
 
 
 def chunks(
@@ -139,22 +116,3 @@ def chunks(
             yield embedded
     if error is not None:
         raise error
-
-
-async def _on_a_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function on another thread in this context, and await its result; cancelling the task stops it."""
-    import asyncio  # slow to import
-
-    over = threading.Event()
-
-    def stop() -> None:
-        if over.is_set():
-            raise asyncio.CancelledError
-
-    context = copy_context()
-    context.run(poll.set, stop)
-    call = partial(context.run, function, *args, **kwargs)
-    try:
-        return await asyncio.get_running_loop().run_in_executor(None, call)
-    finally:
-        over.set()
