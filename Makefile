@@ -41,6 +41,8 @@ DOCUMENTING := .venv/.documenting
 SHOWN := .venv/.shown
 # sentence-transformers, which rushlight.compat is tested against. It has its own environment: other tests need torch absent.
 COMPARED := .venv-compat/.installed
+# The frameworks and engines of rushlight.integrations, whose dependencies clash.
+INTEGRATED := .venv-integrations/.installed .venv-engines/.installed
 # Versions of sentence-transformers that must load saved folders.
 OLD_VERSIONS := 3.4.1 4.1.0 5.1.2
 
@@ -138,6 +140,14 @@ test-docs: $(PACKAGE) $(SHOWN) models-for-tests ## Run the documentation's code,
 test-compat: $(PACKAGE) $(COMPARED) ## Hold rushlight.compat against sentence-transformers itself: gigabytes of torch
 	.venv-compat/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl
 	.venv-compat/bin/python -m pytest tests/python/test_compat*.py
+
+# Deprecations are those of the frameworks' own insides.
+.PHONY: test-integrations
+test-integrations: $(PACKAGE) $(INTEGRATED) models-for-tests ## Test rushlight.integrations against the frameworks and engines: gigabytes
+	for venv in integrations engines; do \
+		.venv-$$venv/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl && \
+		.venv-$$venv/bin/python -m pytest tests/integrations -o asyncio_mode=auto \
+			-W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning || exit 1; done
 
 .PHONY: data
 data: .venv-data/.installed ## Make the models in tests/data again, or only CASES="...": gigabytes of torch
@@ -288,6 +298,13 @@ $(COMPARED): pyproject.toml
 	$(PYTHON) scripts/make_venv.py .venv-compat
 	.venv-compat/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-compat/bin/python -m pip install --quiet --group compat
+	@touch $@
+
+.venv-integrations/.installed .venv-engines/.installed: .venv-%/.installed: pyproject.toml
+	$(PYTHON) scripts/make_venv.py .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-$*/bin/python -m pip install --quiet --group $*
+	@if [ $* = integrations ]; then .venv-$*/bin/python -m pip install --quiet --no-deps bertopic==0.17.4 keybert==0.9.0; fi
 	@touch $@
 
 .venv-data/.installed: pyproject.toml

@@ -73,15 +73,19 @@ def load(model_name_or_path: str | os.PathLike[str], kind: Any = Model, **option
     >>> rushlight.load("all-MiniLM-L6-v2") is model
     True
     """
-    if not (isinstance(kind, type) and issubclass(kind, tuple(KINDS.values()))):
-        known = ", ".join(known.__name__ for known in KINDS.values())
-        raise InvalidArgumentError(f"kind: must be a class of models ({known}), got {kind!r}")
+    _check(kind)
     name = str(_arguments.path("model_name_or_path", model_name_or_path))
     entry = _entries.setdefault((kind, name, _frozen(options)), _Entry())
     with entry.lock:
         if entry.model is None or entry.model._core is None:  # never loaded, or closed
             entry.model = kind(model_name_or_path, **options)
         return entry.model
+
+
+def _check(kind: Any) -> None:
+    if not isinstance(kind, type) or not issubclass(kind, tuple(KINDS.values())):
+        known = ", ".join(known.__name__ for known in KINDS.values())
+        raise InvalidArgumentError(f"kind: must be a class of models ({known}), got {kind!r}")
 
 
 def _frozen(value: Any) -> Hashable:

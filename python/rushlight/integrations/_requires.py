@@ -24,4 +24,4 @@ def requires(extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         remedy = f"pip install 'rushlight[{extra}]'"
-        raise MissingDependencyError(f"rushlight.integrations.{extra}: {error}; to install it: {remedy}") from error
+        raise MissingDependencyError(f"{error}; to install what rushlight.integrations needs: {remedy}") from error

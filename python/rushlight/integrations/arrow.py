@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Embeddings = NDArray[Any] | SparseEmbeddings | Sequence[NDArray[Any]]
 
 
-def array(embeddings: Embeddings, *, fixed_size: bool = True) -> pa.Array:
+def array(embeddings: Embeddings, *, fixed_size: bool = True, width: int | None = None) -> pa.Array:
     """Return embeddings as an Arrow array with a value per text.
 
     The numbers are not copied, except those of late-interaction models, which come in an array per text.
@@ -34,6 +34,8 @@ def array(embeddings: Embeddings, *, fixed_size: bool = True) -> pa.Array:
     fixed_size
         Return rows as `FixedSizeList`, which every row of an array `(n, d)` fits. False returns `List`, for readers
         that lack the other, such as Spark.
+    width
+        Number of columns, for an empty list of arrays.
 
     Returns
     -------
@@ -61,10 +63,11 @@ def array(embeddings: Embeddings, *, fixed_size: bool = True) -> pa.Array:
             raise InvalidArgumentError(f"embeddings: must have shape (n, d) or (n,), got {embeddings.shape}")
         return pa.array(embeddings) if embeddings.ndim == 1 else _rows(embeddings, fixed_size)
     texts = list(embeddings)
-    if not texts:
-        raise InvalidArgumentError("embeddings: an empty list has no width; pass an array (0, d)")
+    if not texts and width is None:
+        raise InvalidArgumentError("embeddings: an empty list needs a width")
     ends = np.cumsum([0, *map(len, texts)])
-    return _lists(ends, _rows(np.concatenate(texts), fixed_size))
+    rows = np.concatenate(texts) if texts else np.empty((0, width or 0), np.float32)
+    return _lists(ends, _rows(rows, fixed_size))
 
 
 def _rows(rows: NDArray[Any], fixed_size: bool) -> pa.Array:
