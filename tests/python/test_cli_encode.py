@@ -27,7 +27,7 @@ LINES = "\n".join(TEXTS)
 
 
 def encoded(command, *words: object, stdin: str = LINES) -> list[dict]:
-    done = command("encode", *words, stdin=stdin)
+    done = command("encode", *words, "--keep-blank", "--force", stdin=stdin)
     assert (done.status, done.err) == (0, "")
     return [json.loads(line) for line in done.out.splitlines()]
 
@@ -78,7 +78,7 @@ def test_prompts_and_roles(command, tmp_path: Path) -> None:
         assert encoded(command, PROMPTS, *words, "-o", out) == []
         assert np.array_equal(np.load(out), expected), words
     there = out.read_bytes()
-    error = command("encode", PROMPTS, "--prompt-name", "no", "-o", out).error
+    error = command("encode", PROMPTS, "--prompt-name", "no", "-o", out, "--force").error
     assert error == 'prompt_name: no prompt "no"; there are "document", "query"'
     assert out.read_bytes() == there
 
@@ -175,7 +175,7 @@ def test_parquet_without_pyarrow(command, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(importlib, "import_module", absent)
     (tmp_path / "in.parquet").write_bytes(b"")
     (tmp_path / "out.parquet").write_bytes(b"there")
-    for words in ([tmp_path / "in.parquet"], ["-", "-o", tmp_path / "out.parquet"]):
+    for words in ([tmp_path / "in.parquet"], ["-", "-o", tmp_path / "out.parquet", "--force"]):
         assert command("encode", MODEL, *words).error.endswith("not installed: pip install pyarrow")
     assert (tmp_path / "out.parquet").read_bytes() == b"there"
 
@@ -208,7 +208,8 @@ def test_long_texts(command) -> None:
     done = command("encode", MODEL, stdin=long)
     assert (done.status, len(done.out.splitlines())) == (0, 2)
     assert command("encode", MODEL, "--truncation", "ignore", stdin=long).err == ""
-    assert "inputs[0]" in command("encode", MODEL, "--truncation", "error", stdin=long).error
+    error = command("encode", MODEL, "--truncation", "error", stdin=f"short\n\n{long}").error
+    assert error == "stdin:3: has 202 tokens, more than max_seq_length, 64"
 
 
 def test_one_text_has_no_ranges(command) -> None:
@@ -233,7 +234,7 @@ def test_a_bar_shows_the_rate_and_the_time_left(command, tmp_path: Path) -> None
     assert "text/s]" in done.err
     assert "100%" in done.err.splitlines()[-1]
     # A pipe's length is not known, and no one looks at a file.
-    assert command("encode", MODEL, corpus, "-o", tmp_path / "out.npy").err == ""
+    assert command("encode", MODEL, corpus, "-o", tmp_path / "out.npy", "--force").err == ""
 
 
 def test_an_endless_input_is_two_chunks_ahead_at_most(monkeypatch) -> None:
@@ -272,7 +273,7 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 def run(lines):
     with open("corpus.txt", "w") as file:
         file.writelines(f"text {{i}}\\n" for i in range(lines))
-    assert main(["encode", {str(MODEL)!r}, "corpus.txt", "-o", "out.npy"]) == 0
+    assert main(["encode", {str(MODEL)!r}, "corpus.txt", "-o", "out.npy", "--force"]) == 0
 run(4_000)
 before = peak()
 run(40_000)
@@ -306,7 +307,7 @@ def test_an_input_that_is_the_standard_one_is_not_written_over(tmp_path: Path) -
 def test_what_is_there_is_not_written_over_before_there_is_something(command, tmp_path, stdin, words, said) -> None:
     place = tmp_path / "out.npy"
     place.write_bytes(b"good")
-    done = command("encode", MODEL, "-o", place, *words, stdin=stdin.encode("utf-8", "surrogatepass"))
+    done = command("encode", MODEL, "-o", place, "--force", *words, stdin=stdin.encode("utf-8", "surrogatepass"))
     assert re.search(said, done.error)
     assert place.read_bytes() == b"good"
 
@@ -320,7 +321,14 @@ def test_fields_that_no_file_holds_are_named(command, tmp_path, kind) -> None:
     assert re.search("lone surrogate|surrogates", done.error)
     if kind == "jsonl":
         done = command(
-            "encode", MODEL, "--format", "jsonl", "-o", tmp_path / "out.jsonl", stdin='{"text": "a", "x": NaN}'
+            "encode",
+            MODEL,
+            "--format",
+            "jsonl",
+            "--force",
+            "-o",
+            tmp_path / "out.jsonl",
+            stdin='{"text": "a", "x": NaN}',
         )
         assert "finite" in done.error
 

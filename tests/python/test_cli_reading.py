@@ -20,7 +20,7 @@ TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_charac
 
 def read(data: bytes | str, kind: str = "txt", field: str = "text") -> list[str]:
     data = data.encode() if isinstance(data, str) else data
-    return Source(io.BytesIO(data), "in", kind, field).texts()
+    return Source(io.BytesIO(data), "in", kind, field, keep_blank=True).texts()
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\ufeff"))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shlex
@@ -83,7 +84,7 @@ def test_no_texts_to_compare_with(command, corpus: Path, tmp_path: Path, kind: s
         assert np.load(out).shape == (8, 0)
     else:
         assert len(out.read_text(encoding="utf-8").splitlines()) == 8
-    assert lines(command("similarity", MODEL, "--files", "-", corpus, "-o", out)) == []
+    assert lines(command("similarity", MODEL, "--files", "-", corpus, "-o", out, "--force")) == []
 
 
 def test_similarity_of_what_does_not_go_together(command, corpus: Path) -> None:
@@ -210,7 +211,7 @@ def test_parquet_has_no_place_for_no_columns(command, corpus: Path, tmp_path: Pa
     pytest.importorskip("pyarrow")
     out = tmp_path / "out.parquet"
     out.write_bytes(b"there")
-    error = command("similarity", MODEL, "--files", corpus, "-", "-o", out).error
+    error = command("similarity", MODEL, "--files", corpus, "-", "-o", out, "--force").error
     assert error == "scores: parquet has no rows without numbers"
     assert out.read_bytes() == b"there"
 
@@ -290,7 +291,17 @@ def test_example(line: str, corpus: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "bits.npy", Model(MODEL).encode(TEXTS, precision="ubinary"))
     (tmp_path / "corpus.csv").write_text("title\nlamp\nlantern\n")
     (tmp_path / "corpus.jsonl").write_text('{"body": "lamp"}\n')
+    if "in/*.jsonl.gz" in line:
+        pytest.importorskip("pyarrow")
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in/a.jsonl.gz").write_bytes(gzip.compress(b'{"text": "lamp"}\n'))
+    if "--engine" in line:
+        pytest.skip("make test-integrations runs it")
+    line = line.replace("corpus.jsonl", "out.jsonl") if "--kind sparse" in line else line
+    for made in ("-o corpus.npy", "-o bits.npy"):
+        line = line.replace(made, f"{made} --force")
     names = {"cross-encoder/": "", "ms-marco-MiniLM-L6-v2": RERANKER, "all-MiniLM-L6-v2": MODEL}
+    names["naver/splade-v3"] = DATA / "sparse/splade-bert-max/model"
     for name, place in names.items():
         line = line.replace(name, str(place))
     shell = f'rushlight() {{ {shlex.join(PROGRAM)} "$@"; }}; {line}'

@@ -38,7 +38,7 @@ MODULES = {
     "_langchain_qdrant": "langchain-qdrant",
     "llama_index": "llama-index",
     **{name: name for name in ("arrow", "bertopic", "chroma", "duckdb", "haystack", "keybert", "lancedb", "langchain")},
-    **{name: name for name in ("polars", "sklearn")},
+    **{name: name for name in ("polars", "ray", "sklearn", "spark")},
 }
 
 

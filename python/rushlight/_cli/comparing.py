@@ -63,9 +63,11 @@ def _run(arguments: argparse.Namespace) -> None:
         raise InvalidArgumentError("stdin: A and B can't both be -")
     if not files and (arguments.format or arguments.field):
         raise InvalidArgumentError("--format and --field: are for files; add --files to read A and B as files")
+    form = reading.options(arguments)
+    form["keep_blank"] |= arguments.pairwise  # whose texts stand on the same lines
     with ExitStack() as opened:
         if files:
-            a, b = (opened.enter_context(reading.source(at, arguments.format, arguments.field)) for at in files)
+            a, b = (opened.enter_context(reading.source(at, **form)) for at in files)
         else:
             a, b = _text("A", arguments.a), _text("B", arguments.b)
         compare = _by_pairs if arguments.pairwise else _all_with_all
@@ -79,7 +81,7 @@ def _text(name: str, text: str) -> Source:
 
 def _all_with_all(model: Model, a: Source, b: Source, arguments: argparse.Namespace, files: list[str]) -> None:
     chunks = embedding.stream(model, a, arguments)
-    others = embedding.embed(model, b.texts(), arguments, **embedding.prompts(arguments))
+    others = embedding.embed(model, b, arguments, **embedding.prompts(arguments))
     like = np.empty((0, len(others)), np.float32)
     scores = ((fields, model.similarity(embeddings, others)) for fields, embeddings in chunks)
     writing.write(arguments, "scores", like, files, scores)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import deque
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rushlight import Model, _progress
+from rushlight import Model, MultiVectorModel, SparseModel, _progress, set_num_threads
 from rushlight._cli import options
+from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from rushlight._cli.reading import Source
+    from rushlight._cli.reading import Record, Records, Source
     from rushlight._loaded import Role
 
 
@@ -57,8 +60,15 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace) -> Model:
-    """Return the model."""
-    return Model(
+    """Return the model.
+
+    Raises
+    ------
+    InvalidArgumentError
+        `--truncate-dim` exceeds the model's number of columns.
+    """
+    limit_threads(arguments)
+    model = Model(
         arguments.model,
         device=arguments.device,
         dtype=arguments.dtype,
@@ -66,6 +76,16 @@ def load(arguments: argparse.Namespace) -> Model:
         similarity_fn_name=arguments.similarity,
         **options.source(arguments),
     )
+    if arguments.truncate_dim is not None and arguments.truncate_dim > model.embedding_dimension:
+        columns = model.embedding_dimension
+        raise InvalidArgumentError(f"--truncate-dim {arguments.truncate_dim}: embeddings have {columns} columns")
+    return model
+
+
+def limit_threads(arguments: argparse.Namespace) -> None:
+    """Set the number of threads, if one is given."""
+    if arguments.num_threads is not None:
+        set_num_threads(arguments.num_threads)
 
 
 def score_function(model: Model) -> str:
@@ -103,34 +123,78 @@ def add_chunk_size(parser: argparse.ArgumentParser) -> None:
 
 
 def stream(
-    model: Model, source: Source, arguments: argparse.Namespace, *, bar: bool = True, **how: Any
+    model: Model, source: Records, arguments: argparse.Namespace, *, bar: bool = True, **how: Any
 ) -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
     """Return an iterator of fields and embeddings, chunk by chunk.
 
     At most two chunks of texts are held. `how` are arguments of `encode_iter`, which are checked at once.
     """
-    held: deque[dict[str, Any]] = deque()
+    held: deque[Record] = deque()
 
     def texts() -> Iterator[str]:
-        for text, fields in source.records():
-            held.append(fields)
-            yield text
+        for record in source.records():
+            held.append(record)
+            yield record.text
 
     options = {"chunk_size": arguments.chunk_size, "truncation": arguments.truncation, **prompts(arguments), **how}
     rows = model.encode_iter(texts(), **options)
 
     def chunks() -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
+        done = 0
         with _bar(source, shown=bar and shows_progress(arguments)) as tell:
-            for embeddings in rows:
-                yield [held.popleft() for _ in embeddings], embeddings
+            while True:
+                with named(lambda: [record.place for record in held], done):
+                    embeddings = next(rows, None)
+                if embeddings is None:
+                    return
+                done += len(embeddings)
+                yield [held.popleft().fields for _ in embeddings], embeddings
                 tell(len(embeddings))
 
     return chunks()
 
 
+def load_other(arguments: argparse.Namespace) -> SparseModel | MultiVectorModel:
+    """Return the model of `--kind`, which is not dense."""
+    limit_threads(arguments)
+    kind = SparseModel if arguments.kind == "sparse" else MultiVectorModel
+    return kind(arguments.model, device=arguments.device, dtype=arguments.dtype, **options.source(arguments))
+
+
+def stream_other(
+    model: SparseModel | MultiVectorModel, source: Records, arguments: argparse.Namespace
+) -> Iterator[tuple[list[dict[str, Any]], Any]]:
+    """Yield fields and embeddings of another kind of model, chunk by chunk."""
+    names = {"query": "encode_query", "document": "encode_document"}
+    other = "encode" if isinstance(model, SparseModel) else "encode_document"
+    call = getattr(model, names.get(arguments.role, other))
+    how = {"prompt": arguments.prompt, "prompt_name": arguments.prompt_name, "truncation": arguments.truncation}
+    records = source.records()
+    with _bar(source, shown=shows_progress(arguments)) as tell:
+        while chunk := list(islice(records, arguments.chunk_size)):
+            with named([record.place for record in chunk]):
+                embeddings = call([record.text for record in chunk], **how)
+            yield [record.fields for record in chunk], embeddings
+            tell(len(chunk))
+
+
+@contextmanager
+def named(places: Callable[[], Sequence[str]] | Sequence[str], first: int = 0) -> Iterator[None]:
+    """Name the file and the line in an error that names an input by its index; `first` is that of the first place."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        found = re.match(r"(?:inputs|documents)\[(\d+)\]", str(error))
+        known = places() if callable(places) else places
+        index = int(found[1]) - first if found else -1
+        if found is None or not 0 <= index < len(known):
+            raise
+        raise type(error)(known[index] + str(error)[found.end() :]) from error
+
+
 def embed(
     model: Model,
-    texts: list[str],
+    source: Source | list[Record],
     arguments: argparse.Namespace,
     *,
     role: Role | None = None,
@@ -140,15 +204,17 @@ def embed(
     bar: bool = True,
 ) -> NDArray[Any]:
     """Embed texts: `(n, d)`."""
-    embeddings: NDArray[Any] = model.encode(
-        texts,
-        role=role,
-        task=task,
-        prompt=prompt,
-        prompt_name=prompt_name,
-        truncation=arguments.truncation,
-        show_progress_bar=bar and shows_progress(arguments),
-    )
+    records = source if isinstance(source, list) else list(source.records())
+    with named([record.place for record in records]):
+        embeddings: NDArray[Any] = model.encode(
+            [record.text for record in records],
+            role=role,
+            task=task,
+            prompt=prompt,
+            prompt_name=prompt_name,
+            truncation=arguments.truncation,
+            show_progress_bar=bar and shows_progress(arguments),
+        )
     return embeddings
 
 
@@ -162,7 +228,7 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
 
 
 @contextmanager
-def _bar(source: Source, *, shown: bool) -> Iterator[Callable[[int], object]]:
+def _bar(source: Records, *, shown: bool) -> Iterator[Callable[[int], object]]:
     """Return a context with a callback for the number of further texts done, which updates a progress bar."""
     if not shown:
         yield lambda _count: None

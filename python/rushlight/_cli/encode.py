@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import util
-from rushlight._cli import embedding, options, reading, writing
+from rushlight import MultiVectorModel, SparseModel, util
+from rushlight._cli import embedding, folders, options, reading, writing
+from rushlight._cli.reading import Record
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -18,18 +20,28 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rushlight import Model
+    from rushlight._cli.reading import Records
+    from rushlight._cli.writers import Values
+
     _Chunk = tuple[list[dict[str, Any]], NDArray[Any]]
 
 _MORE = """\
 Texts are embedded and written as they arrive, in constant memory. In txt each line is a text; jsonl, csv, tsv and
-parquet have the text in a field. npy output has a row per text, in order; jsonl and parquet output also has the
-fields of the input, and the field "embedding". After Ctrl-C or SIGTERM, the output written so far is readable.
+parquet have the text in a field; all but parquet may be compressed as .gz or .zst. npy output has a row per text, in
+order; jsonl, csv and parquet output also has the fields of the input, and the field "embedding". After Ctrl-C or
+SIGTERM, the output written so far is readable, and --resume continues it.
+With a folder as OUT, each input becomes parquet files in it. The same command continues a run that was stopped or
+killed, and embeds only what is missing. With --engine, the workers of Ray or Spark embed the files.
 int8 and uint8 take their ranges from all texts, so float32 embeddings are kept in a temporary file until all texts
 are embedded.\
 """
 _EXAMPLES = """\
 rushlight encode all-MiniLM-L6-v2 corpus.txt -o corpus.npy
 rushlight encode all-MiniLM-L6-v2 corpus.jsonl --field body --normalize -o corpus.parquet
+rushlight encode all-MiniLM-L6-v2 'in/*.jsonl.gz' -o out/
+rushlight encode all-MiniLM-L6-v2 'in/*.parquet' -o out/ --engine ray --workers 16
+rushlight encode naver/splade-v3 corpus.txt --kind sparse --document -o corpus.jsonl
 cat corpus.txt | rushlight encode all-MiniLM-L6-v2 --precision ubinary | head -1
 rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o titles.jsonl"""
 
@@ -39,15 +51,27 @@ def parser() -> argparse.ArgumentParser:
     command = options.command(
         "encode",
         _run,
-        words="MODEL [INPUT] [-o OUT]",
+        words="MODEL [INPUT ...] [-o OUT]",
         says="Turn texts into embeddings.",
         more=_MORE,
         examples=_EXAMPLES,
     )
     options.add_model(command)
-    command.add_argument("input", metavar="INPUT", nargs="?", default="-", help="file of texts (default: -, stdin)")
+    command.add_argument(
+        "input", metavar="INPUT", nargs="*", help="files of texts, or patterns such as 'in/*.txt' (default: -, stdin)"
+    )
+    command.add_argument(
+        "--kind",
+        choices=("dense", "sparse", "multi-vector"),
+        default="dense",
+        help="kind of the model: a vector, token weights, or a vector per token (default: dense)",
+    )
     reading.add_options(command)
     writing.add_options(command, "jsonl")
+    command.add_argument("--resume", action="store_true", help="continue OUT, which an earlier run left incomplete")
+    command.add_argument(
+        "--output-field", metavar="NAME", default="embedding", help='name of the embeddings (default: "embedding")'
+    )
     command.add_argument("--normalize", action="store_true", help="divide each embedding by its L2 norm")
     command.add_argument(
         "--precision",
@@ -55,22 +79,107 @@ def parser() -> argparse.ArgumentParser:
         default="float32",
         help="precision of the output; binary and ubinary pack eight bits in a byte (default: float32)",
     )
+    command.add_argument(
+        "--chunk",
+        metavar="N",
+        type=options.positive,
+        help='split texts into chunks of N tokens: a row each, with the fields "chunk", "start" and "end"',
+    )
+    command.add_argument(
+        "--overlap", metavar="N", type=options.positive, default=0, help="number of tokens that chunks share"
+    )
     embedding.add_prompts(command)
     embedding.add_chunk_size(command)
     embedding.add_options(command)
+    folders.add_options(command)
     return command
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    with reading.source(arguments.input, arguments.format, arguments.field) as source:
-        model = embedding.load(arguments)
-        precision, normalize = arguments.precision, arguments.normalize
-        if precision in {"int8", "uint8"}:
-            chunks = _ranged(embedding.stream(model, source, arguments, normalize_embeddings=normalize), precision)
-        else:
-            chunks = embedding.stream(model, source, arguments, precision=precision, normalize_embeddings=normalize)
-        like = model.encode([], precision=precision)
-        writing.write(arguments, "embedding", like, [arguments.input], chunks)
+    places = reading.expand(arguments.input or ["-"])
+    _check(arguments)
+    if folders.is_folder(arguments):
+        folders.run(arguments, places)
+        return
+    files = reading.Files(places, reading.options(arguments))
+    writing.check(arguments, places)
+    if arguments.kind != "dense":
+        _others(arguments, files)
+        return
+    model = embedding.load(arguments)
+    precision = arguments.precision
+    like = model.encode([], precision=precision)
+    done = writing.resumed(arguments, like)
+    source = _Skipping(_Chunks(model, files, arguments) if arguments.chunk else files, done.skipped)
+    how = {"normalize_embeddings": arguments.normalize}
+    if precision in {"int8", "uint8"}:
+        chunks = _ranged(embedding.stream(model, source, arguments, **how), precision)
+    else:
+        chunks = embedding.stream(model, source, arguments, precision=precision, **how)
+    writing.write(arguments, arguments.output_field, like, places, chunks, done=done)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Check that the options agree."""
+    if arguments.overlap and not arguments.chunk:
+        raise InvalidArgumentError("--overlap: is for --chunk")
+    if arguments.resume and arguments.precision in {"int8", "uint8"}:
+        raise InvalidArgumentError(f"--resume: {arguments.precision} takes its ranges from all texts at once")
+    if arguments.kind == "dense":
+        return
+    for name in ("chunk", "normalize", "truncate_dim", "task"):
+        if getattr(arguments, name):
+            raise InvalidArgumentError(f"--{name.replace('_', '-')}: is for dense models, not {arguments.kind}")
+    if arguments.precision != "float32":
+        raise InvalidArgumentError(f"--precision {arguments.precision}: is for dense models, not {arguments.kind}")
+
+
+class _Skipping:
+    """Texts without the first ones, which a resumed run has embedded."""
+
+    def __init__(self, source: Records, skipped: int) -> None:
+        self._source = source
+        self._skipped = skipped
+
+    def records(self) -> Iterator[Record]:
+        """Yield the texts."""
+        return islice(self._source.records(), self._skipped, None)
+
+    def count(self) -> int | None:
+        """Return the approximate number of texts, if it is known."""
+        count = self._source.count()
+        return None if count is None else max(count - self._skipped, 0)
+
+
+class _Chunks:
+    """Chunks of texts, each with the place of its text, its number, and its start and end in characters."""
+
+    def __init__(self, model: Model, source: reading.Files, arguments: argparse.Namespace) -> None:
+        self._model = model
+        self._source = source
+        self._field = arguments.field or "text"
+        self._how = {"max_tokens": arguments.chunk, "overlap": arguments.overlap, **embedding.prompts(arguments)}
+
+    def records(self) -> Iterator[Record]:
+        """Yield the chunks."""
+        for record in self._source.records():
+            for number, (text, start, end) in enumerate(self._model.chunk(record.text, **self._how)):
+                fields = {**record.fields, self._field: text, "chunk": number, "start": start, "end": end}
+                yield Record(text, fields, record.place)
+
+    def count(self) -> None:
+        """Return None: the number is not known."""
+
+
+def _others(arguments: argparse.Namespace, files: reading.Files) -> None:
+    """Embed with a sparse or a late-interaction model."""
+    model = embedding.load_other(arguments)
+    like: Values = model.encode_document([]) if isinstance(model, SparseModel) else []
+    if isinstance(model, MultiVectorModel):
+        like = [np.empty((0, model.embedding_dimension), np.float32)]
+    done = writing.resumed(arguments, like)
+    chunks = embedding.stream_other(model, _Skipping(files, done.skipped), arguments)
+    writing.write(arguments, arguments.output_field, like, files.places, chunks, done=done)
 
 
 def _ranged(chunks: Iterable[_Chunk], precision: str) -> Iterator[_Chunk]:

@@ -87,10 +87,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _embedded(arguments: argparse.Namespace) -> tuple[list[str], Any, Any]:
     """Return the texts, their embeddings, and the model."""
-    with reading.source(arguments.input, arguments.format, arguments.field) as source:
+    with reading.source(arguments.input, **reading.options(arguments)) as source:
         model = embedding.load(arguments)
-        texts = source.texts()
-    return texts, embedding.embed(model, texts, arguments, **embedding.prompts(arguments)), model
+        records = list(source.records())
+    embeddings = embedding.embed(model, records, arguments, **embedding.prompts(arguments))
+    return [record.text for record in records], embeddings, model
 
 
 def _mine(arguments: argparse.Namespace) -> None:

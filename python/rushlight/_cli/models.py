@@ -76,7 +76,7 @@ def _download(arguments: argparse.Namespace) -> None:
 
 
 def _find(arguments: argparse.Namespace, name: str) -> Path:
-    return _source.find(name, "sentence-transformers", token=None, **options.source(arguments))
+    return _source.find(name, "sentence-transformers", **options.source(arguments))
 
 
 def _of_model(folder: Path) -> dict[str, Any]:

@@ -64,6 +64,9 @@ def add_source(parser: argparse.ArgumentParser) -> Any:
         "--cache-folder", metavar="FOLDER", type=Path, help="Hugging Face cache to use instead of the default one"
     )
     group.add_argument("--local-files-only", action="store_true", help="never use the network")
+    group.add_argument(
+        "--token", help="access token for private models (default: HF_TOKEN, which other users can't see)"
+    )
     return group
 
 
@@ -73,6 +76,7 @@ def source(arguments: argparse.Namespace) -> dict[str, Any]:
         "revision": arguments.revision,
         "cache_folder": arguments.cache_folder,
         "local_files_only": arguments.local_files_only,
+        "token": arguments.token,
     }
 
 
@@ -82,6 +86,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group = add_source(parser)
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps or metal (default: the best device)")
     group.add_argument("--dtype", help="float32, bfloat16, int8 (on a CPU) or float16 (on a GPU) (default: float32)")
+    group.add_argument(
+        "--num-threads", metavar="N", type=positive, help="maximum number of threads (default: RUSHLIGHT_NUM_THREADS)"
+    )
 
 
 def positive(value: str) -> int:

@@ -44,16 +44,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    with reading.source(arguments.documents, arguments.format, arguments.field) as source:
+    with reading.source(arguments.documents, **reading.options(arguments)) as source:
         model = Reranker(arguments.model, device=arguments.device, dtype=arguments.dtype, **options.source(arguments))
-        ranked = model.rank(
-            arguments.query,
-            source.texts(),
-            top_k=arguments.top_k,
-            return_documents=True,
-            truncation=arguments.truncation,
-            show_progress_bar=embedding.shows_progress(arguments),
-        )
+        records = list(source.records())
+        with embedding.named([record.place for record in records]):
+            ranked = model.rank(
+                arguments.query,
+                [record.text for record in records],
+                top_k=arguments.top_k,
+                return_documents=True,
+                truncation=arguments.truncation,
+                show_progress_bar=embedding.shows_progress(arguments),
+            )
     if arguments.jsonl:
         for hit in ranked:
             results.say_json(hit)

@@ -11,6 +11,7 @@ import numpy as np
 
 from rushlight import util
 from rushlight._cli import embedding, options, reading, results, streams
+from rushlight._cli.reading import Record
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ def _run(arguments: argparse.Namespace) -> None:
     path = arguments.texts if ready else arguments.corpus
     with ExitStack() as opened:
         asked = None if arguments.query else opened.enter_context(reading.source(arguments.queries or "-"))
-        source = opened.enter_context(reading.source(path, arguments.format, arguments.field)) if path else None
+        source = opened.enter_context(reading.source(path, **reading.options(arguments))) if path else None
         model = embedding.load(arguments)
-        texts = source.texts() if source else []
+        records = list(source.records()) if source else []
+        texts = [record.text for record in records]
         how = {"score_function": embedding.score_function(model), "top_k": arguments.top_k}
         if ready:
             corpus = _ready(arguments.corpus)
@@ -81,10 +83,12 @@ def _run(arguments: argparse.Namespace) -> None:
             how["corpus_precision"] = _precision(arguments.corpus, corpus, model)
             how["rescore_embeddings"] = _ready(arguments.rescore) if arguments.rescore else None
         else:
-            corpus = embedding.embed(model, texts, arguments, role="document", prompt=arguments.document_prompt)
-        for queries in _chunks(asked) if asked else [arguments.query]:
+            corpus = embedding.embed(model, records, arguments, role="document", prompt=arguments.document_prompt)
+        given = [[Record(query, {}, "QUERY") for query in arguments.query]]
+        for asked_for in _chunks(asked) if asked else given:
+            queries = [record.text for record in asked_for]
             prompt = arguments.query_prompt
-            embeddings = embedding.embed(model, queries, arguments, role="query", prompt=prompt, bar=False)
+            embeddings = embedding.embed(model, asked_for, arguments, role="query", prompt=prompt, bar=False)
             found = util.semantic_search(embeddings, corpus, **how)
             for query, hits in zip(queries, found, strict=True):
                 _say(query, hits, texts, as_json=arguments.jsonl)
@@ -134,10 +138,10 @@ def _check_texts(arguments: argparse.Namespace, texts: list[str], corpus: NDArra
         raise InvalidInputError(f"{arguments.texts}: must have a text for each of {len(corpus)} rows, has {len(texts)}")
 
 
-def _chunks(asked: Source) -> Iterator[list[str]]:
+def _chunks(asked: Source) -> Iterator[list[Record]]:
     """Yield queries: many at a time from a file, one at a time from a pipe or terminal."""
-    texts = (record.text for record in asked.records())
-    while chunk := list(islice(texts, 1000 if asked.file.seekable() else 1)):
+    records = asked.records()
+    while chunk := list(islice(records, 1000 if asked.file.seekable() else 1)):
         yield chunk
 
 

@@ -1,12 +1,7 @@
-"""Writers of scores and embeddings, which write as results arrive.
-
-All that was written is readable whatever ends the program. A parquet file, whose index comes last, is not if the
-program is killed.
-"""
+"""Outputs of commands: their options, and files that are written as results arrive."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import closing, nullcontext
@@ -17,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from rushlight import _arguments
-from rushlight._cli import streams
+from rushlight._cli import resuming, streams
+from rushlight._cli.writers import WRITERS
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -25,184 +21,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
-    from numpy.typing import NDArray
+    from rushlight._cli.resuming import Rows
+    from rushlight._cli.writers import Values
 
-
-class Writer:
-    """File of arrays.
-
-    Parameters
-    ----------
-    file
-        File to write to.
-    column
-        Name of the arrays among the fields of their texts, in files that have names.
-    like
-        Array `(0, ...)` with the row shape and dtype of everything that will be written.
-    """
-
-    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
-        self.file = file
-        self.column = column
-        self.like = like
-
-    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
-        """Write a number or a row per text, with the fields of the text if the format has fields."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Write the end of the file."""
-
-    def _check_fields(self, fields: dict[str, Any]) -> None:
-        if self.column in fields:
-            raise InvalidInputError(f"field {self.column!r}: is in the texts already, and would be overwritten")
-
-
-class _Npy(Writer):
-    """One array; its header has the number of rows, so it is rewritten after each write."""
-
-    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
-        super().__init__(file, column, like)
-        self._rows = 0
-        self._write_header()
-
-    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
-        _ = fields  # an array has no fields
-        self.file.write(np.ascontiguousarray(values).data)
-        self._rows += len(values)
-        self._write_header()
-
-    def _write_header(self) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self.like.dtype),
-            "fortran_order": False,
-            "shape": (self._rows, *self.like.shape[1:]),
-        }
-        self.file.flush()
-        self.file.seek(0)
-        # numpy pads the header, so that the number of rows can grow.
-        np.lib.format.write_array_header_1_0(self.file, header)
-        self.file.flush()
-        self.file.seek(0, 2)
-
-
-class _Lines(Writer):
-    """A line per text."""
-
-    # Separator of the numbers of a row, and format of a row.
-    _separator = "\t"
-    _row = "%s"
-
-    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
-        super().__init__(file, column, like)
-        # Nine digits represent a float32 exactly.
-        number = "%.9g" if like.dtype.kind == "f" else "%d"
-        self._form = number if like.ndim == 1 else self._row % self._separator.join([number] * like.shape[1])
-
-    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
-        rows = values.reshape(len(values), -1).tolist()
-        lines = (self._line(names, self._form % tuple(row)) for names, row in zip(fields, rows, strict=True))
-        try:
-            data = "".join(lines).encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInputError(
-                f"a field has a lone surrogate, {error.object[error.start]!r}, which is not valid Unicode"
-            ) from error
-        self.file.write(data)
-        self.file.flush()
-
-    def _line(self, fields: dict[str, Any], numbers: str) -> str:
-        _ = fields  # only the numbers are written
-        return f"{numbers}\n"
-
-
-class _Jsonl(_Lines):
-    """A JSON object per text."""
-
-    _separator = ", "
-    _row = "[%s]"
-
-    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
-        if not np.isfinite(values).all():
-            raise InvalidArgumentError(f"{self.column}: not all numbers are finite, which JSON requires")
-        super().write(fields, values)
-
-    def _line(self, fields: dict[str, Any], numbers: str) -> str:
-        self._check_fields(fields)
-        # json would write a list of numbers three times as slowly, and half as long again.
-        try:
-            before = json.dumps(fields, ensure_ascii=False, allow_nan=False, default=_json)[1:-1]
-        except InvalidInputError:
-            raise
-        except ValueError as error:
-            raise InvalidInputError("jsonl: a field is not a finite number, which JSON requires") from error
-        return f'{{{before}{", " if before else ""}"{self.column}": {numbers}}}\n'
-
-
-def _json(value: Any) -> str:
-    """Return a value of a parquet file, such as a date or a decimal number, for JSON."""
-    if isinstance(value, bytes):
-        raise InvalidInputError("jsonl: the texts have a field of bytes, which JSON cannot represent")
-    return str(value)
-
-
-class _Parquet(Writer):
-    """A row group per write, with the columns of the first texts."""
-
-    def __init__(self, file: BinaryIO, column: str, like: NDArray[Any]) -> None:
-        super().__init__(file, column, like)
-        self._arrow = _arguments.pyarrow()
-        number = self._arrow.from_numpy_dtype(like.dtype)
-        kind = number if like.ndim == 1 else self._arrow.list_(number, like.shape[1])
-        self._added = self._arrow.field(column, kind)
-        self._schema: Any = None
-        self._writer: Any = None
-
-    def write(self, fields: list[dict[str, Any]], values: NDArray[Any]) -> None:
-        if self._writer is None:
-            self._open(self._table(fields).schema)
-        strange = {name for row in fields for name in row}.difference(self._schema.names)
-        if strange:
-            raise InvalidInputError(f"parquet: not all texts have a field {min(strange)!r}; write jsonl instead")
-        table = self._table(fields, self._schema)
-        numbers = self._arrow.array(values.reshape(-1))
-        if values.ndim == 2:
-            numbers = self._arrow.FixedSizeListArray.from_arrays(numbers, values.shape[1])
-        self._writer.write_table(table.append_column(self._added, numbers))
-
-    def _table(self, fields: list[dict[str, Any]], schema: Any = None) -> Any:
-        try:
-            return self._arrow.Table.from_pylist(fields, schema)
-        except (self._arrow.ArrowException, OverflowError, UnicodeEncodeError) as error:
-            raise InvalidInputError(f"parquet: fields must have the types of the first texts'; {error}") from error
-
-    def close(self) -> None:
-        if self._writer is None:
-            self._open(self._arrow.schema([]))
-        self._writer.close()
-
-    def _open(self, schema: Any) -> None:
-        self._check_fields(dict.fromkeys(schema.names))
-        self._schema = schema
-        self._writer = self._arrow.parquet.ParquetWriter(self.file, schema.append(self._added))
-
-
-_WRITERS: dict[str, type[Writer]] = {"npy": _Npy, "jsonl": _Jsonl, "parquet": _Parquet, "tsv": _Lines}
 # Formats that need a seekable file, because a header or an index describes the rest.
 _FILES = {"npy", "parquet"}
-_ENDINGS = {".ndjson": "jsonl"} | {f".{kind}": kind for kind in _WRITERS}
+# Formats whose rows are numbers alone, as many in each.
+_ARRAYS = {"npy", "tsv"}
+_ENDINGS = {".ndjson": "jsonl"} | {f".{kind}": kind for kind in WRITERS}
 
 
 def add_options(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add the output file and its format, which is `kind` on stdout."""
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="file to write (default: stdout)")
+    parser.set_defaults(stdout_format=kind, resume=False)
+    parser.add_argument("-o", "--output", metavar="OUT", help="file to write (default: stdout)")
     parser.add_argument(
         "--output-format",
-        choices=tuple(_WRITERS),
+        choices=tuple(WRITERS),
         help=f"output format (default: by OUT's extension, {kind} on stdout); tsv has only the numbers; "
         "npy and parquet need a file",
     )
-    parser.set_defaults(stdout_format=kind)
+    parser.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
+
+
+def path(arguments: argparse.Namespace) -> Path | None:
+    """Return the output file; None for stdout."""
+    return None if arguments.output is None else Path(arguments.output)
+
+
+def resumed(arguments: argparse.Namespace, like: Values) -> Rows:
+    """Return the rows that an interrupted run has written to the output, if there are and if this run resumes it.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The output exists, and the run neither resumes nor overwrites it; or it can't be resumed.
+    """
+    place = path(arguments)
+    if place is None or not place.is_file():
+        return resuming.NONE
+    if arguments.resume:
+        return resuming.rows(place, _kind(arguments, place), like)
+    if not arguments.force:
+        resume = ", --resume continues it" if "input" in arguments else ""
+        raise InvalidArgumentError(f"{place}: exists; --force overwrites it{resume}")
+    return resuming.NONE
 
 
 def _is_read(path: Path, name: str) -> bool:
@@ -215,45 +78,71 @@ def _is_read(path: Path, name: str) -> bool:
         return False
 
 
-def write(
-    arguments: argparse.Namespace,
-    column: str,
-    like: NDArray[Any],
-    inputs: list[str],
-    chunks: Iterable[tuple[list[dict[str, Any]], NDArray[Any]]],
-) -> None:
-    """Write chunks, which are fields of texts with a number or a row for each, to the output of the arguments.
-
-    An existing file is overwritten once the first chunk has arrived. `inputs` are the files that are being read. See
-    `Writer` for the other arguments.
+def check(arguments: argparse.Namespace, inputs: list[str]) -> None:
+    """Check that the output is no input; `inputs` are the files that are being read.
 
     Raises
     ------
     InvalidArgumentError
-        The file's extension is unknown, the file is an input, or it is a pipe and the format needs a file.
+        The file is an input.
+    """
+    place = path(arguments)
+    if place is not None and place.is_file() and any(_is_read(place, name) for name in inputs):
+        raise InvalidArgumentError(f"{place}: is read as an input, so it can't be the output")
+
+
+def write(
+    arguments: argparse.Namespace,
+    column: str,
+    like: Values,
+    inputs: list[str],
+    chunks: Iterable[tuple[list[dict[str, Any]], Values]],
+    *,
+    done: Rows | None = None,
+) -> None:
+    """Write chunks, which are fields of texts with a number or a row for each, to the output of the arguments.
+
+    An existing file is overwritten once the first chunk has arrived. `inputs` are the files that are being read, `done`
+    the rows that are there already: the first row of `chunks` is the last of them. See `Writer` for the others.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The file's extension is unknown, the file is an input or exists, or it is a pipe and the format needs a file.
     InvalidInputError
         Rows have no numbers, and the format has no such rows.
     """
-    path: Path | None = arguments.output
-    kind = _kind(arguments, path)
-    if path is None and kind in _FILES:
+    place = path(arguments)
+    kind = _kind(arguments, place)
+    if place is None and kind in _FILES:
         raise InvalidArgumentError(f"stdout: {kind} needs a file: -o OUT.{kind}")
-    if path is not None and path.is_file() and any(_is_read(path, name) for name in inputs):
-        raise InvalidArgumentError(f"{path}: is read as an input, so it can't be the output")
+    if kind in _ARRAYS and not isinstance(like, np.ndarray):
+        raise InvalidArgumentError(f"{kind}: has rows of the same length only; write jsonl, csv or parquet")
+    check(arguments, inputs)
+    done = resumed(arguments, like) if done is None else done
     if kind == "parquet":
         _arguments.pyarrow()
-        if like.shape[1:] == (0,):
+        if isinstance(like, np.ndarray) and like.shape[1:] == (0,):
             raise InvalidInputError(f"{column}: parquet has no rows without numbers")
     iterator = iter(chunks)
     first = list(islice(iterator, 1))
     opened: AbstractContextManager[BinaryIO]
-    opened = nullcontext(streams.stdout()) if path is None else path.open("wb")
+    opened = nullcontext(streams.stdout()) if place is None else _opened(place, done)
     with opened as file:
         if kind in _FILES and not file.seekable():
-            raise InvalidArgumentError(f"{path}: {kind} needs a file: -o OUT.{kind}")
-        with closing(_WRITERS[kind](file, column, like)) as writer:
+            raise InvalidArgumentError(f"{place}: {kind} needs a file: -o OUT.{kind}")
+        with closing(WRITERS[kind](file, column, like, done.number, done.last)) as writer:
             for fields, values in chain(first, iterator):
                 writer.write(fields, values)
+
+
+def _opened(place: Path, done: Rows) -> AbstractContextManager[BinaryIO]:
+    if not done.number:
+        return place.open("wb")
+    file = place.open("r+b")
+    file.truncate(done.size)
+    file.seek(0, 2)
+    return file
 
 
 def _kind(arguments: argparse.Namespace, path: Path | None) -> str:
@@ -262,6 +151,6 @@ def _kind(arguments: argparse.Namespace, path: Path | None) -> str:
         return str(arguments.output_format)
     kind = arguments.stdout_format if path is None else _ENDINGS.get(path.suffix.lower())
     if kind is None:
-        known = ", ".join(_WRITERS)
+        known = ", ".join(WRITERS)
         raise InvalidArgumentError(f"{path}: unknown extension; give --output-format: {known}")
     return str(kind)
