@@ -32,9 +32,12 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 # Packages that pages may import beside the standard library, numpy and rushlight. Pages stop where one is absent.
 OPTIONAL = {
-    *("bertopic", "chromadb", "duckdb", "faiss", "fastapi", "haystack", "keybert", "langchain_core", "llama_index"),
+    *("bertopic", "chromadb", "dspy", "duckdb", "faiss", "fastapi", "haystack", "keybert", "lancedb", "langchain_core"),
+    "llama_index",
     *("pandas", "polars", "pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
 }
+# Packages of the modules in rushlight.integrations that have other names.
+FRAMEWORKS = {"arrow": "pyarrow", "chroma": "chromadb", "langchain": "langchain_core", "spark": "pyspark"}
 # Small models that are loaded by the names of real ones, which aren't fetched.
 FOLDERS = SimpleNamespace(
     reranker=DATA / "rerank/rerank-bert/model",
@@ -71,7 +74,10 @@ def imported(code: str) -> set[str]:
     nodes = list(ast.walk(ast.parse(code)))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
-    return {name.partition(".")[0] for name in names}
+    ours = {
+        name.removeprefix("rushlight.integrations.") for name in names if name.startswith("rushlight.integrations.")
+    }
+    return {name.partition(".")[0] for name in names} | {FRAMEWORKS.get(name, name) for name in ours - {"fastembed"}}
 
 
 @pytest.fixture
