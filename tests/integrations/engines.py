@@ -23,7 +23,9 @@ TEXTS = [f"lamp number {i} of the {['old', 'new', 'small'][i % 3]} {'harbour ' *
 
 def written(folder: Path, files: int = 8) -> list[str]:
     """Write the texts into parquet files."""
-    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
     folder.mkdir()
     ends = [COUNT * i // files for i in range(files + 1)]
     for i, (start, end) in enumerate(pairwise(ends)):
@@ -34,7 +36,9 @@ def written(folder: Path, files: int = 8) -> list[str]:
 
 def read(folder: Path):
     """Return all rows of the parquet files of a folder, by their ids."""
-    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
     tables = [pa.parquet.read_table(path) for path in sorted(folder.glob("*.parquet"))]
     return pa.concat_tables(tables).sort_by("id")
 

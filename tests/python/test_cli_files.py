@@ -245,7 +245,9 @@ def test_a_killed_run_goes_on(command, tmp_path: Path) -> None:
 
 
 def table(folder: Path):
-    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
     return pa.concat_tables([pa.parquet.read_table(path) for path in sorted(folder.glob("*.parquet"))])
 
 
@@ -280,7 +282,9 @@ def test_a_folder_as_output(command, inputs: Path, tmp_path: Path, model: Model)
 
 
 def test_columns_of_parquet_stay_as_they_are(command, tmp_path: Path) -> None:
-    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
     given = pa.table({"id": pa.array(range(44), pa.int16()), "text": TEXTS, "tags": [[i, None] for i in range(44)]})
     pa.parquet.write_table(given, tmp_path / "in.parquet", row_group_size=9)
     ok(command, tmp_path / "in.parquet", "-o", f"{tmp_path}/out/", "--rows-per-file", 10)
