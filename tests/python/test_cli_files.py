@@ -265,6 +265,7 @@ def test_a_folder_as_output(command, inputs: Path, tmp_path: Path, model: Model)
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
     gone = sorted(before)[2]
     gone.unlink()
+    (inputs / "empty.txt").write_text("")
     ok(command, *words)
     after = {path: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
     assert {path for path in before if before[path] != after[path]} == {gone}

@@ -104,7 +104,7 @@ def _job(arguments: argparse.Namespace) -> Job:
     given = {
         "device": arguments.device,
         "dtype": arguments.dtype,
-        "truncation": "ignore" if arguments.truncation == "warn" else arguments.truncation,
+        "truncation": arguments.truncation,
         "prompt": arguments.prompt,
         "prompt_name": arguments.prompt_name,
         **options.source(arguments),

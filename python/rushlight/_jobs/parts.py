@@ -100,14 +100,15 @@ class FolderJob:
                 embedded = self._table(places, table, rejected)
                 writer = writer or pa.parquet.ParquetWriter(beside, embedded.schema)
                 writer.write_table(embedded)
-            if writer is None:  # all rows of an empty part
-                pa.parquet.write_table(pa.table({}), beside)
-            else:
-                writer.close()
+            if writer is None:
+                raise InvalidInputError(f"{part.place}: has fewer rows than when {self.folder} was begun")
+            writer.close()
             if rejected:
                 lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rejected)
                 (Path(self.folder) / REJECTED).mkdir(exist_ok=True)
                 _replace(Path(self.folder) / REJECTED / f"{place.stem}.jsonl", lines.encode(errors="replace"))
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())  # a machine that dies leaves no empty file behind
             beside.replace(place)
         finally:
             if writer is not None:
@@ -174,8 +175,8 @@ class FolderJob:
 def _split(place: str, rows: int, rows_per_file: int) -> Iterator[Part]:
     """Yield the parts of an input. Their names tell inputs of the same name in several folders apart."""
     stem = f"{Path(place).name.split('.')[0]}-{hashlib.sha256(place.encode(errors='surrogateescape')).hexdigest()[:8]}"
-    count = max(-(-rows // rows_per_file), 1)
-    ends = [rows * i // count for i in range(count + 1)]
+    count = -(-rows // rows_per_file)
+    ends = [rows * i // max(count, 1) for i in range(count + 1)]
     for i in range(count):
         yield Part(place, ends[i], ends[i + 1] - ends[i], f"{stem}-{i:05d}-of-{count:05d}.parquet")
 
