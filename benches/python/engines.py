@@ -45,17 +45,22 @@ def main() -> None:
     for name in arguments.engines:
         run = start(name, arguments.workers)
         for _ in range(arguments.rounds):
-            alone = measured(lambda: local(arguments, places, folder / "local"))
-            spread = measured(lambda: run(arguments, places, folder / name))
+            alone = measured(local, arguments, places, folder / "local")
+            spread = measured(run, arguments, places, folder / name)
             print(f"{name}: {len(texts) / spread:.0f} texts/s, alone {len(texts) / alone:.0f}, {alone / spread:.2f}")
             sys.stdout.flush()
     shutil.rmtree(folder)
 
 
-def measured(work: Callable[[], None]) -> float:
+def measured(
+    work: Callable[[argparse.Namespace, list[str], Path], None],
+    arguments: argparse.Namespace,
+    places: list[str],
+    folder: Path,
+) -> float:
     """Return the seconds of a call."""
     before = time.perf_counter()
-    work()
+    work(arguments, places, folder)
     return time.perf_counter() - before
 
 
@@ -80,7 +85,7 @@ def start(name: str, workers: int) -> Callable[[argparse.Namespace, list[str], P
 
         from rushlight.integrations.ray import embed_parts as on_ray
 
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
 
         def run(arguments: argparse.Namespace, places: list[str], folder: Path) -> None:
             job = task(arguments, folder, 1)
