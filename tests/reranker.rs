@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    Error, Input, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation, process,
+    CallOptions, Error, Input, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation, process,
 };
 use serde_json::{Value, json};
 
@@ -315,5 +315,37 @@ fn folders_of_another_kind_are_refused_by_name() {
             "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore" });
         modules.as_array_mut().unwrap().push(logits);
     });
-    assert!(message(folder.path()).contains("LogitScore"));
+    assert!(message(folder.path()).contains("text-generation"));
+}
+
+#[test]
+fn prompts_of_a_call_win_over_the_folders() {
+    for folder in folders("rerank") {
+        let meta: Value = json(&folder.join("meta.json"));
+        let Some(prompt) = meta["extra_prompt"].as_str() else { continue };
+        let (pairs, expected): (Pairs, _) = (json(&folder.join("texts.json")), npy(&folder.join("expected_prompt.npy")));
+        for way in ways() {
+            let scores = load(&folder, &way).predict(&pairs, &plain().with_prompt(prompt)).unwrap();
+            let error = largest_difference(scores.as_slice(), &expected);
+            assert!(error <= 2.0 * tolerance(&expected), "{} by {}: {error:e}", folder.display(), named(&way));
+        }
+    }
+}
+
+#[test]
+fn token_ids_of_pairs_are_the_references() {
+    for folder in folders("rerank").into_iter().filter(|folder| folder.join("token_ids.json").exists()) {
+        let (pairs, ids): (Pairs, Vec<Vec<u32>>) =
+            (json(&folder.join("texts.json")), json(&folder.join("token_ids.json")));
+        let model = load(&folder, &native());
+        // The reference's ids have the default prompt, and a reader adds none.
+        if model.default_prompt_name().is_some() {
+            continue;
+        }
+        let inputs: Vec<_> = pairs.iter().map(|(query, document)| Input::Pair(query, document)).collect();
+        let got = model.reader().tokenize(&inputs, &CallOptions::default()).unwrap();
+        for ((got, want), pair) in got.iter().zip(&ids).zip(&pairs) {
+            assert_eq!(got.ids, *want, "{}: {pair:?}", folder.display());
+        }
+    }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{JsonFile, Kind, PoolingConfig, adapter, inside, optional_integer, truthy};
+use super::{
+    ChatSettings, JsonFile, Kind, PoolingConfig, TransformerTask, adapter, inside, is_truthy, optional_integer, truthy,
+};
 use crate::error::{Error, Result};
 
 /// Kind of a module.
@@ -30,12 +32,15 @@ pub(crate) enum ModuleKind {
     FlexibleQuantizer,
     /// Selection of the tokens whose vectors are kept.
     MultiVectorMask,
+    /// Score of a pair by the logits of a causal language model.
+    LogitScore,
     /// Other modules for queries than for documents.
     Router,
 }
 
 /// Packages of sentence-transformers that hold module classes.
-const PACKAGES: [&str; 4] = ["base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder"];
+const PACKAGES: [&str; 5] =
+    ["base", "sentence_transformer", "cross_encoder", "sparse_encoder", "multi_vector_encoder"];
 
 /// A class of published code, in a file of the model.
 const QUANTIZER: &str = "st_quantize.FlexibleQuantizer";
@@ -46,7 +51,7 @@ const TASK_TRANSFORMER: &str = "custom_st.Transformer";
 const DROPOUT: &str = "Dropout";
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 14] = [
+    const ALL: [(&str, Self); 15] = [
         ("Transformer", Self::Transformer),
         (TASK_TRANSFORMER, Self::TaskTransformer),
         ("MLMTransformer", Self::MlmTransformer),
@@ -56,6 +61,7 @@ impl ModuleKind {
         ("SparseStaticEmbedding", Self::SparseStaticEmbedding),
         ("StaticEmbedding", Self::StaticEmbedding),
         ("MultiVectorMask", Self::MultiVectorMask),
+        ("LogitScore", Self::LogitScore),
         ("Router", Self::Router),
         ("Dense", Self::Dense),
         ("LayerNorm", Self::LayerNorm),
@@ -80,6 +86,7 @@ impl ModuleKind {
             Self::TaskTransformer => return TASK_TRANSFORMER.to_owned(),
             Self::MlmTransformer | Self::SpladePooling | Self::SparseStaticEmbedding => "sparse_encoder.models",
             Self::MultiVectorMask => "multi_vector_encoder.modules.multi_vector_mask",
+            Self::LogitScore => "cross_encoder.modules.logit_score",
             _ => "models",
         };
         format!("sentence_transformers.{package}.{}", self.name())
@@ -207,6 +214,9 @@ pub(crate) struct TransformerSettings {
     model_args: Option<Value>,
     tokenizer_args: Option<Value>,
     config_args: Option<Value>,
+    /// Settings of the chat template, if inputs go through one.
+    #[serde(skip)]
+    pub(crate) chat: Option<ChatSettings>,
 }
 
 /// Reads the file of the transformer's settings: the first non-empty one.
@@ -224,14 +234,29 @@ pub(super) fn transformer_file(folder: &Path) -> Result<Option<JsonFile>> {
     Ok(None)
 }
 
-/// Reads the transformer's settings.
-pub(crate) fn transformer_settings(folder: &Path, kind: Kind) -> Result<TransformerSettings> {
+/// Reads the settings of a transformer with this task. Without a list of modules there are none, and the inputs go through
+/// the chat template, if there is one.
+pub(crate) fn transformer_settings(folder: &Path, kind: Kind, task: Option<TransformerTask>) -> Result<TransformerSettings> {
+    let Some(task) = task else {
+        let chat = takes_messages(kind).then(ChatSettings::default);
+        return Ok(TransformerSettings { chat, ..TransformerSettings::default() });
+    };
     let Some(file) = transformer_file(folder)? else { return Ok(TransformerSettings::default()) };
-    let settings: TransformerSettings = file.parse()?;
-    settings.check(&file, kind)?;
+    let mut settings: TransformerSettings = file.parse()?;
+    settings.check(&file, kind, task)?;
+    settings.chat = settings.chat_settings(&file)?;
     Ok(settings)
 }
 
+/// Returns true for kinds whose inputs may go through a chat template.
+fn takes_messages(kind: Kind) -> bool {
+    matches!(kind, Kind::Sentence | Kind::Reranker)
+}
+
+/// Key of `modality_config`: inputs go through the chat template.
+const MESSAGE: &str = "message";
+/// Key of `processing_kwargs`.
+const CHAT_TEMPLATE: &str = "chat_template";
 /// Key of `model_args`.
 const DEFAULT_TASK: &str = "default_task";
 
@@ -250,28 +275,52 @@ impl TransformerSettings {
         self.model_args.as_ref()?.get(DEFAULT_TASK)?.as_str()
     }
 
+    /// Reads the settings of the chat template.
+    fn chat_settings(&self, file: &JsonFile) -> Result<Option<ChatSettings>> {
+        let Some(message) = self.modality_config.as_ref().and_then(|modalities| modalities.get(MESSAGE)) else {
+            return Ok(None);
+        };
+        let arguments = self.processing_kwargs.as_ref().and_then(|kwargs| kwargs.get(CHAT_TEMPLATE));
+        ChatSettings::read(file, message, arguments).map(Some)
+    }
+
+    /// Returns the arguments of processing that aren't read and might change the results.
+    fn unknown_processing(&self) -> Option<Value> {
+        let mut rest = self.processing_kwargs.clone()?;
+        let templated = self.modality_config.as_ref().is_some_and(|modalities| modalities.get(MESSAGE).is_some());
+        if let Some(rest) = rest.as_object_mut() {
+            rest.retain(|key, value| is_truthy(value) && !(templated && key == CHAT_TEMPLATE));
+        }
+        Some(rest)
+    }
+
     /// Refuses unsupported settings that would change the results.
-    fn check(&self, file: &JsonFile, kind: Kind) -> Result<()> {
+    fn check(&self, file: &JsonFile, kind: Kind, expected: TransformerTask) -> Result<()> {
         let refuse = |key: &str, got: &str, supported: &str| {
             Err(Error::unsupported(format!("{}: {key}", file.path.display()), got, supported))
         };
-        let expected = kind.task();
-        if let Some(task) = self.transformer_task.as_deref().filter(|task| *task != expected.name) {
-            return refuse("transformer_task", task, expected.name);
+        if let Some(task) = self.transformer_task.as_deref().filter(|task| *task != expected.name()) {
+            return refuse("transformer_task", task, expected.name());
         }
-        if let Some(output) = self.module_output_name.as_deref().filter(|output| *output != expected.module_output) {
-            return refuse("module_output_name", output, expected.module_output);
+        if let Some(output) = self.module_output_name.as_deref().filter(|output| *output != expected.module_output()) {
+            return refuse("module_output_name", output, expected.module_output());
         }
         if let Some(modalities) = &self.modality_config {
-            let text = modalities.as_object().is_some_and(|modalities| modalities.keys().all(|key| key == "text"));
-            let output = modalities.pointer("/text/method_output_name").and_then(Value::as_str);
-            if !text || output.is_some_and(|output| output != expected.method_output) {
-                let supported = format!("text with {}", expected.method_output);
+            let known = |key: &String| key == "text" || key == MESSAGE && takes_messages(kind);
+            let output = |entry: &Value| {
+                let name = entry.get("method_output_name").and_then(Value::as_str);
+                name.is_none_or(|name| name == expected.method_output())
+            };
+            let supported =
+                modalities.as_object().is_some_and(|all| all.iter().all(|(key, entry)| known(key) && output(entry)));
+            if !supported {
+                let message = if takes_messages(kind) { " or message" } else { "" };
+                let supported = format!("text{message} with {}", expected.method_output());
                 return refuse("modality_config", &modalities.to_string(), &supported);
             }
         }
         let unused = [
-            ("processing_kwargs", &self.processing_kwargs),
+            ("processing_kwargs", &self.unknown_processing()),
             ("model_args", &self.model_args.as_ref().map(without_known)),
             ("query_length", &self.query_length),
             ("document_length", &self.document_length),

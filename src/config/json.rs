@@ -98,6 +98,11 @@ impl JsonFile {
         self.value.pointer("/architectures/0").and_then(Value::as_str)
     }
 
+    /// Returns true if a `config.json` names a causal language model.
+    pub(crate) fn is_causal_lm(&self) -> bool {
+        self.architecture().is_some_and(|name| name.ends_with("ForCausalLM"))
+    }
+
     /// Makes an error about a value that rushlight doesn't support.
     pub(crate) fn unsupported(&self, key: &str, got: impl Into<String>, supported: &str) -> Error {
         Error::unsupported(format!("{}: {key}", self.path.display()), got, supported)

@@ -2,6 +2,7 @@
 
 mod activation;
 mod adapter;
+mod chat;
 mod depth;
 mod folder;
 mod json;
@@ -9,6 +10,7 @@ mod keys;
 mod kind;
 mod late_interaction;
 mod lenient;
+mod logit_score;
 mod lora;
 mod modules;
 mod role;
@@ -16,16 +18,19 @@ mod router;
 mod score_activation;
 mod similarity;
 mod splade;
+mod transformer_task;
 
 use std::path::{Component, Path, PathBuf};
 
 pub(crate) use activation::Activation;
+pub(crate) use chat::{ChatSettings, MessageFormat, TemplateSource};
 pub(crate) use depth::{is_behind, keep_layers};
 pub(crate) use folder::{ModelSettings, ModuleEntry, ModuleKind, TransformerSettings, modules, transformer_settings};
 pub(crate) use json::{JsonFile, WHOLE_FILE, object, plain_file_size, read_if_there, stand_in, type_name};
 pub(crate) use kind::Kind;
 pub(crate) use late_interaction::{Expansion, LateInteraction, Strategy, with_implied};
 pub(crate) use lenient::{as_integer, is_truthy, optional_integer, token_id, truthy};
+pub(crate) use logit_score::LogitScoreConfig;
 pub(crate) use lora::{Adapter, Adapters, TaskIndex};
 pub use modules::PoolingMode;
 pub(crate) use modules::{
@@ -36,6 +41,7 @@ pub(crate) use router::{RouterEntries, Routes, router_json};
 pub use score_activation::{Elementwise, ScoreActivation};
 pub use similarity::Similarity;
 pub(crate) use splade::{SpladeConfig, SpladePooling};
+pub(crate) use transformer_task::TransformerTask;
 
 use crate::error::{Error, Result};
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Activation, JsonFile, is_truthy, object, truthy};
+use super::{Activation, JsonFile, TransformerTask, is_truthy, object, truthy};
 use crate::error::{Error, Result};
 
 /// Reduction of a text's token embeddings to one vector.
@@ -211,17 +211,30 @@ impl LayerPoolingConfig {
 }
 
 /// Input and output of a module.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModuleInput {
     Sentences,
+    /// Sentence embeddings, of which the module makes a reranker's scores.
+    SentencesForScores,
     Tokens,
 }
+
+/// Keys of a module's file that name its input and its output. The default of the output is the input.
+const INPUT: &str = "module_input_name";
+const OUTPUT: &str = "module_output_name";
 
 impl ModuleInput {
     fn name(self) -> &'static str {
         match self {
-            Self::Sentences => "sentence_embedding",
+            Self::Sentences | Self::SentencesForScores => "sentence_embedding",
             Self::Tokens => "token_embeddings",
+        }
+    }
+
+    fn output(self) -> &'static str {
+        match self {
+            Self::Sentences | Self::Tokens => self.name(),
+            Self::SentencesForScores => TransformerTask::SequenceClassification.module_output(),
         }
     }
 
@@ -229,15 +242,17 @@ impl ModuleInput {
     pub(crate) fn settings(self) -> Map<String, Value> {
         match self {
             Self::Sentences => Map::new(),
-            Self::Tokens => object(["module_input_name", "module_output_name"].map(|key| (key, self.name().into()))),
+            Self::SentencesForScores | Self::Tokens => {
+                object([(INPUT, self.name().into()), (OUTPUT, self.output().into())])
+            }
         }
     }
 
     /// Checks the names in a module's file.
     fn check(self, file: &JsonFile, input: Option<&str>, output: Option<&str>) -> Result<()> {
-        let expected = self.name();
-        for (key, name) in [("module_input_name", input), ("module_output_name", output)] {
-            if let Some(name) = name.filter(|name| *name != expected) {
+        let input = input.unwrap_or(self.name());
+        for (key, name, expected) in [(INPUT, input, self.name()), (OUTPUT, output.unwrap_or(input), self.output())] {
+            if name != expected {
                 return Err(Error::unsupported(format!("{}: {key}", file.path.display()), name, expected));
             }
         }
@@ -265,7 +280,7 @@ impl DenseConfig {
             #[serde(default = "yes", deserialize_with = "truthy")]
             bias: bool,
             #[serde(default = "tanh")]
-            activation_function: String,
+            activation_function: Option<String>,
             #[serde(default, deserialize_with = "truthy")]
             use_residual: bool,
             #[serde(default)]
@@ -273,8 +288,8 @@ impl DenseConfig {
             #[serde(default)]
             module_output_name: Option<String>,
         }
-        fn tanh() -> String {
-            "torch.nn.modules.activation.Tanh".to_owned()
+        fn tanh() -> Option<String> {
+            Some("torch.nn.modules.activation.Tanh".to_owned())
         }
         let file = JsonFile::read(folder.join("config.json"), "a Dense module needs it")?;
         let raw: Raw = file.parse()?;
@@ -287,7 +302,10 @@ impl DenseConfig {
             in_features: raw.in_features,
             out_features: file.positive("out_features", raw.out_features)?,
             bias: raw.bias,
-            activation: Activation::from_torch(&raw.activation_function, &file.path, "activation_function")?,
+            activation: match &raw.activation_function {
+                Some(name) => Activation::from_torch(name, &file.path, "activation_function")?,
+                None => Activation::Identity,
+            },
             residual: raw.use_residual,
         })
     }

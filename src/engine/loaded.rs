@@ -11,13 +11,14 @@ use super::sharing::Waiting;
 use super::source_files::SourceFiles;
 use super::twins::Twins;
 use crate::config::{
-    Adapters, JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TaskIndex, TransformerSettings, keep_layers,
-    modules, transformer_settings,
+    Adapters, JsonFile, Kind, LateInteraction, LogitScoreConfig, ModuleEntry, ModuleKind, TaskIndex, TemplateSource, TransformerSettings, TransformerTask,
+    keep_layers, modules, transformer_settings,
 };
 use crate::device::Dtype;
 use crate::error::{Error, Result};
 use crate::families::Family;
 use crate::heads::Files;
+use crate::inputs::ChatTemplate;
 use crate::network::{self, Network, static_embedding, token_weights};
 use crate::observer::{Observer, while_loading};
 use crate::threads::schedule;
@@ -42,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) layers: Option<usize>,
     pub(crate) settings: TransformerSettings,
     pub(crate) tokenizer: Tokenizer,
+    /// Template that every input goes through, if the model has one.
+    pub(crate) chat: Option<ChatTemplate>,
     pub(crate) network: Box<dyn Network>,
     /// Small calls that wait for a permit.
     pub(crate) waiting: Waiting,
@@ -167,11 +170,9 @@ impl Loaded {
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
         // Checked before other files, because an unknown architecture may lack them.
-        let family = Family::of(&config, kind)?;
-        let settings = match &entries {
-            Some(_) => transformer_settings(transformer, kind)?,
-            None => TransformerSettings::default(),
-        };
+        let transformer_task = TransformerTask::of(kind, entries.as_deref(), &config);
+        let family = Family::of(&config, transformer_task)?;
+        let settings = transformer_settings(transformer, kind, entries.as_ref().map(|_| transformer_task))?;
         let adapters = Adapters::read(&config, &settings)?;
         let task = task.map_or_else(|| adapters.choose(None), |task| Ok(Some(task)))?;
         let strips = first == Some(Some(ModuleKind::TaskTransformer));
@@ -193,13 +194,30 @@ impl Loaded {
                 .with_prefixes(prefixes)
         };
         let adapter = task.map(|task| adapters.adapter(task));
-        let files =
-            Files { folder: &folder, entries: entries.as_deref(), transformer, config: &config, family, adapter };
-        let network = || match compute.ops()? {
-            ComputeOps::Cpu(ops) => network::load(kind, &files, ops),
-            ComputeOps::Portable(ops) => network::load(kind, &files, ops),
+        let files = |answers| Files {
+            folder: &folder,
+            entries: entries.as_deref(),
+            transformer,
+            config: &config,
+            family,
+            task: transformer_task,
+            answers,
+            adapter,
         };
-        let (tokenizer, network) = schedule::both(tokenizer, network)?;
+        let network = |files: &Files<'_>| match compute.ops()? {
+            ComputeOps::Cpu(ops) => network::load(kind, files, ops),
+            ComputeOps::Portable(ops) => network::load(kind, files, ops),
+        };
+        let (tokenizer, network) = match (transformer_task, &entries) {
+            (TransformerTask::TextGeneration, None) => {
+                let tokenizer = tokenizer()?;
+                let answers = yes_and_no(&tokenizer, transformer)?;
+                let network = network(&files(Some(answers)))?;
+                (tokenizer, network)
+            }
+            _ => schedule::both(tokenizer, || network(&files(None)))?,
+        };
+        let chat = chat_template(kind, &settings, transformer, &tokenizer)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
         if compute.dtype == Dtype::Int8 {
             calibrate(kind, &tokenizer, &*network)?;
@@ -211,6 +229,7 @@ impl Loaded {
             layers,
             settings,
             tokenizer,
+            chat,
             network,
             compute,
             adapters,
@@ -271,6 +290,7 @@ impl Loaded {
             layers: None,
             settings: TransformerSettings::default(),
             tokenizer,
+            chat: None,
             network,
             compute,
             adapters: Adapters::default(),
@@ -335,6 +355,42 @@ impl Loaded {
         };
         [configured.or_else(by_tokenizer), self.max_tokens()].into_iter().flatten().min()
     }
+}
+
+/// Loads the chat template of a model whose settings send inputs through one. A reranker needs one that carries pairs.
+fn chat_template(
+    kind: Kind,
+    settings: &TransformerSettings,
+    transformer: &Path,
+    tokenizer: &Tokenizer,
+) -> Result<Option<ChatTemplate>> {
+    let Some(chat) = settings.chat.clone() else { return Ok(None) };
+    let Some(source) = TemplateSource::read(transformer)? else {
+        if chat.format.is_none() {
+            return Ok(None);
+        }
+        let needed = "sentence_bert_config.json: modality_config has messages; tokenizer_config.json may hold it as chat_template";
+        return Err(Error::FileNotFound { path: transformer.join(TemplateSource::FILE), needed: needed.to_owned() });
+    };
+    let template = ChatTemplate::new(source, chat, tokenizer)?;
+    match kind {
+        Kind::Reranker => template.takes_pairs()?,
+        // sentence-transformers passes the name of the role to a template that reads it.
+        _ if template.reads("task") => {
+            return Err(template.error("must not read the variable `task`, which is not supported"));
+        }
+        _ => {}
+    }
+    Ok(Some(template))
+}
+
+/// Returns the tokens that score pairs by default.
+pub(crate) fn yes_and_no(tokenizer: &Tokenizer, folder: &Path) -> Result<LogitScoreConfig> {
+    let id = |token: &str| {
+        let problem = || format!("must have the token {token:?}: without a LogitScore module, its logit scores pairs");
+        tokenizer.id(token).ok_or_else(|| Error::config(folder.join("tokenizer.json"), "model.vocab", problem()))
+    };
+    Ok(LogitScoreConfig { true_token: id("yes")?, false_token: Some(id("no")?) })
 }
 
 /// Checks that the model has positions for the special tokens, which are never truncated.

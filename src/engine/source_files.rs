@@ -8,15 +8,16 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::ModuleEntry;
+use crate::config::{ModuleEntry, TemplateSource};
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
 /// Files of a model's first module other than weights.
-pub(crate) const TRANSFORMER_FILES: [&str; 10] = [
+pub(crate) const TRANSFORMER_FILES: [&str; 11] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    TemplateSource::FILE,
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",

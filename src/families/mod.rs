@@ -24,7 +24,7 @@ mod t5;
 
 use serde_json::Value;
 
-use crate::config::{JsonFile, Kind};
+use crate::config::{JsonFile, TransformerTask};
 use crate::error::{Error, Result};
 use crate::layers::Backbone;
 use crate::ops::{Cpu, Ops, Portable};
@@ -106,20 +106,20 @@ impl LoadOps for Portable {
 }
 
 impl Family {
-    /// Returns the family that a `config.json` names: by its `model_type` and by the code for this kind of model.
-    pub(crate) fn of(config: &JsonFile, kind: Kind) -> Result<&'static Self> {
+    /// Returns the family that a `config.json` names: by its `model_type` and by the code for this task.
+    pub(crate) fn of(config: &JsonFile, task: TransformerTask) -> Result<&'static Self> {
         let key = "model_type";
         let model_type = match config.value.get(key) {
             Some(name) => name.as_str().ok_or_else(|| config.error(key, format!("must be a string, got {name}")))?,
             None => return Err(config.error(key, "is missing: it names the architecture")),
         };
-        let code = NamedCode::read(config, kind)?;
+        let code = NamedCode::read(config, task)?;
         let mut of_type = FAMILIES.iter().filter(|family| family.model_type == model_type).peekable();
         if of_type.peek().is_none() {
             return Err(config.unsupported(key, model_type, &names(|_| true)));
         }
         let found = of_type.find(|family| family.remote_code.is(&code));
-        found.ok_or_else(|| code.unknown(config, model_type, kind))
+        found.ok_or_else(|| code.unknown(config, model_type, task))
     }
 
     /// Returns its name for messages: the `model_type`, and the code where that tells it apart.

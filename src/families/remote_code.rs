@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{FAMILIES, Family};
-use crate::config::{JsonFile, Kind};
+use crate::config::{JsonFile, TransformerTask};
 use crate::error::{Error, Result};
 
 /// Published code of a family, by the names of its classes. Each name may begin with its file, as in `modeling.NewModel`, and
@@ -48,7 +48,7 @@ impl RemoteCode {
     }
 }
 
-/// Classes that transformers loads for a kind of model, where `auto_map` names them.
+/// Classes that transformers loads for a task, where `auto_map` names them.
 pub(super) struct NamedCode<'a> {
     config: Option<Class<'a>>,
     model: Option<Class<'a>>,
@@ -70,7 +70,7 @@ impl Class<'_> {
 
 impl<'a> NamedCode<'a> {
     /// Reads `auto_map`.
-    pub(super) fn read(file: &'a JsonFile, kind: Kind) -> Result<Self> {
+    pub(super) fn read(file: &'a JsonFile, task: TransformerTask) -> Result<Self> {
         let map = match file.value.get("auto_map") {
             None | Some(Value::Null) => None,
             Some(Value::Object(map)) => Some(map),
@@ -84,7 +84,7 @@ impl<'a> NamedCode<'a> {
                 Some(other) => Err(file.error(key, format!("must be the name of a class, got {other}"))),
             }
         };
-        Ok(Self { config: class("AutoConfig")?, model: class(kind.auto_class())? })
+        Ok(Self { config: class("AutoConfig")?, model: class(task.auto_class())? })
     }
 
     fn classes(&self) -> impl Iterator<Item = &Class<'a>> {
@@ -92,7 +92,7 @@ impl<'a> NamedCode<'a> {
     }
 
     /// Makes the error for code that no family of this `model_type` has.
-    pub(super) fn unknown(&self, file: &JsonFile, model_type: &str, kind: Kind) -> Error {
+    pub(super) fn unknown(&self, file: &JsonFile, model_type: &str, task: TransformerTask) -> Error {
         let is_known = |class: &&Class<'_>| {
             FAMILIES.iter().any(|family| family.model_type == model_type && family.remote_code.has(class))
         };
@@ -101,7 +101,7 @@ impl<'a> NamedCode<'a> {
                 let what = format!("{}: for model_type {model_type:?}, {}", file.path.display(), class.key);
                 Error::unsupported(what, class.name, supported())
             }
-            None => file.error(key(kind.auto_class()), "is missing: it names the code of this architecture"),
+            None => file.error(key(task.auto_class()), "is missing: it names the code of this architecture"),
         }
     }
 }
@@ -125,7 +125,7 @@ mod tests {
 
     fn is(code: RemoteCode, auto_map: Value) -> bool {
         let file = JsonFile { path: "config.json".into(), value: json!({ "auto_map": auto_map }) };
-        code.is(&NamedCode::read(&file, Kind::Sentence).unwrap())
+        code.is(&NamedCode::read(&file, TransformerTask::FeatureExtraction).unwrap())
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Heads, which turn token embeddings into rows. Each kind has a file, written in terms of the ops.
 
 mod classifier;
+mod logit_score;
 mod multi_vector;
 mod output;
 mod sentence;
@@ -14,7 +15,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::batch::Batch;
-use crate::config::{Adapter, JsonFile, Kind, ModuleEntry};
+use crate::config::{Adapter, JsonFile, Kind, LogitScoreConfig, ModuleEntry, TransformerTask};
 use crate::error::Result;
 use crate::families::Family;
 use crate::layers::{Backbone, Checkpoint};
@@ -70,6 +71,9 @@ pub(crate) struct Files<'a> {
     pub(crate) config: &'a JsonFile,
     /// Family that this config names.
     pub(crate) family: &'static Family,
+    pub(crate) task: TransformerTask,
+    /// Tokens that score pairs, if the folder lists no LogitScore module.
+    pub(crate) answers: Option<LogitScoreConfig>,
     /// Adapter to merge into the transformer's weights.
     pub(crate) adapter: Option<Adapter>,
 }
@@ -86,7 +90,13 @@ pub(crate) fn load<O: Ops>(
     let limits = backbone.limits();
     match kind {
         Kind::Sentence => sentence::load(files, backbone, ops),
-        Kind::Reranker => classifier::load(files, weights, limits.hidden_size, ops),
+        Kind::Reranker => match files.task {
+            TransformerTask::TextGeneration => logit_score::load(files, weights, limits, ops),
+            TransformerTask::FeatureExtraction => sentence::load_scores(files, backbone, ops),
+            TransformerTask::SequenceClassification | TransformerTask::FillMask => {
+                classifier::load(files, weights, limits.hidden_size, ops)
+            }
+        },
         Kind::Sparse if files.family.weighs_tokens(files.config) => token_classifier::load(files, weights, limits, ops),
         Kind::Sparse => splade::load(files, weights, limits, ops),
         Kind::MultiVector => multi_vector::load(files, weights, limits.hidden_size, ops),

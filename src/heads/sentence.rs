@@ -3,7 +3,7 @@
 use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
 use crate::config::{ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, PoolingMode};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layers::Backbone;
 use crate::modules::{self, Module};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
@@ -15,6 +15,30 @@ struct Sentence<O: Ops> {
 }
 
 pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &O) -> Result<Box<dyn Head<O>>> {
+    load_modules(files, backbone, ops, ModuleInput::Sentences)
+}
+
+/// Loads the modules of a reranker, whose last is a Dense module that gives scores.
+pub(super) fn load_scores<O: Ops>(
+    files: &Files<'_>,
+    backbone: &mut Backbone<O>,
+    ops: &O,
+) -> Result<Box<dyn Head<O>>> {
+    if files.entries.and_then(<[_]>::last).is_none_or(|last| last.kind != ModuleKind::Dense) {
+        let problem = "must list a Dense module with the output \"scores\" last, or only a Transformer, or a Transformer and a \
+                       LogitScore: a reranker gives scores";
+        return Err(Error::config(files.folder.join("modules.json"), "(whole file)", problem));
+    }
+    load_modules(files, backbone, ops, ModuleInput::SentencesForScores)
+}
+
+/// Loads pooling and the modules after it; `last` is the input and output of the last one.
+fn load_modules<O: Ops>(
+    files: &Files<'_>,
+    backbone: &mut Backbone<O>,
+    ops: &O,
+    last: ModuleInput,
+) -> Result<Box<dyn Head<O>>> {
     let hidden_size = backbone.limits().hidden_size;
     let mut after = files.entries.map(|entries| entries.get(1..).unwrap_or_default());
     let of_layers = |entry: &ModuleEntry| entry.kind == ModuleKind::WeightedLayerPooling;
@@ -25,8 +49,10 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
     let pooling = modules::pooling(after, files.folder, files.config)?;
     let mut width = pooling.modes.len() * hidden_size;
     let mut modules = Vec::new();
-    for entry in after.unwrap_or_default().iter().skip(1) {
-        let (module, output) = Module::load(entry, ModuleInput::Sentences, width, ops)?;
+    let mut rest = after.unwrap_or_default().iter().skip(1).peekable();
+    while let Some(entry) = rest.next() {
+        let on = if rest.peek().is_none() { last } else { ModuleInput::Sentences };
+        let (module, output) = Module::load(entry, on, width, ops)?;
         modules.push(module);
         width = output;
     }

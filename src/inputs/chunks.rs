@@ -6,7 +6,7 @@ use super::Reader;
 use crate::error::{Error, Result};
 use crate::observer::{NoObserver, ask};
 use crate::options::ChunkOptions;
-use crate::tokenize::{Input, Tokenizer};
+use crate::tokenize::Input;
 
 /// Byte range of a token in its text.
 type Span = Range<usize>;
@@ -25,7 +25,7 @@ impl Reader {
     pub fn chunk(&self, text: &str, options: &ChunkOptions<'_>) -> Result<Vec<Range<usize>>> {
         let checkpoint = || ask(options.observer.unwrap_or(&NoObserver));
         let limit = [options.max_tokens, Some(self.max_length())].into_iter().flatten().min().unwrap_or(usize::MAX);
-        let capacity = limit.saturating_sub(self.tokenizer().count(Input::Text(options.prompt))?);
+        let capacity = limit.saturating_sub(self.count("", options.prompt)?);
         if capacity == 0 {
             let problem = format!("must leave room for more than the special tokens and the prompt, got {limit}");
             return Err(Error::argument("max_tokens", problem));
@@ -35,16 +35,14 @@ impl Reader {
             return Err(Error::argument("overlap", problem));
         }
         let spans =
-            self.interruptible(Input::Text(text), &checkpoint, Tokenizer::offsets).map_err(|error| match error {
-                Error::Tokenizer(problem) => Error::argument("text", problem),
-                other => other,
-            })?;
+            self.interruptible(Input::Text(text), &checkpoint, |loaded, input| loaded.tokenizer.offsets(input));
+        let spans = spans.map_err(|error| match error {
+            Error::Tokenizer(problem) => Error::argument("text", problem),
+            other => other,
+        })?;
         let parted = Parted { text, spans, capacity };
         // A chunk after the prompt can have other tokens than within its text, and more of them.
-        let fits = |chunk: &Range<usize>| -> Result<bool> {
-            let chunk = [options.prompt, &text[chunk.clone()]].concat();
-            Ok(self.tokenizer().count(Input::Text(&chunk))? <= limit)
-        };
+        let fits = |chunk: &Range<usize>| Ok(self.count(&text[chunk.clone()], options.prompt)? <= limit);
         let whole = || std::iter::once(0..text.len()).collect();
         if parted.spans.len() <= capacity && fits(&(0..text.len()))? {
             return Ok(whole());

@@ -1,7 +1,9 @@
 //! Inputs: reading of texts and pairs into sequences of tokens.
 
+mod chat;
 mod chunks;
 mod text;
 
+pub(crate) use chat::ChatTemplate;
 pub use text::Reader;
 pub(crate) use text::{Read, TEXTS_A_PIECE, first_error, is_small};

@@ -4,6 +4,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use super::chat::Prompt;
 use crate::engine::loaded::Loaded;
 use crate::error::{Error, Result};
 use crate::observer::{NoObserver, Observer};
@@ -44,7 +45,7 @@ pub(crate) fn first_error(read: Vec<Read>, index: &dyn Fn(usize) -> usize) -> Re
 #[derive(Clone)]
 pub struct Reader {
     loaded: Arc<Loaded>,
-    prompt: Arc<str>,
+    prompt: Arc<Prompt>,
     /// Number of the prompt's tokens that pooling excludes.
     excluded: usize,
     /// Maximum number of tokens per input, special tokens included.
@@ -65,7 +66,7 @@ impl Reader {
     pub(crate) fn new(loaded: Arc<Loaded>, max_seq_length: Option<usize>) -> Self {
         let limits = [max_seq_length, loaded.tokenizer.limit()];
         let max_length = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
-        Self { loaded, prompt: "".into(), excluded: 0, max_length, pad_to: None }
+        Self { loaded, prompt: Arc::default(), excluded: 0, max_length, pad_to: None }
     }
 
     /// Pads short inputs.
@@ -73,14 +74,14 @@ impl Reader {
         Self { pad_to, ..self }
     }
 
-    /// Prepends a prompt to each input. Pooling excludes its tokens unless `pooled`.
+    /// Prepends a prompt to each input. Pooling excludes its tokens unless `pooled`, or unless a chat template places it.
     pub(crate) fn prompted(self, prompt: &str, pooled: bool) -> Result<Self> {
         let excluded = match prompt {
             "" => 0,
-            _ if pooled => 0,
+            _ if pooled || self.loaded.chat.is_some() => 0,
             prompt => self.loaded.tokenizer.prompt_length(prompt, self.max_length)?,
         };
-        Ok(Self { prompt: prompt.into(), excluded, ..self })
+        Ok(Self { prompt: Arc::new(prompt.into()), excluded, ..self })
     }
 
     /// Sets the maximum number of tokens per input, special tokens included, instead of the model's. `None` means no
@@ -113,20 +114,25 @@ impl Reader {
         )
     }
 
+    /// Counts the tokens of a text after a prompt, before truncation.
+    pub(super) fn count(&self, text: &str, prompt: &str) -> Result<usize> {
+        count(&self.loaded, Input::Text(text), prompt)
+    }
+
     /// Counts the tokens of each input before truncation, special tokens included and without a prompt.
     ///
     /// # Errors
     /// The errors of [`Reader::tokenize`].
     pub fn count_tokens(&self, inputs: &[Input<'_>], options: &CallOptions<'_>) -> Result<Vec<usize>> {
         for_each_input(inputs, options.observer.unwrap_or(&NoObserver), |input, checkpoint| {
-            self.interruptible(input, checkpoint, Tokenizer::count)
+            self.interruptible(input, checkpoint, |loaded, input| count(loaded, input, ""))
         })
     }
 
     /// Reads an input. Returns its tokens, or the problem with it.
     pub(crate) fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Read> {
         let (prompt, max_length) = (Arc::clone(&self.prompt), self.max_length);
-        let work = move |tokenizer: &Tokenizer, input: Input<'_>| tokenizer.encode(input, &prompt, max_length);
+        let work = move |loaded: &Loaded, input: Input<'_>| encode(loaded, input, &prompt, max_length);
         match self.interruptible(input, checkpoint, work) {
             Err(Error::Tokenizer(problem)) => Ok(Err(problem)),
             tokens => {
@@ -158,21 +164,21 @@ impl Reader {
         &self,
         input: Input<'_>,
         checkpoint: &dyn Fn() -> Result<()>,
-        work: impl Fn(&Tokenizer, Input<'_>) -> Result<T> + Send + Sync + 'static,
+        work: impl Fn(&Loaded, Input<'_>) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let (first, second) = match input {
             Input::Text(text) => (text, None),
             Input::Pair(first, second) => (first, Some(second)),
         };
         if first.len() + second.map_or(0, str::len) < LONG {
-            return work(&self.loaded.tokenizer, input);
+            return work(&self.loaded, input);
         }
         let (loaded, first, second) = (Arc::clone(&self.loaded), first.to_owned(), second.map(str::to_owned));
         let (sender, receiver) = mpsc::channel();
         let job = Arc::new(move || {
             let input = second.as_deref().map_or(Input::Text(&first), |second| Input::Pair(&first, second));
             // The caller may have stopped.
-            let _ = sender.send(work(&loaded.tokenizer, input));
+            let _ = sender.send(work(&loaded, input));
         });
         let elsewhere = Arc::clone(&job);
         if std::thread::Builder::new().spawn(move || elsewhere()).is_err() {
@@ -188,6 +194,19 @@ impl Reader {
             }
         }
     }
+}
+
+/// Tokenizes an input as the model reads it: through its chat template, or with its tokenizer's special tokens.
+fn encode(loaded: &Loaded, input: Input<'_>, prompt: &Prompt, max_length: usize) -> Result<Tokens> {
+    match &loaded.chat {
+        Some(chat) => chat.encode(&loaded.tokenizer, input, prompt, max_length),
+        None => loaded.tokenizer.encode(input, &prompt.text, max_length),
+    }
+}
+
+/// Counts the tokens of an input after a prompt, before truncation.
+fn count(loaded: &Loaded, input: Input<'_>, prompt: &str) -> Result<usize> {
+    Ok(encode(loaded, input, &prompt.into(), usize::MAX)?.full_length)
 }
 
 /// Runs `work` for each input on all threads. Returns the results in the order of the inputs.

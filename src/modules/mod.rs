@@ -46,7 +46,7 @@ impl<O: Ops> Module<O> {
     pub(crate) fn load(entry: &ModuleEntry, on: ModuleInput, width: usize, ops: &O) -> Result<(Self, usize)> {
         let exact;
         let ops = match on {
-            ModuleInput::Sentences => {
+            ModuleInput::Sentences | ModuleInput::SentencesForScores => {
                 exact = ops.in_full_precision();
                 &exact
             }
@@ -161,8 +161,7 @@ pub(crate) fn pooling(entries: Option<&[ModuleEntry]>, folder: &Path, config: &J
             Err(Error::config(folder.join("modules.json"), "(whole file)", problem))
         }
         None => {
-            let causal = config.architecture().is_some_and(|name| name.ends_with("ForCausalLM"));
-            let mode = if causal { PoolingMode::LastToken } else { PoolingMode::Mean };
+            let mode = if config.is_causal_lm() { PoolingMode::LastToken } else { PoolingMode::Mean };
             Ok(PoolingConfig { modes: vec![mode], include_prompt: true })
         }
     }

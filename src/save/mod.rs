@@ -209,13 +209,14 @@ fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
         return Ok(entries.iter().map(as_saved).collect());
     }
     let implied = |kind| ModuleEntry::new(kind, parts.folder.clone());
+    let config = JsonFile::read(parts.transformer().join("config.json"), "it describes the transformer")?;
     Ok(match kind {
         Kind::Sentence => {
-            let config = JsonFile::read(parts.transformer().join("config.json"), "it describes the transformer")?;
             let pooling = pooling(None, &parts.folder, &config)?;
             let pooling = ModuleEntry { pooling: Some(pooling), ..implied(ModuleKind::Pooling) };
             vec![implied(ModuleKind::Transformer), pooling]
         }
+        Kind::Reranker if config.is_causal_lm() => [ModuleKind::Transformer, ModuleKind::LogitScore].map(implied).into(),
         Kind::Reranker => vec![implied(ModuleKind::Transformer)],
         Kind::Sparse => [ModuleKind::MlmTransformer, ModuleKind::SpladePooling].map(implied).into(),
         Kind::MultiVector => {

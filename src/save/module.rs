@@ -7,12 +7,15 @@ use serde_json::{Map, Value, json};
 use super::staged::Staged;
 use super::{KindSettings, tokenizer};
 use crate::config::{
-    JsonFile, Kind, ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, SpladeConfig, is_behind, keep_layers, object,
+    JsonFile, Kind, LogitScoreConfig, MessageFormat, ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, SpladeConfig,
+    TransformerTask, is_behind, keep_layers, object,
 };
 use crate::engine::Engine;
+use crate::engine::loaded::yes_and_no;
 use crate::engine::source_files::TRANSFORMER_FILES;
 use crate::error::{Error, Result};
 use crate::heads::PROJECTION;
+use crate::inputs::ChatTemplate;
 use crate::weights::Weights;
 
 /// Writes a module of `model` into the folder `path`, with its current settings.
@@ -30,7 +33,12 @@ pub(crate) fn write(
     }
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
     let config = path.join("config.json");
-    let on = if parts.kind == Kind::MultiVector { ModuleInput::Tokens } else { ModuleInput::Sentences };
+    let last = parts.entries.as_deref().and_then(<[_]>::last);
+    let on = match parts.kind {
+        Kind::MultiVector => ModuleInput::Tokens,
+        Kind::Reranker if last.is_some_and(|last| last.folder == entry.folder) => ModuleInput::SentencesForScores,
+        Kind::Reranker | Kind::Sentence | Kind::Sparse => ModuleInput::Sentences,
+    };
     match entry.kind {
         ModuleKind::Transformer | ModuleKind::TaskTransformer | ModuleKind::MlmTransformer => {
             write_transformer(model, &entry.folder, own, path, staged)
@@ -86,6 +94,13 @@ pub(crate) fn write(
             staged.write_json(config, &settings.into())?;
             copy_weights(&entry.folder, path, staged)
         }
+        ModuleKind::LogitScore => {
+            let tokens = match parts.entries {
+                Some(_) => LogitScoreConfig::read(&entry.folder)?,
+                None => yes_and_no(model.tokenizer(), &entry.folder)?,
+            };
+            staged.write_json(config, &tokens.to_json())
+        }
         ModuleKind::LayerNorm => {
             staged.write_json(config, &read()?.value)?;
             copy_weights(&entry.folder, path, staged)
@@ -119,6 +134,7 @@ fn write_transformer(
     let parts = &model.loaded;
     let projection = parts.has_projection();
     let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
+    let task = TransformerTask::of(parts.kind, parts.entries.as_deref(), &config);
     let original = config.value.clone();
     parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
     if let Some(config) = config.value.as_object_mut() {
@@ -146,7 +162,7 @@ fn write_transformer(
         save_weights(from, path, staged, kept)?;
     }
 
-    let mut settings = parts.kind.task_settings();
+    let mut settings = task_settings(model, task);
     settings.extend(object([
         ("max_seq_length", json!(model.max_seq_length)),
         ("do_lower_case", parts.settings.do_lower_case.into()),
@@ -156,6 +172,21 @@ fn write_transformer(
     }
     settings.extend(own.transformer.clone());
     staged.write_json(path.join("sentence_bert_config.json"), &settings.into())
+}
+
+/// Returns the entries that describe the transformer's task and its chat template: none if older versions load the kind,
+/// since those refuse these keys.
+fn task_settings(model: &Engine, task: TransformerTask) -> Map<String, Value> {
+    let chat = model.loaded.chat.as_ref().map(ChatTemplate::settings);
+    if chat.is_none() && matches!(model.loaded.kind, Kind::Sentence | Kind::Sparse) {
+        return Map::new();
+    }
+    let mut settings = task.settings(chat.as_ref().and_then(|chat| chat.format).map(MessageFormat::name));
+    let arguments = chat.map(|chat| chat.arguments()).filter(|arguments| !arguments.is_empty());
+    if let Some(arguments) = arguments {
+        settings.insert("processing_kwargs".to_owned(), json!({ "chat_template": arguments }));
+    }
+    settings
 }
 
 /// Adds the keys of transformers 4 for rotary embeddings, which silently ignores `rope_parameters` of version 5.

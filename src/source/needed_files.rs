@@ -5,17 +5,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::JsonFile;
+use crate::config::{JsonFile, TemplateSource};
 use crate::weights::Weights;
 
 /// Files that list the folders of a model's modules.
 pub(super) const LAYOUT: [&str; 2] = ["modules.json", "router_config.json"];
 
 /// Files of a module, or of the whole model, other than weights.
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "README.md",
     "added_tokens.json",
     "artifact.metadata",
+    TemplateSource::FILE,
     // Downloaded so that loading can refuse it.
     "adapter_config.json",
     "config.json",

@@ -193,6 +193,14 @@ impl Tokenizer {
         Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0, excluded: 0 })
     }
 
+    /// Tokenizes a text that has its special tokens, truncated to `max_length` tokens.
+    pub(crate) fn encode_bare(&self, text: &str, max_length: usize) -> Result<Tokens> {
+        let all = self.encode_plain(text)?;
+        let ids = self.cut(&all, all.len().min(max_length)).to_vec();
+        let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
+        Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0 })
+    }
+
     fn stripped<'a>(&self, text: &'a str) -> &'a str {
         // Python counts these separators as white space, too.
         let is_space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);

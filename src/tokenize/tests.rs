@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::class::{self, DefaultClass};
 use super::{Input, Tokenizer};
-use crate::config::{JsonFile, Kind};
+use crate::config::{JsonFile, TransformerTask};
 use crate::error::Result;
 use crate::families::Family;
 
@@ -85,7 +85,7 @@ fn load_folder(folder: &Path, model_type: &str, do_lower_case: bool) -> Result<T
         "qwen2" => DefaultClass::Always(&class::QWEN2),
         _ => {
             let config = JsonFile { path: "config.json".into(), value: json!({ "model_type": model_type }) };
-            Family::of(&config, Kind::Sentence).unwrap().tokenizer
+            Family::of(&config, TransformerTask::FeatureExtraction).unwrap().tokenizer
         }
     };
     Tokenizer::load(folder, class, do_lower_case, None)

@@ -41,11 +41,13 @@ FRAMEWORKS = {"arrow": "pyarrow", "chroma": "chromadb", "langchain": "langchain_
 # Small models that are loaded by the names of real ones, which aren't fetched.
 FOLDERS = SimpleNamespace(
     reranker=DATA / "rerank/rerank-bert/model",
+    causal_reranker=DATA / "rerank/rerank-qwen3-causal/model",
     sparse=DATA / "sparse/splade-bert-max/model",
     multi_vector=DATA / "multi_vector/multivector-stanford-bert/model",
 )
 STAND_INS = {
     "cross-encoder/ms-marco-MiniLM-L6-v2": "reranker",
+    "Qwen/Qwen3-Reranker-0.6B": "causal_reranker",
     "naver/splade-cocondenser-ensembledistil": "sparse",
     "naver/splade-v3": "sparse",
     "colbert-ir/colbertv2.0": "multi_vector",

@@ -1,0 +1,187 @@
+//! Chat templates: an input becomes messages, which a template of the model's folder renders to the text that is
+//! tokenized.
+
+mod environment;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, context};
+
+use crate::config::{ChatSettings, MessageFormat, TemplateSource};
+use crate::error::{Error, Result};
+use crate::tokenize::{Input, Tokenizer, Tokens};
+
+/// Name of the template in its environment.
+const NAME: &str = "chat_template";
+
+/// Texts in a template that show that it takes content as a list of parts.
+const STRUCTURED: [&str; 6] = ["content[0]", ".type", "'type'", "\"type\"", "item.type", "message.content["];
+
+/// Chat template of a model, with the variables that every render gets.
+pub(crate) struct ChatTemplate {
+    environment: Environment<'static>,
+    variables: Value,
+    format: MessageFormat,
+    settings: ChatSettings,
+    /// The problem with pairs of texts, if the template can't carry them.
+    pairs: std::result::Result<(), String>,
+    file: PathBuf,
+    key: &'static str,
+}
+
+/// Prompt of a call, and the end of the texts that are rendered with it.
+#[derive(Default)]
+pub(crate) struct Prompt {
+    pub(crate) text: String,
+    /// Tokens at the end of every text and of every pair, found when first needed.
+    suffixes: [OnceLock<Vec<u32>>; 2],
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned(), ..Self::default() }
+    }
+}
+
+impl ChatTemplate {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a template with a syntax error.
+    pub(crate) fn new(source: TemplateSource, settings: ChatSettings, tokenizer: &Tokenizer) -> Result<Self> {
+        let TemplateSource { text, file, key } = source;
+        let suggested = match STRUCTURED.iter().any(|part| text.contains(part)) {
+            true => MessageFormat::Structured,
+            false => MessageFormat::Flat,
+        };
+        let mut template = Self {
+            environment: environment::new(),
+            variables: variables(&settings, tokenizer),
+            format: settings.format.unwrap_or(suggested),
+            settings,
+            pairs: Ok(()),
+            file,
+            key,
+        };
+        let added = template.environment.add_template_owned(NAME, environment::without_generation(&text));
+        added.map_err(|error| template.error(&environment::message(&error)))?;
+        template.pairs = template.check_pairs();
+        Ok(template)
+    }
+
+    /// Refuses a template that can't carry a query and a document.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] with the problem.
+    pub(crate) fn takes_pairs(&self) -> Result<()> {
+        self.pairs.as_ref().map(|_| ()).map_err(|problem| self.error(problem))
+    }
+
+    /// Returns true if the template's text depends on a variable.
+    pub(crate) fn reads(&self, variable: &str) -> bool {
+        let template = self.environment.get_template(NAME);
+        template.is_ok_and(|template| template.undeclared_variables(false).contains(variable))
+    }
+
+    /// Makes an error about the template.
+    pub(crate) fn error(&self, problem: &str) -> Error {
+        Error::config(&self.file, self.key, problem)
+    }
+
+    /// Returns the settings, with the format that is in use.
+    pub(crate) fn settings(&self) -> ChatSettings {
+        ChatSettings { format: Some(self.format), ..self.settings.clone() }
+    }
+
+    /// Renders an input, tokenizes it without special tokens, and truncates it to `max_length` tokens. A truncated input
+    /// keeps the end that the template gives every text.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the template or the tokenizer fails on the input.
+    pub(crate) fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        input: Input<'_>,
+        prompt: &Prompt,
+        max_length: usize,
+    ) -> Result<Tokens> {
+        let text = self.render(input, &prompt.text).map_err(Error::Tokenizer)?;
+        let mut tokens = tokenizer.encode_bare(&text, max_length)?;
+        if tokens.full_length >= max_length && self.settings.restore_suffix {
+            let suffix = self.suffix(tokenizer, input, prompt);
+            let kept = suffix.len().min(tokens.ids.len());
+            let end = tokens.ids.len() - kept;
+            tokens.ids[end..].copy_from_slice(&suffix[suffix.len() - kept..]);
+        }
+        Ok(tokens)
+    }
+
+    /// Returns the tokens at the end of all inputs with this prompt: those that two renders of other contents share.
+    fn suffix<'a>(&self, tokenizer: &Tokenizer, input: Input<'_>, prompt: &'a Prompt) -> &'a [u32] {
+        let (which, fillers) = match input {
+            Input::Text(_) => (0, [Input::Text("0"), Input::Text("1 2 3 4")]),
+            Input::Pair(..) => (1, [Input::Pair("0", "0"), Input::Pair("1 2 3 4", "1 2 3 4")]),
+        };
+        prompt.suffixes[which].get_or_init(|| {
+            let ids = |filler| tokenizer.encode_plain(&self.render(filler, &prompt.text).ok()?).ok();
+            let [Some(first), Some(second)] = fillers.map(ids) else { return Vec::new() };
+            let equal = first.iter().rev().zip(second.iter().rev()).take_while(|(a, b)| a == b).count();
+            // Without any content in the text, its end may be content's place.
+            if equal < first.len().min(second.len()) { first[first.len() - equal..].to_vec() } else { Vec::new() }
+        })
+    }
+
+    /// Renders an input with a prompt, or returns the problem with it.
+    fn render(&self, input: Input<'_>, prompt: &str) -> std::result::Result<String, String> {
+        let system = (!prompt.is_empty()).then(|| self.message("system", prompt));
+        let contents = match input {
+            Input::Text(text) => vec![self.message("user", text)],
+            Input::Pair(query, document) => {
+                self.pairs.clone()?;
+                vec![self.message("query", query), self.message("document", document)]
+            }
+        };
+        let messages: Vec<_> = system.into_iter().chain(contents).collect();
+        let context = context! { messages => messages, ..self.variables.clone() };
+        let rendered = self.environment.get_template(NAME).and_then(|template| template.render(context));
+        rendered.map_err(|error| format!("the chat template fails: {}", environment::message(&error)))
+    }
+
+    fn message(&self, role: &str, text: &str) -> Value {
+        match self.format {
+            MessageFormat::Flat => context! { role => role, content => text },
+            MessageFormat::Structured => context! { role => role, content => [context! { type => "text", text => text }] },
+        }
+    }
+
+    /// Checks that the rendered text depends on both texts of a pair.
+    fn check_pairs(&self) -> std::result::Result<(), String> {
+        let problem = |problem: &str| format!("must carry a pair of messages, \"query\" and \"document\": {problem}");
+        let render = |query, document| self.render(Input::Pair(query, document), "").map_err(|error| problem(&error));
+        let base = render("alpha", "bravo")?;
+        for (role, other) in [("query", render("charlie", "bravo")?), ("document", render("alpha", "foxtrot")?)] {
+            if other == base {
+                return Err(problem(&format!("the text doesn't depend on the {role}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the variables of every render. The settings' variables win.
+fn variables(settings: &ChatSettings, tokenizer: &Tokenizer) -> Value {
+    let mut variables = serde_json::Map::new();
+    for name in ["tools", "documents"] {
+        variables.insert(name.to_owned(), serde_json::Value::Null);
+    }
+    variables.insert("add_generation_prompt".to_owned(), false.into());
+    let special = tokenizer.named_special_tokens().iter();
+    variables.extend(special.map(|(role, token)| ((*role).to_owned(), token.clone().into())));
+    variables.extend(settings.variables.clone());
+    Serde(variables).into()
+}
+
+#[cfg(test)]
+mod tests;
