@@ -113,10 +113,12 @@ fn settings_of_the_template_are_read_or_refused() {
     check_config(&folder, file, "modality_config.message.format", &["odd", "structured"]);
 }
 
+type Edit = fn(&mut Value);
+
 #[test]
 fn bad_tokens_of_logits_are_refused() {
     let file = "1_LogitScore/config.json";
-    let cases: [(fn(&mut Value), &str, &str); 5] = [
+    let cases: [(Edit, &str, &str); 5] = [
         (|config| drop(config.as_object_mut().unwrap().remove("true_token_id")), "true_token_id", "missing"),
         (|config| config["true_token_id"] = json!(-1), "true_token_id", "-1"),
         (|config| config["false_token_id"] = json!(100_000), "true_token_id, false_token_id", "100000"),
@@ -149,11 +151,10 @@ fn the_last_of_a_rerankers_modules_makes_scores() {
 
 #[test]
 fn saved_rerankers_have_the_same_scores() {
-    let cases =
-        ["causal", "llama-causal-structured", "causal-no-modules", "lasttoken-dense"].map(|case| match case {
-            "llama-causal-structured" => format!("rerank/rerank-{case}"),
-            case => format!("rerank/rerank-qwen3-{case}"),
-        });
+    let cases = ["causal", "llama-causal-structured", "causal-no-modules", "lasttoken-dense"].map(|case| match case {
+        "llama-causal-structured" => format!("rerank/rerank-{case}"),
+        case => format!("rerank/rerank-qwen3-{case}"),
+    });
     for case in cases.iter().filter(|case| common::data().join(case).exists()) {
         let folder = copied(case);
         let saved = tempfile::tempdir().unwrap();
@@ -191,7 +192,8 @@ fn long_texts_keep_the_end_of_the_template() {
 #[test]
 fn an_input_that_the_template_refuses_is_named() {
     let folder = copied(SENTENCES);
-    let template = "{% if 'no' in messages[-1].content %}{{ raise_exception('never no') }}{% endif %}{{ messages[-1].content }}";
+    let template =
+        "{% if 'no' in messages[-1].content %}{{ raise_exception('never no') }}{% endif %}{{ messages[-1].content }}";
     write(&folder, TEMPLATE, template);
     let model = Model::from_dir(folder.path()).unwrap();
     let error = model.encode(&["yes", "oh no"], &EncodeOptions::default()).unwrap_err();

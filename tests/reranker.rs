@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
-    CallOptions, Error, Input, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation, process,
+    CallOptions, Error, Input, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation,
+    process,
 };
 use serde_json::{Value, json};
 
@@ -323,7 +324,8 @@ fn prompts_of_a_call_win_over_the_folders() {
     for folder in folders("rerank") {
         let meta: Value = json(&folder.join("meta.json"));
         let Some(prompt) = meta["extra_prompt"].as_str() else { continue };
-        let (pairs, expected): (Pairs, _) = (json(&folder.join("texts.json")), npy(&folder.join("expected_prompt.npy")));
+        let (pairs, expected): (Pairs, _) =
+            (json(&folder.join("texts.json")), npy(&folder.join("expected_prompt.npy")));
         for way in ways() {
             let scores = load(&folder, &way).predict(&pairs, &plain().with_prompt(prompt)).unwrap();
             let error = largest_difference(scores.as_slice(), &expected);

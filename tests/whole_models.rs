@@ -274,14 +274,14 @@ fn dense_modules_have_any_activation_of_torchs_that_takes_each_number() {
     assert!(Sentence.load(folder.path()).is_ok_and(|[own, saved]| own == saved));
 }
 
-const PEFT: &str = r#"{"peft_type": "LORA", "base_model_name_or_path": "org/base", "r": 8}"#;
+const PEFT: &str = r#"{"peft_type": "IA3", "base_model_name_or_path": "org/base", "r": 8}"#;
 
-/// Adapters are named for any other files in the folder. peft's folders usually have only the adapter's weights.
+/// Adapters that can't be merged are named for any other files in the folder. peft's folders usually have only the adapter's weights.
 #[test]
 fn adapters_are_named_before_anything_else() {
     let named = |error: &Error, what: &str| {
         let message = error.to_string();
-        let words = ["adapter_config.json", "LORA", "org/base", "merge_and_unload"];
+        let words = ["adapter_config.json", "IA3", "an adapter", "merge_and_unload"];
         assert!(matches!(error, Error::Unsupported { .. }), "{what}: {error:?}");
         assert!(words.iter().all(|word| message.contains(word)), "{what}: {message}");
     };
@@ -334,7 +334,7 @@ fn adapters_are_named_before_anything_else() {
     edit(&below.path().join("modules.json"), |modules| modules[1]["type"] = json!(class("CNN")));
     named(&Model::from_dir(below.path()).unwrap_err(), "with an unknown module");
 
-    for (content, word) in [("{}", "unknown"), ("[]", "unknown"), ("", "not JSON")] {
+    for (content, word) in [("{}", "none"), ("[]", "JSON object"), ("", "not JSON")] {
         let folder = copied(&model);
         fs::write(folder.path().join("adapter_config.json"), content).unwrap();
         let error = Model::from_dir(folder.path()).unwrap_err().to_string();

@@ -186,6 +186,22 @@ def prompts(prompts: Any) -> dict[str, str]:
     return {text("prompts", name): text("prompts", prompt) for name, prompt in prompts.items()}
 
 
+def adapters(adapters: Any) -> dict[str, str | os.PathLike[str]]:
+    """Copy adapters by name into a new dict.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The adapters are not a mapping of str to a path or a name.
+    """
+    if not isinstance(adapters, Mapping):
+        message = f"adapters: must be a mapping of str to a folder or a name, got {type(adapters).__name__}"
+        raise InvalidArgumentError(message)
+    for adapter in adapters.values():
+        path("adapters", adapter)
+    return {text("adapters", name): adapter for name, adapter in adapters.items()}
+
+
 def texts(inputs: Any, name: str = "inputs", null_value: str | None = None) -> tuple[list[str | tuple[str, str]], bool]:
     """Return inputs as a list, and True if they were a single text; `name` is the argument's.
 

@@ -50,6 +50,14 @@ class _Search(TypedDict):
     token: str | bool | None
     looked: list[str]
 
+class _Loading(TypedDict):
+    device: str | None
+    dtype: str | None
+    adapters: dict[str, str]
+    cache_folder: str | PathLike[str] | None
+    local_files_only: bool
+    token: str | bool | None
+
 class _Assembly(TypedDict):
     pooling: list[str]
     dense: list[Path]
@@ -75,7 +83,7 @@ class Model:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device_and_dtype: tuple[str | None, str | None],
+        loading: _Loading,
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -173,7 +181,7 @@ class Reranker:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device_and_dtype: tuple[str | None, str | None],
+        loading: _Loading,
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -221,7 +229,7 @@ class SparseModel:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device_and_dtype: tuple[str | None, str | None],
+        loading: _Loading,
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,
@@ -274,7 +282,7 @@ class MultiVectorModel:
     def __new__(
         cls,
         folder: str | PathLike[str],
-        device_and_dtype: tuple[str | None, str | None],
+        loading: _Loading,
         max_seq_length: int | None,
         prompts: dict[str, str],
         default_prompt_name: str | None,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from rushlight._core import _Loading
+
     # Role of a text in a search.
     Role: TypeAlias = Literal["query", "document"]
 
@@ -43,6 +45,11 @@ class Loaded(Generic[Core]):
     _default_prompt_name: str | None
     # Device and dtype that were asked for; None for the best device and for float32.
     _device_and_dtype: tuple[str | None, str | None] = (None, None)
+    # Folders of adapters by name.
+    _adapters: dict[str, str] = {}  # noqa: RUF012 (never changed in place)
+    # Where models that the folder names are looked for.
+    _cache_folder: Path | None = None
+    _local_files_only: bool = False
 
     def _load(
         self,
@@ -57,6 +64,7 @@ class Loaded(Generic[Core]):
         revision: str | None,
         local_files_only: bool,
         token: str | bool | None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
     ) -> Path:
         """Find and load a model by name or path, and return its folder."""
         device = None if device is None else _arguments.text("device", device)
@@ -64,21 +72,31 @@ class Loaded(Generic[Core]):
         if default_prompt_name is not None:
             _arguments.text("default_prompt_name", default_prompt_name)
         checked = _arguments.prompts({} if prompts is None else prompts)
-        folder = _source.find(
-            name,
-            self._organization,
-            cache_folder=cache_folder,
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token,
-        )
+        given = _arguments.adapters({} if adapters is None else adapters)
+        where: Any = {"cache_folder": cache_folder, "local_files_only": local_files_only, "token": token}
+        folder = _source.find(name, self._organization, revision=revision, **where)
+        found = {name: _source.find(other, self._organization, revision=None, **where) for name, other in given.items()}
+        self._adapters = {name: str(path.absolute()) for name, path in found.items()}
         self._device_and_dtype = (device, dtype)
-        self._take(
-            self._kind(folder, self._device_and_dtype, max_length, checked, default_prompt_name, *self._chosen())
-        )
+        self._cache_folder = None if cache_folder is None else _arguments.path("cache_folder", cache_folder)
+        self._local_files_only = bool(local_files_only)
+        loading = self._loading(token)
+        self._take(self._kind(folder, loading, max_length, checked, default_prompt_name, *self._chosen()))
         if device is None:
             logger.info("device: %s", self._engine.device)
         return folder
+
+    def _loading(self, token: str | bool | None = None) -> _Loading:
+        """Return the settings of loading that all kinds have."""
+        device, dtype = self._device_and_dtype
+        return {
+            "device": device,
+            "dtype": dtype,
+            "adapters": self._adapters,
+            "cache_folder": self._cache_folder,
+            "local_files_only": self._local_files_only,
+            "token": token,
+        }
 
     def _chosen(self) -> tuple[Any, ...]:
         """Return the settings of this kind that override the folder's when the model is loaded."""
@@ -243,7 +261,7 @@ class Loaded(Generic[Core]):
     def _origin(self) -> tuple[Any, ...]:
         """Return the arguments that create the engine again."""
         engine = self._engine
-        return engine.folder.absolute(), self._device_and_dtype, engine.max_seq_length, {}, None, *self._chosen()
+        return engine.folder.absolute(), self._loading(), engine.max_seq_length, {}, None, *self._chosen()
 
     def __copy__(self) -> Self:
         """Return a model with its own settings that shares the weights."""

@@ -52,6 +52,9 @@ class Model(_comparing.Comparing[_core.Model]):
     token
         Access token for private and gated models. None uses the one of HF_TOKEN or `hf auth login` if there is one,
         True requires it, False sends none.
+    adapters
+        Adapters of peft by name: folders, or names on the hub. `task=` of a call selects one. An adapter in the model's
+        own folder is the default, and its name is "default".
 
     Raises
     ------
@@ -101,9 +104,11 @@ class Model(_comparing.Comparing[_core.Model]):
         revision: str | None = None,
         local_files_only: bool = False,
         token: str | bool | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
     ) -> None:
         folder = self._load(
             model_name_or_path,
+            adapters=adapters,
             device=device,
             max_length=_arguments.optional_positive("max_seq_length", max_seq_length),
             prompts=prompts,
@@ -179,7 +184,7 @@ class Model(_comparing.Comparing[_core.Model]):
         )
         model = cls.__new__(cls)
         model._assembly = assembly
-        model._take(_core.Model(folder, model._device_and_dtype, max_seq_length, {}, None, assembly))
+        model._take(_core.Model(folder, model._loading(), max_seq_length, {}, None, assembly))
         return model
 
     # Embedding
@@ -301,7 +306,7 @@ class Model(_comparing.Comparing[_core.Model]):
 
     @property
     def tasks(self) -> list[str]:
-        """Tasks that the model has an adapter for: values of `task`. Most models have none."""
+        """Tasks or names of the model's adapters: values of `task`. Most models have none."""
         return self._engine.tasks
 
     def _prompt(

@@ -103,9 +103,8 @@ impl TemplateSource {
         const KEY: &str = "chat_template";
         let file = folder.join(Self::FILE);
         if let Some(bytes) = read_if_there(&file)? {
-            let text = String::from_utf8(bytes).map_err(|error| {
-                Error::config(&file, WHOLE_FILE, format!("must be UTF-8: {}", error.utf8_error()))
-            })?;
+            let text = String::from_utf8(bytes)
+                .map_err(|error| Error::config(&file, WHOLE_FILE, format!("must be UTF-8: {}", error.utf8_error())))?;
             return Ok(Some(Self { text, file, key: WHOLE_FILE }));
         }
         let Some(config) = JsonFile::read_if_there(folder.join("tokenizer_config.json"))? else { return Ok(None) };
@@ -115,7 +114,8 @@ impl TemplateSource {
             Some(Value::Array(named)) => {
                 let default = named.iter().find(|entry| entry.get("name").is_some_and(|name| name == "default"));
                 let text = default.and_then(|entry| entry.get("template")).and_then(Value::as_str);
-                text.ok_or_else(|| config.error(KEY, "must have an entry named \"default\" with a template"))?.to_owned()
+                text.ok_or_else(|| config.error(KEY, "must have an entry named \"default\" with a template"))?
+                    .to_owned()
             }
             Some(other) => return Err(config.mismatch(KEY, "a template, or a list of named ones", other)),
         };

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    ChatSettings, JsonFile, Kind, PoolingConfig, TransformerTask, adapter, inside, is_truthy, optional_integer, truthy,
+    ChatSettings, JsonFile, Kind, PeftConfig, PoolingConfig, TransformerTask, inside, is_truthy, optional_integer,
+    truthy,
 };
 use crate::error::{Error, Result};
 
@@ -39,8 +40,7 @@ pub(crate) enum ModuleKind {
 }
 
 /// Packages of sentence-transformers that hold module classes.
-const PACKAGES: [&str; 5] =
-    ["base", "sentence_transformer", "cross_encoder", "sparse_encoder", "multi_vector_encoder"];
+const PACKAGES: [&str; 5] = ["base", "sentence_transformer", "cross_encoder", "sparse_encoder", "multi_vector_encoder"];
 
 /// A class of published code, in a file of the model.
 const QUANTIZER: &str = "st_quantize.FlexibleQuantizer";
@@ -123,7 +123,7 @@ impl ModuleEntry {
     }
 
     /// Makes the entry of a listed module, given its class's dotted name, which stands under `key`, and its folder. Returns
-    /// `None` for a module that does nothing at inference.
+    /// `None` for a module that does nothing at inference. An adapter that can't be merged is refused before any other complaint.
     pub(super) fn listed(class: &str, folder: PathBuf, file: &JsonFile, key: &str) -> Result<Option<Self>> {
         let name = ModuleKind::class_in(class);
         if name == Some(DROPOUT) {
@@ -134,7 +134,7 @@ impl ModuleEntry {
             return Err(file.unsupported(key, class, &supported.join(", ")));
         };
         if kind.is_transformer() {
-            adapter::refuse(&folder)?;
+            PeftConfig::read_if_there(&folder)?;
         }
         Ok(Some(Self::new(kind, folder)))
     }
@@ -149,7 +149,7 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
         r#type: String,
     }
     let Some(file) = JsonFile::read_if_there(folder.join("modules.json"))? else {
-        adapter::refuse(folder)?;
+        PeftConfig::read_if_there(folder)?;
         return Ok(None);
     };
     let entries: Vec<Entry> = file.parse_list()?;
@@ -236,7 +236,11 @@ pub(super) fn transformer_file(folder: &Path) -> Result<Option<JsonFile>> {
 
 /// Reads the settings of a transformer with this task. Without a list of modules there are none, and the inputs go through
 /// the chat template, if there is one.
-pub(crate) fn transformer_settings(folder: &Path, kind: Kind, task: Option<TransformerTask>) -> Result<TransformerSettings> {
+pub(crate) fn transformer_settings(
+    folder: &Path,
+    kind: Kind,
+    task: Option<TransformerTask>,
+) -> Result<TransformerSettings> {
     let Some(task) = task else {
         let chat = takes_messages(kind).then(ChatSettings::default);
         return Ok(TransformerSettings { chat, ..TransformerSettings::default() });

@@ -1,7 +1,6 @@
 //! Parsed config files of a model's folder. Pure serde: no tensors, and no IO but reading the file.
 
 mod activation;
-mod adapter;
 mod chat;
 mod depth;
 mod folder;
@@ -13,6 +12,7 @@ mod lenient;
 mod logit_score;
 mod lora;
 mod modules;
+mod peft;
 mod role;
 mod router;
 mod score_activation;
@@ -31,11 +31,12 @@ pub(crate) use kind::Kind;
 pub(crate) use late_interaction::{Expansion, LateInteraction, Strategy, with_implied};
 pub(crate) use lenient::{as_integer, is_truthy, optional_integer, token_id, truthy};
 pub(crate) use logit_score::LogitScoreConfig;
-pub(crate) use lora::{Adapter, Adapters, TaskIndex};
+pub(crate) use lora::{Adapter, AdapterSource, Adapters, TaskIndex};
 pub use modules::PoolingMode;
 pub(crate) use modules::{
     DenseConfig, LayerNormConfig, LayerPoolingConfig, ModuleInput, NormalizeConfig, PoolingConfig,
 };
+pub(crate) use peft::PeftConfig;
 pub use role::Role;
 pub(crate) use router::{RouterEntries, Routes, router_json};
 pub use score_activation::{Elementwise, ScoreActivation};

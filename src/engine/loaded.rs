@@ -5,19 +5,20 @@ use std::sync::{Arc, Weak};
 
 use serde_json::Value;
 
+use super::adapter_folders::AdapterFolders;
 use super::calibration::calibrate;
 use super::compute::{Compute, ComputeOps};
 use super::sharing::Waiting;
 use super::source_files::SourceFiles;
 use super::twins::Twins;
 use crate::config::{
-    Adapters, JsonFile, Kind, LateInteraction, LogitScoreConfig, ModuleEntry, ModuleKind, TaskIndex, TemplateSource, TransformerSettings, TransformerTask,
-    keep_layers, modules, transformer_settings,
+    Adapters, JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TaskIndex, TransformerSettings,
+    TransformerTask, keep_layers, modules, transformer_settings,
 };
 use crate::device::Dtype;
 use crate::error::{Error, Result};
 use crate::families::Family;
-use crate::heads::Files;
+use crate::heads::{Files, yes_and_no};
 use crate::inputs::ChatTemplate;
 use crate::network::{self, Network, static_embedding, token_weights};
 use crate::observer::{Observer, while_loading};
@@ -31,6 +32,17 @@ pub(crate) struct Variant {
     pub(crate) compute: Compute,
     /// Task whose adapter is merged into the weights; `None` is the folder's default.
     pub(crate) task: Option<TaskIndex>,
+}
+
+/// Folders that a model is loaded from, with its modules.
+#[derive(Clone)]
+pub(crate) struct ModelFolders {
+    pub(crate) folder: PathBuf,
+    /// Modules that `modules.json` lists, if there is one.
+    pub(crate) entries: Option<Vec<ModuleEntry>>,
+    /// Number of the transformer's first layers that are kept; `None` keeps all.
+    pub(crate) layers: Option<usize>,
+    pub(crate) adapter_folders: AdapterFolders,
 }
 
 /// Loaded state of a model. Clones share it.
@@ -50,6 +62,7 @@ pub(crate) struct Loaded {
     pub(crate) waiting: Waiting,
     pub(crate) compute: Compute,
     pub(crate) adapters: Adapters,
+    pub(crate) adapter_folders: AdapterFolders,
     /// Task whose adapter is part of the network.
     pub(crate) task: Option<TaskIndex>,
     pub(crate) late_interaction: Arc<LateInteraction>,
@@ -63,6 +76,12 @@ pub(crate) struct Loaded {
 impl Loaded {
     pub(crate) fn transformer(&self) -> &Path {
         transformer_folder(self.entries.as_deref(), &self.folder)
+    }
+
+    /// Reads the transformer's `config.json`.
+    pub(crate) fn config(&self) -> Result<JsonFile> {
+        let folder = self.adapter_folders.of(self.transformer()).config;
+        JsonFile::read(folder.join("config.json"), "it describes the transformer")
     }
 
     /// Returns true if a late-interaction model's projection is among its transformer's weights, as in a folder without
@@ -130,25 +149,14 @@ impl Loaded {
     /// # Errors
     /// [`Error::InvalidConfig`] if a file has changed while it was read; else the error of the missing or malformed
     /// file.
-    pub(crate) fn load(
-        kind: Kind,
-        folder: PathBuf,
-        entries: Option<Vec<ModuleEntry>>,
-        layers: Option<usize>,
-        variant: Variant,
-    ) -> Result<Self> {
-        let parts = Self::read(kind, folder, entries, layers, variant)?;
+    pub(crate) fn load(kind: Kind, folders: ModelFolders, variant: Variant) -> Result<Self> {
+        let parts = Self::read(kind, folders, variant)?;
         parts.source_files.check()?;
         Ok(parts)
     }
 
-    fn read(
-        kind: Kind,
-        folder: PathBuf,
-        entries: Option<Vec<ModuleEntry>>,
-        layers: Option<usize>,
-        Variant { compute, task }: Variant,
-    ) -> Result<Self> {
+    fn read(kind: Kind, folders: ModelFolders, Variant { compute, task }: Variant) -> Result<Self> {
+        let ModelFolders { folder, entries, layers, adapter_folders } = folders;
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
             None | Some(Some(ModuleKind::Transformer)) => {}
@@ -166,14 +174,16 @@ impl Loaded {
                 return Err(Error::unsupported(what, got, "Transformer"));
             }
         }
-        let source_files = SourceFiles::of(&folder, entries.as_deref());
+        let source_files = SourceFiles::of(&folder, entries.as_deref(), adapter_folders.others());
         let transformer = transformer_folder(entries.as_deref(), &folder);
-        let mut config = JsonFile::read(transformer.join("config.json"), "it describes the transformer")?;
+        let files_from = adapter_folders.of(transformer);
+        let mut config = JsonFile::read(files_from.config.join("config.json"), "it describes the transformer")?;
         // Checked before other files, because an unknown architecture may lack them.
         let transformer_task = TransformerTask::of(kind, entries.as_deref(), &config);
         let family = Family::of(&config, transformer_task)?;
         let settings = transformer_settings(transformer, kind, entries.as_ref().map(|_| transformer_task))?;
-        let adapters = Adapters::read(&config, &settings)?;
+        let (named, has_own) = adapter_folders.named();
+        let adapters = Adapters::read(&config, &settings)?.with_folders(named, has_own)?;
         let task = task.map_or_else(|| adapters.choose(None), |task| Ok(Some(task)))?;
         let strips = first == Some(Some(ModuleKind::TaskTransformer));
         if strips && adapters.tasks.is_empty() {
@@ -189,7 +199,7 @@ impl Loaded {
         };
         let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
         let tokenizer = || {
-            Tokenizer::load(transformer, family.tokenizer, settings.do_lower_case, settings.max_seq_length)?
+            Tokenizer::load(files_from.tokenizer, family.tokenizer, settings.do_lower_case, settings.max_seq_length)?
                 .stripping(strips)
                 .with_prefixes(prefixes)
         };
@@ -197,12 +207,12 @@ impl Loaded {
         let files = |answers| Files {
             folder: &folder,
             entries: entries.as_deref(),
-            transformer,
+            weights: files_from.weights,
             config: &config,
             family,
             task: transformer_task,
             answers,
-            adapter,
+            adapter: adapter.clone(),
         };
         let network = |files: &Files<'_>| match compute.ops()? {
             ComputeOps::Cpu(ops) => network::load(kind, files, ops),
@@ -211,13 +221,13 @@ impl Loaded {
         let (tokenizer, network) = match (transformer_task, &entries) {
             (TransformerTask::TextGeneration, None) => {
                 let tokenizer = tokenizer()?;
-                let answers = yes_and_no(&tokenizer, transformer)?;
+                let answers = yes_and_no(&tokenizer, files_from.tokenizer)?;
                 let network = network(&files(Some(answers)))?;
                 (tokenizer, network)
             }
             _ => schedule::both(tokenizer, || network(&files(None)))?,
         };
-        let chat = chat_template(kind, &settings, transformer, &tokenizer)?;
+        let chat = ChatTemplate::load(kind, &settings, files_from.tokenizer, &tokenizer)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
         if compute.dtype == Dtype::Int8 {
             calibrate(kind, &tokenizer, &*network)?;
@@ -233,6 +243,7 @@ impl Loaded {
             network,
             compute,
             adapters,
+            adapter_folders,
             task,
             late_interaction: Arc::new(late_interaction),
             source_files,
@@ -244,7 +255,7 @@ impl Loaded {
 
     /// Loads a static embedding model, which has a vector per token and no transformer.
     fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, compute: Compute) -> Result<Self> {
-        let source_files = SourceFiles::of(&folder, entries.as_deref());
+        let source_files = SourceFiles::of(&folder, entries.as_deref(), std::iter::empty());
         let listed = entries.as_deref().unwrap_or_default();
         let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
         if !folder.join("modules.json").exists() {
@@ -264,7 +275,7 @@ impl Loaded {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
         }
-        let source_files = SourceFiles::of(&folder, entries.as_deref());
+        let source_files = SourceFiles::of(&folder, entries.as_deref(), std::iter::empty());
         // The CPU looks up the weights, but a missing device is still an error.
         compute.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
@@ -294,12 +305,22 @@ impl Loaded {
             network,
             compute,
             adapters: Adapters::default(),
+            adapter_folders: AdapterFolders::default(),
             task: None,
             late_interaction: Arc::default(),
             source_files,
             waiting: Waiting::default(),
             twins: Twins::default(),
             first: Weak::new(),
+        }
+    }
+
+    fn folders(&self) -> ModelFolders {
+        ModelFolders {
+            folder: self.folder.clone(),
+            entries: self.entries.clone(),
+            layers: self.layers,
+            adapter_folders: self.adapter_folders.clone(),
         }
     }
 
@@ -323,7 +344,7 @@ impl Loaded {
 
     fn load_twin(self: &Arc<Self>, variant: Variant) -> Result<Self> {
         self.source_files.check()?;
-        let mut twin = Self::load(self.kind, self.folder.clone(), self.entries.clone(), self.layers, variant)?;
+        let mut twin = Self::load(self.kind, self.folders(), variant)?;
         self.source_files.check()?;
         twin.first = Arc::downgrade(self);
         Ok(twin)
@@ -355,42 +376,6 @@ impl Loaded {
         };
         [configured.or_else(by_tokenizer), self.max_tokens()].into_iter().flatten().min()
     }
-}
-
-/// Loads the chat template of a model whose settings send inputs through one. A reranker needs one that carries pairs.
-fn chat_template(
-    kind: Kind,
-    settings: &TransformerSettings,
-    transformer: &Path,
-    tokenizer: &Tokenizer,
-) -> Result<Option<ChatTemplate>> {
-    let Some(chat) = settings.chat.clone() else { return Ok(None) };
-    let Some(source) = TemplateSource::read(transformer)? else {
-        if chat.format.is_none() {
-            return Ok(None);
-        }
-        let needed = "sentence_bert_config.json: modality_config has messages; tokenizer_config.json may hold it as chat_template";
-        return Err(Error::FileNotFound { path: transformer.join(TemplateSource::FILE), needed: needed.to_owned() });
-    };
-    let template = ChatTemplate::new(source, chat, tokenizer)?;
-    match kind {
-        Kind::Reranker => template.takes_pairs()?,
-        // sentence-transformers passes the name of the role to a template that reads it.
-        _ if template.reads("task") => {
-            return Err(template.error("must not read the variable `task`, which is not supported"));
-        }
-        _ => {}
-    }
-    Ok(Some(template))
-}
-
-/// Returns the tokens that score pairs by default.
-pub(crate) fn yes_and_no(tokenizer: &Tokenizer, folder: &Path) -> Result<LogitScoreConfig> {
-    let id = |token: &str| {
-        let problem = || format!("must have the token {token:?}: without a LogitScore module, its logit scores pairs");
-        tokenizer.id(token).ok_or_else(|| Error::config(folder.join("tokenizer.json"), "model.vocab", problem()))
-    };
-    Ok(LogitScoreConfig { true_token: id("yes")?, false_token: Some(id("no")?) })
 }
 
 /// Checks that the model has positions for the special tokens, which are never truncated.

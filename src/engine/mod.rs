@@ -3,6 +3,7 @@
 //! The engine tokenizes distinct inputs into sequences, sorts them by length and cuts them into micro-batches. The
 //! process's workers compute these. A head makes rows of each micro-batch, and a collector sorts them by input.
 
+mod adapter_folders;
 mod calibration;
 mod collect;
 pub(crate) mod compute;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::adapter_folders::AdapterFolders;
 use super::compute::Compute;
-use super::loaded::{Loaded, Variant, opened};
+use super::loaded::{Loaded, ModelFolders, Variant, opened, transformer_folder};
 use super::{Engine, Prompts};
 use crate::config::{Kind, ModelSettings, ModuleEntry, Role, RouterEntries};
 use crate::error::{Error, Result};
@@ -43,8 +44,11 @@ impl Engine {
         let (default, other) = routes.default_and_other();
         let without_limit = LoadOptions { max_seq_length: None, ..options.clone() };
         let (mut engine, settings) = Self::of_modules(kind, folder.clone(), Some(default), &without_limit)?;
-        let loaded =
-            Loaded::load(kind, folder, Some(other), None, Variant { compute: engine.loaded.compute, task: None })?;
+        if !options.adapters.is_empty() {
+            return Err(Error::argument("adapters", "must be empty for a model with a Router"));
+        }
+        let folders = folders(folder, Some(other), None, options)?;
+        let loaded = Loaded::load(kind, folders, Variant { compute: engine.loaded.compute, task: None })?;
         let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
         if widths[0] != widths[1] {
             let problem = format!("both routes must have the same width, got {widths:?}");
@@ -70,14 +74,30 @@ impl Engine {
         if options.activation.is_some() && kind != Kind::Reranker {
             return Err(Error::argument("activation", "applies to rerankers, whose logits it turns into scores"));
         }
+        if !options.adapters.is_empty() && kind != Kind::Sentence {
+            return Err(Error::argument("adapters", "applies to embedding models, whose calls select one by its task"));
+        }
+        // An adapter that can't be merged is refused before any other complaint.
+        let folders = folders(folder.clone(), entries.clone(), None, options)?;
         // sentence-transformers ignores its own settings file in a folder without modules.json.
         let (settings, file) = match entries {
             Some(_) => ModelSettings::read(&folder, kind)?,
             None => Default::default(),
         };
         let variant = Variant { compute: Compute::of(options), task: None };
-        let loaded = Loaded::load(kind, folder, entries, None, variant)?;
+        let loaded = Loaded::load(kind, folders, variant)?;
         let prompts = Prompts::of(kind, &settings, &file, options)?;
         Ok((Self::new(loaded, prompts, options)?, settings))
     }
+}
+
+/// Finds the folders that a model of these modules is loaded from.
+pub(crate) fn folders(
+    folder: PathBuf,
+    entries: Option<Vec<ModuleEntry>>,
+    layers: Option<usize>,
+    options: &LoadOptions,
+) -> Result<ModelFolders> {
+    let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
+    Ok(ModelFolders { folder, entries, layers, adapter_folders })
 }

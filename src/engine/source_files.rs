@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ModuleEntry, TemplateSource};
 use crate::error::{Error, Result};
-use crate::weights::Weights;
+use crate::weights::{PeftAdapter, Weights};
 
 /// Files of a model's first module other than weights.
 pub(crate) const TRANSFORMER_FILES: [&str; 11] = [
@@ -71,15 +71,25 @@ impl FileId {
 }
 
 impl SourceFiles {
-    /// Reads the state of the files of these modules; `None` means a transformer in `folder`.
-    pub(crate) fn of(folder: &Path, entries: Option<&[ModuleEntry]>) -> Self {
-        let modules: Vec<&Path> = match entries {
+    /// Reads the state of the files of these modules; `None` means a transformer in `folder`. `others` are folders of the
+    /// transformer's base model and of adapters.
+    pub(crate) fn of<'a>(
+        folder: &'a Path,
+        entries: Option<&'a [ModuleEntry]>,
+        others: impl Iterator<Item = &'a Path>,
+    ) -> Self {
+        let mut modules: Vec<&Path> = match entries {
             Some(entries) => entries.iter().map(|entry| &*entry.folder).collect(),
             None => vec![folder],
         };
         let mut paths = BTreeSet::new();
         if let Some(first) = modules.first() {
             paths.extend(TRANSFORMER_FILES.map(|name| first.join(name)));
+            paths.extend(PeftAdapter::files(first));
+        }
+        for other in others {
+            paths.extend(PeftAdapter::files(other));
+            modules.push(other);
         }
         for module in modules {
             paths.insert(module.join("config.json"));

@@ -1,11 +1,14 @@
 //! Score of a pair by a causal language model: the logit of one token after the text, such as "yes", less that of another.
 
+use std::path::Path;
+
 use super::{Files, Head, HeadRequest, Output, Selected};
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile, LogitScoreConfig, PoolingMode};
 use crate::error::{Error, Result};
 use crate::layers::Limits;
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
+use crate::tokenize::Tokenizer;
 use crate::weights::{Array, Weights};
 
 /// Names of the output layer and of the embedding table, which is the output layer's weight in tied models.
@@ -40,6 +43,15 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
     let output = ops.in_full_precision().linear_layer(&[Array::stack(&rows)], None)?;
     let soft_cap = files.config.get("final_logit_softcapping", None)?;
     Ok(Box::new(LogitScore { output, logits: ids.len(), soft_cap }))
+}
+
+/// Returns the tokens that score pairs by default.
+pub(crate) fn yes_and_no(tokenizer: &Tokenizer, folder: &Path) -> Result<LogitScoreConfig> {
+    let id = |token: &str| {
+        let problem = || format!("must have the token {token:?}: without a LogitScore module, its logit scores pairs");
+        tokenizer.id(token).ok_or_else(|| Error::config(folder.join("tokenizer.json"), "model.vocab", problem()))
+    };
+    Ok(LogitScoreConfig { true_token: id("yes")?, false_token: Some(id("no")?) })
 }
 
 /// Returns the output layer's weight, `(vocab_size, hidden_size)`. Without the key in the config, the weights tell whether it

@@ -15,13 +15,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::batch::Batch;
-use crate::config::{Adapter, JsonFile, Kind, LogitScoreConfig, ModuleEntry, TransformerTask};
+use crate::config::{AdapterSource, JsonFile, Kind, LogitScoreConfig, ModuleEntry, TransformerTask};
 use crate::error::Result;
 use crate::families::Family;
 use crate::layers::{Backbone, Checkpoint};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
+pub(crate) use self::logit_score::yes_and_no;
 pub(crate) use self::multi_vector::PROJECTION;
 pub(crate) use self::output::{HeadRequest, Output, SparseRow, largest_of_each};
 
@@ -66,8 +67,8 @@ pub(crate) struct Files<'a> {
     pub(crate) folder: &'a Path,
     /// Modules that `modules.json` lists, if there is one.
     pub(crate) entries: Option<&'a [ModuleEntry]>,
-    /// Folder of the transformer, with its `config.json`.
-    pub(crate) transformer: &'a Path,
+    /// Folder of the transformer's weights.
+    pub(crate) weights: &'a Path,
     pub(crate) config: &'a JsonFile,
     /// Family that this config names.
     pub(crate) family: &'static Family,
@@ -75,7 +76,7 @@ pub(crate) struct Files<'a> {
     /// Tokens that score pairs, if the folder lists no LogitScore module.
     pub(crate) answers: Option<LogitScoreConfig>,
     /// Adapter to merge into the transformer's weights.
-    pub(crate) adapter: Option<Adapter>,
+    pub(crate) adapter: Option<AdapterSource>,
 }
 
 /// Loads the head of a kind of model. `weights` are the transformer's. A head that reads several layers configures the

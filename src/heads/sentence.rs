@@ -19,11 +19,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &
 }
 
 /// Loads the modules of a reranker, whose last is a Dense module that gives scores.
-pub(super) fn load_scores<O: Ops>(
-    files: &Files<'_>,
-    backbone: &mut Backbone<O>,
-    ops: &O,
-) -> Result<Box<dyn Head<O>>> {
+pub(super) fn load_scores<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &O) -> Result<Box<dyn Head<O>>> {
     if files.entries.and_then(<[_]>::last).is_none_or(|last| last.kind != ModuleKind::Dense) {
         let problem = "must list a Dense module with the output \"scores\" last, or only a Transformer, or a Transformer and a \
                        LogitScore: a reranker gives scores";

@@ -3,13 +3,13 @@
 
 mod environment;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 
-use crate::config::{ChatSettings, MessageFormat, TemplateSource};
+use crate::config::{ChatSettings, Kind, MessageFormat, TemplateSource, TransformerSettings};
 use crate::error::{Error, Result};
 use crate::tokenize::{Input, Tokenizer, Tokens};
 
@@ -46,11 +46,39 @@ impl From<&str> for Prompt {
 }
 
 impl ChatTemplate {
+    /// Loads the template of a model whose settings send inputs through one. `folder` is the tokenizer's. A reranker needs a
+    /// template that carries pairs.
+    pub(crate) fn load(
+        kind: Kind,
+        settings: &TransformerSettings,
+        folder: &Path,
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<Self>> {
+        let Some(chat) = settings.chat.clone() else { return Ok(None) };
+        let Some(source) = TemplateSource::read(folder)? else {
+            if chat.format.is_none() {
+                return Ok(None);
+            }
+            let needed = "sentence_bert_config.json: modality_config has messages; tokenizer_config.json may hold it as chat_template";
+            return Err(Error::FileNotFound { path: folder.join(TemplateSource::FILE), needed: needed.to_owned() });
+        };
+        let template = Self::new(source, chat, tokenizer)?;
+        match kind {
+            Kind::Reranker => template.takes_pairs()?,
+            // sentence-transformers passes the name of the role to a template that reads it.
+            _ if template.reads("task") => {
+                return Err(template.error("must not read the variable `task`, which is not supported"));
+            }
+            _ => {}
+        }
+        Ok(Some(template))
+    }
+
     /// Compiles a template.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for a template with a syntax error.
-    pub(crate) fn new(source: TemplateSource, settings: ChatSettings, tokenizer: &Tokenizer) -> Result<Self> {
+    fn new(source: TemplateSource, settings: ChatSettings, tokenizer: &Tokenizer) -> Result<Self> {
         let TemplateSource { text, file, key } = source;
         let suggested = match STRUCTURED.iter().any(|part| text.contains(part)) {
             true => MessageFormat::Structured,
@@ -75,18 +103,18 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] with the problem.
-    pub(crate) fn takes_pairs(&self) -> Result<()> {
+    fn takes_pairs(&self) -> Result<()> {
         self.pairs.as_ref().map(|_| ()).map_err(|problem| self.error(problem))
     }
 
     /// Returns true if the template's text depends on a variable.
-    pub(crate) fn reads(&self, variable: &str) -> bool {
+    fn reads(&self, variable: &str) -> bool {
         let template = self.environment.get_template(NAME);
         template.is_ok_and(|template| template.undeclared_variables(false).contains(variable))
     }
 
     /// Makes an error about the template.
-    pub(crate) fn error(&self, problem: &str) -> Error {
+    fn error(&self, problem: &str) -> Error {
         Error::config(&self.file, self.key, problem)
     }
 
@@ -152,7 +180,9 @@ impl ChatTemplate {
     fn message(&self, role: &str, text: &str) -> Value {
         match self.format {
             MessageFormat::Flat => context! { role => role, content => text },
-            MessageFormat::Structured => context! { role => role, content => [context! { type => "text", text => text }] },
+            MessageFormat::Structured => {
+                context! { role => role, content => [context! { type => "text", text => text }] }
+            }
         }
     }
 

@@ -34,8 +34,7 @@ impl Reader {
             let problem = format!("must be less than the {capacity} tokens of a chunk, got {}", options.overlap);
             return Err(Error::argument("overlap", problem));
         }
-        let spans =
-            self.interruptible(Input::Text(text), &checkpoint, |loaded, input| loaded.tokenizer.offsets(input));
+        let spans = self.interruptible(Input::Text(text), &checkpoint, |loaded, input| loaded.tokenizer.offsets(input));
         let spans = spans.map_err(|error| match error {
             Error::Tokenizer(problem) => Error::argument("text", problem),
             other => other,

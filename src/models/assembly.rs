@@ -7,6 +7,7 @@ use super::sentence::Model;
 use crate::config::{Kind, ModelSettings, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode};
 use crate::engine::compute::Compute;
 use crate::engine::loaded::{Loaded, Variant, opened, transformer_folder};
+use crate::engine::routes::folders;
 use crate::engine::{Engine, Prompts};
 use crate::error::{Error, Result};
 use crate::options::{BackboneOptions, LoadOptions};
@@ -63,7 +64,7 @@ impl Model {
             let entries = Some(backbone.modules(&folder, listed.as_deref())?);
             let layers = backbone.num_hidden_layers;
             let variant = Variant { compute: Compute::of(options), task: None };
-            let loaded = Loaded::load(Kind::Sentence, folder.clone(), entries, layers, variant)?;
+            let loaded = Loaded::load(Kind::Sentence, folders(folder.clone(), entries, layers, options)?, variant)?;
             let settings = ModelSettings::default();
             let prompts = Prompts::of(Kind::Sentence, &settings, &folder, options)?;
             Self::new(Engine::new(loaded, prompts, options)?, &settings, options)

@@ -84,8 +84,7 @@ impl Reranker {
     /// # Errors
     /// [`Error::Unsupported`] for an activation that rushlight lacks.
     pub fn default_activation(&self) -> Result<ScoreActivation> {
-        let config =
-            JsonFile::read(self.engine.loaded.transformer().join("config.json"), "it describes the transformer")?;
+        let config = self.engine.loaded.config()?;
         // sentence-transformers ignores its own settings file in a folder without modules.json.
         let settings = match self.engine.loaded.entries.is_some() {
             true => JsonFile::read_if_there(self.folder().join("config_sentence_transformers.json"))?,

@@ -71,10 +71,13 @@ struct Transformer<O: Ops> {
 
 /// Loads the network of a kind of model.
 pub(crate) fn load<O: LoadOps>(kind: Kind, files: &Files<'_>, ops: O) -> Result<Box<dyn Network>> {
-    let weights = Weights::open(files.transformer)?;
-    let weights = files.adapter.map_or(weights.clone(), |adapter| weights.adapted(adapter));
+    let mut weights = Weights::open(files.weights)?;
+    if let Some(adapter) = &files.adapter {
+        weights = weights.adapted(adapter.clone())?;
+    }
     let mut backbone = files.family.load(files.config, weights.clone(), &ops)?;
     let heads = vec![heads::load(kind, files, &weights, &mut backbone, &ops)?];
+    weights.check_adapter()?;
     Ok(Box::new(Transformer { ops, idle: Mutex::default(), backbone, heads }))
 }
 

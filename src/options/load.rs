@@ -92,6 +92,9 @@ options! {
         activation: Option<ScoreActivation> => with_activation(impl Into<Option<ScoreActivation>>),
         /// Tokens to keep of every text, special tokens included: from 1 to the model's limit.
         max_seq_length: Option<usize> => with_max_seq_length(impl Into<Option<usize>>),
+        /// Adapters of peft by name: folders, or names in the cache or on the hub. A call selects one as its
+        /// [`task`](crate::EncodeOptions::task).
+        adapters: BTreeMap<String, String> => with_adapters(impl Into<BTreeMap<String, String>>),
         /// Hugging Face cache to use instead of the environment's.
         cache_folder: Option<PathBuf>,
         /// Branch, tag or commit of a model in the cache or on the hub; `None` is `main`.
@@ -125,6 +128,13 @@ impl LoadOptions {
     #[must_use]
     pub fn with_prompt(mut self, name: impl Into<String>, prompt: impl Into<String>) -> Self {
         self.prompts.insert(name.into(), prompt.into());
+        self
+    }
+
+    /// Adds an adapter to [`Self::adapters`].
+    #[must_use]
+    pub fn with_adapter(mut self, name: impl Into<String>, folder_or_name: impl Into<String>) -> Self {
+        self.adapters.insert(name.into(), folder_or_name.into());
         self
     }
 

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use self::destination::Destination;
 use self::staged::Staged;
 use self::working_folder::WorkingFolder;
-use crate::config::{JsonFile, Kind, ModuleEntry, ModuleKind, Role, Routes, object, router_json};
+use crate::config::{Kind, ModuleEntry, ModuleKind, Role, Routes, object, router_json};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::modules::pooling;
@@ -209,14 +209,16 @@ fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
         return Ok(entries.iter().map(as_saved).collect());
     }
     let implied = |kind| ModuleEntry::new(kind, parts.folder.clone());
-    let config = JsonFile::read(parts.transformer().join("config.json"), "it describes the transformer")?;
+    let config = parts.config()?;
     Ok(match kind {
         Kind::Sentence => {
             let pooling = pooling(None, &parts.folder, &config)?;
             let pooling = ModuleEntry { pooling: Some(pooling), ..implied(ModuleKind::Pooling) };
             vec![implied(ModuleKind::Transformer), pooling]
         }
-        Kind::Reranker if config.is_causal_lm() => [ModuleKind::Transformer, ModuleKind::LogitScore].map(implied).into(),
+        Kind::Reranker if config.is_causal_lm() => {
+            [ModuleKind::Transformer, ModuleKind::LogitScore].map(implied).into()
+        }
         Kind::Reranker => vec![implied(ModuleKind::Transformer)],
         Kind::Sparse => [ModuleKind::MlmTransformer, ModuleKind::SpladePooling].map(implied).into(),
         Kind::MultiVector => {

@@ -7,14 +7,13 @@ use serde_json::{Map, Value, json};
 use super::staged::Staged;
 use super::{KindSettings, tokenizer};
 use crate::config::{
-    JsonFile, Kind, LogitScoreConfig, MessageFormat, ModuleEntry, ModuleInput, ModuleKind, PoolingConfig, SpladeConfig,
-    TransformerTask, is_behind, keep_layers, object,
+    AdapterSource, JsonFile, Kind, LogitScoreConfig, MessageFormat, ModuleEntry, ModuleInput, ModuleKind,
+    PoolingConfig, SpladeConfig, TransformerTask, is_behind, keep_layers, object,
 };
 use crate::engine::Engine;
-use crate::engine::loaded::yes_and_no;
 use crate::engine::source_files::TRANSFORMER_FILES;
 use crate::error::{Error, Result};
-use crate::heads::PROJECTION;
+use crate::heads::{PROJECTION, yes_and_no};
 use crate::inputs::ChatTemplate;
 use crate::weights::Weights;
 
@@ -28,7 +27,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     let parts = &model.loaded;
     // Files with only some of the weights would not load as the same model.
-    if parts.layers.is_none() && !parts.has_projection() {
+    if parts.layers.is_none() && !parts.has_projection() && parts.adapters.tasks.is_empty() {
         staged.renew(&entry.folder, path);
     }
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
@@ -79,7 +78,7 @@ pub(crate) fn write(
             ]);
             settings.extend(on.settings());
             staged.write_json(config, &settings.into())?;
-            save_weights(&entry.folder, path, staged, |name| name == PROJECTION)
+            save_weights(&Weights::open(&entry.folder)?, path, staged, |name| name == PROJECTION)
         }
         ModuleKind::Dense => {
             let known = ["in_features", "out_features", "bias", "activation_function", "use_residual"];
@@ -133,7 +132,8 @@ fn write_transformer(
 ) -> Result<()> {
     let parts = &model.loaded;
     let projection = parts.has_projection();
-    let mut config = JsonFile::read(from.join("config.json"), "it describes the transformer")?;
+    let folders = parts.adapter_folders.of(from);
+    let mut config = parts.config()?;
     let task = TransformerTask::of(parts.kind, parts.entries.as_deref(), &config);
     let original = config.value.clone();
     parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
@@ -145,21 +145,26 @@ fn write_transformer(
         config.extend(own.config.clone());
         add_old_rope_keys(config);
     }
-    let mut changed = tokenizer::changed(model, from)?;
-    if config.value != original {
+    let mut changed = tokenizer::changed(model, folders.tokenizer)?;
+    if config.value != original || folders.config != folders.tokenizer {
         changed.push(("config.json", config.value));
     }
-    write_files(from, &changed, path, staged)?;
-    copy_code(from, path, staged)?;
+    write_files(folders.tokenizer, &changed, path, staged)?;
+    copy_code(folders.config, path, staged)?;
 
-    if parts.layers.is_none() && !projection {
-        copy_weights(from, path, staged)?;
+    let adapter = parts.task.map(|task| parts.adapters.adapter(task)).filter(AdapterSource::is_folder);
+    let weights = |from: &Path| match &adapter {
+        Some(adapter) => Weights::open(from)?.adapted(adapter.clone()),
+        None => Weights::open(from),
+    };
+    if parts.layers.is_none() && !projection && adapter.is_none() {
+        copy_weights(folders.weights, path, staged)?;
     } else {
         let kept = |name: &str| {
             let behind = parts.layers.is_some_and(|layers| is_behind(name, layers));
             !(behind || projection && name == PROJECTION)
         };
-        save_weights(from, path, staged, kept)?;
+        save_weights(&weights(folders.weights)?, path, staged, kept)?;
     }
 
     let mut settings = task_settings(model, task);
@@ -239,19 +244,19 @@ fn write_files(from: &Path, changed: &[(&str, Value)], path: &Path, staged: &mut
 fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
     let files = Weights::files(from)?;
     if !Weights::are_safetensors(&files) {
-        return save_weights(from, to, staged, |_| true);
+        return save_weights(&Weights::open(from)?, to, staged, |_| true);
     }
     files.iter().try_for_each(|name| staged.copy(&from.join(name), &to.join(name)))
 }
 
 /// Writes the weights that `kept` selects.
-fn save_weights(from: &Path, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&str) -> bool) -> Result<()> {
+fn save_weights(weights: &Weights, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&str) -> bool) -> Result<()> {
     let path = to.join(Weights::SAFETENSORS);
     let staged_path = staged.path(&path)?;
     // The permissions of a new file: safetensors would restrict them to the owner.
     let new = std::fs::File::create(&staged_path).and_then(|file| file.metadata());
     let permissions = new.map_err(|error| staged.failed(&path, error))?.permissions();
-    Weights::open(from)?.save(&staged_path, kept).map_err(|error| match error {
+    weights.save(&staged_path, kept).map_err(|error| match error {
         Error::Io { cause, .. } => staged.failed(&path, cause),
         other => other,
     })?;

@@ -5,20 +5,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::{JsonFile, TemplateSource};
-use crate::weights::Weights;
+use crate::config::{JsonFile, PeftConfig, TemplateSource};
+use crate::weights::{ADAPTER_FILES, Weights};
 
 /// Files that list the folders of a model's modules.
 pub(super) const LAYOUT: [&str; 2] = ["modules.json", "router_config.json"];
 
 /// Files of a module, or of the whole model, other than weights.
-const FILES: [&str; 16] = [
+const FILES: [&str; 18] = [
     "README.md",
     "added_tokens.json",
     "artifact.metadata",
     TemplateSource::FILE,
-    // Downloaded so that loading can refuse it.
-    "adapter_config.json",
+    PeftConfig::FILE,
+    ADAPTER_FILES[0],
+    ADAPTER_FILES[1],
     "config.json",
     "config_sentence_transformers.json",
     "merges.txt",

@@ -1,15 +1,9 @@
 //! Weights that torch computes of other tensors when they are read: an original, and an adapter's product of low rank.
 
-use super::{Array, Weights};
-use crate::config::Adapter;
+use super::{AdapterTensors, Array, Weights};
 use crate::error::Result;
 
 impl Weights {
-    /// Merges an adapter into every tensor that has one.
-    pub(crate) fn adapted(self, adapter: Adapter) -> Self {
-        Self { adapter: Some(adapter), ..self }
-    }
-
     /// Returns the tensor of that name from its original and the adapter, if it is stored so.
     pub(super) fn parametrized(&self, name: &str, shape: &[usize]) -> Result<Option<Array>> {
         let Some(owner) = name.strip_suffix(".weight") else { return Ok(None) };
@@ -18,7 +12,9 @@ impl Weights {
             return Ok(None);
         }
         let original = self.stored(&part("original"), shape)?;
-        let (Some(adapter), &[rows, columns]) = (self.adapter, shape) else { return Ok(Some(original)) };
+        let (Some(AdapterTensors::Stacked(adapter)), &[rows, columns]) = (&self.adapter, shape) else {
+            return Ok(Some(original));
+        };
         let (left, right) = ([adapter.count, rows, adapter.rank], [adapter.count, adapter.rank, columns]);
         // A linear layer multiplies B by A, an embedding A by B.
         let (a, b) = (part("0.lora_A"), part("0.lora_B"));
@@ -33,7 +29,7 @@ impl Weights {
 }
 
 /// Computes `original + scale * left · right`.
-fn merged(original: &Array, left: &Array, right: &Array, scale: f32) -> Array {
+pub(super) fn merged(original: &Array, left: &Array, right: &Array, scale: f32) -> Array {
     let (rank, columns) = (right.shape[0], right.shape[1]);
     let mut merged = original.as_slice().to_vec();
     let mut sum = vec![0.0; columns];

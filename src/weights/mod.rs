@@ -3,14 +3,15 @@
 mod array;
 mod lora;
 mod missing;
+mod peft;
 mod pickle;
+mod save;
 mod torch_file;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
@@ -18,10 +19,11 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 pub(crate) use array::Array;
+pub(crate) use peft::{FILES as ADAPTER_FILES, PeftAdapter};
 
 use array::Data;
 
-use crate::config::{Adapter, JsonFile, inside, plain_file_size, stand_in};
+use crate::config::{Adapter, AdapterSource, JsonFile, inside, plain_file_size, stand_in};
 use crate::error::{Error, Result};
 
 #[cfg(target_endian = "big")]
@@ -57,8 +59,16 @@ pub(crate) struct Weights {
     file: Arc<Path>,
     entries: HashMap<String, Entry>,
     prefix: String,
-    /// Adapter to merge into the tensors.
-    adapter: Option<Adapter>,
+    adapter: Option<AdapterTensors>,
+}
+
+/// Adapter to merge into tensors.
+#[derive(Clone)]
+enum AdapterTensors {
+    /// One of several, stacked in the weights themselves.
+    Stacked(Adapter),
+    /// One of peft, from files of its own.
+    Peft(Arc<PeftAdapter>),
 }
 
 impl Weights {
@@ -74,6 +84,33 @@ impl Weights {
             }
         }
         Ok(Self { file: folder.join(file).into(), entries, prefix: String::new(), adapter: None })
+    }
+
+    /// Opens a single file of weights.
+    fn open_file(path: PathBuf) -> Result<Self> {
+        let mut entries = HashMap::new();
+        match path.extension().is_some_and(|extension| extension == "safetensors") {
+            true => read_safetensors(&path, &mut entries)?,
+            false => read_torch(&path, &mut entries)?,
+        }
+        Ok(Self { file: path.into(), entries, prefix: String::new(), adapter: None })
+    }
+
+    /// Merges an adapter into every tensor that has one.
+    pub(crate) fn adapted(self, adapter: AdapterSource) -> Result<Self> {
+        let adapter = match adapter {
+            AdapterSource::Stacked(adapter) => Some(AdapterTensors::Stacked(adapter)),
+            AdapterSource::Folder(folder) => PeftAdapter::open(&folder)?.map(Arc::new).map(AdapterTensors::Peft),
+        };
+        Ok(Self { adapter, ..self })
+    }
+
+    /// Checks that every tensor of the adapter has a place in the model, after all of the model is loaded.
+    pub(crate) fn check_adapter(&self) -> Result<()> {
+        match &self.adapter {
+            Some(AdapterTensors::Peft(adapter)) => adapter.check_used(self.others(&[])),
+            _ => Ok(()),
+        }
     }
 
     /// Name of a safetensors file without shards.
@@ -92,17 +129,6 @@ impl Weights {
     /// Returns true when all of those files are safetensors or their index.
     pub(crate) fn are_safetensors(files: &[String]) -> bool {
         files.iter().all(|name| is_safetensors(name) || name.ends_with(INDEX))
-    }
-
-    /// Writes the tensors that `keep` selects, unchanged, into a safetensors file.
-    pub(crate) fn save(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
-        // transformers requires this entry before it reads a file.
-        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let kept = self.entries.iter().filter(|(name, _)| keep(name));
-        safetensors::serialize_to_file(kept, Some(format), path).map_err(|error| match error {
-            safetensors::SafeTensorError::IoError(error) => Error::io(path, error),
-            other => Error::weights(path, other.to_string()),
-        })
     }
 
     /// Drops `prefix` from names where it precedes `anchor`, as in checkpoints of a backbone with a head.
@@ -184,9 +210,12 @@ impl Weights {
     /// Old checkpoints name a norm's weight and bias gamma and beta.
     pub(crate) fn array(&self, name: &str, shape: &[usize]) -> Result<Array> {
         let full = format!("{}{name}", self.prefix);
-        match self.parametrized(&full, shape)? {
-            Some(array) => Ok(array),
-            None => self.stored(&full, shape),
+        if let Some(array) = self.parametrized(&full, shape)? {
+            return Ok(array);
+        }
+        match &self.adapter {
+            Some(AdapterTensors::Peft(adapter)) => adapter.adapted(&full, shape, || self.stored(&full, shape)),
+            _ => self.stored(&full, shape),
         }
     }
 
@@ -205,24 +234,6 @@ impl Weights {
             });
         }
         Ok(Array { shape: shape.to_vec(), data: entry.float32(full)? })
-    }
-}
-
-impl safetensors::View for &Entry {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.data.as_slice().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.as_slice().len()
     }
 }
 

@@ -16,7 +16,8 @@ from . import storage
 from .storage import read_json, write_json
 
 KINDS = {"dense": "tiny", "rerank": "rerank", "sparse": "sparse"}
-FILES = ["expected64*.npy", "expected_logits.npy", "expected_prompt.npy", "expected_sparse.json", "texts.json", "token_ids.json"]
+FILES = ["expected64*.npy", "expected_logits.npy", "expected_prompt.npy", "expected_without_adapter.npy"]
+FILES += ["expected_sparse.json", "texts.json", "token_ids.json"]
 # The last three tell where the numbers come from.
 META = ["model_type", "dim", "max_seq_length", "max_length", "num_labels", "float32_vs_float64_max_abs"]
 META += ["extra_prompt", "how", "versions", "note"]
@@ -33,6 +34,7 @@ def take(source):
     for file in target.glob("expected64_*.npy"):
         # With a prompt or a task: half the size, and far below the tolerance.
         np.save(file, np.load(file).astype(np.float32))
+    take_base(source, target)
     if meta["kind"] == "rerank":
         # The reference gets the limit as an argument; tests read the folder's.
         path = target / "model/tokenizer_config.json"
@@ -42,11 +44,17 @@ def take(source):
     write_json(target / "meta.json", {key: meta[key] for key in META if key in meta})
 
 
+def take_base(source, target):
+    """Copy the base model of an adapter into the adapter's folder, from which its relative name counts, too."""
+    if (source / "base").exists() and not (target / "model/model.safetensors").exists():
+        shutil.copytree(source / "base", target / "model/base")
+
+
 def drop_empty_seconds(case):
     """Drop pairs with an empty second text.
 
-    The cases of published code were tokenized pair by pair. transformers then drops an empty second text, which batches of
-    sentence-transformers keep.
+    The cases of published code were tokenized pair by pair. transformers then drops an empty second text, which
+    batches of sentence-transformers keep.
     """
     kept = [i for i, (_, second) in enumerate(read_json(case / "texts.json")) if second]
     for name in ["texts.json", "token_ids.json"]:

@@ -42,12 +42,16 @@ FRAMEWORKS = {"arrow": "pyarrow", "chroma": "chromadb", "langchain": "langchain_
 FOLDERS = SimpleNamespace(
     reranker=DATA / "rerank/rerank-bert/model",
     causal_reranker=DATA / "rerank/rerank-qwen3-causal/model",
+    adapter=DATA / "tiny/peft-bert-lora/model",
+    other_adapter=DATA / "tiny/peft-bert-dora-modules-to-save/model",
     sparse=DATA / "sparse/splade-bert-max/model",
     multi_vector=DATA / "multi_vector/multivector-stanford-bert/model",
 )
 STAND_INS = {
     "cross-encoder/ms-marco-MiniLM-L6-v2": "reranker",
     "Qwen/Qwen3-Reranker-0.6B": "causal_reranker",
+    "my-team/my-adapter": "adapter",
+    "my-team/my-adapter-for-titles": "other_adapter",
     "naver/splade-cocondenser-ensembledistil": "sparse",
     "naver/splade-v3": "sparse",
     "colbert-ir/colbertv2.0": "multi_vector",

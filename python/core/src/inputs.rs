@@ -1,11 +1,12 @@
 //! Conversion of Python's texts, pairs of texts and options.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString, PyTuple};
-use rushlight::{Device, Dtype, Error, Input, LoadOptions, Result, Role, Truncation};
+use rushlight::{Device, Dtype, Error, HubToken, Input, LoadOptions, Result, Role, Truncation};
 
 use crate::errors::{IntoPython, exception};
 
@@ -77,18 +78,6 @@ fn utf8(label: impl Fn() -> String, string: &Bound<'_, PyString>) -> PyResult<Py
     })
 }
 
-/// Makes the loading options that all kinds of models share.
-pub(crate) fn load_options(
-    device: Option<Device>,
-    dtype: Dtype,
-    prompts: BTreeMap<String, String>,
-    default_prompt_name: Option<String>,
-) -> LoadOptions {
-    let mut options = LoadOptions::default().with_device(device).with_dtype(dtype).with_prompts(prompts);
-    options.default_prompt_name = default_prompt_name;
-    options
-}
-
 /// Returns the treatment of texts that are too long.
 pub(crate) fn truncation(fails: bool) -> Truncation {
     if fails { Truncation::Error } else { Truncation::Ignore }
@@ -99,14 +88,55 @@ pub(crate) fn role(as_queries: bool) -> Role {
     if as_queries { Role::Query } else { Role::Document }
 }
 
-/// Device and dtype of a model. Without a device, the best one is used.
+/// Device, dtype and adapters of a model, and the search for another model that its folder names. Without a device, the best
+/// one is used.
 #[derive(FromPyObject)]
-pub(crate) struct DeviceAndDtype(Option<String>, Option<String>);
+#[pyo3(from_item_all)]
+pub(crate) struct Loading {
+    device: Option<String>,
+    dtype: Option<String>,
+    adapters: BTreeMap<String, String>,
+    cache_folder: Option<PathBuf>,
+    local_files_only: bool,
+    token: Option<Token>,
+}
 
-impl DeviceAndDtype {
-    pub(crate) fn typed(self) -> Result<(Option<Device>, Dtype)> {
-        let Self(device, dtype) = self;
-        let dtype = dtype.map(|name| name.parse()).transpose()?;
-        Ok((device.map(|name| name.parse()).transpose()?, dtype.unwrap_or_default()))
+impl Loading {
+    /// Makes the loading options that all kinds of models share.
+    pub(crate) fn options(
+        self,
+        prompts: BTreeMap<String, String>,
+        default_prompt_name: Option<String>,
+    ) -> Result<LoadOptions> {
+        let device = self.device.map(|name| name.parse::<Device>()).transpose()?;
+        let dtype = self.dtype.map(|name| name.parse::<Dtype>()).transpose()?.unwrap_or_default();
+        let mut options = LoadOptions::default()
+            .with_device(device)
+            .with_dtype(dtype)
+            .with_prompts(prompts)
+            .with_adapters(self.adapters)
+            .with_local_files_only(self.local_files_only)
+            .with_token(Token::typed(self.token));
+        options.cache_folder = self.cache_folder;
+        options.default_prompt_name = default_prompt_name;
+        Ok(options)
+    }
+}
+
+/// Argument `token=` of Python: a token, or True to require the environment's and False to send none.
+#[derive(FromPyObject)]
+pub(crate) enum Token {
+    Use(bool),
+    Given(String),
+}
+
+impl Token {
+    pub(crate) fn typed(token: Option<Self>) -> HubToken {
+        match token {
+            None => HubToken::FromEnvironment,
+            Some(Self::Use(true)) => HubToken::Required,
+            Some(Self::Use(false)) => HubToken::None,
+            Some(Self::Given(token)) => HubToken::Given(token),
+        }
     }
 }

@@ -18,9 +18,10 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rushlight::{Device, HubToken, LoadOptions, process, source};
+use rushlight::{Device, LoadOptions, process, source};
 
 use errors::IntoPython;
+use inputs::Token;
 use observer::load;
 use paths::Folder;
 
@@ -73,22 +74,10 @@ struct ModelSearch {
     looked: Vec<String>,
 }
 
-/// Argument `token=` of Python: a token, or True to require the environment's and False to send none.
-#[derive(FromPyObject)]
-enum Token {
-    Use(bool),
-    Given(String),
-}
-
 /// Finds the folder of a model by name, and downloads it if the cache lacks it. `progress` gets numbers of bytes.
 #[pyfunction]
 fn find_model(py: Python<'_>, name: PathBuf, search: ModelSearch, progress: Option<Py<PyAny>>) -> PyResult<Folder> {
-    let token = match search.token {
-        None => HubToken::FromEnvironment,
-        Some(Token::Use(true)) => HubToken::Required,
-        Some(Token::Use(false)) => HubToken::None,
-        Some(Token::Given(token)) => HubToken::Given(token),
-    };
+    let token = Token::typed(search.token);
     let mut options = LoadOptions::default().with_local_files_only(search.local_files_only).with_token(token);
     options.cache_folder = search.cache_folder;
     options.revision = search.revision;

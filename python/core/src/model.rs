@@ -12,7 +12,7 @@ use rushlight::{BackboneOptions, CallOptions, ChunkOptions, Device, DevicePool, 
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
-use crate::inputs::{DeviceAndDtype, inputs, load_options, role, texts, truncation};
+use crate::inputs::{Loading, inputs, role, texts, truncation};
 use crate::observer::{Watchers, compute, compute_watched, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -129,18 +129,18 @@ impl Model {
 impl Model {
     /// Loads the model in a folder, or assembles one from the folder's transformer.
     #[new]
-    #[pyo3(signature = (folder, device_and_dtype, max_seq_length, prompts, default_prompt_name, assembly=None))]
+    #[pyo3(signature = (folder, loading, max_seq_length, prompts, default_prompt_name, assembly=None))]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device_and_dtype: DeviceAndDtype,
+        loading: Loading,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
         assembly: Option<Assembly>,
     ) -> PyResult<Self> {
-        let (device, dtype) = device_and_dtype.typed().into_python(py)?;
-        let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
+        let options =
+            loading.options(prompts, default_prompt_name).into_python(py)?.with_max_seq_length(max_seq_length);
         let assembly = assembly.map(Assembly::typed).transpose().into_python(py)?;
         let model = load(py, None, options, |options| match &assembly {
             Some(assembly) => rushlight::Model::from_backbone_dir(folder, assembly, options),

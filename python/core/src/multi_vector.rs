@@ -10,7 +10,7 @@ use rushlight::{CallOptions, MultiVectorOptions, MultiVectorSimilarity, vectors}
 
 use crate::arrays::{array, view};
 use crate::errors::IntoPython;
-use crate::inputs::{DeviceAndDtype, inputs, load_options, role, texts, truncation};
+use crate::inputs::{Loading, inputs, role, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -42,13 +42,12 @@ impl MultiVectorModel {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device_and_dtype: DeviceAndDtype,
+        loading: Loading,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
-        let (device, dtype) = device_and_dtype.typed().into_python(py)?;
-        let options = load_options(device, dtype, prompts, default_prompt_name);
+        let options = loading.options(prompts, default_prompt_name).into_python(py)?;
         let model = load(py, None, options, |options| {
             let mut model = rushlight::MultiVectorModel::from_dir_with(folder, options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_document_length(tokens))?;

@@ -10,7 +10,7 @@ use rushlight::{CallOptions, PredictOptions, ScoreActivation};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
-use crate::inputs::{DeviceAndDtype, inputs, load_options, texts, truncation};
+use crate::inputs::{Loading, inputs, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -37,19 +37,18 @@ struct Request {
 impl Reranker {
     /// Loads the reranker in a folder.
     #[new]
-    #[pyo3(signature = (folder, device_and_dtype, max_seq_length, prompts, default_prompt_name, activation_fn=None))]
+    #[pyo3(signature = (folder, loading, max_seq_length, prompts, default_prompt_name, activation_fn=None))]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device_and_dtype: DeviceAndDtype,
+        loading: Loading,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
         activation_fn: Option<&str>,
     ) -> PyResult<Self> {
-        let (device, dtype) = device_and_dtype.typed().into_python(py)?;
         let activation = activation_fn.map(str::parse::<ScoreActivation>).transpose().into_python(py)?;
-        let options = load_options(device, dtype, prompts, default_prompt_name).with_activation(activation);
+        let options = loading.options(prompts, default_prompt_name).into_python(py)?.with_activation(activation);
         let model = load(py, None, options, |options| {
             let mut model = rushlight::Reranker::from_dir_with(folder, options)?;
             max_seq_length.map_or(Ok(()), |tokens| model.set_max_length(tokens))?;

@@ -10,7 +10,7 @@ use rushlight::{CallOptions, Similarity, SparseEmbeddings, SparseOptions, vector
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
-use crate::inputs::{DeviceAndDtype, inputs, load_options, role, texts, truncation};
+use crate::inputs::{Loading, inputs, role, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -43,13 +43,13 @@ impl SparseModel {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        device_and_dtype: DeviceAndDtype,
+        loading: Loading,
         max_seq_length: Option<usize>,
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
     ) -> PyResult<Self> {
-        let (device, dtype) = device_and_dtype.typed().into_python(py)?;
-        let options = load_options(device, dtype, prompts, default_prompt_name).with_max_seq_length(max_seq_length);
+        let options =
+            loading.options(prompts, default_prompt_name).into_python(py)?.with_max_seq_length(max_seq_length);
         let model = load(py, None, options, |options| rushlight::SparseModel::from_dir_with(folder, options))?;
         Ok(Self { model: Shared::new(model) })
     }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a sentence embedding model."""
-    parser.set_defaults(similarity=None)
+    parser.set_defaults(similarity=None, adapters=[])
     parser.add_argument(
         "--truncate-dim",
         metavar="N",
@@ -33,6 +33,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="number of columns to keep of every embedding (default: the model's)",
     )
     add_running(parser)
+
+
+def _adapter(value: str) -> tuple[str, str]:
+    """Parse a name and a folder.
+
+    Raises
+    ------
+    ArgumentTypeError
+        The value lacks one of them.
+    """
+    name, _, folder = value.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError(f"must be NAME=FOLDER, got {value!r}")
+    return name, folder
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +88,7 @@ def load(arguments: argparse.Namespace) -> Model:
         dtype=arguments.dtype,
         truncate_dim=arguments.truncate_dim,
         similarity_fn_name=arguments.similarity,
+        adapters=dict(arguments.adapters),
         **options.source(arguments),
     )
     if arguments.truncate_dim is not None and arguments.truncate_dim > model.embedding_dimension:
@@ -95,14 +110,20 @@ def score_function(model: Model) -> str:
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:
     """Add the options for prompts, roles and tasks."""
-    before = parser.add_mutually_exclusive_group()
-    before.add_argument("--prompt", metavar="TEXT", help="text to put before every input")
-    before.add_argument("--prompt-name", metavar="NAME", help="name of one of the model's prompts")
+    options.add_prompt(parser, "text to put before every input")
     roles = parser.add_mutually_exclusive_group()
     for role in ("query", "document"):
         says = f"embed the texts as a {role}: with the model's prompt, and modules if it has others, for a {role}"
         roles.add_argument(f"--{role}", dest="role", action="store_const", const=role, help=says)
     parser.add_argument("--task", metavar="NAME", help="task, for models with an adapter for each")
+    parser.add_argument(
+        "--adapter",
+        metavar="NAME=FOLDER",
+        type=_adapter,
+        action="append",
+        dest="adapters",
+        help="adapter of peft, a folder or a name on the hub, which --task NAME selects; may be repeated",
+    )
 
 
 def prompts(arguments: argparse.Namespace) -> dict[str, Any]:

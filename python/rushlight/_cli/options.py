@@ -91,6 +91,13 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prompt(parser: argparse.ArgumentParser, says: str) -> None:
+    """Add the options for a prompt, of which `says` is the description."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--prompt", metavar="TEXT", help=says)
+    group.add_argument("--prompt-name", metavar="NAME", help="name of one of the model's prompts")
+
+
 def positive(value: str) -> int:
     """Parse an integer of at least 1.
 

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--top-k", metavar="N", type=options.positive, help="number of documents to print (default: all)"
     )
+    options.add_prompt(command, "text to put before the query; the instruction, for models that take one")
     results.add_options(command)
     reading.add_options(command)
     embedding.add_running(command)
@@ -52,6 +53,8 @@ def _run(arguments: argparse.Namespace) -> None:
                 arguments.query,
                 [record.text for record in records],
                 top_k=arguments.top_k,
+                prompt=arguments.prompt,
+                prompt_name=arguments.prompt_name,
                 return_documents=True,
                 truncation=arguments.truncation,
                 show_progress_bar=embedding.shows_progress(arguments),

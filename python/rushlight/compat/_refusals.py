@@ -41,7 +41,7 @@ REFUSALS = (
         " transformers_model _first_module _last_module",
     ),
     Refusal(
-        "rushlight has no adapters: merge them with peft, save the model, and load it here",
+        "rushlight merges the adapters of a folder when it loads it; rushlight.Model takes several, as adapters=",
         "active_adapter active_adapters add_adapter check_peft_compatible_model delete_adapter disable_adapters"
         " enable_adapters get_adapter_state_dict has_peft_compatible_model load_adapter set_adapter",
         "peft_mixin",

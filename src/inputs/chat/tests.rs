@@ -10,8 +10,11 @@ fn render(template: &str, context: Value) -> Result<String, String> {
 }
 
 fn rendered(template: &str) -> String {
-    render(template, context! { bos_token => "<s>", messages => [context! { role => "user", content => " Hi, \"é\" " }] })
-        .unwrap()
+    render(
+        template,
+        context! { bos_token => "<s>", messages => [context! { role => "user", content => " Hi, \"é\" " }] },
+    )
+    .unwrap()
 }
 
 /// Expected texts are Jinja's, with the settings of transformers.
@@ -32,7 +35,12 @@ fn values_print_like_python() {
 fn the_additions_of_transformers_are_there() {
     assert_eq!(rendered("{{ messages[0] | tojson }}"), r#"{"role": "user", "content": " Hi, \"é\" "}"#);
     assert_eq!(rendered("{{ [1, {'a': '<&>'}] | tojson(indent=2) }}"), "[\n  1,\n  {\n    \"a\": \"<&>\"\n  }\n]");
-    assert_eq!(rendered("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}"), "023");
+    assert_eq!(
+        rendered(
+            "{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}"
+        ),
+        "023"
+    );
     assert_eq!(rendered("{%- generation -%} a {% endgeneration %}\nb {# generation #}"), "a b ");
     assert_eq!(rendered("{{ strftime_now('%Y') | length }}"), "4");
     let error = render("\n{{ raise_exception('no ' ~ 'tools') }}", context! {}).unwrap_err();
@@ -44,9 +52,14 @@ fn methods_of_python_are_there() {
     assert_eq!(rendered("{{ messages[0].content.strip().upper() }}"), "HI, \"É\"");
     assert_eq!(rendered("{{ messages[0]['content'].split(',')[0] }}|{{ 'ab'.startswith('a') }}"), " Hi|True");
     assert_eq!(rendered("{% for key, value in {'a': 1}.items() %}{{ key }}={{ value }}{% endfor %}"), "a=1");
-    assert_eq!(rendered("{% set ns = namespace(n=1) %}{% for i in [1, 2] %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}"), "4");
     assert_eq!(
-        rendered("{{ messages | selectattr('role', 'eq', 'system') | map(attribute='content') | first | default('none') }}"),
+        rendered("{% set ns = namespace(n=1) %}{% for i in [1, 2] %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}"),
+        "4"
+    );
+    assert_eq!(
+        rendered(
+            "{{ messages | selectattr('role', 'eq', 'system') | map(attribute='content') | first | default('none') }}"
+        ),
         "none"
     );
 }
@@ -55,7 +68,8 @@ fn methods_of_python_are_there() {
 fn no_template_runs_forever() {
     let forever = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
     assert!(render(forever, context! {}).unwrap_err().contains("fuel"));
-    let doubling = "{% set ns = namespace(x='12345678') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+    let doubling =
+        "{% set ns = namespace(x='12345678') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
     assert!(render(doubling, context! {}).unwrap_err().contains("fuel"));
 }
 
