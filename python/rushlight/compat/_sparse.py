@@ -1,4 +1,4 @@
-"""Conversion between sparse embeddings and sparse tensors, and arithmetic on sparse embeddings."""
+"""Conversion between sparse embeddings and sparse tensors."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import SparseEmbeddings, _arguments
+from rushlight._sparse_scores import rows_of
 from rushlight.compat._tensors import tensor, torch
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 
 def is_sparse(embeddings: Any) -> bool:
@@ -64,50 +63,13 @@ def _embeddings(rows: Any, columns: Any, values: Any, shape: tuple[int, ...]) ->
     return SparseEmbeddings(starts, columns, values, (shape[0], shape[1]))
 
 
-def normalized(embeddings: SparseEmbeddings) -> SparseEmbeddings:
-    """Divide embeddings by their L2 norms, at least 1e-12."""
-    rows = _rows(embeddings)
-    norms = np.sqrt(np.bincount(rows, embeddings.values.astype(np.float64) ** 2, len(embeddings)))
-    with np.errstate(invalid="ignore"):  # infinity / infinity is NaN
-        values = embeddings.values / np.maximum(norms, 1e-12)[rows]
-    return SparseEmbeddings(embeddings.indptr, embeddings.indices, values, embeddings.shape)
-
-
-def pairwise(name: str, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.float32]:
-    """Score each row of `a` against the row at the same position in `b`, by a named function.
-
-    Memory grows with the number of nonzero values, not with the width.
-    """
-    if name == "cosine":
-        return pairwise("dot", normalized(a), normalized(b))
-    width = max(a.shape[1], 1)
-    ours, theirs = (_rows(side) * width + side.indices for side in (a, b))
-    if any((np.diff(columns) <= 0).any() for columns in (ours, theirs)):
-        raise InvalidArgumentError("indices: must be ascending columns within a row")
-    if name == "dot":
-        common, first, second = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
-        terms: NDArray[Any] = a.values[first].astype(np.float64) * b.values[second]
-    else:
-        common, which = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
-        differences = np.bincount(which, np.concatenate([a.values, -b.values]), len(common))
-        terms = differences**2 if name == "euclidean" else -np.abs(differences)
-    sums = np.bincount(common // width, terms, len(a))
-    scores: NDArray[np.float32] = (-np.sqrt(sums) if name == "euclidean" else sums).astype(np.float32)
-    return scores
-
-
-def _rows(embeddings: SparseEmbeddings) -> NDArray[np.int64]:
-    """Return the row of each value."""
-    return np.repeat(np.arange(len(embeddings), dtype=np.int64), np.diff(embeddings.indptr))
-
-
 def as_tensor(embeddings: SparseEmbeddings, *, sparse: bool, single: bool) -> Any:
     """Convert embeddings to a tensor, `(d,)` for a single one; without torch, to an array if `sparse` is False."""
     module = torch()
     if not sparse or module is None:
         result = embeddings if sparse else tensor(embeddings.to_dense())
         return result[0] if single else result
-    indices = np.stack([embeddings.indices] if single else [_rows(embeddings), embeddings.indices]).astype(np.int64)
+    indices = np.stack([embeddings.indices] if single else [rows_of(embeddings), embeddings.indices]).astype(np.int64)
     return module.sparse_coo_tensor(
         module.from_numpy(indices),
         module.from_numpy(embeddings.values),

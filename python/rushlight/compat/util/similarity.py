@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 
 from rushlight import _arguments, _core, util
+from rushlight._sparse_scores import pairwise
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
-from rushlight.compat._sparse import as_embeddings, is_sparse, pairwise
+from rushlight.compat._sparse import as_embeddings, is_sparse
 from rushlight.compat._tensors import dense, tensor
 from rushlight.exceptions import InvalidArgumentError
 

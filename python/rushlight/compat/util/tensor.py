@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from rushlight import _arguments, util
-from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse, normalized
+from rushlight._sparse_scores import normalized
+from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse
 from rushlight.compat._tensors import cast, dense, is_tensor, tensor
 from rushlight.exceptions import InvalidArgumentError
 
