@@ -15,7 +15,9 @@ Examples
 
 from rushlight.compat import (
     _modules,
+    base,
     cross_encoder,
+    evaluation,
     multi_vector_encoder,
     quantization,
     sentence_transformer,
@@ -36,7 +38,9 @@ __all__ = [
     "SentenceTransformer",
     "SimilarityFunction",
     "SparseEncoder",
+    "base",
     "cross_encoder",
+    "evaluation",
     "multi_vector_encoder",
     "quantization",
     "quantize_embeddings",

@@ -68,11 +68,12 @@ REFUSALS = (
     ),
     Refusal(
         "the model's folder defines its modules; rushlight.Model.from_backbone builds a model from parts",
-        names="base models modules",
+        names="models modules",
     ),
     Refusal(
-        "use the evaluators of sentence-transformers, which take the models of rushlight.compat",
-        names="evaluation",
+        "it evaluates a classifier in training, by its batches; CrossEncoderClassificationEvaluator evaluates a saved"
+        " one",
+        names="LabelAccuracyEvaluator label_accuracy",
     ),
     Refusal(
         "rushlight searches without an index: rushlight.util.semantic_search(corpus_precision=...) is exact",

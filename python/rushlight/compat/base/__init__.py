@@ -1,0 +1,1 @@
+"""Parts that models of all kinds have, by the path that they have in sentence-transformers."""
