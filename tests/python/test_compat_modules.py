@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import pickle
@@ -54,6 +55,7 @@ THERE = {
 }
 REFUSED = {
     "backend": "exports to no other engine",
+    "base.model": "not a torch module",
     "base.modules": "from_backbone builds a model from parts",
     "cross_encoder.losses.MSELoss": "does not train",
     "cross_encoder.trainer": "does not train",
@@ -118,7 +120,7 @@ def test_modules_that_are_refused_say_why(path: str) -> None:
     package, _, name = path.partition(".")
     if package in compat.__all__:
         with pytest.raises(UnsupportedFeatureError, match=REFUSED[path]):
-            getattr(getattr(compat, package), name.split(".")[0])
+            functools.reduce(getattr, name.split("."), getattr(compat, package))
 
 
 def test_what_is_unheard_of_is_missing_as_python_says() -> None:

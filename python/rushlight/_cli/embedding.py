@@ -57,6 +57,11 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         default="warn",
         help="how to treat texts that are too long for the model and truncated (default: warn)",
     )
+    add_progress(parser)
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """Add the option for progress bars."""
     parser.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from rushlight import __version__
-from rushlight._cli import comparing, encode, mining, models, options, reranking, searching
+from rushlight._cli import comparing, encode, evaluating, mining, models, options, reranking, searching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ COMMANDS = {
     "rerank": reranking.parser,
     "mine": mining.mine,
     "cluster": mining.cluster,
+    "evaluate": evaluating.parser,
     "info": models.info,
     "download": models.download,
 }

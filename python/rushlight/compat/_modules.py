@@ -77,4 +77,4 @@ def _evaluators() -> dict[str, str]:
     for path in _NAMED_LIKE_CLASSES:
         module = sys.modules[f"{__package__}.{path}"]
         paths |= {f"{path}.{name}": path for name in vars(module) if name.endswith("Evaluator")}
-    return {**paths, "evaluation.SimilarityFunction": "evaluation"}
+    return {**paths, "evaluation.SimilarityFunction": "util.similarity"}

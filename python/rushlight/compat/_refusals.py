@@ -30,21 +30,24 @@ REFUSALS = (
         "fit old_fit smart_batching_collate smart_batching_collate_text_only gradient_checkpointing_enable"
         " get_sentence_features merge zero_grad",
         " ".join(f"{kind}{part}" for kind in _KINDS for part in ("Trainer", "TrainingArguments", "DataCollator"))
-        + " DefaultBatchSampler InputExample MultiDatasetDefaultBatchSampler ParallelSentencesDataset SentencesDataset"
-        " callbacks check_teacher_targets data_collator datasets fit_mixin hard_negatives losses mine_hard_negatives"
-        " readers resolve_ids sampler trainer training_args",
+        + " BaseDataCollator BaseTrainer BaseTrainingArguments BatchSamplers DefaultBatchSampler"
+        " GroupByLabelBatchSampler InputExample MultiDatasetBatchSamplers MultiDatasetDefaultBatchSampler"
+        " NoDuplicatesBatchSampler ParallelSentencesDataset ProportionalBatchSampler RoundRobinBatchSampler"
+        " SentencesDataset callbacks check_teacher_targets data_collator datasets fit_mixin hard_negatives losses"
+        " mine_hard_negatives merging readers resolve_ids sampler trainer training_args",
     ),
     Refusal(
         NO_MODULE,
         "append apply children clear_placement_cache config extend forward insert load_state_dict model modules"
         " named_children named_modules named_parameters parameters pop processor register_forward_hook state_dict"
         " transformers_model _first_module _last_module",
+        "BaseModel model",
     ),
     Refusal(
         "rushlight merges the adapters of a folder when it loads it; rushlight.Model takes several, as adapters=",
         "active_adapter active_adapters add_adapter check_peft_compatible_model delete_adapter disable_adapters"
         " enable_adapters get_adapter_state_dict has_peft_compatible_model load_adapter set_adapter",
-        "peft_mixin",
+        "PeftAdapterMixin peft_mixin",
     ),
     Refusal(
         "rushlight uploads nothing: pass a folder from save_pretrained to huggingface_hub.upload_folder",
@@ -107,7 +110,7 @@ REFUSALS = (
         " dataset decorators deprecated_import disable_datasets_caching disable_logging disabled_tqdm distributed"
         " environment file_io fullname get_device_name get_rank get_world_size http_get import_from_string"
         " import_module_class install_logger is_accelerate_available is_datasets_available is_dist_initialized"
-        " is_sentence_transformer_model is_training_available load_dir_path load_file_path misc"
+        " is_sentence_transformer_model is_training_available load_dir_path load_file_path misc modality modality_types"
         " repad_flattened_features save_to_hub_args_decorator similarity_fct_name stack_padded_token_embeddings"
         " to_scipy_coo util _convert_to_batch _convert_to_batch_tensor _convert_to_tensor _move_tensors_to_cpu",
     ),

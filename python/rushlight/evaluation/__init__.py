@@ -23,6 +23,7 @@ from rushlight.evaluation._cross_encoder import (
     CrossEncoderCorrelationEvaluator,
     CrossEncoderRerankingEvaluator,
 )
+from rushlight.evaluation._datasets import load_beir
 from rushlight.evaluation._distances import MSEEvaluator, MSEEvaluatorFromDataFrame
 from rushlight.evaluation._mining import ParaphraseMiningEvaluator, TranslationEvaluator
 from rushlight.evaluation._multi_vector import (
@@ -87,4 +88,5 @@ __all__ = [
     "SparseTripletEvaluator",
     "TranslationEvaluator",
     "TripletEvaluator",
+    "load_beir",
 ]

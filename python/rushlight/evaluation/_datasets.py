@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 from pathlib import Path
@@ -92,4 +93,63 @@ def relevant_documents(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]
     for row in rows:
         found = row["corpus-id"]
         relevant.setdefault(row["query-id"], set()).update(found if isinstance(found, list) else [found])
+    return relevant
+
+
+def load_beir(
+    folder: str | os.PathLike[str], split: str = "test"
+) -> tuple[dict[str, str], dict[str, str], dict[str, set[str]]]:
+    """Load queries, a corpus and relevant documents from a folder in the layout of BEIR.
+
+    Parameters
+    ----------
+    folder
+        Folder with `corpus.jsonl` (`_id`, `text` and maybe `title`, which comes before the text), `queries.jsonl`
+        (`_id`, `text`), and `qrels/SPLIT.tsv` (a line of names, then query, document and relevance).
+    split
+        Name of the file in `qrels`.
+
+    Returns
+    -------
+    tuple of dict
+        Arguments of `InformationRetrievalEvaluator`: queries and corpus by id, and the ids of the documents whose
+        relevance is above 0, by the id of the query.
+
+    Raises
+    ------
+    ModelNotFoundError
+        A file is missing.
+    InvalidArgumentError
+        A line has another format.
+    """
+    root = _arguments.path("folder", folder)
+    files = [root / "queries.jsonl", root / "corpus.jsonl", root / "qrels" / f"{split}.tsv"]
+    for file in files:
+        if not file.is_file():
+            raise ModelNotFoundError(f"{file}: does not exist; BEIR's layout has queries.jsonl, corpus.jsonl and qrels")
+    queries, corpus = (dict(_texts(file)) for file in files[:2])
+    return queries, corpus, _judgements(files[2])
+
+
+def _texts(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield ids and texts, titles first."""
+    for row in json_lines(file):
+        for key in ("_id", "text"):
+            if not isinstance(row.get(key), str):
+                raise InvalidArgumentError(f"{file}: objects must have the strings '_id' and 'text', one lacks {key!r}")
+        yield row["_id"], f"{row.get('title') or ''} {row['text']}".strip()
+
+
+def _judgements(file: Path) -> dict[str, set[str]]:
+    relevant: dict[str, set[str]] = {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        next(rows, None)  # the names
+        for number, row in enumerate(rows, start=2):
+            if not row:
+                continue
+            if len(row) != 3 or not row[2].strip().lstrip("-").isdecimal():
+                raise InvalidArgumentError(f"{file}:{number}: must be a query, a document and a number, got {row}")
+            if int(row[2]) > 0:
+                relevant.setdefault(row[0], set()).add(row[1])
     return relevant

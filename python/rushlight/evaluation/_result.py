@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rushlight import _arguments
+from rushlight.evaluation import _plotting
 from rushlight.evaluation._statistics import Statistic, pyplot, scipy_stats
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -143,30 +143,62 @@ class Evaluation(dict[str, float]):
         p_value = min(2 * (min(below, above) + 1) / (len(drawn) + 1), 1.0)
         return Comparison(name, self[name], other[name], other[name] - self[name], low, high, p_value)
 
-    def table(self, metrics: Iterable[str] | None = None, *, intervals: bool = False, **options: Any) -> str:
-        """Return a table of metrics as text, with confidence intervals if asked for.
+    def table(
+        self,
+        metrics: Iterable[str] | None = None,
+        *,
+        intervals: bool = False,
+        against: Evaluation | None = None,
+        **options: Any,
+    ) -> str:
+        """Return a table of metrics as text; a star marks the primary one.
 
-        `**options` are those of `interval`.
+        Parameters
+        ----------
+        metrics
+            Names of metrics; None shows all.
+        intervals
+            Show confidence intervals.
+        against
+            Result of another model, to show with the difference and its p-value; see `compare`.
+        **options
+            See `interval`.
         """
         names = list(self) if metrics is None else [self._named(name) for name in metrics]
         width = max(map(len, names), default=0)
-        lines = []
-        for name in names:
-            mark = "*" if name == self.primary_metric else " "
-            line = f"{mark} {name:<{width}} {self[name]:>10.4f}"
-            if intervals and name in self.statistics:
-                bounds = self.interval(name, **options)
-                line += f"  [{bounds.low:.4f}, {bounds.high:.4f}]"
-            lines.append(line)
-        return "\n".join(lines)
+        return "\n".join(self._line(name, width, intervals, against, options) for name in names)
 
-    def plot(self, metrics: Iterable[str] | None = None, *, ax: Any = None, **options: Any) -> Any:
+    def _line(self, name: str, width: int, intervals: bool, against: Evaluation | None, options: dict[str, Any]) -> str:
+        cells = [f"{'*' if name == self.primary_metric else ' '} {name:<{width}}", f"{self[name]:>10.4f}"]
+        if intervals and name in self.statistics:
+            bounds = self.interval(name, **options)
+            cells.append(f"[{bounds.low:.4f}, {bounds.high:.4f}]")
+        if against is not None and name in against:
+            cells.append(f"{against[name]:>10.4f} {against[name] - self[name]:>+10.4f}")
+            if name in self.statistics:
+                found = self.compare(against, name, **options)
+                cells.append(f"[{found.low:+.4f}, {found.high:+.4f}]  p = {found.p_value:.4f}")
+        return "  ".join(cells)
+
+    def plot(
+        self,
+        metrics: Iterable[str] | None = None,
+        *,
+        against: Evaluation | None = None,
+        labels: Sequence[str] = ("first", "second"),
+        ax: Any = None,
+        **options: Any,
+    ) -> Any:
         """Plot metrics as bars with confidence intervals, or recall over k if there are several.
 
         Parameters
         ----------
         metrics
             Names of metrics to draw as bars. None draws recall over k for retrieval, and else all metrics up to 1.
+        against
+            Result of another model, to draw beside this one.
+        labels
+            Names of both models.
         ax
             Axes of matplotlib to draw on; None makes new ones.
         **options
@@ -181,40 +213,16 @@ class Evaluation(dict[str, float]):
         MissingDependencyError
             matplotlib is not installed.
         """
-        axes = pyplot().subplots()[1] if ax is None else ax
-        recalls = self._recalls() if metrics is None else []
-        if len(recalls) > 1:
-            self._draw_recalls(axes, recalls, options)
-        else:
-            shown = [name for name, value in self.items() if abs(value) <= 1] if metrics is None else list(metrics)
-            self._draw_bars(axes, [self._named(name) for name in shown], options)
+        axes = pyplot().subplots(layout="constrained")[1] if ax is None else ax
+        results = dict(zip(labels, [self] if against is None else [self, against], strict=False))
+        named = None if metrics is None else [self._named(name) for name in metrics]
+        _plotting.draw(axes, results, named, options)
         return axes
 
-    def _draw_recalls(self, axes: Any, recalls: list[tuple[int, str]], options: dict[str, Any]) -> None:
-        ks = [k for k, _ in recalls]
-        bounds = [self._bounds(name, options) for _, name in recalls]
-        axes.plot(ks, [self[name] for _, name in recalls], marker="o")
-        axes.fill_between(ks, [b.low for b in bounds], [b.high for b in bounds], alpha=0.2)
-        axes.set(xlabel="k", ylabel="recall@k", xticks=ks)
-
-    def _draw_bars(self, axes: Any, names: list[str], options: dict[str, Any]) -> None:
-        values = [self[name] for name in names]
-        bounds = [self._bounds(name, options) for name in names]
-        errors = [
-            [max(value - b.low, 0.0) for value, b in zip(values, bounds, strict=True)],
-            [max(b.high - value, 0.0) for value, b in zip(values, bounds, strict=True)],
-        ]
-        axes.barh(names, values, xerr=errors)
-        axes.invert_yaxis()
-
-    def _bounds(self, name: str, options: dict[str, Any]) -> Interval:
-        """Return an interval, or the value alone for a metric without items."""
+    def bounds(self, metric: str, **options: Any) -> Interval:
+        """Return the interval of a metric, or its value alone if it has no items to resample."""
+        name = self._named(metric)
         return self.interval(name, **options) if name in self.statistics else Interval(self[name], self[name])
-
-    def _recalls(self) -> list[tuple[int, str]]:
-        """Return k and name of the recalls by one score function."""
-        found = [(int(match[2]), name, match[1]) for name in self if (match := re.fullmatch(r"(.*)recall@(\d+)", name))]
-        return sorted((k, name) for k, name, prefix in found if prefix == found[0][2])
 
     def _named(self, metric: str | None) -> str:
         name = self.primary_metric if metric is None else metric
