@@ -25,6 +25,7 @@ from rushlight.compat import (
     sparse_encoder,
     util,
 )
+from rushlight.compat._standing_in import install
 from rushlight.compat.cross_encoder import CrossEncoder
 from rushlight.compat.multi_vector_encoder import MultiVectorEncoder
 from rushlight.compat.sentence_transformer import SentenceTransformer
@@ -41,6 +42,7 @@ __all__ = [
     "base",
     "cross_encoder",
     "evaluation",
+    "install",
     "multi_vector_encoder",
     "quantization",
     "quantize_embeddings",

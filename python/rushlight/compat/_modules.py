@@ -67,6 +67,14 @@ def install() -> None:
         sys.meta_path.append(RefusingFinder)
 
 
+def alias(package: str, name: str) -> None:
+    """Register all public modules of a package under another name, with the reasons for those that it lacks."""
+    prefix = f"{package}."
+    found = {path: module for path, module in sys.modules.items() if f"{path}.".startswith(prefix) and "._" not in path}
+    sys.modules.update({name + path.removeprefix(package): module for path, module in found.items()})
+    RefusingFinder.packages.add(name)
+
+
 def _evaluators() -> dict[str, str]:
     """Return the paths of evaluators' modules, with the modules that have them."""
     paths = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from rushlight.compat._refusals import REFUSALS
 from rushlight.exceptions import UnsupportedFeatureError
@@ -63,11 +63,14 @@ def refusing(module: str) -> Callable[[str], NoReturn]:
 class RefusingFinder:
     """Finder of modules that raises the reason why a module of sentence-transformers is absent; the last one asked."""
 
-    @staticmethod
-    def find_spec(fullname: str, *_: object) -> None:
+    # Names that the package is imported by.
+    packages: ClassVar[set[str]] = {"rushlight.compat"}
+
+    @classmethod
+    def find_spec(cls, fullname: str, *_: object) -> None:
         """Raise UnsupportedFeatureError for a module that is refused."""
         module, name = fullname.rpartition(".")[::2]
-        if f"{module}.".startswith("rushlight.compat."):
+        if any(f"{module}.".startswith(f"{package}.") for package in cls.packages):
             _refuse(module, name)
 
 
