@@ -281,7 +281,7 @@ class Reranker(Loaded[_core.Reranker]):
         return ("identity" if callable(self._activation_fn) else self._activation_fn,)
 
     def _saved(self) -> tuple[Any, ...]:
-        if callable(self.activation_fn):
+        if not isinstance(self.activation_fn, str):
             known = ", ".join(map(repr, _core.ACTIVATIONS))
             raise InvalidArgumentError(f"activation_fn: a callable cannot be saved; set one of {known} first")
         return (self.activation_fn,)

@@ -234,5 +234,5 @@ def test_a_handler_writes_between_progress_bars(capsys):
 
 def test_functions_without_a_reason_are_plainly_absent():
     assert not hasattr(util, "no_such_name")
-    with pytest.raises(UnsupportedFeatureError, match="exact"):
-        from rushlight.compat.quantization import semantic_search_faiss  # noqa: F401
+    with pytest.raises(UnsupportedFeatureError, match="does not train"):
+        from rushlight.compat.util import mine_hard_negatives  # noqa: F401

@@ -36,7 +36,6 @@ _TAKEN: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 _INSTEAD = {
     "max_length": "set max_seq_length instead",
-    "model_max_length": "set max_seq_length instead",
     "num_labels": "a model has the labels that it was trained with",
     "file_name": "rushlight loads model.safetensors, or else pytorch_model.bin, or their shards",
 }
@@ -45,7 +44,7 @@ _INSTEAD = {
 class Loading(TypedDict, total=False):
     """Keyword arguments that the constructors of all kinds take; `Upstream.__init__` has their defaults."""
 
-    modules: None
+    modules: Any
     device: Any
     prompts: Mapping[str, str | None] | None
     default_prompt_name: str | None
@@ -61,7 +60,7 @@ class Loading(TypedDict, total=False):
     backend: str
 
 
-def check(modules: Any, model_card_data: Any, backend: str) -> None:
+def check(model_card_data: Any, backend: str) -> None:
     """Check that nothing is asked for that rushlight does not do.
 
     Raises
@@ -69,8 +68,6 @@ def check(modules: Any, model_card_data: Any, backend: str) -> None:
     InvalidArgumentError
         An argument has another value than its default.
     """
-    if modules is not None:
-        raise InvalidArgumentError("modules: rushlight.Model.from_backbone puts a model together of folders")
     if model_card_data is not None:
         raise InvalidArgumentError("model_card_data: rushlight writes no model cards")
     if backend != "torch":
@@ -94,8 +91,11 @@ def device_and_dtype(
     dtypes = [model.pop(name, None) for name in ("dtype", "torch_dtype")]
     dtype = next((dtype for dtype in dtypes if dtype not in (None, "auto")), None)
     placed = model.get("device_map")
+    if isinstance(placed, dict) and list(placed) == [""]:  # all modules on one device
+        placed = placed[""]
     if placed not in (None, "auto") and not isinstance(placed, dict):
-        device = model.pop("device_map")  # it wins over the argument
+        device = placed  # it wins over the argument
+        del model["device_map"]
     _check("model_kwargs", model)
     _check("processor_kwargs", processor_kwargs or {})
     _check("config_kwargs", config_kwargs or {})

@@ -39,8 +39,8 @@ REFUSALS = (
     Refusal(
         NO_MODULE,
         "append apply children clear_placement_cache config extend forward insert load_state_dict model modules"
-        " named_children named_modules named_parameters parameters pop processor register_forward_hook state_dict"
-        " transformers_model _first_module _last_module",
+        " named_modules named_parameters parameters pop processor register_forward_hook state_dict"
+        " transformers_model",
         "BaseModel model",
     ),
     Refusal(
@@ -71,21 +71,13 @@ REFUSALS = (
     ),
     Refusal(
         "the model's folder defines its modules; rushlight.Model.from_backbone builds a model from parts",
-        names="models modules",
+        names="BaseTokenPooling HierarchicalTokenPooling LambdaTokenPooling PhraseTokenizer WhitespaceTokenizer"
+        " WordTokenizer modules token_pooling tokenizer",
     ),
     Refusal(
         "it evaluates a classifier in training, by its batches; CrossEncoderClassificationEvaluator evaluates a saved"
         " one",
         names="LabelAccuracyEvaluator label_accuracy",
-    ),
-    Refusal(
-        "rushlight searches without an index: rushlight.util.semantic_search(corpus_precision=...) is exact",
-        names="semantic_search_faiss semantic_search_usearch",
-    ),
-    Refusal(
-        "rushlight has no search engine clients: pass indices and values of each row of SparseEmbeddings to the"
-        " engine's own client",
-        names="search_engines",
     ),
     Refusal(
         "it scores batches for losses; util.maxsim and util.maxsim_pairwise score embeddings",
@@ -95,7 +87,7 @@ REFUSALS = (
     Refusal(
         "use get_vocab for all tokens, and cls_token and the like for special tokens",
         tokenizer="added_tokens_decoder added_tokens_encoder all_special_ids all_special_tokens"
-        " convert_tokens_to_string get_added_vocab get_special_tokens_mask special_tokens_map vocab",
+        " convert_tokens_to_string get_added_vocab get_special_tokens_mask special_tokens_map",
     ),
     Refusal("the vocabulary is fixed", tokenizer="add_special_tokens add_tokens train_new_from_iterator"),
     Refusal("save the model, which includes its tokenizer", tokenizer="push_to_hub save_pretrained"),
@@ -106,13 +98,11 @@ REFUSALS = (
         "it is a tool of sentence-transformers' own code, and not part of inference",
         # `util` is the module of `cross_encoder`.
         names="ORIGINAL_TRANSFORMER_MODELS all_gather all_gather_padded all_gather_with_grad append_to_last_row"
-        " cat_padded_token_embeddings check_package_availability check_version_requirements compute_count_vector"
-        " dataset decorators deprecated_import disable_datasets_caching disable_logging disabled_tqdm distributed"
-        " environment file_io fullname get_device_name get_rank get_world_size http_get import_from_string"
-        " import_module_class install_logger is_accelerate_available is_datasets_available is_dist_initialized"
-        " is_sentence_transformer_model is_training_available load_dir_path load_file_path misc modality modality_types"
-        " repad_flattened_features save_to_hub_args_decorator similarity_fct_name stack_padded_token_embeddings"
-        " to_scipy_coo util _convert_to_batch _convert_to_batch_tensor _convert_to_tensor _move_tensors_to_cpu",
+        " cat_padded_token_embeddings check_version_requirements dataset decorators deprecated_import"
+        " disable_datasets_caching distributed get_rank get_world_size import_module_class install_logger"
+        " is_dist_initialized modality modality_types repad_flattened_features save_to_hub_args_decorator"
+        " stack_padded_token_embeddings util _convert_to_batch _convert_to_batch_tensor _convert_to_tensor"
+        " _move_tensors_to_cpu",
     ),
 )
 

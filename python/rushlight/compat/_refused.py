@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 MEMBERS = {name: refusal.reason for refusal in REFUSALS for name in refusal.members.split()}
 NAMES = {name: refusal.reason for refusal in REFUSALS for name in refusal.names.split()}
 TOKENIZER_MEMBERS = {name: refusal.reason for refusal in REFUSALS for name in refusal.tokenizer.split()}
-# Attributes of tokenizers that are set elsewhere.
-_SET_INSTEAD = {
-    "model_max_length": "set max_seq_length of the model",
-    "padding_side": "load the model with processor_kwargs={'padding_side': ...}, or give padding_side to the call",
-}
 
 
 class _AbsentMemberError(UnsupportedFeatureError, AttributeError):
@@ -39,9 +34,8 @@ def refuse_of_tokenizer(name: str) -> NoReturn:
 
 
 def refuse_setting(name: str) -> NoReturn:
-    """Raise an error that names what to set instead of an attribute of a tokenizer."""
-    instead = _SET_INSTEAD.get(name, "the model's folder defines it")
-    raise _AbsentMemberError(f"Tokenizer.{name}: it cannot be set; {instead}")
+    """Raise an error for an attribute of a tokenizer that cannot be set."""
+    raise _AbsentMemberError(f"Tokenizer.{name}: it cannot be set; the model's folder defines it")
 
 
 def _refuse_attribute(kind: str, reasons: dict[str, str], name: str) -> NoReturn:

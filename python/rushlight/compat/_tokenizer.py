@@ -18,7 +18,7 @@ from rushlight.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from rushlight import _core
+    from rushlight.compat._upstream import Upstream
 
 _PADDING = {
     True: "longest",
@@ -35,16 +35,14 @@ _TRUNCATION = {True: True, False: False, "longest_first": True, "do_not_truncate
 class Tokenizer(_tokenizer.Tokenizer):
     """`rushlight.Tokenizer` with the common members of transformers' tokenizers; others raise the reason."""
 
-    __slots__ = ("_padding_side",)
+    __slots__ = ("_model",)
 
-    _padding_side: str | None
+    _model: Upstream[Any]
     is_fast = True
 
-    def __init__(
-        self, core: _core.Model | _core.MultiVectorModel | _core.Reranker | _core.SparseModel, padding_side: str | None
-    ) -> None:
-        super().__init__(core)
-        self._padding_side = padding_side
+    def __init__(self, model: Upstream[Any]) -> None:
+        super().__init__(model._engine)
+        self._model = model
 
     @property
     def model_max_length(self) -> int:
@@ -60,7 +58,7 @@ class Tokenizer(_tokenizer.Tokenizer):
     @property
     def padding_side(self) -> str:
         """Side of the padding: "left" or "right"."""
-        return self._padding_side or ("left" if self._current.pad_left else "right")
+        return self._model._padding_side or ("left" if self._current.pad_left else "right")
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Return the number of special tokens that are added to a text or a pair."""
@@ -196,6 +194,11 @@ class Tokenizer(_tokenizer.Tokenizer):
             return self.unk_token_id if token_id is None else token_id
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
+    @property
+    def vocab(self) -> dict[str, int]:
+        """All tokens with their ids: `get_vocab`."""
+        return self.get_vocab()
+
     def get_vocab(self) -> dict[str, int]:
         """Return all tokens with their ids, including added tokens."""
         return self._current.vocab()
@@ -232,10 +235,16 @@ class Tokenizer(_tokenizer.Tokenizer):
         raise UnsupportedFeatureError("Tokenizer: it cannot be pickled; pickle the model instead")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse to set public attributes."""
-        if not name.startswith("_"):
+        """Set the padding side or the maximum length of the model; refuse to set other public attributes."""
+        if name == "padding_side":
+            _arguments.one_of(name, value, ("left", "right"))
+            self._model._padding_side = value
+        elif name == "model_max_length":
+            self._model._set_limit(_arguments.positive(name, value))
+        elif not name.startswith("_"):
             refuse_setting(name)
-        super().__setattr__(name, value)
+        else:
+            super().__setattr__(name, value)
 
 
 def _paired(text: Any, pair: Any) -> tuple[list[str | tuple[str, str]], bool]:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from rushlight import _arguments
+from rushlight import SparseEmbeddings, _arguments
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, workers
 from rushlight.compat._calls import called_like
 from rushlight.compat._loading import check, device_and_dtype
+from rushlight.compat._parts import assembled, modules_of
 from rushlight.compat._refusals import NO_MODULE
 from rushlight.compat._refused import refuse_member
+from rushlight.compat._sparse import as_tensor
 from rushlight.compat._tensors import dtype_of, name_of, names_of, tensor, torch
 from rushlight.compat._tokenizer import Tokenizer
 from rushlight.compat._tokens import Tokens
@@ -22,11 +24,12 @@ from rushlight.exceptions import DeviceError, InvalidArgumentError, InvalidInput
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Self
 
     from rushlight._loaded import Role
+    from rushlight.compat._parts import Module
 
 # Methods that `encode` and `predict` call in sentence-transformers, but never in rushlight.
 _HOOKS = "forward", "preprocess"
@@ -34,6 +37,8 @@ _HOOKS = "forward", "preprocess"
 
 class NoCard:
     """Model card data that accepts the calls of evaluators, and stores nothing."""
+
+    model_name = base_model = base_model_revision = None
 
     def set_evaluation_metrics(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing."""
@@ -63,7 +68,7 @@ class Upstream(Loaded[Core]):
         self,
         model_name_or_path: str | os.PathLike[str] | None = None,
         *,
-        modules: None = None,
+        modules: Any = None,
         device: Any = None,
         prompts: Mapping[str, str | None] | None = None,
         default_prompt_name: str | None = None,
@@ -81,7 +86,12 @@ class Upstream(Loaded[Core]):
     ) -> None:
         """Load a model of any kind; `own` are the arguments that only this kind has."""
         _ = trust_remote_code  # a permission that is never used
-        check(modules, model_card_data, backend)
+        processor_kwargs = dict(processor_kwargs or {})
+        limit = _arguments.optional_positive("model_max_length", processor_kwargs.pop("model_max_length", None))
+        check(model_card_data, backend)
+        if modules is not None:
+            self._assemble(modules, prompts, default_prompt_name)
+            return
         # A prompt that is None is the one in the folder, or "" if the folder has none.
         prompts_of_folder = prompts if isinstance(prompts, Mapping) and None in prompts.values() else None
         given = prompts
@@ -102,7 +112,39 @@ class Upstream(Loaded[Core]):
             self.prompts = {**dict.fromkeys(prompts_of_folder, ""), **self.prompts}
             if default_prompt_name is not None:
                 self.default_prompt_name = default_prompt_name
-        self._padding_side = (processor_kwargs or {}).get("padding_side")
+        self._padding_side = processor_kwargs.get("padding_side")
+        if limit is not None:
+            self._set_limit(limit)
+
+    def _assemble(self, modules: Any, prompts: Mapping[str, str | None] | None, default_name: str | None) -> None:
+        """Put a model together of modules, which only SentenceTransformer can."""
+        make: Any = getattr(type(self), "from_backbone", None)
+        if make is None:
+            raise UnsupportedFeatureError(f"{type(self).__name__}: modules make a SentenceTransformer alone")
+        self.__dict__.update(make(**assembled(modules)).__dict__)
+        if prompts is not None:
+            self.prompts = {name: prompt or "" for name, prompt in prompts.items()}
+        if default_name is not None:
+            self.default_prompt_name = default_name
+
+    def _set_limit(self, tokens: int) -> None:
+        """Set the maximum number of tokens, or the largest that the model has positions for."""
+        taken, refused = self._engine.max_seq_length or 0, tokens + 1
+        tried = tokens
+        while taken < tried:
+            try:
+                self._engine.max_seq_length = tried
+                taken = tried
+            except InvalidArgumentError:
+                refused = tried
+            tried = (taken + refused) // 2
+        self._engine.max_seq_length = min(taken, tokens)
+
+    def _as_given(self, embeddings: Any) -> Any:
+        """Return embeddings of rushlight as this model gives them: tensors, if torch is installed."""
+        if isinstance(embeddings, SparseEmbeddings):
+            return as_tensor(embeddings, sparse=True, single=False)
+        return tensor(embeddings)
 
     @property
     def device(self) -> Any:
@@ -206,7 +248,7 @@ class Upstream(Loaded[Core]):
     @property
     def tokenizer(self) -> Tokenizer:
         """Tokenizer, called like that of transformers; the one of documents if queries have another."""
-        return Tokenizer(self._engine, self._padding_side)
+        return Tokenizer(self)
 
     def preprocess(self, inputs: Iterable[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any) -> Tokens:
         """Tokenize texts or pairs after a prompt, truncated and padded to the longest.
@@ -285,17 +327,33 @@ class Upstream(Loaded[Core]):
 
     # In sentence-transformers a model is a list of modules, and is called with tokens.
 
-    def __getitem__(self, module: Any) -> NoReturn:
-        """Raise `UnsupportedFeatureError`: modules are not exposed."""
-        raise UnsupportedFeatureError(f"{type(self).__name__}[{module!r}]: {NO_MODULE}")
+    def _parts(self) -> dict[str, Module]:
+        """Return the modules by name, as the model's folder lists them."""
+        return modules_of(self, self._engine.folder, getattr(self, "_assembly", None), pooled=hasattr(self, "encode"))
 
-    def __iter__(self) -> NoReturn:
-        """Raise `UnsupportedFeatureError`: modules are not exposed."""
-        raise UnsupportedFeatureError(f"iter({type(self).__name__}): {NO_MODULE}")
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the modules with their names."""
+        return iter(self._parts().items())
 
-    def __len__(self) -> NoReturn:
-        """Raise `UnsupportedFeatureError`: modules are not exposed."""
-        raise UnsupportedFeatureError(f"len({type(self).__name__}): {NO_MODULE}")
+    def _first_module(self) -> Module:
+        """Return the first module."""
+        return self[0]
+
+    def _last_module(self) -> Module:
+        """Return the last module."""
+        return self[-1]
+
+    def __getitem__(self, module: int) -> Module:
+        """Return a module, with its settings; it doesn't compute by itself."""
+        return list(self._parts().values())[module]
+
+    def __iter__(self) -> Iterator[Module]:
+        """Yield the modules."""
+        return iter(self._parts().values())
+
+    def __len__(self) -> int:
+        """Return the number of modules."""
+        return len(self._parts())
 
     def __bool__(self) -> bool:
         """Return True; without this method Python would call `__len__`."""

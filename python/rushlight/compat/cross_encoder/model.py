@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import Reranker, _arguments, _core
+from rushlight.compat._activations import ActivationName
 from rushlight.compat._calls import check_names, extending, renamed
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import Upstream, task_of
@@ -48,6 +49,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
     """
 
     __module__ = "rushlight.compat._sentence_transformers"
+    model_type = "CrossEncoder"
 
     @renamed(
         "num_labels",
@@ -74,7 +76,10 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         keep_in_fp32_modules: list[str] | None = None,
         **loading: Unpack[Loading],
     ) -> None:
-        super().__init__(model_name_or_path, max_length=max_length, activation_fn=activation_fn, **loading)
+        max_length = _arguments.optional_positive("max_length", max_length)
+        super().__init__(model_name_or_path, activation_fn=activation_fn, **loading)
+        if max_length is not None:
+            self._set_limit(max_length)
         self.set_keep_in_fp32_modules(keep_in_fp32_modules or [])
         if num_labels not in (None, self.num_labels):
             raise InvalidArgumentError(f"num_labels: this model has {self.num_labels}, got {num_labels!r}")
@@ -179,13 +184,26 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         self.max_length = tokens
 
     @property
-    def default_activation_function(self) -> str | Callable[[Any], Any]:
+    def default_activation_function(self) -> Any:
         """Alias of `activation_fn`; the older name."""
         return self.activation_fn
 
     def get_default_activation_fn(self) -> str:
-        """Return the name of the activation in the model's folder."""
-        return self._engine.default_activation_fn()
+        """Return the activation in the model's folder, a name that can be called."""
+        return ActivationName(self._engine.default_activation_fn())
+
+    @property
+    def activation_fn(self) -> Any:
+        """Function of the logits for calls that give none: the callable that was given, or a name that can be called.
+
+        Set it to a name or a callable.
+        """
+        chosen = super().activation_fn
+        return ActivationName(chosen) if isinstance(chosen, str) else chosen
+
+    @activation_fn.setter
+    def activation_fn(self, activation: str | Callable[[Any], Any]) -> None:
+        Reranker.activation_fn.fset(self, activation)  # type: ignore[attr-defined]  # a property
 
     def _saved(self) -> tuple[Any, ...]:
         name = _name_of(self.activation_fn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rushlight import MultiVectorModel, _arguments, _core, util
 from rushlight.compat._calls import called_like, check_names, extending, renamed
@@ -44,6 +44,8 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     """
 
     __module__ = "rushlight.compat._sentence_transformers"
+    model_type = "MultiVectorEncoder"
+    SUPPORTED_SIMILARITY_FN_NAMES: ClassVar[tuple[str, ...]] = ("maxsim", "meanmaxsim")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
     @extending(Upstream.__init__)
@@ -69,14 +71,14 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
         normalize_embeddings: bool = False,
         pool: Pool | None = None,
         chunk_size: int | None = None,
-        token_pooling: None = None,
+        token_pooling: Any = None,
         task: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Embed texts as queries if `task` is "query", else as documents, with the given or the default prompt.
 
         See `rushlight.MultiVectorModel.encode_query` for the other arguments. `**kwargs` is rushlight's own
-        `truncation`.
+        `truncation`. `token_pooling` is an object whose `pool` reduces the vectors of each text.
 
         Returns
         -------
@@ -88,8 +90,8 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
         encode = super().encode_query if task_of(kwargs) == "query" else super().encode_document
         check_names(self, encode, kwargs)
         _arguments.one_of("output_value", output_value, ("token_embeddings",))
-        if token_pooling is not None:
-            raise InvalidArgumentError("token_pooling: rushlight does not pool the vectors of tokens")
+        if token_pooling is not None and not hasattr(token_pooling, "pool"):
+            raise InvalidArgumentError(f"token_pooling: must have the method pool, got {token_pooling!r}")
         self._check_workers(device, pool, chunk_size)
         embeddings = encode(
             with_pairs(inputs),
@@ -102,7 +104,16 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
             single = self.is_singular_input(inputs)
             rows = [util.normalize_embeddings(row) for row in ([embeddings] if single else embeddings)]
             embeddings = rows[0] if single else rows
+        if token_pooling is not None:
+            embeddings = self._pooled(embeddings, token_pooling, task, single=self.is_singular_input(inputs))
         return embeddings if convert_to_numpy else tensor(embeddings)
+
+    @staticmethod
+    def _pooled(embeddings: Any, pooling: Any, task: str | None, *, single: bool) -> Any:
+        """Reduce the vectors of texts by an object with `pool`, which takes and returns a list of tensors."""
+        pooled = pooling.pool(tensor([embeddings] if single else embeddings), task=task)
+        rows = [_arguments.matrix("token_pooling", row) for row in pooled]
+        return rows[0] if single else rows
 
     @called_like(encode, but="task")
     def encode_query(self, **options: Any) -> Any:

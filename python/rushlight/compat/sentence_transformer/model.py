@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rushlight import Model, _core
 from rushlight._quantized import PRECISIONS
@@ -67,6 +67,8 @@ class SentenceTransformer(Compared[_core.Model], Model):
     """
 
     __module__ = "rushlight.compat._sentence_transformers"
+    model_type = "SentenceTransformer"
+    SUPPORTED_SIMILARITY_FN_NAMES: ClassVar[tuple[str, ...]] = ("cosine", "dot", "euclidean", "manhattan")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
     @extending(Upstream.__init__)
@@ -140,7 +142,21 @@ class SentenceTransformer(Compared[_core.Model], Model):
             chunk_size=chunk_size,
             **kwargs,
         )
+        if output_value is None:
+            return self._with_modality(result, self._prompt(prompt, prompt_name))
         return _quantized(result, precision) if tokens_in_bits else result
+
+    def _with_modality(self, result: Any, prompt: str) -> Any:
+        """Add `modality` and, with a prompt, `prompt_length`: its tokens without the last special one."""
+        added: dict[str, Any] = {"modality": "text"}
+        if prompt:
+            ids = self.tokenizer(prompt)["input_ids"]
+            special = {token for _, token in self._engine.tokenizer(None).special_tokens()}
+            last = self.tokenizer.convert_ids_to_tokens(ids[-1:])
+            added["prompt_length"] = len(ids) - (last[0] in special)
+        if isinstance(result, dict):
+            return {**result, **added}
+        return [{**one, **added} for one in result]
 
     @renamed(sentences="inputs")
     @called_like(encode)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from rushlight import SparseEmbeddings, SparseModel, _core
 from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
-from rushlight.compat._sparse import as_embeddings, as_tensor
+from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse
 from rushlight.compat._upstream import Upstream, task_of, with_pairs
-from rushlight.exceptions import InvalidArgumentError
+from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +44,8 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
     """
 
     __module__ = "rushlight.compat._sentence_transformers"
+    model_type = "SparseEncoder"
+    SUPPORTED_SIMILARITY_FN_NAMES: ClassVar[tuple[str, ...]] = ("cosine", "dot", "euclidean", "manhattan")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
     @extending(Upstream.__init__)
@@ -129,6 +131,8 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
 
     def decode(self, embeddings: Any, top_k: int | None = None) -> list[Any]:
         """Return the tokens of an embedding with their weights, largest first; a list of such lists for several."""
+        if not hasattr(embeddings, "shape") and not is_sparse(embeddings):
+            raise InvalidInputError(f"embeddings: must be an array or a tensor, got {type(embeddings).__name__}")
         rows, single = as_embeddings("embeddings", embeddings)
         decoded = super().decode(rows, top_k)
         return decoded[0] if single else decoded

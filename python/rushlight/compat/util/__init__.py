@@ -10,15 +10,21 @@ Examples
 [[{'corpus_id': 1, 'score': 1.0}]]
 """
 
-from rushlight.compat.util import logging, quantization, retrieval, similarity, tensor
+from rushlight.compat.util import environment, file_io, logging, misc, quantization, retrieval, similarity, tensor
+from rushlight.compat.util.environment import *  # noqa: F403
+from rushlight.compat.util.file_io import *  # noqa: F403
 from rushlight.compat.util.logging import *  # noqa: F403
+from rushlight.compat.util.misc import *  # noqa: F403
 from rushlight.compat.util.quantization import *  # noqa: F403
 from rushlight.compat.util.retrieval import *  # noqa: F403
 from rushlight.compat.util.similarity import *  # noqa: F403
 from rushlight.compat.util.tensor import *  # noqa: F403
 
 __all__ = []
+__all__ += environment.__all__
+__all__ += file_io.__all__
 __all__ += logging.__all__
+__all__ += misc.__all__
 __all__ += quantization.__all__
 __all__ += retrieval.__all__
 __all__ += similarity.__all__

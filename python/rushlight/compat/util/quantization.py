@@ -8,11 +8,12 @@ import numpy as np
 
 from rushlight import _arguments, util
 from rushlight.compat._tensors import dense
+from rushlight.compat.util.indexes import semantic_search_faiss, semantic_search_usearch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["quantize_embeddings"]
+__all__ = ["quantize_embeddings", "semantic_search_faiss", "semantic_search_usearch"]
 
 
 def quantize_embeddings(
@@ -20,8 +21,11 @@ def quantize_embeddings(
 ) -> NDArray[Any] | list[NDArray[Any]]:
     """Quantize embeddings; see `rushlight.util.quantize_embeddings`.
 
-    A list of arrays or tensors `(tokens, d)`, one per text, returns a list of such arrays with shared ranges.
+    A list of arrays or tensors `(tokens, d)`, one per text, returns a list of such arrays with shared ranges; an empty
+    list returns an empty one.
     """
+    if isinstance(embeddings, list) and not embeddings:
+        return []
     if not isinstance(embeddings, list) or not embeddings or np.ndim(embeddings[0]) != 2:
         return util.quantize_embeddings(dense(embeddings), precision, ranges, dense(calibration_embeddings))
     texts = [_arguments.matrix(f"embeddings[{i}]", rows) for i, rows in enumerate(embeddings)]

@@ -13,6 +13,7 @@ from rushlight._sparse_scores import pairwise
 from rushlight.compat._maxsim import maxsim, maxsim_pairwise, mean_maxsim, mean_maxsim_pairwise
 from rushlight.compat._sparse import as_embeddings, is_sparse
 from rushlight.compat._tensors import dense, tensor
+from rushlight.compat.util.tensor import normalize_embeddings  # noqa: F401 -- which it has there, too
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:

@@ -14,8 +14,10 @@ from rushlight.exceptions import InvalidArgumentError
 
 __all__ = [
     "batch_to_device",
+    "compute_count_vector",
     "normalize_embeddings",
     "select_max_active_dims",
+    "to_scipy_coo",
     "truncate_embeddings",
 ]
 
@@ -62,3 +64,21 @@ def batch_to_device(batch: dict[str, Any], target_device: Any) -> dict[str, Any]
     """Move the tensors in a dict to a device, in place, and leave other values unchanged."""
     batch.update({key: value.to(target_device) for key, value in batch.items() if is_tensor(value)})
     return batch
+
+
+def to_scipy_coo(x: Any) -> Any:
+    """Convert sparse embeddings `(n, d)` to a `scipy.sparse.coo_matrix`.
+
+    Raises
+    ------
+    MissingDependencyError
+        scipy is not installed.
+    """
+    return as_embeddings("x", x)[0].to_scipy().tocoo()
+
+
+def compute_count_vector(embeddings: Any) -> Any:
+    """Return the number of embeddings with a value other than 0 in each column, int32 `(d,)`."""
+    rows = as_embeddings("embeddings", embeddings)[0]
+    counts = np.bincount(rows.indices[rows.values != 0], minlength=rows.shape[1])
+    return tensor(counts.astype(np.int32))

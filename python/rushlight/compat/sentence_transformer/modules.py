@@ -1,0 +1,43 @@
+"""Modules of models, to look at and to put together; they don't compute by themselves."""
+
+from rushlight.compat._parts import (
+    CNN,
+    LSTM,
+    Asym,
+    BoW,
+    CLIPModel,
+    Dense,
+    Dropout,
+    InputModule,
+    LayerNorm,
+    Module,
+    Normalize,
+    Pooling,
+    Router,
+    StaticEmbedding,
+    Transformer,
+    WeightedLayerPooling,
+    WordEmbeddings,
+    WordWeights,
+)
+
+__all__ = [
+    "CNN",
+    "LSTM",
+    "Asym",
+    "BoW",
+    "CLIPModel",
+    "Dense",
+    "Dropout",
+    "InputModule",
+    "LayerNorm",
+    "Module",
+    "Normalize",
+    "Pooling",
+    "Router",
+    "StaticEmbedding",
+    "Transformer",
+    "WeightedLayerPooling",
+    "WordEmbeddings",
+    "WordWeights",
+]
