@@ -43,6 +43,8 @@ SHOWN := .venv/.shown
 COMPARED := .venv-compat/.installed
 # The frameworks and engines of rushlight.integrations, whose dependencies clash.
 INTEGRATED := .venv-integrations/.installed .venv-engines/.installed
+# Libraries that depend on sentence-transformers, for which rushlight.compat stands in.
+STOOD_IN := .venv-standing-in/.installed
 # Versions of sentence-transformers that must load saved folders.
 OLD_VERSIONS := 3.4.1 4.1.0 5.1.2
 
@@ -148,6 +150,11 @@ test-integrations: $(PACKAGE) $(INTEGRATED) models-for-tests ## Test rushlight.i
 		.venv-$$venv/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl && \
 		.venv-$$venv/bin/python -m pytest tests/integrations -o asyncio_mode=auto \
 			-W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning || exit 1; done
+
+.PHONY: test-standing-in
+test-standing-in: $(PACKAGE) $(STOOD_IN) ## Run libraries with rushlight.compat in place of sentence-transformers: gigabytes
+	.venv-standing-in/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl
+	.venv-standing-in/bin/python -m pytest tests/standing_in
 
 .PHONY: data
 data: .venv-data/.installed ## Make the models in tests/data again, or only CASES="...": gigabytes of torch
@@ -305,6 +312,12 @@ $(COMPARED): pyproject.toml
 	.venv-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-$*/bin/python -m pip install --quiet --group $*
 	@if [ $* = integrations ]; then .venv-$*/bin/python -m pip install --quiet --no-deps bertopic==0.17.4 keybert==0.9.0; fi
+	@touch $@
+
+$(STOOD_IN): pyproject.toml
+	$(PYTHON) scripts/make_venv.py .venv-standing-in
+	.venv-standing-in/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-standing-in/bin/python -m pip install --quiet --group standing-in
 	@touch $@
 
 .venv-data/.installed: pyproject.toml

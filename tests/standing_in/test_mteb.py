@@ -7,7 +7,7 @@ import pytest
 from evaluations import CASES, FOLDER, arguments
 
 from rushlight import Model, Reranker, evaluation
-from rushlight.compat import CrossEncoder, SentenceTransformer
+from rushlight.compat import SentenceTransformer
 from rushlight.evaluation.mteb import MTEBEncoder, MTEBReranker
 from rushlight.exceptions import InvalidArgumentError
 
@@ -111,16 +111,18 @@ def test_prompts_by_task():
 
 
 def test_mtebs_own_wrapper_takes_a_model():
-    from mteb.models.sentence_transformer_wrapper import CrossEncoderWrapper, SentenceTransformerEncoderWrapper
+    from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 
     wrapper = SentenceTransformerEncoderWrapper(SentenceTransformer(DENSE))
     expected = CASES["similarity"]["metrics"]["s_spearman_cosine"]
     assert scores(wrapper, similarity())["cosine_spearman"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_pairs_of_batches_are_scored():
     pairs = [("red lamp", "river"), ("stone", "bread")]
     batches = [[{"text": list(side)}] for side in zip(*pairs, strict=True)]
     ours, plain = MTEBReranker(Reranker(FOLDER / "rerank-bert")), Reranker(FOLDER / "rerank-bert").predict(pairs)
     assert np.array_equal(ours.predict(*batches), plain)
-    assert isinstance(CrossEncoderWrapper(CrossEncoder(FOLDER / "rerank-bert")).model, CrossEncoder)
 
 
 def test_names_have_an_owner():

@@ -44,7 +44,7 @@ class _Wrapped:
         chosen = f"rushlight/{folder.name}" if name is None else name
         if chosen.count("/") != 1:
             raise InvalidArgumentError(f"name: must be an owner, a slash and a name, got {chosen!r}")
-        found = {"name": chosen, "revision": revision or "no_revision_available", "loader": None}
+        found: dict[str, Any] = {"name": chosen, "revision": revision or "no_revision_available", "loader": None}
         found |= {"model_type": [self._kind], "modalities": ["text"]}
         self.mteb_model_meta = _mteb("mteb.models").ModelMeta.create_empty(overwrites=found)
 
