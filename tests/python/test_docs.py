@@ -34,7 +34,7 @@ COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 OPTIONAL = {
     *("bertopic", "chromadb", "dspy", "duckdb", "faiss", "fastapi", "haystack", "keybert", "lancedb", "langchain_core"),
     "llama_index",
-    *("pandas", "polars", "pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
+    *("mteb", "pandas", "polars", "pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
 }
 # Packages of the modules in rushlight.integrations that have other names.
 FRAMEWORKS = {"arrow": "pyarrow", "chroma": "chromadb", "langchain": "langchain_core", "spark": "pyspark"}

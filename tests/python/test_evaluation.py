@@ -254,3 +254,23 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(MissingDependencyError, match=r"this needs scipy.*pip install 'rushlight\[evaluation\]'"):
         measured(encoder)
+
+
+def test_scores_are_held_in_blocks(monkeypatch):
+    from rushlight.evaluation import _embeddings
+
+    monkeypatch.setattr(_embeddings, "_SCORES", 64)
+    monkeypatch.setattr(_embeddings, "_ROWS", 8)
+    shapes = []
+
+    def score(a, b):
+        shapes.append((len(a), len(b)))
+        return util.cos_sim(a, b)
+
+    given, encoder = arguments(CASES["retrieval"]), model("retrieval")
+    result = evaluation.InformationRetrievalEvaluator(**given, score_functions={"cosine": score})(encoder)
+    assert close(list(result.values()), list(CASES["retrieval"]["metrics"].values()))
+    assert max(shapes) == (8, 8)
+    for name in ("sparse-retrieval", "multi-vector-retrieval"):
+        result = evaluator(name)(model(name))
+        assert close(list(result.values()), list(CASES[name]["metrics"].values()))

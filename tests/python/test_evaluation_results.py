@@ -240,3 +240,10 @@ def test_the_command_says_what_is_wrong_with_data(command, tmp_path):
         in command("evaluate", DENSE, "--retrieval", folder).error
     )
     assert command("evaluate", DENSE).status == 2
+
+
+def test_resamples_without_a_value_are_left_out():
+    first = Evaluation({"m": mean([np.nan, 1.0, 2.0])}, "m")
+    assert first.interval() == evaluation.Interval(1.0, 2.0)
+    with pytest.raises(InvalidArgumentError, match="items: the metric is undefined in all resamples of 2"):
+        Evaluation({"m": mean([np.nan, np.nan])}, "m").interval()

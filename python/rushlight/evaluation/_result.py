@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight import _arguments
 from rushlight.evaluation import _plotting
-from rushlight.evaluation._statistics import Statistic, pyplot, scipy_stats
+from rushlight.evaluation._statistics import Statistic, pyplot
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -107,8 +107,6 @@ class Evaluation(dict[str, float]):
         ------
         InvalidArgumentError
             The metric is unknown or has no items, as a threshold of paraphrase mining.
-        MissingDependencyError
-            scipy is not installed.
         """
         statistic = self._statistic(metric)
         low, high, _ = _resampled(statistic, statistic.count, confidence_level, n_resamples, seed)
@@ -246,14 +244,11 @@ def _resampled(
     resamples = _arguments.positive("n_resamples", n_resamples)
     if count < 2:
         raise InvalidArgumentError(f"items: a bootstrap needs at least 2, got {count}")
-    result = scipy_stats().bootstrap(
-        (np.arange(count),),
-        statistic,
-        n_resamples=resamples,
-        confidence_level=confidence_level,
-        vectorized=False,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    drawn: NDArray[np.float64] = np.asarray(result.bootstrap_distribution, dtype=np.float64)
-    return float(result.confidence_interval.low), float(result.confidence_interval.high), drawn
+    rng = np.random.default_rng(seed)
+    drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)], dtype=np.float64)
+    drawn = drawn[~np.isnan(drawn)]  # such as the correlation of a resample whose items are all the same
+    if not len(drawn):
+        raise InvalidArgumentError(f"items: the metric is undefined in all resamples of {count}")
+    tail = (1 - confidence_level) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high), drawn
