@@ -48,6 +48,7 @@ const MODERNBERT_HUB: &str = "hub-config-modernbert";
 const EUROBERT: &str = "eurobert-mean";
 const QWEN3: &str = "qwen3-lasttoken-normalize";
 const QWEN3_HUB: &str = "hub-config-qwen3";
+const GEMMA: &str = "gemma-mean";
 const GEMMA3: &str = "gemma3-mean-dense2-normalize";
 const T5: &str = "t5-mean-dense-normalize";
 const DEBERTA: &str = "deberta-v2-mean";
@@ -133,6 +134,10 @@ fn invalid_numbers_are_named_by_their_key() {
             json!({ "use_sliding_window": true, "sliding_window": 0, "max_window_layers": 1 }),
             "sliding_window",
         ),
+        (GEMMA, json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
+        (GEMMA, json!({ "head_dim": 15 }), "even"),
+        (GEMMA, json!({ "is_causal": 1 }), "is_causal"),
+        (GEMMA, json!({ "rope_parameters": { "rope_theta": 0.0 } }), "rope_theta"),
         (GEMMA3, json!({ "sliding_window": 0 }), "sliding_window"),
         (GEMMA3, json!({ "sliding_window": null, "layer_types": null, "sliding_window_pattern": 0 }), "pattern"),
         (GEMMA3, json!({ "query_pre_attn_scalar": 0 }), "query_pre_attn_scalar"),
@@ -186,11 +191,6 @@ fn unsupported_options_of_families_are_refused() {
         (GTE, json!({ "position_embedding_type": "absolute" }), "position_embedding_type"),
         (JINA, json!({ "lora_adaptations": ["retrieval.query"] }), "lora_adaptations"),
         (MODERNBERT, json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } }), "rope_scaling"),
-        (
-            QWEN3_HUB,
-            json!({ "is_causal": false, "use_sliding_window": true, "sliding_window": 9, "max_window_layers": 1 }),
-            "sliding_window",
-        ),
         (VOYAGE, json!({ "auto_map": { "AutoModel": "modeling.OtherModel" } }), "modeling.OtherModel"),
         (PPLX, json!({ "auto_map": { "AutoModel": "modeling.OtherModel" } }), "modeling.OtherModel"),
         (QWEN2_GTE, json!({ "auto_map": { "AutoModel": "modeling_other.Qwen2Model" } }), "modeling_other.Qwen2Model"),
@@ -201,6 +201,7 @@ fn unsupported_options_of_families_are_refused() {
         (NEW, json!({ "hidden_act": "quick_gelu" }), "hidden_act"),
         (SNOWFLAKE, json!({ "auto_map": { "AutoModel": "modeling.NewModel" } }), "modeling.NewModel"),
         (STELLA, json!({ "model_type": "stella" }), "stella"),
+        (GEMMA, json!({ "hidden_act": "quick_gelu" }), "hidden_act"),
         (GEMMA3, json!({ "attn_logit_softcapping": 50.0 }), "attn_logit_softcapping"),
         (T5, json!({ "feed_forward_proj": "gated-quick_gelu" }), "feed_forward_proj"),
         (T5, json!({ "is_decoder": true }), "is_decoder"),
@@ -247,6 +248,7 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
         (JINA_BERT, json!({ "num_hidden_layers": 3 }), "encoder.layer.2."),
         (MODERNBERT, json!({ "norm_bias": true }), "bias"),
         (EUROBERT, json!({ "attention_bias": true }), "bias"),
+        (GEMMA, json!({ "num_hidden_layers": 4 }), "layers.3."),
         (T5, json!({ "feed_forward_proj": "gated-gelu" }), "wi_0"),
         (DEBERTA, json!({ "share_att_key": false }), "pos_"),
         (DEBERTA, json!({ "type_vocab_size": 2 }), "token_type_embeddings"),
@@ -272,6 +274,7 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
         (LLAMA, json!({ "head_dim": 16 })),
         (MODERNBERT, json!({ "intermediate_size": u64::MAX })),
         (QWEN3, json!({ "num_key_value_heads": 4 })),
+        (GEMMA, json!({ "head_dim": 8 })),
         (GEMMA3, json!({ "head_dim": 8 })),
         (T5, json!({ "d_kv": 1u64 << 62 })),
         (DEBERTA, json!({ "position_buckets": 18 })),

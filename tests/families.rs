@@ -192,6 +192,7 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
         },
         |s| s.decoder("qwen2", json!({ "auto_map": { "AutoModel": "modeling_qwen.Qwen2Model" } })),
         |s| s.decoder("llama_bidirec", json!({ "mlp_bias": s.flags[1] })),
+        |s| s.decoder("gemma", json!({ "use_bidirectional_attention": s.flags[1] })),
         |s| {
             s.decoder("gemma3_text", json!({
             "hidden_activation": s.activation, "sliding_window": s.window, "sliding_window_pattern": 1 + s.middle % 3,

@@ -10,11 +10,10 @@ use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::decoder::{DecoderShape, LayerType, LayerTypes, Norms};
-use crate::layers::embeddings::Embeddings;
-use crate::layers::encoder::Layer;
+use crate::layers::gemma::attention_scale;
 use crate::layers::rope::{Rope, RopeByLayerType, RopeParameters};
 use crate::layers::{Backbone, Parameters};
-use crate::ops::{Attention, Ops, Residual, Rotary, Window};
+use crate::ops::{Attention, Ops, Rotary, Window};
 use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
@@ -45,17 +44,6 @@ fn shape(file: &JsonFile) -> Result<DecoderShape> {
         norms: Norms { eps: file.eps("rms_norm_eps", 1e-6)?, offset: 1.0 },
     };
     shape.checked(file)
-}
-
-/// Factor of the attention scores.
-fn scale(file: &JsonFile) -> Result<f32> {
-    let key = "query_pre_attn_scalar";
-    let scalar: f64 = file.get(key, 256.0)?;
-    let scale = 1.0 / scalar.sqrt();
-    if scale.is_finite() && scale > 0.0 {
-        return Ok(scale as f32);
-    }
-    Err(file.error(key, format!("must be a number above 0, got {scalar}")))
 }
 
 /// Keys that a layer's queries see, and the positions that they know.
@@ -131,20 +119,13 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
     file.only("attn_logit_softcapping", Value::Null)?;
     file.only("is_causal", true)?;
     let shape = shape(file)?;
-    let (scale, layers) = (scale(file)?, Layers::read(file, &shape)?);
+    let (scale, layers) = (attention_scale(file)?, Layers::read(file, &shape)?);
 
     let weights = weights.behind("model", "embed_tokens.weight");
-    let backbone = shape.load(&Parameters::new(&weights, ops), |i, layer| {
+    shape.load_scaled(&Parameters::new(&weights, ops), |i, layer| {
         let (window, rotary) = layers.of(file, i)?;
         let query_key_norms = Some(shape.query_key_norms(layer)?);
         let attention = Attention { scale, window, query_key_norms, ..shape.attention(rotary) };
-        let after = |name| shape.norms.load(layer, name, shape.hidden_size).map(Residual::NormAdd);
-        Ok(Layer {
-            attention_residual: after("post_attention_layernorm")?,
-            feed_forward_residual: after("post_feedforward_layernorm")?,
-            ..shape.layer(layer, "pre_feedforward_layernorm", attention)?
-        })
-    })?;
-    let factor = Some((shape.hidden_size as f32).sqrt());
-    Ok(Backbone { embeddings: Embeddings { factor, ..backbone.embeddings }, ..backbone })
+        shape.layer_with_four_norms(layer, attention)
+    })
 }

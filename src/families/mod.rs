@@ -8,6 +8,7 @@ mod deberta_v2;
 mod distilbert;
 mod electra;
 mod eurobert;
+mod gemma;
 mod gemma3;
 mod gte;
 pub(crate) mod heads;
@@ -45,6 +46,7 @@ static FAMILIES: &[Family] = &[
     distilbert::DISTILBERT,
     electra::ELECTRA,
     eurobert::EUROBERT,
+    gemma::GEMMA,
     gemma3::GEMMA3,
     gte::GTE,
     gte::SNOWFLAKE_GTE,

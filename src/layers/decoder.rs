@@ -181,6 +181,24 @@ impl Sight {
         let both_ways = file.get("use_bidirectional_attention", None)?.unwrap_or(false);
         Ok(if both_ways || !file.get("is_causal", true)? { Self::BothWays } else { Self::Causal })
     }
+
+    /// Returns the keys that a query sees without a sliding window.
+    pub(crate) fn window(self) -> Window {
+        match self {
+            Self::Causal => Window::CAUSAL,
+            Self::BothWays => Window::ALL,
+        }
+    }
+
+    /// Returns the keys that a query sees with a sliding window. A causal one counts the query's own position; the other is
+    /// a radius.
+    pub(crate) fn sliding_window(self, file: &JsonFile, key: &str, width: usize) -> Result<Window> {
+        let width = file.positive(key, width)?;
+        Ok(match self {
+            Self::Causal => Window { before: width - 1, after: 0 },
+            Self::BothWays => Window { before: width, after: width },
+        })
+    }
 }
 
 /// Keys that each layer's queries see, as Qwen's configs describe them.
@@ -206,23 +224,16 @@ impl QwenWindows {
         })
     }
 
-    /// Returns the window of a layer. A sliding window in a model that looks both ways is refused: no published one has it.
+    /// Returns the window of a layer.
     pub(crate) fn of(&self, file: &JsonFile, layer: usize) -> Result<Window> {
         let by_number = || match self.sliding {
             Some(_) if layer >= self.full_layers => LayerType::SlidingAttention,
             _ => LayerType::FullAttention,
         };
-        match (self.types.of(layer, by_number), self.sliding, self.sight) {
-            (LayerType::FullAttention, _, Sight::Causal) => Ok(Window::CAUSAL),
-            (LayerType::FullAttention, _, Sight::BothWays) => Ok(Window::ALL),
-            // The query's own position is one of the window's.
-            (LayerType::SlidingAttention, Some(width), Sight::Causal) => {
-                Ok(Window { before: file.positive(Self::SLIDING, width)? - 1, after: 0 })
-            }
-            (LayerType::SlidingAttention, Some(width), Sight::BothWays) => {
-                Err(file.unsupported(Self::SLIDING, width.to_string(), "none in a model that looks both ways"))
-            }
-            (LayerType::SlidingAttention, None, _) => {
+        match (self.types.of(layer, by_number), self.sliding) {
+            (LayerType::FullAttention, _) => Ok(self.sight.window()),
+            (LayerType::SlidingAttention, Some(width)) => self.sight.sliding_window(file, Self::SLIDING, width),
+            (LayerType::SlidingAttention, None) => {
                 Err(file.error("layer_types", "lists sliding_attention, but there is no sliding_window in use"))
             }
         }

@@ -6,6 +6,7 @@ pub(crate) mod distance;
 pub(crate) mod embeddings;
 pub(crate) mod encoder;
 pub(crate) mod experts;
+pub(crate) mod gemma;
 pub(crate) mod ntk;
 mod parameters;
 pub(crate) mod post_norm;
