@@ -255,6 +255,14 @@ impl Error {
         Self::InvalidConfig { file: file.into(), key: key.into(), problem: problem.into() }
     }
 
+    /// Puts the key of the object that a config lies in before the key of the error.
+    pub(crate) fn under(self, object: &str) -> Self {
+        match self {
+            Self::InvalidConfig { file, key, problem } => Self::config(file, format!("{object}.{key}"), problem),
+            other => other,
+        }
+    }
+
     pub(crate) fn weights(file: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::InvalidWeights { file: file.into(), problem: problem.into() }
     }

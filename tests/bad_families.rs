@@ -49,6 +49,12 @@ const EUROBERT: &str = "eurobert-mean";
 const QWEN3: &str = "qwen3-lasttoken-normalize";
 const QWEN3_HUB: &str = "hub-config-qwen3";
 const GEMMA: &str = "gemma-mean";
+const GEMMA2: &str = "gemma2-lasttoken";
+const MISTRAL: &str = "mistral-sliding-lasttoken";
+const MINISTRAL3: &str = "ministral3-bidirectional-mean";
+const LFM2: &str = "lfm2-lasttoken";
+const EMBEDDING_GEMMA2: &str = "embeddinggemma2-text";
+const EMBEDDING_GEMMA2_WHOLE: &str = "embeddinggemma2-composite-text-only";
 const GEMMA3: &str = "gemma3-mean-dense2-normalize";
 const T5: &str = "t5-mean-dense-normalize";
 const DEBERTA: &str = "deberta-v2-mean";
@@ -138,6 +144,45 @@ fn invalid_numbers_are_named_by_their_key() {
         (GEMMA, json!({ "head_dim": 15 }), "even"),
         (GEMMA, json!({ "is_causal": 1 }), "is_causal"),
         (GEMMA, json!({ "rope_parameters": { "rope_theta": 0.0 } }), "rope_theta"),
+        (GEMMA2, json!({ "sliding_window": 0 }), "sliding_window"),
+        (GEMMA2, json!({ "attn_logit_softcapping": 0.0 }), "attn_logit_softcapping"),
+        (GEMMA2, json!({ "attn_logit_softcapping": "50" }), "attn_logit_softcapping"),
+        (GEMMA2, json!({ "query_pre_attn_scalar": 0 }), "query_pre_attn_scalar"),
+        (GEMMA2, json!({ "layer_types": ["full_attention"] }), "layer_types"),
+        (MISTRAL, json!({ "sliding_window": 0 }), "sliding_window"),
+        (MISTRAL, json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
+        (MISTRAL, json!({ "head_dim": 7 }), "even"),
+        (MISTRAL, json!({ "num_attention_heads": 0 }), "num_attention_heads"),
+        (MISTRAL, json!({ "rope_parameters": { "rope_type": "dynamic", "factor": 2.0 } }), "rope_parameters.rope_type"),
+        (MINISTRAL3, json!({ "rope_parameters": { "rope_theta": 1e4 } }), "rope_parameters.llama_4_scaling_beta"),
+        (
+            MINISTRAL3,
+            json!({ "rope_parameters": { "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 0 } }),
+            "rope_parameters.original_max_position_embeddings",
+        ),
+        (MINISTRAL3, json!({ "rope_parameters": [] }), "rope_parameters"),
+        (LFM2, json!({ "conv_L_cache": 0 }), "conv_L_cache"),
+        (LFM2, json!({ "layer_types": ["conv"] }), "layer_types"),
+        (LFM2, json!({ "layer_types": ["conv", "conv", "conv", "sliding_attention"] }), "layer_types"),
+        (LFM2, json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
+        (
+            LFM2,
+            json!({ "block_auto_adjust_ff_dim": true, "block_ffn_dim_multiplier": -1.0 }),
+            "block_ffn_dim_multiplier",
+        ),
+        (LFM2, json!({ "block_auto_adjust_ff_dim": true, "block_multiple_of": 0 }), "block_multiple_of"),
+        (EMBEDDING_GEMMA2, json!({ "sliding_window": 0 }), "sliding_window"),
+        (EMBEDDING_GEMMA2, json!({ "embedding_dim": 0 }), "embedding_dim"),
+        (EMBEDDING_GEMMA2, json!({ "hidden_size_per_layer_input": 0 }), "hidden_size_per_layer_input"),
+        (EMBEDDING_GEMMA2, json!({ "layer_types": ["full_attention"] }), "layer_types"),
+        (EMBEDDING_GEMMA2, json!({ "layer_types": null, "num_hidden_layers": u64::MAX }), "num_hidden_layers"),
+        (EMBEDDING_GEMMA2, json!({ "per_layer_config": { "3": {} } }), "per_layer_config.3"),
+        (EMBEDDING_GEMMA2, json!({ "per_layer_config": { "0": { "head_dim": 16 } } }), "per_layer_config"),
+        (EMBEDDING_GEMMA2, json!({ "per_layer_config": { "2": { "mlp": 3 } } }), "per_layer_config"),
+        (EMBEDDING_GEMMA2, json!({ "per_layer_config": { "2": { "head_dim": 7 } } }), "even"),
+        (EMBEDDING_GEMMA2_WHOLE, json!({ "text_config": 3 }), "text_config"),
+        (EMBEDDING_GEMMA2_WHOLE, json!({ "text_config": null }), "text_config"),
+        (EMBEDDING_GEMMA2_WHOLE, json!({ "text_config": { "hidden_size": 0 } }), "text_config.hidden_size"),
         (GEMMA3, json!({ "sliding_window": 0 }), "sliding_window"),
         (GEMMA3, json!({ "sliding_window": null, "layer_types": null, "sliding_window_pattern": 0 }), "pattern"),
         (GEMMA3, json!({ "query_pre_attn_scalar": 0 }), "query_pre_attn_scalar"),
@@ -202,6 +247,7 @@ fn unsupported_options_of_families_are_refused() {
         (SNOWFLAKE, json!({ "auto_map": { "AutoModel": "modeling.NewModel" } }), "modeling.NewModel"),
         (STELLA, json!({ "model_type": "stella" }), "stella"),
         (GEMMA, json!({ "hidden_act": "quick_gelu" }), "hidden_act"),
+        (MINISTRAL3, json!({ "rope_scaling": { "rope_type": "linear", "factor": 2.0 } }), "rope_scaling"),
         (GEMMA3, json!({ "attn_logit_softcapping": 50.0 }), "attn_logit_softcapping"),
         (T5, json!({ "feed_forward_proj": "gated-quick_gelu" }), "feed_forward_proj"),
         (T5, json!({ "is_decoder": true }), "is_decoder"),
@@ -249,6 +295,9 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
         (MODERNBERT, json!({ "norm_bias": true }), "bias"),
         (EUROBERT, json!({ "attention_bias": true }), "bias"),
         (GEMMA, json!({ "num_hidden_layers": 4 }), "layers.3."),
+        (LFM2, json!({ "conv_bias": true }), "bias"),
+        (LFM2, json!({ "layer_types": ["conv", "conv", "conv", "conv"] }), "conv"),
+        (EMBEDDING_GEMMA2, json!({ "attention_bias": true }), "bias"),
         (T5, json!({ "feed_forward_proj": "gated-gelu" }), "wi_0"),
         (DEBERTA, json!({ "share_att_key": false }), "pos_"),
         (DEBERTA, json!({ "type_vocab_size": 2 }), "token_type_embeddings"),
@@ -275,6 +324,15 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
         (MODERNBERT, json!({ "intermediate_size": u64::MAX })),
         (QWEN3, json!({ "num_key_value_heads": 4 })),
         (GEMMA, json!({ "head_dim": 8 })),
+        (GEMMA2, json!({ "num_key_value_heads": 4 })),
+        (MISTRAL, json!({ "head_dim": 16 })),
+        (MINISTRAL3, json!({ "head_dim": 8 })),
+        (LFM2, json!({ "conv_L_cache": 4 })),
+        (LFM2, json!({ "block_auto_adjust_ff_dim": true, "intermediate_size": u64::MAX })),
+        (LFM2, json!({ "conv_L_cache": 1u64 << 62 })),
+        (EMBEDDING_GEMMA2, json!({ "embedding_dim": 25 })),
+        (EMBEDDING_GEMMA2, json!({ "hidden_size_per_layer_input": 1u64 << 62 })),
+        (EMBEDDING_GEMMA2, json!({ "per_layer_config": {} })),
         (GEMMA3, json!({ "head_dim": 8 })),
         (T5, json!({ "d_kv": 1u64 << 62 })),
         (DEBERTA, json!({ "position_buckets": 18 })),

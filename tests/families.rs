@@ -194,6 +194,44 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
         |s| s.decoder("llama_bidirec", json!({ "mlp_bias": s.flags[1] })),
         |s| s.decoder("gemma", json!({ "use_bidirectional_attention": s.flags[1] })),
         |s| {
+            let limit = if s.flags[2] { json!(0.5 + s.middle as f64) } else { Value::Null };
+            s.decoder("gemma2", json!({
+                "hidden_activation": s.activation, "sliding_window": s.window, "attn_logit_softcapping": limit,
+                "query_pre_attn_scalar": 1 + s.middle, "is_causal": s.flags[1],
+            }))
+        },
+        |s| {
+            let rope = json!({
+                "rope_type": "llama3", "factor": 1.0 + s.middle as f64, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16 * s.window,
+            });
+            s.decoder("llama", json!({ "mlp_bias": s.flags[1], "is_causal": s.flags[2], "rope_scaling": rope }))
+        },
+        |s| {
+            let sliding = if s.flags[1] { json!(s.window) } else { Value::Null };
+            s.decoder("mistral", json!({ "sliding_window": sliding, "is_causal": s.flags[2] }))
+        },
+        |s| {
+            let rope = json!({
+                "rope_type": "yarn", "factor": 1.0 + s.middle as f64, "original_max_position_embeddings": s.window,
+                "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1,
+            });
+            s.decoder("ministral3", json!({ "rope_parameters": rope, "is_causal": s.flags[2] }))
+        },
+        |s| {
+            let types: Vec<_> = (0..s.layers).map(|i| if s.flags[i % 4] { "conv" } else { "full_attention" }).collect();
+            s.decoder("lfm2", json!({
+                "layer_types": types, "conv_bias": s.flags[2], "conv_L_cache": 1 + s.window % 5, "is_causal": s.flags[1],
+                "block_auto_adjust_ff_dim": s.flags[3], "block_multiple_of": 1 + s.window % 7,
+            }))
+        },
+        |s| {
+            s.decoder("embedding_gemma2_text", json!({
+                "hidden_activation": s.activation, "sliding_window": s.window, "sliding_window_pattern": 1 + s.middle % 3,
+                "hidden_size_per_layer_input": 8 + s.window, "embedding_dim": 8 + s.middle, "per_layer_config": {},
+            }))
+        },
+        |s| {
             s.decoder("gemma3_text", json!({
             "hidden_activation": s.activation, "sliding_window": s.window, "sliding_window_pattern": 1 + s.middle % 3,
             "use_bidirectional_attention": s.flags[1], "query_pre_attn_scalar": 1 + s.middle,

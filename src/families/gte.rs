@@ -16,7 +16,7 @@ use crate::layers::ntk::NtkScaling;
 use crate::layers::post_norm::{Biases, CheckpointNames, EncoderShape, LayerNames, PostNorm, Projections, Up};
 use crate::layers::rope::Rope;
 use crate::layers::{Backbone, Parameters};
-use crate::ops::{Attention, LengthScale, Ops, Relative, Rotary};
+use crate::ops::{Attention, LengthScale, Ops, QueryScale, Relative, Rotary};
 use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
@@ -144,7 +144,7 @@ fn load_published<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<
     let rms_norms = switch(file, "layer_norm_type", ["layer_norm", "rms_norm"])?;
     let absolute = switch(file, "position_embedding_type", ["rope", "absolute"])?;
     let rotary = if absolute { None } else { Some(rotary(file, &shape)?) };
-    let length_scale = length_scale(file, &shape)?;
+    let query_scale = length_scale(file, &shape)?.map(QueryScale::ByLength);
 
     let weights = weights.behind("new", WORDS).behind("gte", WORDS);
     let names = match file.get("pack_qkv", true)? {
@@ -160,7 +160,7 @@ fn load_published<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<
     };
     transformer.load(file, &Parameters::new(&weights, ops), |_| {
         let relative = rotary.clone().map_or(Relative::None, Relative::Rotary);
-        Ok(Attention { relative, length_scale, ..shape.heads.attention() })
+        Ok(Attention { relative, query_scale, ..shape.heads.attention() })
     })
 }
 

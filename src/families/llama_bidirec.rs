@@ -2,11 +2,10 @@
 //! text.
 
 use super::heads::{ClassificationHead, Summary};
+use super::llama::shape;
 use super::{Family, Load, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
-use crate::layers::attention_heads::AttentionHeads;
-use crate::layers::decoder::{DecoderShape, Norms};
 use crate::layers::rope::Rope;
 use crate::layers::{Backbone, Parameters};
 use crate::ops::Ops;
@@ -38,28 +37,6 @@ fn classifier(file: &JsonFile) -> Result<ClassificationHead> {
         temperature: temperature as f32,
         ..ClassificationHead::last("score")
     })
-}
-
-/// Reads `config.json`; absent keys have the defaults of transformers' LlamaConfig.
-fn shape(file: &JsonFile) -> Result<DecoderShape> {
-    let hidden_size = file.size("hidden_size", 4096)?;
-    let heads = AttentionHeads::of(file, "num_attention_heads", 32, hidden_size)?;
-    let attention_bias = file.get("attention_bias", false)?;
-    let shape = DecoderShape {
-        vocab_size: file.size("vocab_size", 32_000)?,
-        hidden_size,
-        layers: file.size("num_hidden_layers", 32)?,
-        heads: AttentionHeads { width: file.get("head_dim", None)?.unwrap_or(heads.width), ..heads },
-        key_value_heads: file.get("num_key_value_heads", None)?.unwrap_or(heads.count),
-        intermediate_size: file.size("intermediate_size", 11_008)?,
-        activation: file.activation("hidden_act", "silu")?,
-        query_key_value_bias: attention_bias,
-        attention_output_bias: attention_bias,
-        feed_forward_bias: file.get("mlp_bias", false)?,
-        max_position_embeddings: file.size("max_position_embeddings", 2048)?,
-        norms: Norms { eps: file.eps("rms_norm_eps", 1e-6)?, offset: 0.0 },
-    };
-    shape.checked(file)
 }
 
 fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {

@@ -7,14 +7,20 @@ mod bert;
 mod deberta_v2;
 mod distilbert;
 mod electra;
+mod embedding_gemma2;
 mod eurobert;
 mod gemma;
+mod gemma2;
 mod gemma3;
 mod gte;
 pub(crate) mod heads;
 mod jina_bert;
 mod jina_v3;
+mod lfm2;
+mod llama;
 mod llama_bidirec;
+mod ministral3;
+mod mistral;
 mod modernbert;
 mod mpnet;
 mod nomic_bert;
@@ -45,13 +51,20 @@ static FAMILIES: &[Family] = &[
     deberta_v2::DEBERTA_V2,
     distilbert::DISTILBERT,
     electra::ELECTRA,
+    embedding_gemma2::EMBEDDING_GEMMA2,
+    embedding_gemma2::EMBEDDING_GEMMA2_TEXT,
     eurobert::EUROBERT,
     gemma::GEMMA,
+    gemma2::GEMMA2,
     gemma3::GEMMA3,
     gte::GTE,
     gte::SNOWFLAKE_GTE,
     jina_v3::JINA_V3,
+    lfm2::LFM2,
+    llama::LLAMA,
     llama_bidirec::LLAMA_BIDIREC,
+    ministral3::MINISTRAL3,
+    mistral::MISTRAL,
     modernbert::MODERNBERT,
     mpnet::MPNET,
     gte::NEW,

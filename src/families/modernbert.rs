@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::decoder::{LayerType, LayerTypes};
 use crate::layers::embeddings::Embeddings;
-use crate::layers::encoder::{Encoder, FeedForwardBlock, Layer};
+use crate::layers::encoder::{Encoder, FeedForwardBlock, Layer, Mixing};
 use crate::layers::rope::{Rope, RopeByLayerType};
 use crate::layers::{Backbone, Limits, Parameters};
 use crate::ops::{Attention, FeedForward, Ops, Residual, Rotary, Window};
@@ -163,7 +163,7 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
             // The embeddings are normalized already.
             attention_norm: (i > 0).then(|| config.norm(&layer, "attn_norm")).transpose()?,
             query_key_value: attention.stacked_linear(query_key_value, hidden_size, config.attention_bias)?,
-            attention: Attention { window, ..config.heads.rotary_attention(rotary) },
+            attention: Mixing::Attention(Attention { window, ..config.heads.rotary_attention(rotary) }),
             attention_output: attention.stacked_linear(&[("Wo", hidden_size)], hidden_size, config.attention_bias)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(config.norm(&layer, "mlp_norm")?),
@@ -174,6 +174,7 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
                 down: mlp.stacked_linear(&[("Wo", hidden_size)], middle, config.feed_forward_bias)?,
             }),
             feed_forward_residual: Residual::Add,
+            per_layer_input: None,
         })
     })?;
     let limits = Limits {

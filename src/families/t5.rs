@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
 use crate::layers::distance::Buckets;
 use crate::layers::embeddings::Embeddings;
-use crate::layers::encoder::{Encoder, FeedForwardBlock, Layer};
+use crate::layers::encoder::{Encoder, FeedForwardBlock, Layer, Mixing};
 use crate::layers::{Backbone, Limits, Parameters};
 use crate::ops::{Attention, FeedForward, Ops, Relative, Residual};
 use crate::tokenize::class::{self, DefaultClass};
@@ -78,7 +78,7 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
                 hidden,
                 false,
             )?,
-            attention,
+            attention: Mixing::Attention(attention),
             attention_output: projections.linear_without_bias("o", queries, hidden)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(layer.rms_norm("1.layer_norm", hidden, eps)?),
@@ -89,6 +89,7 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
                 down: mlp.linear_without_bias("wo", middle, hidden)?,
             }),
             feed_forward_residual: Residual::Add,
+            per_layer_input: None,
         })
     })?;
     let limits = Limits {

@@ -115,7 +115,8 @@ fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> 
         let qkv = Rows::new(&qkv, rows, 3 * hidden, 3 * hidden + GAP);
         let qkv = [0, 1, 2].map(|i| qkv.columns(i * hidden..(i + 1) * hidden));
         let scale = 1.0 / (width as f32).sqrt();
-        let shape = Heads { width, sharing: 1, scale, window: Window::ALL, positions: PositionScores::None };
+        let (window, positions) = (Window::ALL, PositionScores::None);
+        let shape = Heads { width, sharing: 1, scale, window, softcap: None, positions };
         let out = RowsMut::packed(out, hidden);
         attention(isa, qkv, &spans, shape, 0..heads, &mut scratch, out).unwrap_or_else(|error| unreachable!("{error}"));
     };

@@ -11,6 +11,7 @@ pub(crate) mod attention;
 pub mod bench;
 pub(crate) mod bf16;
 pub(crate) mod buffer;
+pub(crate) mod convolution;
 pub(crate) mod dot;
 pub(crate) mod exp;
 pub(crate) mod gelu;

@@ -23,6 +23,20 @@ impl AttentionHeads {
         Ok(Self { count, width: hidden_size / count })
     }
 
+    /// Reads the number of heads, and their width where `head_dim` has one; else they split the hidden size.
+    pub(crate) fn with_head_dim(
+        file: &JsonFile,
+        default_count: usize,
+        default_width: Option<usize>,
+        hidden_size: usize,
+    ) -> Result<Self> {
+        let key = "num_attention_heads";
+        match file.get("head_dim", default_width)? {
+            Some(width) => Ok(Self { count: file.size(key, default_count)?, width }),
+            None => Self::of(file, key, default_count, hidden_size),
+        }
+    }
+
     /// Makes full attention without positions.
     pub(crate) fn attention<O: Ops>(self) -> Attention<O> {
         Attention::full(self.count, self.width)

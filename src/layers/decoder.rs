@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::attention_heads::AttentionHeads;
 use super::embeddings::Embeddings;
-use super::encoder::{Encoder, FeedForwardBlock, Layer};
+use super::encoder::{Encoder, FeedForwardBlock, Layer, Mixing};
 use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile, optional_integer};
 use crate::error::Result;
 use crate::ops::{Attention, FeedForward, Ops, QueryKeyNorms, Residual, Rotary, Window};
 
 /// Sizes of a decoder and of its layers.
+#[derive(Clone, Copy)]
 pub(crate) struct DecoderShape {
     pub(crate) vocab_size: usize,
     pub(crate) hidden_size: usize,
@@ -101,7 +103,7 @@ impl DecoderShape {
         Ok(Layer {
             attention_norm: Some(self.norms.load(parameters, "input_layernorm", hidden)?),
             query_key_value: own.stacked_linear(&projections, hidden, self.query_key_value_bias)?,
-            attention,
+            attention: Mixing::Attention(attention),
             attention_output: own.stacked_linear(&[("o_proj", hidden)], queries, self.attention_output_bias)?,
             attention_residual: Residual::Add,
             feed_forward_norm: Some(self.norms.load(parameters, feed_forward_norm, hidden)?),
@@ -116,6 +118,7 @@ impl DecoderShape {
                 down: mlp.stacked_linear(&[("down_proj", hidden)], middle, self.feed_forward_bias)?,
             }),
             feed_forward_residual: Residual::Add,
+            per_layer_input: None,
         })
     }
 
@@ -136,11 +139,11 @@ pub(crate) enum LayerType {
 }
 
 /// Type of each layer: `layer_types` lists them, or the family has a rule.
-pub(crate) struct LayerTypes {
-    listed: Option<Vec<LayerType>>,
+pub(crate) struct LayerTypes<T = LayerType> {
+    listed: Option<Vec<T>>,
 }
 
-impl LayerTypes {
+impl<T: Copy + DeserializeOwned> LayerTypes<T> {
     pub(crate) fn read(file: &JsonFile, layers: usize) -> Result<Self> {
         let key = "layer_types";
         let listed: Option<Vec<_>> = file.get(key, None)?;
@@ -161,7 +164,7 @@ impl LayerTypes {
     }
 
     /// Returns the type of a layer: as listed, or by the rule.
-    pub(crate) fn of(&self, layer: usize, rule: impl FnOnce() -> LayerType) -> LayerType {
+    pub(crate) fn of(&self, layer: usize, rule: impl FnOnce() -> T) -> T {
         self.listed.as_ref().map_or_else(rule, |listed| listed[layer])
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod experts;
 pub(crate) mod gemma;
 pub(crate) mod ntk;
 mod parameters;
+pub(crate) mod per_layer_input;
 pub(crate) mod post_norm;
 pub(crate) mod rope;
 

@@ -4,7 +4,7 @@
 
 use super::attention_heads::AttentionHeads;
 use super::embeddings::{Embeddings, PositionRule};
-use super::encoder::{Encoder, FeedForwardBlock, Layer};
+use super::encoder::{Encoder, FeedForwardBlock, Layer, Mixing};
 use super::{Backbone, Limits, Parameters};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
@@ -212,12 +212,13 @@ impl<'a> PostNorm<'a> {
         Ok(Layer {
             attention_norm: None,
             query_key_value: parameters.stacked_linear(&query_key_value, hidden, biases.attention)?,
-            attention,
+            attention: Mixing::Attention(attention),
             attention_output: parameters.stacked_linear(output, queries, biases.attention)?,
             attention_residual: add_norm(names.attention_norm)?,
             feed_forward_norm: None,
             feed_forward,
             feed_forward_residual: add_norm(names.output_norm)?,
+            per_layer_input: None,
         })
     }
 

@@ -47,6 +47,7 @@ enum RopeType {
     #[default]
     Default,
     Linear,
+    Dynamic,
     Llama3,
     Yarn,
 }
@@ -87,11 +88,25 @@ impl<'a> Rope<'a> {
 
     /// Returns the angles.
     pub(crate) fn rotary(&self) -> Result<Arc<Rotary>> {
+        match self.rotary_within_limit()? {
+            (rotary, None) => Ok(rotary),
+            (_, Some(_)) => Err(self.error("rope_type", "must not be dynamic for this architecture".to_owned())),
+        }
+    }
+
+    /// Returns the angles, and the length of the longest text that has them, if there is one: with `dynamic`, the
+    /// frequencies of longer texts would depend on the longest text of a batch.
+    pub(crate) fn rotary_within_limit(&self) -> Result<(Arc<Rotary>, Option<usize>)> {
         let parameters = self.parameters.clone().unwrap_or_default();
         let theta = parameters.rope_theta.unwrap_or(self.theta);
         let frequencies = self.frequencies(theta)?;
-        let (frequencies, factor) = match parameters.rope_type.or(parameters.r#type).unwrap_or_default() {
+        let rope_type = parameters.rope_type.or(parameters.r#type).unwrap_or_default();
+        let (frequencies, factor) = match rope_type {
             RopeType::Default => (frequencies, 1.0),
+            RopeType::Dynamic => {
+                self.required("factor", parameters.factor)?;
+                (frequencies, 1.0)
+            }
             RopeType::Linear => {
                 let factor = self.required("factor", parameters.factor)? as f32;
                 (frequencies.into_iter().map(|frequency| frequency / factor).collect(), 1.0)
@@ -100,7 +115,8 @@ impl<'a> Rope<'a> {
             RopeType::Yarn => (self.yarn(&parameters, theta)?, self.yarn_factor(&parameters)?),
         };
         self.finite("factor", &frequencies)?;
-        Ok(Arc::new(Rotary::new(frequencies, factor)))
+        let limit = (rope_type == RopeType::Dynamic).then_some(self.max_position_embeddings);
+        Ok((Arc::new(Rotary::new(frequencies, factor)), limit))
     }
 
     /// Refuses rules that change the frequencies.

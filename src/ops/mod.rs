@@ -127,6 +127,15 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
         queries: TokenSelection,
     ) -> Result<Self::Tensor>;
 
+    /// Computes a short convolution along each text. `bcx` is `(tokens, 3 * width)`: `b`, `c` and `x` side by side. The
+    /// result is `(tokens, width)`.
+    fn short_convolution(
+        &self,
+        bcx: &Self::Tensor,
+        batch: &DeviceBatch<'_, Self>,
+        convolution: &ShortConvolution<Self>,
+    ) -> Result<Self::Tensor>;
+
     /// Computes `x · weightᵀ + bias` with a residual connection.
     fn linear_residual(
         &self,
@@ -156,6 +165,9 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
 
     /// Computes `x * factor`.
     fn scale(&self, x: &Self::Tensor, factor: f32) -> Result<Self::Tensor>;
+
+    /// Computes `x * y`, element by element.
+    fn multiply(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// Computes `x + y`.
     fn add(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor>;
@@ -230,8 +242,12 @@ pub(crate) struct Attention<O: Ops> {
     /// Keys that a query sees.
     pub(crate) window: Window,
     pub(crate) query_key_norms: Option<QueryKeyNorms<O>>,
-    /// Factor of the queries, by the length of their text.
-    pub(crate) length_scale: Option<LengthScale>,
+    /// Norm of each head's values.
+    pub(crate) value_norm: Option<O::Norm>,
+    /// Factor of the queries, after their rotation.
+    pub(crate) query_scale: Option<QueryScale>,
+    /// Limit that scores approach: `limit * tanh(score / limit)`.
+    pub(crate) softcap: Option<f32>,
     pub(crate) relative: Relative<O>,
 }
 
@@ -245,7 +261,9 @@ impl<O: Ops> Attention<O> {
             scale: 1.0 / (head_width as f32).sqrt(),
             window: Window::ALL,
             query_key_norms: None,
-            length_scale: None,
+            value_norm: None,
+            query_scale: None,
+            softcap: None,
             relative: Relative::None,
         }
     }
@@ -253,6 +271,36 @@ impl<O: Ops> Attention<O> {
     /// Returns the numbers of columns of queries, keys and values.
     pub(crate) fn widths(&self) -> [usize; 3] {
         [self.heads, self.key_value_heads, self.key_value_heads].map(|heads| heads.saturating_mul(self.head_width))
+    }
+}
+
+/// Factor of a query by its text or its position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum QueryScale {
+    ByLength(LengthScale),
+    ByPosition(PositionScale),
+}
+
+impl QueryScale {
+    /// Returns the factor of the query at a position of a text of `tokens`.
+    pub(crate) fn of(self, position: usize, tokens: usize) -> f32 {
+        match self {
+            Self::ByLength(scale) => scale.of(tokens),
+            Self::ByPosition(scale) => scale.of(position),
+        }
+    }
+}
+
+/// Factor that grows with the logarithm of the number of whole periods before a position, as in Llama 4.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PositionScale {
+    pub(crate) beta: f32,
+    pub(crate) period: f32,
+}
+
+impl PositionScale {
+    fn of(self, position: usize) -> f32 {
+        1.0 + self.beta * (1.0 + (position as f32 / self.period).floor()).ln()
     }
 }
 
@@ -267,7 +315,7 @@ pub(crate) struct LengthScale {
 
 impl LengthScale {
     /// Returns the factor for a text of `tokens`.
-    pub(crate) fn of(self, tokens: usize) -> f32 {
+    fn of(self, tokens: usize) -> f32 {
         let factor = (tokens as f32).ln() / (self.reference as f32).ln();
         if self.at_least_one { factor.max(1.0) } else { factor }
     }
@@ -293,6 +341,15 @@ pub(crate) enum Relative<O: Ops> {
     Rotary(Arc<Rotary>),
     /// Scores of content with position, and of position with content.
     Disentangled(O::Positions),
+}
+
+/// Causal convolution of each column of `b * x`, times `c` (LFM2; Liquid AI, 2025).
+pub(crate) struct ShortConvolution<O: Ops> {
+    /// Weights of the columns, `(taps, width)`: the last row's are those of the token itself, the one before those of the
+    /// token before.
+    pub(crate) taps: O::Table,
+    /// `(1, width)`
+    pub(crate) bias: Option<O::Table>,
 }
 
 /// Linear layers of a feed-forward block.

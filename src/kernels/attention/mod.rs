@@ -5,6 +5,7 @@
 mod disentangled;
 mod distance;
 mod linear;
+mod softcap;
 #[cfg(test)]
 mod tests;
 
@@ -72,6 +73,8 @@ pub(crate) struct Heads<'a> {
     /// Factor of the scores.
     pub(crate) scale: f32,
     pub(crate) window: Window,
+    /// Limit that scaled scores approach, before a bias.
+    pub(crate) softcap: Option<f32>,
     pub(crate) positions: PositionScores<'a>,
 }
 
@@ -262,9 +265,10 @@ impl Group<'_> {
             );
         }
 
-        // A bias is added to scaled scores. Otherwise scaling joins the conversion from powers of e to powers of two.
+        // A limit or a bias needs scaled scores. Otherwise scaling joins the conversion from powers of e to powers of two.
         let biased = matches!(heads.positions, PositionScores::Bias(_) | PositionScores::Slopes(_));
-        let factor = if biased { LOG2_E } else { heads.scale * LOG2_E };
+        let factor = if biased || heads.softcap.is_some() { LOG2_E } else { heads.scale * LOG2_E };
+        let scale = if heads.softcap.is_some() { 1.0 } else { heads.scale };
         for (i, query) in queries.clone().enumerate() {
             let row = &mut scores[i * stride..][..keys.len()];
             let seen = window.seen(position + query, all_keys);
@@ -277,9 +281,12 @@ impl Group<'_> {
             row[seen.end - keys.start..].fill(0.0);
             let row = &mut row[seen.start - keys.start..seen.end - keys.start];
             let (head, place) = (self.group.start + head, position + query);
+            if let Some(limit) = heads.softcap {
+                softcap::cap(simd, row, heads.scale, limit);
+            }
             match heads.positions {
-                PositionScores::Bias(bias) => bias.add(simd, row, heads.scale, head, place, seen),
-                PositionScores::Slopes(slopes) => linear::add(simd, row, heads.scale, slopes[head], place, seen.start),
+                PositionScores::Bias(bias) => bias.add(simd, row, scale, head, place, seen),
+                PositionScores::Slopes(slopes) => linear::add(simd, row, scale, slopes[head], place, seen.start),
                 PositionScores::None | PositionScores::Disentangled(_) => {}
             }
             let query = so_far + query;

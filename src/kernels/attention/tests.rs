@@ -21,7 +21,9 @@ fn truth(qkv: [&[f32]; 3], texts: &[Range<usize>], count: usize, heads: Heads<'_
                     let c2p = vector(0, query, head * width).zip(keys).map(|(q, k)| q * f64::from(*k)).sum::<f64>();
                     c2p + vector(1, key, shared).zip(queries).map(|(k, q)| k * f64::from(*q)).sum::<f64>()
                 });
-                ((dot + by_position) * f64::from(heads.scale) + f64::from(bias)).exp()
+                let score = (dot + by_position) * f64::from(heads.scale);
+                let capped = heads.softcap.map(f64::from).map_or(score, |limit| limit * (score / limit).tanh());
+                (capped + f64::from(bias)).exp()
             };
             let weights: Vec<f64> = keys.clone().map(score).collect();
             let sum: f64 = weights.iter().sum();
@@ -87,7 +89,7 @@ fn whole(text: &Range<usize>) -> Span {
 
 /// Attention with a head of keys for each head of queries and no window.
 fn plain<'a>(width: usize, scale: f32) -> Heads<'a> {
-    Heads { width, sharing: 1, scale, window: Window::ALL, positions: PositionScores::None }
+    Heads { width, sharing: 1, scale, window: Window::ALL, softcap: None, positions: PositionScores::None }
 }
 
 fn texts(lengths: &[usize]) -> Vec<Range<usize>> {
@@ -143,6 +145,22 @@ fn attention_agrees_with_float64_whatever_the_lengths_and_biases() {
             let slopes: Vec<_> = noise(count, 6).iter().map(|x| x.abs() / 4.0).collect();
             let heads = Heads { positions: PositionScores::Slopes(&slopes), ..heads };
             check(isa, &lengths, count, heads, &Extra::Slopes(&slopes));
+        }
+    }
+}
+
+#[test]
+fn capped_scores_agree_with_float64_below_and_at_the_limit() {
+    for isa in Isa::available() {
+        // Scores reach about 40 times the scale.
+        for (scale, limit) in [(0.3, 50.0), (0.3, 5.0), (1.0, 0.5), (0.01, 50.0)] {
+            for window in [Window::ALL, Window::CAUSAL, Window { before: 20, after: 3 }] {
+                let heads = Heads { sharing: 2, softcap: Some(limit), window, ..plain(12, scale) };
+                check(isa, &[1, 2, 17, 70, 600], 4, heads, &Extra::None);
+                let bias = DistanceBias { table: noise(4 * 39, 4), longest: 20 };
+                let heads = Heads { positions: PositionScores::Bias(&bias), ..heads };
+                check(isa, &[33, 70], 4, heads, &Extra::Bias(&bias));
+            }
         }
     }
 }

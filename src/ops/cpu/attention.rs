@@ -12,9 +12,13 @@ use crate::kernels::rows::RowsMut;
 use crate::ops::{Attention, QueryKeyNorms, Relative, TokenSelection};
 use crate::threads::intra_op::split_evenly;
 
-/// Index of the queries' norm, and of the keys'.
-const QUERIES: usize = 0;
-const KEYS: usize = 1;
+/// Vectors of a head.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Queries,
+    Keys,
+    Values,
+}
 
 impl Cpu {
     pub(super) fn attend(
@@ -50,6 +54,7 @@ impl Cpu {
             sharing: shape.heads / shape.key_value_heads,
             scale: shape.scale,
             window: shape.window,
+            softcap: shape.softcap,
             positions,
         };
         let mut rest = out.as_rows_mut();
@@ -65,7 +70,7 @@ impl Cpu {
         Ok(out)
     }
 
-    /// Normalizes queries and keys, rotates them by their positions, and scales queries, in place.
+    /// Normalizes queries, keys and values, rotates queries and keys by their positions, and scales queries, in place.
     fn prepare(&self, qkv: &mut Activations, batch: &Batch, shape: &Attention<Self>) -> Result<()> {
         let rotations = match &shape.relative {
             Relative::Rotary(rotary) => Some(rotary.rotations(batch.longest())?),
@@ -79,29 +84,37 @@ impl Cpu {
             }
             None => None,
         };
-        if rotations.is_none() && norms.is_none() && shape.length_scale.is_none() {
+        let unchanged = rotations.is_none() && norms.is_none();
+        if unchanged && shape.value_norm.is_none() && shape.query_scale.is_none() {
             return Ok(());
         }
         let positions = batch.positions();
         let mut rest = qkv.as_rows_mut();
         let mut tasks = Vec::new();
-        for head in 0..shape.heads + shape.key_value_heads {
+        let values = if shape.value_norm.is_some() { shape.key_value_heads } else { 0 };
+        let parts = [(Part::Queries, shape.heads), (Part::Keys, shape.key_value_heads), (Part::Values, values)];
+        for part in parts.into_iter().flat_map(|(part, heads)| std::iter::repeat_n(part, heads)) {
             let (mine, others) = rest.split_columns(shape.head_width);
-            tasks.push((if head < shape.heads { QUERIES } else { KEYS }, mine));
+            tasks.push((part, mine));
             rest = others;
         }
-        let scales: Option<Vec<_>> = shape.length_scale.map(|scale| {
-            let factors = batch.texts().zip(batch.keys()).map(|(text, keys)| (text, scale.of(keys.len())));
-            factors.collect()
+        let scales: Option<Vec<_>> = shape.query_scale.map(|scale| {
+            let texts = batch.texts().zip(batch.keys());
+            texts.flat_map(|(text, keys)| (0..text.len()).map(move |position| scale.of(position, keys.len()))).collect()
         });
-        self.for_each(tasks, |(which, mut rows), _| {
-            if let Some(norms) = norms {
-                kernels::norm::norm(self.isa, rows.reborrow(), norms[which].parameters());
+        self.for_each(tasks, |(part, mut rows), _| {
+            let norm = match part {
+                Part::Queries => norms.map(|[queries, _]| queries),
+                Part::Keys => norms.map(|[_, keys]| keys),
+                Part::Values => shape.value_norm.as_ref(),
+            };
+            if let Some(norm) = norm {
+                kernels::norm::norm(self.isa, rows.reborrow(), norm.parameters());
             }
-            if let Some(rotations) = &rotations {
+            if let Some(rotations) = rotations.as_ref().filter(|_| part != Part::Values) {
                 rotate(self.isa, rows.reborrow(), &positions, rotations.cos(), rotations.sin());
             }
-            if let Some(scales) = scales.as_ref().filter(|_| which == QUERIES) {
+            if let Some(scales) = scales.as_ref().filter(|_| part == Part::Queries) {
                 scale(&mut rows, scales);
             }
         });
@@ -119,10 +132,10 @@ impl Cpu {
     }
 }
 
-/// Multiplies the rows of each text by its factor.
-fn scale(rows: &mut RowsMut<'_>, factors: &[(Range<usize>, f32)]) {
-    for (text, factor) in factors {
-        text.clone().for_each(|i| rows.row(i).iter_mut().for_each(|x| *x *= factor));
+/// Multiplies each row by its factor.
+fn scale(rows: &mut RowsMut<'_>, factors: &[f32]) {
+    for (i, factor) in factors.iter().enumerate() {
+        rows.row(i).iter_mut().for_each(|x| *x *= factor);
     }
 }
 

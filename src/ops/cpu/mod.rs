@@ -6,13 +6,16 @@ mod linear;
 
 use std::sync::{Arc, Mutex};
 
-use super::{Attention, DeviceBatch, FeedForward, Lookup, Ops, PositionColumns, Residual, TokenSelection};
+use super::{
+    Attention, DeviceBatch, FeedForward, Lookup, Ops, PositionColumns, Residual, ShortConvolution, TokenSelection,
+};
 use crate::alloc;
 use crate::batch::Batch;
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::activation::gate;
 use crate::kernels::attention::{AttentionScratch, Disentangled, DistanceBias};
+use crate::kernels::convolution::{Convolution, convolve};
 use crate::kernels::int8::QuantizedRows;
 use crate::kernels::matmul::Epilogue;
 use crate::kernels::norm::{Center, NormParameters, normalize};
@@ -279,6 +282,24 @@ impl Ops for Cpu {
         self.attend(qkv, batch, shape, queries)
     }
 
+    fn short_convolution(
+        &self,
+        bcx: &Activations,
+        batch: &DeviceBatch<'_, Self>,
+        convolution: &ShortConvolution<Self>,
+    ) -> Result<Activations> {
+        let ShortConvolution { taps, bias } = convolution;
+        let width = taps.shape[1];
+        let parameters =
+            Convolution { taps: Rows::packed(taps.as_slice(), width), bias: bias.as_ref().map(Array::as_slice) };
+        let mut out = self.alloc(bcx.rows, width)?;
+        let mut rows = out.as_rows_mut();
+        for text in batch.texts() {
+            convolve(bcx.as_rows().range(text.clone()), parameters, rows.range(text));
+        }
+        Ok(out)
+    }
+
     fn linear_residual(
         &self,
         x: &Activations,
@@ -331,6 +352,15 @@ impl Ops for Cpu {
         let mut rows = out.as_rows_mut();
         for i in 0..rows.count() {
             rows.row(i).iter_mut().for_each(|x| *x *= factor);
+        }
+        Ok(out)
+    }
+
+    fn multiply(&self, x: &Activations, y: &Activations) -> Result<Activations> {
+        let mut out = self.copy(x)?;
+        let mut rows = out.as_rows_mut();
+        for (i, y) in y.as_rows().iter().enumerate() {
+            rows.row(i).iter_mut().zip(y).for_each(|(x, y)| *x *= y);
         }
         Ok(out)
     }

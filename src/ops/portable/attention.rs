@@ -60,14 +60,18 @@ impl Portable {
         let heads_from = |first: usize, heads: usize| qkv.narrow(2, first, heads)?.transpose(1, 2)?.contiguous();
         let mut queries = heads_from(0, *heads)?;
         let mut keys = heads_from(*heads, *key_value_heads)?;
-        let values = self.shared(&heads_from(heads + key_value_heads, *key_value_heads)?, *heads)?;
+        let mut values = heads_from(heads + key_value_heads, *key_value_heads)?;
+        if let Some(norm) = &shape.value_norm {
+            values = norm.of(&values)?;
+        }
+        let values = self.shared(&values, *heads)?;
         if let Some(QueryKeyNorms::EachHead([of_queries, of_keys])) = &shape.query_key_norms {
             (queries, keys) = (of_queries.of(&queries)?, of_keys.of(&keys)?);
         }
         if let Relative::Rotary(rotary) = &shape.relative {
             (queries, keys) = (self.rotated(group, &queries, rotary)?, self.rotated(group, &keys, rotary)?);
         }
-        if let Some(scale) = shape.length_scale {
+        if let Some(scale) = shape.query_scale {
             queries = queries.broadcast_mul(&group.scales(scale, &self.device)?.to_dtype(self.dtype)?)?;
         }
         // Last tokens stand at different positions, so all tokens are queries.
@@ -102,6 +106,9 @@ impl Portable {
             scores = (scores + self.by_position(group, positions, queries, keys, range.clone())?)?;
         }
         scores = (scores * f64::from(shape.scale))?;
+        if let Some(limit) = shape.softcap.map(f64::from) {
+            scores = ((scores / limit)?.tanh()? * limit)?;
+        }
         if let Relative::Bias(table) = &shape.relative {
             scores = scores.broadcast_add(&self.biases(group, table, range.clone())?)?;
         }

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor, TensorId};
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::ops::{LengthScale, Window};
+use crate::ops::{QueryScale, Window};
 
 /// Groups of a micro-batch.
 pub(crate) struct Layout {
@@ -108,10 +108,11 @@ impl Group {
         })
     }
 
-    /// Returns the factor of each text's queries, `(texts, 1, 1, 1)`.
-    pub(super) fn scales(&self, scale: LengthScale, device: &Device) -> Result<Tensor> {
-        let scales = self.keys.iter().map(|keys| scale.of(*keys)).collect();
-        Ok(Tensor::from_vec(scales, (self.count(), 1, 1, 1), device)?)
+    /// Returns the factor of each query, `(texts, 1, length, 1)`.
+    pub(super) fn scales(&self, scale: QueryScale, device: &Device) -> Result<Tensor> {
+        let of_text = |keys| (0..self.length).map(move |position| scale.of(position, keys));
+        let scales = self.keys.iter().flat_map(|keys| of_text(*keys)).collect();
+        Ok(Tensor::from_vec(scales, (self.count(), 1, self.length, 1), device)?)
     }
 
     /// Returns the last row of each text, `(texts, width)`, of `(texts, length, width)`.

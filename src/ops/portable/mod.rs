@@ -1,6 +1,7 @@
 //! Ops by candle's tensors, for any of its devices.
 
 mod attention;
+mod convolution;
 mod layout;
 mod pool;
 
@@ -11,7 +12,10 @@ use std::time::Duration;
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::sigmoid;
 
-use super::{Attention, DeviceBatch, DeviceLock, FeedForward, Lookup, Ops, PositionColumns, Residual, TokenSelection};
+use super::{
+    Attention, DeviceBatch, DeviceLock, FeedForward, Lookup, Ops, PositionColumns, Residual, ShortConvolution,
+    TokenSelection,
+};
 use crate::batch::{Batch, TokenBudget};
 use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
@@ -209,6 +213,15 @@ impl Ops for Portable {
         self.attend(&qkv, batch, shape, queries)
     }
 
+    fn short_convolution(
+        &self,
+        bcx: &Tensor,
+        batch: &DeviceBatch<'_, Self>,
+        convolution: &ShortConvolution<Self>,
+    ) -> Result<Tensor> {
+        self.convolved(bcx, batch, convolution)
+    }
+
     fn linear_residual(&self, x: &Tensor, layer: &Linear, residual: &Tensor, join: &Residual<Self>) -> Result<Tensor> {
         join.of(self, self.linear(x, layer, Activation::Identity)?, residual)
     }
@@ -248,6 +261,10 @@ impl Ops for Portable {
 
     fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
         Ok((x * f64::from(factor))?)
+    }
+
+    fn multiply(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        Ok((x * y)?)
     }
 
     fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
