@@ -177,7 +177,7 @@ pub use options::{
     BackboneOptions, CallOptions, ChunkOptions, CommunityOptions, EncodeOptions, HubToken, LoadOptions, MiningOptions,
     MultiVectorOptions, PredictOptions, QuantizeOptions, SearchOptions, SparseOptions, Truncation,
 };
-pub use tokenize::{Input, Tokenizer, Tokens};
+pub use tokenize::{Input, Tokenizer, TokenizerDifference, Tokens};
 pub use vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
 pub use vectors::maxsim::MultiVectorSimilarity;
 pub use vectors::quantize::{BinaryView, Int8View, Precision, Quantized, QuantizedBytes, QuantizedValues, quantize};

@@ -195,10 +195,13 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
         |s| s.decoder("gemma", json!({ "use_bidirectional_attention": s.flags[1] })),
         |s| {
             let limit = if s.flags[2] { json!(0.5 + s.middle as f64) } else { Value::Null };
-            s.decoder("gemma2", json!({
-                "hidden_activation": s.activation, "sliding_window": s.window, "attn_logit_softcapping": limit,
-                "query_pre_attn_scalar": 1 + s.middle, "is_causal": s.flags[1],
-            }))
+            s.decoder(
+                "gemma2",
+                json!({
+                    "hidden_activation": s.activation, "sliding_window": s.window, "attn_logit_softcapping": limit,
+                    "query_pre_attn_scalar": 1 + s.middle, "is_causal": s.flags[1],
+                }),
+            )
         },
         |s| {
             let rope = json!({
@@ -344,4 +347,26 @@ fn both_ops_agree_on_random_models_of_every_family() {
         };
         runner.run(&Sizes::any(), agree).unwrap_or_else(|error| panic!("family {i}: {error}"));
     }
+}
+
+/// Positions of `dynamic` change beyond the model's length, where they would depend on the longest text of a batch.
+#[test]
+fn dynamic_positions_are_the_usual_ones_up_to_the_models_length() {
+    let case = tiny("llama-rope3-lasttoken");
+    let load = |parameters: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        common::copy(&case.model, folder.path());
+        let path = folder.path().join("config.json");
+        let mut config: Value = common::json(&path);
+        config["rope_parameters"] = parameters;
+        fs::write(path, config.to_string()).unwrap();
+        Model::from_dir(folder.path()).unwrap()
+    };
+    let usual = load(json!({ "rope_type": "default", "rope_theta": 1e4 }));
+    let mut dynamic = load(json!({ "rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0 }));
+    let encode = |model: &Model| model.encode(&case.texts, &EncodeOptions::default()).unwrap().into_vec();
+    assert_eq!(encode(&usual), encode(&dynamic));
+    dynamic.set_max_seq_length(256).unwrap();
+    let error = dynamic.set_max_seq_length(257).unwrap_err().to_string();
+    assert!(error.contains("256"), "{error}");
 }

@@ -54,6 +54,7 @@ class _Loading(TypedDict):
     device: str | None
     dtype: str | None
     adapters: dict[str, str]
+    tokenizer_as_filed: bool
     cache_folder: str | PathLike[str] | None
     local_files_only: bool
     token: str | bool | None
@@ -160,6 +161,8 @@ class Tokenizer:
     def vocab(self) -> dict[str, int]: ...
     def count(self, texts_or_pairs: list[str | tuple[str, str]]) -> list[int]: ...
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
+    @property
+    def difference(self) -> str | None: ...
     @property
     def vocab_size(self) -> int: ...
     @property

@@ -50,6 +50,8 @@ class Loaded(Generic[Core]):
     # Where models that the folder names are looked for.
     _cache_folder: Path | None = None
     _local_files_only: bool = False
+    # Takes tokenizer.json as it is.
+    _tokenizer_as_filed: bool = False
 
     def _load(
         self,
@@ -60,6 +62,7 @@ class Loaded(Generic[Core]):
         prompts: Mapping[str, str] | None,
         default_prompt_name: str | None,
         dtype: str | None,
+        tokenizer_as_filed: bool,
         cache_folder: str | os.PathLike[str] | None,
         revision: str | None,
         local_files_only: bool,
@@ -77,13 +80,16 @@ class Loaded(Generic[Core]):
         folder = _source.find(name, self._organization, revision=revision, **where)
         found = {name: _source.find(other, self._organization, revision=None, **where) for name, other in given.items()}
         self._adapters = {name: str(path.absolute()) for name, path in found.items()}
-        self._device_and_dtype = (device, dtype)
+        self._device_and_dtype, self._tokenizer_as_filed = (device, dtype), bool(tokenizer_as_filed)
         self._cache_folder = None if cache_folder is None else _arguments.path("cache_folder", cache_folder)
         self._local_files_only = bool(local_files_only)
         loading = self._loading(token)
         self._take(self._kind(folder, loading, max_length, checked, default_prompt_name, *self._chosen()))
         if device is None:
             logger.info("device: %s", self._engine.device)
+        difference = self._engine.tokenizer(None).difference
+        if difference is not None:
+            logger.warning("%s: %s", folder, difference)
         return folder
 
     def _loading(self, token: str | bool | None = None) -> _Loading:
@@ -93,6 +99,7 @@ class Loaded(Generic[Core]):
             "device": device,
             "dtype": dtype,
             "adapters": self._adapters,
+            "tokenizer_as_filed": self._tokenizer_as_filed,
             "cache_folder": self._cache_folder,
             "local_files_only": self._local_files_only,
             "token": token,

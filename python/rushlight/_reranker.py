@@ -47,6 +47,9 @@ class Reranker(Loaded[_core.Reranker]):
     dtype
         Dtype of the computation: "float32" (the default); "bfloat16"; on a CPU "int8"; on a GPU "float16". Weights are
         converted to it while loading, and results are float32. The guide *Choosing a precision* compares them.
+    tokenizer_as_filed
+        Take the tokenizer's steps from `tokenizer.json` as they are. As in transformers, most tokenizer classes read
+        only the vocabulary from it, and build their own steps; loading warns where that gives other ids.
     cache_folder
         Hugging Face cache to use instead of the environment's.
     revision
@@ -95,6 +98,7 @@ class Reranker(Loaded[_core.Reranker]):
         prompts: Mapping[str, str] | None = None,
         default_prompt_name: str | None = None,
         dtype: str | None = None,
+        tokenizer_as_filed: bool = False,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
@@ -108,6 +112,7 @@ class Reranker(Loaded[_core.Reranker]):
             prompts=prompts,
             default_prompt_name=default_prompt_name,
             dtype=dtype,
+            tokenizer_as_filed=tokenizer_as_filed,
             cache_folder=cache_folder,
             revision=revision,
             local_files_only=local_files_only,

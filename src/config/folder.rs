@@ -310,13 +310,17 @@ impl TransformerSettings {
             return refuse("module_output_name", output, expected.module_output());
         }
         if let Some(modalities) = &self.modality_config {
+            // Inputs are texts; the ways of other modalities have no effect on them.
+            let others = ["image", "audio", "video"];
             let known = |key: &String| key == "text" || key == MESSAGE && takes_messages(kind);
             let output = |entry: &Value| {
                 let name = entry.get("method_output_name").and_then(Value::as_str);
                 name.is_none_or(|name| name == expected.method_output())
             };
-            let supported =
-                modalities.as_object().is_some_and(|all| all.iter().all(|(key, entry)| known(key) && output(entry)));
+            let supported = modalities.as_object().is_some_and(|all| {
+                let mut ways = all.iter().filter(|(key, _)| !others.contains(&key.as_str())).peekable();
+                (all.is_empty() || ways.peek().is_some()) && ways.all(|(key, entry)| known(key) && output(entry))
+            });
             if !supported {
                 let message = if takes_messages(kind) { " or message" } else { "" };
                 let supported = format!("text{message} with {}", expected.method_output());

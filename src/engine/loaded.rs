@@ -22,9 +22,10 @@ use crate::heads::{Files, yes_and_no};
 use crate::inputs::ChatTemplate;
 use crate::network::{self, Network, static_embedding, token_weights};
 use crate::observer::{Observer, while_loading};
+use crate::options::LoadOptions;
 use crate::threads::schedule;
-use crate::tokenize::Tokenizer;
 use crate::tokenize::class::{self, DefaultClass};
+use crate::tokenize::{Tokenizer, TokenizerSettings};
 
 /// Properties that tell the copies of a model apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,15 @@ pub(crate) struct Variant {
     pub(crate) compute: Compute,
     /// Task whose adapter is merged into the weights; `None` is the folder's default.
     pub(crate) task: Option<TaskIndex>,
+    /// Takes the steps of tokenizer.json instead of those of its class.
+    pub(crate) tokenizer_as_filed: bool,
+}
+
+impl Variant {
+    /// Returns the variant of a model that is loaded with these options.
+    pub(crate) fn of(options: &LoadOptions) -> Self {
+        Self { compute: Compute::of(options), task: None, tokenizer_as_filed: options.tokenizer_as_filed }
+    }
 }
 
 /// Folders that a model is loaded from, with its modules.
@@ -65,6 +75,7 @@ pub(crate) struct Loaded {
     pub(crate) adapter_folders: AdapterFolders,
     /// Task whose adapter is part of the network.
     pub(crate) task: Option<TaskIndex>,
+    tokenizer_as_filed: bool,
     pub(crate) late_interaction: Arc<LateInteraction>,
     pub(crate) source_files: SourceFiles,
     /// Copies of this model on other devices, with other dtypes or for other tasks, made on demand.
@@ -155,7 +166,7 @@ impl Loaded {
         Ok(parts)
     }
 
-    fn read(kind: Kind, folders: ModelFolders, Variant { compute, task }: Variant) -> Result<Self> {
+    fn read(kind: Kind, folders: ModelFolders, Variant { compute, task, tokenizer_as_filed }: Variant) -> Result<Self> {
         let ModelFolders { folder, entries, layers, adapter_folders } = folders;
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
@@ -166,7 +177,7 @@ impl Loaded {
                 return Self::load_static(folder, entries, compute);
             }
             Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
-                return Self::load_token_weights(folder, entries, compute);
+                return Self::load_token_weights(folder, entries, compute, tokenizer_as_filed);
             }
             Some(other) => {
                 let what = format!("{}: first module", folder.join("modules.json").display());
@@ -199,9 +210,12 @@ impl Loaded {
         };
         let prefixes = late_interaction.prefixes.as_ref().map_or(&[][..], |prefixes| prefixes);
         let tokenizer = || {
-            Tokenizer::load(files_from.tokenizer, family.tokenizer, settings.do_lower_case, settings.max_seq_length)?
-                .stripping(strips)
-                .with_prefixes(prefixes)
+            let settings = TokenizerSettings {
+                do_lower_case: settings.do_lower_case,
+                max_seq_length: settings.max_seq_length,
+                as_filed: tokenizer_as_filed,
+            };
+            Tokenizer::load(files_from.tokenizer, family.tokenizer, settings)?.stripping(strips).with_prefixes(prefixes)
         };
         let adapter = task.map(|task| adapters.adapter(task));
         let files = |answers| Files {
@@ -245,6 +259,7 @@ impl Loaded {
             adapters,
             adapter_folders,
             task,
+            tokenizer_as_filed,
             late_interaction: Arc::new(late_interaction),
             source_files,
             waiting: Waiting::default(),
@@ -270,7 +285,12 @@ impl Loaded {
     }
 
     /// Loads a sparse static model, which has a weight per token and no transformer.
-    fn load_token_weights(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, compute: Compute) -> Result<Self> {
+    fn load_token_weights(
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        compute: Compute,
+        as_filed: bool,
+    ) -> Result<Self> {
         if entries.as_ref().is_some_and(|entries| entries.len() > 1) {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
@@ -280,10 +300,11 @@ impl Loaded {
         compute.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
         // tokenizer_config.json names the class of the tokenizer; there is no model type that implies one.
-        let tokenizer = Tokenizer::load(module, DefaultClass::Undeclared(&class::GENERIC), false, None)?.bare();
+        let settings = TokenizerSettings { as_filed, ..TokenizerSettings::default() };
+        let tokenizer = Tokenizer::load(module, DefaultClass::Undeclared(&class::GENERIC), settings)?.bare();
         let network = token_weights::load(module)?;
         let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, compute, source_files);
-        Ok(Self { entries, ..parts })
+        Ok(Self { entries, tokenizer_as_filed: as_filed, ..parts })
     }
 
     fn without_transformer(
@@ -307,6 +328,7 @@ impl Loaded {
             adapters: Adapters::default(),
             adapter_folders: AdapterFolders::default(),
             task: None,
+            tokenizer_as_filed: false,
             late_interaction: Arc::default(),
             source_files,
             waiting: Waiting::default(),
@@ -324,8 +346,9 @@ impl Loaded {
         }
     }
 
-    pub(super) fn variant(&self) -> Variant {
-        Variant { compute: self.compute, task: self.task }
+    pub(crate) fn variant(&self) -> Variant {
+        let Self { compute, task, tokenizer_as_filed, .. } = *self;
+        Variant { compute, task, tokenizer_as_filed }
     }
 
     /// Returns the same model on another device, with another dtype or for another task. It is loaded once and kept.

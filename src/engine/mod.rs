@@ -112,7 +112,7 @@ impl Engine {
 
     pub(crate) fn at(&self, compute: Compute, observer: &dyn Observer) -> Result<Self> {
         let other = self.other.as_ref().map(|other| other.at(compute, observer)).transpose()?;
-        let variant = Variant { compute, task: self.loaded.task };
+        let variant = Variant { compute, ..self.loaded.variant() };
         Ok(Self { loaded: self.loaded.twin(variant, observer)?, other, ..self.clone() })
     }
 
@@ -138,7 +138,7 @@ impl Engine {
             return Ok(engine);
         }
         let observer = request.observer.unwrap_or(&NoObserver);
-        let loaded = loaded.twin(Variant { compute: loaded.compute, task }, observer)?;
+        let loaded = loaded.twin(Variant { task, ..loaded.variant() }, observer)?;
         Ok(Cow::Owned(Self { loaded, ..engine.into_owned() }))
     }
 

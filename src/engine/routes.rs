@@ -23,7 +23,7 @@ pub(crate) struct OtherRoute {
 impl OtherRoute {
     /// Returns the same route on another device.
     pub(crate) fn at(&self, compute: Compute, observer: &dyn Observer) -> Result<Self> {
-        let variant = Variant { compute, task: self.loaded.task };
+        let variant = Variant { compute, ..self.loaded.variant() };
         Ok(Self { loaded: self.loaded.twin(variant, observer)?, ..self.clone() })
     }
 }
@@ -48,7 +48,7 @@ impl Engine {
             return Err(Error::argument("adapters", "must be empty for a model with a Router"));
         }
         let folders = folders(folder, Some(other), None, options)?;
-        let loaded = Loaded::load(kind, folders, Variant { compute: engine.loaded.compute, task: None })?;
+        let loaded = Loaded::load(kind, folders, Variant { task: None, ..engine.loaded.variant() })?;
         let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
         if widths[0] != widths[1] {
             let problem = format!("both routes must have the same width, got {widths:?}");
@@ -84,8 +84,7 @@ impl Engine {
             Some(_) => ModelSettings::read(&folder, kind)?,
             None => Default::default(),
         };
-        let variant = Variant { compute: Compute::of(options), task: None };
-        let loaded = Loaded::load(kind, folders, variant)?;
+        let loaded = Loaded::load(kind, folders, Variant::of(options))?;
         let prompts = Prompts::of(kind, &settings, &file, options)?;
         Ok((Self::new(loaded, prompts, options)?, settings))
     }

@@ -159,9 +159,9 @@ fn middle(file: &JsonFile) -> Result<usize> {
     let multiplier = "block_ffn_dim_multiplier";
     let width = match file.get(multiplier, Some(1.0))? {
         None => width,
-        Some(factor) if factor > 0.0 && f64::is_finite(factor) => {
-            ((factor * width as f64) as usize).checked_next_multiple_of(file.size("block_multiple_of", 256)?).unwrap_or(0)
-        }
+        Some(factor) if factor > 0.0 && f64::is_finite(factor) => ((factor * width as f64) as usize)
+            .checked_next_multiple_of(file.size("block_multiple_of", 256)?)
+            .unwrap_or(0),
         Some(factor) => return Err(file.error(multiplier, format!("must be a number above 0, got {factor}"))),
     };
     file.positive(key, width)
@@ -176,7 +176,8 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
     let parameters = Parameters::new(&weights, ops);
     let embeddings = Embeddings::of_words(parameters.table("embed_tokens", vocab_size, hidden_size)?);
     let layers = parameters.at("layers");
-    let encoder = Encoder::load(config.layers, |i| config.layer(&layers.at(&i.to_string()), config.operator(i), &rotary))?;
+    let encoder =
+        Encoder::load(config.layers, |i| config.layer(&layers.at(&i.to_string()), config.operator(i), &rotary))?;
     let norm = parameters.rms_norm("embedding_norm", hidden_size, config.eps)?;
     let limits = Limits {
         hidden_size,

@@ -70,7 +70,8 @@ fn positions(file: &JsonFile) -> Result<(JsonFile, QueryScale)> {
         number.filter(|number| number.is_finite()).ok_or_else(|| file.error(key, "must be a number"))
     };
     let (beta, period) = ("llama_4_scaling_beta", "original_max_position_embeddings");
-    let scale = PositionScale { beta: number(beta, rope.remove(beta))?, period: number(period, rope.get(period).cloned())? };
+    let scale =
+        PositionScale { beta: number(beta, rope.remove(beta))?, period: number(period, rope.get(period).cloned())? };
     if scale.period < 1.0 {
         return Err(file.error(format!("{ROPE}.{period}"), format!("must be at least 1, got {}", scale.period)));
     }

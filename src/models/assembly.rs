@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::loading::{consistent, find};
 use super::sentence::Model;
 use crate::config::{Kind, ModelSettings, ModuleEntry, ModuleKind, PoolingConfig, PoolingMode};
-use crate::engine::compute::Compute;
 use crate::engine::loaded::{Loaded, Variant, opened, transformer_folder};
 use crate::engine::routes::folders;
 use crate::engine::{Engine, Prompts};
@@ -63,8 +62,8 @@ impl Model {
             let (folder, listed) = opened(folder)?;
             let entries = Some(backbone.modules(&folder, listed.as_deref())?);
             let layers = backbone.num_hidden_layers;
-            let variant = Variant { compute: Compute::of(options), task: None };
-            let loaded = Loaded::load(Kind::Sentence, folders(folder.clone(), entries, layers, options)?, variant)?;
+            let folders = folders(folder.clone(), entries, layers, options)?;
+            let loaded = Loaded::load(Kind::Sentence, folders, Variant::of(options))?;
             let settings = ModelSettings::default();
             let prompts = Prompts::of(Kind::Sentence, &settings, &folder, options)?;
             Self::new(Engine::new(loaded, prompts, options)?, &settings, options)

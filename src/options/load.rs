@@ -95,6 +95,9 @@ options! {
         /// Adapters of peft by name: folders, or names in the cache or on the hub. A call selects one as its
         /// [`task`](crate::EncodeOptions::task).
         adapters: BTreeMap<String, String> => with_adapters(impl Into<BTreeMap<String, String>>),
+        /// Takes the tokenizer's steps from `tokenizer.json` as they are. As in transformers, most tokenizer classes read only
+        /// the vocabulary from it, and build their own steps from it and `tokenizer_config.json`.
+        tokenizer_as_filed: bool => with_tokenizer_as_filed(bool),
         /// Hugging Face cache to use instead of the environment's.
         cache_folder: Option<PathBuf>,
         /// Branch, tag or commit of a model in the cache or on the hub; `None` is `main`.

@@ -8,6 +8,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::default_tokens::{
+    ALBERT_TOKENS, BERT_TOKENS, CLIP_TOKENS, DEBERTA_TOKENS, GEMMA_TOKENS, GPT_NEOX_TOKENS, GPT2_TOKENS,
+    HERBERT_TOKENS, LLAMA_TOKENS, MPNET_TOKENS, QWEN_TOKENS, ROBERTA_TOKENS, T5_TOKENS,
+};
 use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
 use super::layout::Layouts;
 use super::rebuild;
@@ -73,6 +77,8 @@ enum Template {
     AsFiledOrBert(&'static str, &'static str),
     /// `A last`, `A last B last`: all of type 0.
     Last(&'static str),
+    /// No special tokens, whatever the files have.
+    Bare,
     /// The same if `add_eos_token` is on, else no special tokens.
     LastIfOn(&'static str),
     /// `first A last`, `first A last B last`: B and what follows it are of type 1.
@@ -80,66 +86,6 @@ enum Template {
     /// `first A last`, `first A last last B last`: all of type 0.
     Roberta(&'static str, &'static str),
 }
-
-const BERT_TOKENS: &[(&str, &str)] = &[
-    ("unk_token", "[UNK]"),
-    ("sep_token", "[SEP]"),
-    ("pad_token", "[PAD]"),
-    ("cls_token", "[CLS]"),
-    ("mask_token", "[MASK]"),
-];
-const ROBERTA_TOKENS: &[(&str, &str)] = &[
-    ("bos_token", "<s>"),
-    ("eos_token", "</s>"),
-    ("unk_token", "<unk>"),
-    ("sep_token", "</s>"),
-    ("pad_token", "<pad>"),
-    ("cls_token", "<s>"),
-    ("mask_token", "<mask>"),
-];
-const DEBERTA_TOKENS: &[(&str, &str)] = &[
-    ("bos_token", "[CLS]"),
-    ("eos_token", "[SEP]"),
-    ("unk_token", "[UNK]"),
-    ("sep_token", "[SEP]"),
-    ("pad_token", "[PAD]"),
-    ("cls_token", "[CLS]"),
-    ("mask_token", "[MASK]"),
-];
-const ALBERT_TOKENS: &[(&str, &str)] = &[
-    ("bos_token", "[CLS]"),
-    ("eos_token", "[SEP]"),
-    ("unk_token", "<unk>"),
-    ("sep_token", "[SEP]"),
-    ("pad_token", "<pad>"),
-    ("cls_token", "[CLS]"),
-    ("mask_token", "[MASK]"),
-];
-const T5_TOKENS: &[(&str, &str)] = &[("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>")];
-const QWEN_TOKENS: &[(&str, &str)] =
-    &[("eos_token", "<|endoftext|>"), ("unk_token", "<|endoftext|>"), ("pad_token", "<|endoftext|>")];
-const CLIP_TOKENS: &[(&str, &str)] = &[
-    ("bos_token", "<|startoftext|>"),
-    ("eos_token", "<|endoftext|>"),
-    ("unk_token", "<|endoftext|>"),
-    ("pad_token", "<|endoftext|>"),
-];
-const GEMMA_TOKENS: &[(&str, &str)] = &[
-    ("bos_token", "<bos>"),
-    ("eos_token", "<eos>"),
-    ("unk_token", "<unk>"),
-    ("pad_token", "<pad>"),
-    ("mask_token", "<mask>"),
-];
-const MPNET_TOKENS: &[(&str, &str)] = &[
-    ("bos_token", "<s>"),
-    ("eos_token", "</s>"),
-    ("unk_token", "[UNK]"),
-    ("sep_token", "</s>"),
-    ("pad_token", "<pad>"),
-    ("cls_token", "<s>"),
-    ("mask_token", "<mask>"),
-];
 
 pub(crate) const GENERIC: Class = Class {
     name: "TokenizersBackend",
@@ -242,6 +188,24 @@ const GTE_QWEN2: Class = Class {
 };
 pub(crate) const GEMMA: Class =
     Class { name: "GemmaTokenizer", special_tokens: GEMMA_TOKENS, pad_left: true, build: rebuild::gemma, ..UNALIASED };
+const LLAMA: Class =
+    Class { name: "LlamaTokenizer", special_tokens: LLAMA_TOKENS, pad_left: true, build: rebuild::llama, ..UNALIASED };
+const GPT2: Class =
+    Class { name: "GPT2Tokenizer", special_tokens: GPT2_TOKENS, build: rebuild::byte_level_bpe, ..UNALIASED };
+const GPT_NEOX: Class = Class {
+    name: "GPTNeoXTokenizer",
+    special_tokens: GPT_NEOX_TOKENS,
+    build: rebuild::gpt_neox,
+    template: Template::Bare,
+    ..UNALIASED
+};
+const HERBERT: Class = Class {
+    name: "HerbertTokenizer",
+    special_tokens: HERBERT_TOKENS,
+    build: rebuild::herbert,
+    template: Template::Bert("cls_token", "sep_token"),
+    ..UNALIASED
+};
 const CLIP: Class = Class {
     name: "CLIPTokenizer",
     special_tokens: CLIP_TOKENS,
@@ -252,7 +216,7 @@ const CLIP: Class = Class {
     ..UNALIASED
 };
 
-static CLASSES: [Class; 14] = [
+static CLASSES: [Class; 18] = [
     GENERIC,
     BERT,
     DISTILBERT,
@@ -267,6 +231,10 @@ static CLASSES: [Class; 14] = [
     GTE_QWEN2,
     GEMMA,
     CLIP,
+    LLAMA,
+    GPT2,
+    GPT_NEOX,
+    HERBERT,
 ];
 
 /// Classes of transformers that rushlight lacks. Names in neither list are generic in transformers, and here.
@@ -275,8 +243,8 @@ const MISSING: &[&str] = &[
     "Barthez", "Bartpho", "BertGeneration", "BertJapanese", "Bertweet", "BigBird", "BioGpt",
     "Blenderbot", "BlenderbotSmall", "ByT5", "CTRL", "Canine", "Clvp", "CodeGen", "CodeLlama", "Cohere",
     "ConvBert", "Cpm", "CpmAnt", "DPRContextEncoder", "DPRQuestionEncoder", "DPRReader", "Deberta", "Dia",
-    "Esm", "Esmc", "FNet", "FSMT", "FastSpeech2Conformer", "Flaubert", "Funnel", "GPT2", "GPTNeoX", "GPTNeoXJapanese",
-    "GPTSw3", "Herbert", "Lasr", "LayoutLMv2", "LayoutLMv3", "LayoutXLM", "Llama", "Luke", "M2M100", "MBart",
+    "Esm", "Esmc", "FNet", "FSMT", "FastSpeech2Conformer", "Flaubert", "Funnel", "GPTNeoXJapanese",
+    "GPTSw3", "Lasr", "LayoutLMv2", "LayoutLMv3", "LayoutXLM", "Luke", "M2M100", "MBart",
     "MBart50", "MLuke", "Marian", "MarkupLM", "Mgpstr", "MyT5", "Nllb", "Nougat", "OpenAIGPT", "PLBart", "Parakeet",
     "Pegasus", "Perceiver", "Phobert", "Pop2Piano", "ProphetNet", "Qwen3_5", "Rag", "Reformer", "RemBert",
     "RoCBert", "RoFormer", "SeamlessM4T", "Siglip", "Siglip2", "Speech2Text", "SpeechT5", "Splinter", "Tapas",
@@ -329,8 +297,29 @@ impl Class {
         match (found, name.strip_suffix("Tokenizer")) {
             (Some(class), _) => Ok(class),
             (None, Some(stem)) if MISSING.contains(&stem) => Err(unsupported(folder, name)),
-            (None, _) => Ok(&CLASSES[0]),
+            (None, _) => Ok(Self::generic()),
         }
+    }
+
+    /// Returns the class that takes this file: the generic one in place of Llama's for a vocabulary of bytes, such as
+    /// Llama 3's. transformers distrusts the declaration there.
+    pub(super) fn of_file(&'static self, file: &TokenizerFile) -> &'static Self {
+        if self.name == LLAMA.name && file.has_byte_level() { Self::generic() } else { self }
+    }
+
+    /// Returns the class that takes tokenizer.json as it is.
+    pub(super) fn generic() -> &'static Self {
+        &CLASSES[0]
+    }
+
+    /// Returns true if the class builds steps of its own.
+    pub(super) fn rebuilds(&self) -> bool {
+        self.name != GENERIC.name && self.name != GTE_QWEN2.name
+    }
+
+    /// Name in messages.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(super) fn build(&self, file: TokenizerFile, config: &JsonObject, special: &SpecialTokens) -> Result<Steps> {
@@ -359,6 +348,7 @@ impl Class {
             Template::AsFiled | Template::AsFiledOrBert(..) => {
                 Layouts::of(tokenizer).map_err(|problem| Error::config(file, "post_processor", problem))
             }
+            Template::Bare => Ok(Layouts::bare()),
             Template::LastIfOn(_) if !config.flag("add_eos_token", false)? => Ok(Layouts::bare()),
             Template::Last(last) | Template::LastIfOn(last) => Ok(Layouts::ended(id(last)?)),
             Template::Bert(first, last) => Ok(Layouts::bert(id(first)?, id(last)?)),

@@ -144,6 +144,17 @@ impl TokenizerFile {
         }
     }
 
+    /// Returns true for the older files that hold only a vocabulary.
+    pub(super) fn is_vocabulary(&self) -> bool {
+        !self.path.ends_with("tokenizer.json")
+    }
+
+    /// Returns true if a step has bytes for letters.
+    pub(super) fn has_byte_level(&self) -> bool {
+        let steps = serde_json::to_string(&(&self.pre_tokenizer, &self.decoder, &self.post_processor));
+        steps.is_ok_and(|steps| steps.contains("\"ByteLevel\""))
+    }
+
     /// Makes a file that holds only a vocabulary.
     fn of_vocabulary(path: PathBuf, model: Map<String, Value>) -> Self {
         Self {

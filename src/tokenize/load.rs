@@ -9,6 +9,7 @@ use tokenizers::{ModelWrapper, PaddingDirection, PostProcessorWrapper, Truncatio
 
 use super::catch_panic::catch_panic;
 use super::class::{Class, DefaultClass};
+use super::difference::{FiledSteps, TokenizerDifference};
 use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
 use super::layout::Layouts;
 use super::special::SpecialTokens;
@@ -17,36 +18,64 @@ use super::{Tokenizer, rebuild};
 use crate::config::as_integer;
 use crate::error::{Error, Result};
 
+/// Settings of a transformer's tokenizer beside its files.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct TokenizerSettings {
+    /// Lowercases before all other steps: sentence_bert_config.json's.
+    pub(crate) do_lower_case: bool,
+    /// Overrides tokenizer_config.json's length: sentence_bert_config.json's.
+    pub(crate) max_seq_length: Option<usize>,
+    /// Takes the steps of tokenizer.json instead of the class's.
+    pub(crate) as_filed: bool,
+}
+
 impl Tokenizer {
-    /// Loads the tokenizer of a transformer's folder. `default` goes with the architecture; `do_lower_case` and `max_seq_length` are
-    /// sentence_bert_config.json's. `do_lower_case` lowercases before all other steps. `max_seq_length` overrides
-    /// tokenizer_config.json's length.
-    pub(crate) fn load(
-        folder: &Path,
-        default: DefaultClass,
-        do_lower_case: bool,
-        max_seq_length: Option<usize>,
-    ) -> Result<Self> {
+    /// Loads the tokenizer of a transformer's folder. `default` goes with the architecture.
+    pub(crate) fn load(folder: &Path, default: DefaultClass, settings: TokenizerSettings) -> Result<Self> {
         let config = JsonObject::read(&folder.join("tokenizer_config.json"))?;
         refuse_other_files(&config)?;
-        let class = Class::of(folder, &config, default)?;
+        // An unsupported class is no obstacle where its steps have no use.
+        let class = if settings.as_filed { Class::generic() } else { Class::of(folder, &config, default)? };
         let file = TokenizerFile::read_any(folder, class.vocabulary_files)?;
-        let special = SpecialTokens::collect(folder, &config, &file, class)?;
+        let class = class.of_file(&file);
+        let filed = FiledSteps::of(class, &file);
+        let tokenizer = Self::build(folder, &config, class, file, settings)?;
+        let difference = match filed.filter(|filed| filed.may_differ(&tokenizer)) {
+            // A file whose own steps don't load has no tokens to compare with.
+            Some(_) => {
+                let file = TokenizerFile::read_any(folder, VocabularyFiles::None)?;
+                let as_filed = Self::build(folder, &config, Class::generic(), file, settings).ok();
+                as_filed.and_then(|as_filed| TokenizerDifference::find(class, &tokenizer, &as_filed))
+            }
+            None => None,
+        };
+        Ok(Self { difference, ..tokenizer })
+    }
+
+    fn build(
+        folder: &Path,
+        config: &JsonObject,
+        class: &Class,
+        file: TokenizerFile,
+        settings: TokenizerSettings,
+    ) -> Result<Self> {
+        let TokenizerSettings { do_lower_case, max_seq_length, .. } = settings;
+        let special = SpecialTokens::collect(folder, config, &file, class)?;
         let padded_left = file.padding.as_ref().map(|padding| matches!(padding.direction, PaddingDirection::Left));
         let cut_left = file.truncation.as_ref().map(|cut| matches!(cut.direction, TruncationDirection::Left));
         let path = file.path.clone();
 
-        let mut inner = class.build(file, &config, &special)?;
+        let mut inner = class.build(file, config, &special)?;
         special.register(&mut inner).map_err(|problem| Error::config(&path, "added_tokens", problem))?;
         inner.set_encode_special_tokens(config.flag("split_special_tokens", false)?);
-        let layouts = class.layouts(&inner, &path, &config, &special)?;
+        let layouts = class.layouts(&inner, &path, config, &special)?;
         inner.with_post_processor(None::<PostProcessorWrapper>);
         if do_lower_case {
             lowercase_first(&mut inner)?;
         }
         Ok(Self {
             special_ids: special.ids(&inner),
-            token_type_ids: takes_token_type_ids(&config, class)?,
+            token_type_ids: takes_token_type_ids(config, class)?,
             max_id: inner.get_vocab(true).into_values().max().unwrap_or(0).max(layouts.max_id()),
             pad_id: special.get("pad_token").and_then(|token| inner.token_to_id(token)),
             expansion_token_id: ["mask_token", "eos_token"]
@@ -57,7 +86,7 @@ impl Tokenizer {
             cut_left: config.left("truncation_side")?.or(cut_left).unwrap_or(false),
             model_max_length: match max_seq_length {
                 Some(length) => Some(length),
-                None => model_max_length(&config)?,
+                None => model_max_length(config)?,
             },
             strips: false,
             limit: None,
@@ -67,6 +96,7 @@ impl Tokenizer {
             inner,
             layouts,
             promoted: Vec::new(),
+            difference: None,
             special_tokens: special.by_role(),
         })
     }
@@ -95,6 +125,7 @@ impl Tokenizer {
             inner,
             layouts: Layouts::bare(),
             promoted: Vec::new(),
+            difference: None,
             special_tokens: Vec::new(),
         })
     }

@@ -2,14 +2,17 @@
 //!
 //! - [`files`]: a tokenizer's files, with errors that name file and key.
 //! - [`load`]: loading a tokenizer from its folder.
-//! - [`class`]: the tokenizer classes; [`rebuild`]: the steps that each class builds.
+//! - [`class`]: the tokenizer classes, with their [`default_tokens`]; [`rebuild`]: the steps that each class builds.
 //! - [`steps`]: the steps that change a text, and [`regex`], in bounded time and memory.
 //! - [`special`]: special and added tokens, from up to four files.
+//! - [`difference`]: tokens of a class that differ from those of tokenizer.json itself.
 //! - [`layout`]: positions of special tokens, and truncation.
 //! - [`pad_to`]: query expansion. [`catch_panic`]: panics of the tokenizers crate as errors.
 
 mod catch_panic;
 pub(crate) mod class;
+mod default_tokens;
+mod difference;
 mod files;
 mod layout;
 mod load;
@@ -34,6 +37,8 @@ use self::steps::Steps;
 use crate::alloc;
 use crate::error::{Error, Result};
 
+pub use self::difference::TokenizerDifference;
+pub(crate) use self::load::TokenizerSettings;
 pub(crate) use self::pad_to::PadTo;
 
 /// One input: a text, or a pair of texts.
@@ -105,6 +110,7 @@ pub struct Tokenizer {
     word_end: Option<&'static str>,
     /// Tokens made special after loading; the files don't list them as such.
     promoted: Vec<(u32, String)>,
+    difference: Option<TokenizerDifference>,
     /// Special tokens by role, such as `cls_token`.
     special_tokens: Vec<(&'static str, String)>,
 }
@@ -271,6 +277,13 @@ impl Tokenizer {
             text = text.replace(word_end, " ").trim().to_owned();
         }
         Ok(if self.cleans_up_spaces { clean_up_spaces(text) } else { text })
+    }
+
+    /// Returns the difference from the tokens of `tokenizer.json` itself, if there is one: as in transformers, the tokenizer's
+    /// class may build steps of its own. [`LoadOptions::tokenizer_as_filed`](crate::LoadOptions::tokenizer_as_filed) takes
+    /// the file's.
+    pub fn difference(&self) -> Option<&TokenizerDifference> {
+        self.difference.as_ref()
     }
 
     /// Returns the size of the vocabulary without added tokens, as transformers counts it.

@@ -2,9 +2,11 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokenizers::decoders::bpe::BPEDecoder;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::sequence::Sequence as DecoderSequence;
+use tokenizers::decoders::strip::Strip as StripDecoder;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::models::unigram::Unigram;
@@ -33,7 +35,7 @@ use crate::error::{Error, Result};
 
 /// The word boundary of SentencePiece.
 const BOUNDARY: char = '▁';
-/// Suffix of CLIP's tokens that end a word.
+/// Suffix of CLIP's and HerBERT's tokens that end a word.
 pub(super) const WORD_END: &str = "</w>";
 
 /// Files that a tokenizer is built from.
@@ -82,14 +84,34 @@ pub(super) fn word_piece(mut source: Source<'_>) -> Result<Steps> {
     assemble(model, Some(normalizer.into()), BertPreTokenizer, decoder, None)
 }
 
-/// Builds RoBERTa's tokenizer.
-pub(super) fn byte_level_bpe(mut source: Source<'_>) -> Result<Steps> {
+/// Builds RoBERTa's and GPT-2's tokenizer.
+pub(super) fn byte_level_bpe(source: Source<'_>) -> Result<Steps> {
+    byte_level(source, None)
+}
+
+/// Builds GPT-NeoX's tokenizer.
+pub(super) fn gpt_neox(source: Source<'_>) -> Result<Steps> {
+    byte_level(source, Some(NFC.into()))
+}
+
+fn byte_level(mut source: Source<'_>, normalizer: Option<NormalizerWrapper>) -> Result<Steps> {
     let prefix_space = source.config.flag("add_prefix_space", false)?;
     let (vocab, merges) = (source.vocab()?, source.merges()?);
     let builder = || BPE::builder().vocab_and_merges(vocab, merges);
     // transformers sets an empty prefix, which makes the same tokens as none.
     let model = source.build("model.merges", || builder().build())?;
-    assemble(model, None, ByteLevel::new(prefix_space, true, true), ByteLevel::default(), None)
+    let post_processor = source.file.post_processor.take();
+    assemble(model, normalizer, ByteLevel::new(prefix_space, true, true), ByteLevel::default(), post_processor)
+}
+
+/// Builds HerBERT's tokenizer: cased words, with a suffix at the end of a word.
+pub(super) fn herbert(mut source: Source<'_>) -> Result<Steps> {
+    let (vocab, merges) = (source.vocab()?, source.merges()?);
+    let Some(unk) = source.special.get("unk_token").map(str::to_owned) else { return Err(source.no_unk()) };
+    let builder = BPE::builder().vocab_and_merges(vocab, merges).unk_token(unk);
+    let model = source.build("model.merges", || builder.end_of_word_suffix(WORD_END.to_owned()).build())?;
+    let normalizer = BertNormalizer::new(true, true, Some(false), false);
+    assemble(model, Some(normalizer.into()), BertPreTokenizer, BPEDecoder::new(WORD_END.to_owned()), None)
 }
 
 /// Builds CLIP's tokenizer: bytes of lowercased words, with a suffix at the end of a word.
@@ -136,6 +158,27 @@ pub(super) fn gemma(mut source: Source<'_>) -> Result<Steps> {
     let decoder = DecoderSequence::new(vec![spaces.into(), ByteFallback::new().into(), Fuse::new().into()]);
     let post_processor = source.file.post_processor.take();
     assemble(model, Some(boundary.into()), words, decoder, post_processor)
+}
+
+/// Builds Llama's tokenizer: pieces with a word boundary before the text, and bytes as a fallback.
+pub(super) fn llama(mut source: Source<'_>) -> Result<Steps> {
+    let prefix_space = source.config.flag_or_null("add_prefix_space")?.unwrap_or(true);
+    let scheme = match (prefix_space, source.config.truthy("legacy", false)) {
+        (false, _) => PrependScheme::Never,
+        (true, true) => PrependScheme::Always,
+        (true, false) => PrependScheme::First,
+    };
+    let (vocab, merges) = (source.vocab()?, source.merges()?);
+    let builder = BPE::builder().vocab_and_merges(vocab, merges).fuse_unk(true).byte_fallback(true);
+    let model = source.build("model.merges", || builder.build())?;
+    let spaces = build_step(|| Replace::new(BOUNDARY.to_string(), " "))?;
+    let mut decoders = vec![spaces.into(), ByteFallback::new().into(), Fuse::new().into()];
+    if prefix_space {
+        decoders.push(StripDecoder::new(' ', 1, 0).into());
+    }
+    let post_processor = source.file.post_processor.take();
+    let words = Metaspace::new(BOUNDARY, scheme, false);
+    assemble(model, None, words, DecoderSequence::new(decoders), post_processor)
 }
 
 /// Builds XLM-RoBERTa's tokenizer: the unknown token has id 3.

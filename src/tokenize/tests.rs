@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::class::{self, DefaultClass};
-use super::{Input, Tokenizer};
+use super::{Input, Tokenizer, TokenizerSettings};
 use crate::config::{JsonFile, TransformerTask};
 use crate::error::Result;
 use crate::families::Family;
@@ -88,7 +88,7 @@ fn load_folder(folder: &Path, model_type: &str, do_lower_case: bool) -> Result<T
             Family::of(&config, TransformerTask::FeatureExtraction).unwrap().tokenizer
         }
     };
-    Tokenizer::load(folder, class, do_lower_case, None)
+    Tokenizer::load(folder, class, TokenizerSettings { do_lower_case, ..TokenizerSettings::default() })
 }
 
 fn load(case: &Case) -> Tokenizer {
@@ -238,6 +238,74 @@ fn words_after_many_blanks_have_their_tokens() {
         let text = " ".repeat(blanks) + "the cat";
         assert_eq!(ids(&text), [ids(&" ".repeat(blanks - 1)), ids(" the cat")].concat(), "{class}");
     }
+}
+
+/// Loads a folder of BERT's architecture with these files, with the steps of tokenizer.json or those of its class.
+fn load_as_filed(tokenizer: &Value, config: &Value, as_filed: bool) -> Result<Tokenizer> {
+    let folder = folder([("tokenizer.json", tokenizer.to_string()), (CONFIG, config.to_string())]);
+    let settings = TokenizerSettings { as_filed, ..TokenizerSettings::default() };
+    Tokenizer::load(folder.path(), DefaultClass::Undeclared(&class::BERT), settings)
+}
+
+#[test]
+fn a_class_that_gives_other_ids_than_the_file_is_told() {
+    let (cased, config) = (Value::Object(base("bert")), json!({ "tokenizer_class": "BertTokenizer" }));
+    let [by_class, filed] = [false, true].map(|as_filed| load_as_filed(&cased, &config, as_filed).unwrap());
+    let difference = by_class.difference().unwrap();
+    assert_eq!((difference.class, filed.difference()), ("BertTokenizer", None));
+    let ids = |tokenizer: &Tokenizer, text| tokenizer.encode(Input::Text(text), "", usize::MAX).unwrap().ids;
+    assert_eq!(ids(&by_class, difference.text), difference.ids);
+    assert_eq!(ids(&filed, difference.text), difference.filed_ids);
+    assert_ne!(difference.ids, difference.filed_ids);
+    let message = difference.to_string();
+    assert!(message.contains("BertTokenizer") && message.contains("tokenizer_as_filed"), "{message}");
+}
+
+#[test]
+fn only_other_ids_are_a_difference() {
+    let boundary = json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true });
+    let words = json!({ "type": "Sequence", "pretokenizers": [{ "type": "WhitespaceSplit" }, boundary] });
+    let words = json!({ "pre_tokenizer": words, "normalizer": null });
+    let same = [
+        ("bert", json!({ "tokenizer_class": "BertTokenizer", "do_lower_case": false }), json!({})),
+        ("uncased", json!({ "tokenizer_class": "BertTokenizer" }), json!({})),
+        ("roberta", json!({ "tokenizer_class": "RobertaTokenizer" }), json!({})),
+        (
+            "roberta",
+            json!({ "tokenizer_class": "TokenizersBackend" }),
+            json!({ "normalizer": { "type": "Lowercase" } }),
+        ),
+        ("unigram", json!({ "tokenizer_class": "XLMRobertaTokenizer" }), words),
+        ("gemma", json!({ "tokenizer_class": "GemmaTokenizer" }), json!({})),
+        // Other steps that split all texts in the same way.
+        ("gemma", json!({ "tokenizer_class": "GemmaTokenizer" }), json!({ "pre_tokenizer": null })),
+    ];
+    let other = [
+        ("roberta", json!({ "tokenizer_class": "RobertaTokenizer" }), json!({ "normalizer": { "type": "Lowercase" } })),
+        ("roberta", json!({ "tokenizer_class": "RobertaTokenizer" }), json!({ "post_processor": null })),
+        ("unigram", json!({ "tokenizer_class": "XLMRobertaTokenizer" }), json!({})),
+        ("gemma", json!({ "tokenizer_class": "LlamaTokenizer" }), json!({})),
+    ];
+    for (expected, cases) in [(false, &same[..]), (true, &other[..])] {
+        for (name, config, replaced) in cases {
+            let mut file = base(name);
+            file.extend(replaced.as_object().unwrap().clone());
+            let tokenizer = load_as_filed(&Value::Object(file), config, false).unwrap();
+            assert_eq!(
+                tokenizer.difference().is_some(),
+                expected,
+                "{name} {config} {replaced}: {:?}",
+                tokenizer.difference()
+            );
+        }
+    }
+}
+
+#[test]
+fn an_unsupported_class_loads_as_filed() {
+    let (file, config) = (Value::Object(base("roberta")), json!({ "tokenizer_class": "WhisperTokenizer" }));
+    assert!(load_as_filed(&file, &config, false).is_err_and(|error| error.to_string().contains("WhisperTokenizer")));
+    assert_eq!(load_as_filed(&file, &config, true).unwrap().difference(), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rushlight::{Device, Dtype, Error, HubToken, Input, LoadOptions, Result, Role, Truncation};
 
 use crate::errors::{IntoPython, exception};
@@ -58,9 +58,18 @@ fn text(label: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {
     if let Some([first, second]) = pair(item) {
         return Ok(Text::Pair(utf8(&label, &first)?, utf8(&label, &second)?));
     }
-    let kind = item.get_type().fully_qualified_name()?;
-    let message = format!("{}: must be a str, or a pair of two, got {kind}", label());
+    let got = match modality(item) {
+        Some(modality) => format!("the modality {modality:?}, which is not supported"),
+        None => item.get_type().fully_qualified_name()?.to_string(),
+    };
+    let message = format!("{}: must be a str, or a pair of two, got {got}", label());
     Err(exception(item.py(), "InvalidInputError", message))
+}
+
+/// Returns the modality that a dict in sentence-transformers' form names, such as `{"image": …}`.
+fn modality(item: &Bound<'_, PyAny>) -> Option<&'static str> {
+    let by_modality = item.cast::<PyDict>().ok()?;
+    ["image", "audio", "video"].into_iter().find(|name| by_modality.contains(name).unwrap_or(false))
 }
 
 /// Returns the two strings of a tuple or list, if it has exactly two.
@@ -88,7 +97,7 @@ pub(crate) fn role(as_queries: bool) -> Role {
     if as_queries { Role::Query } else { Role::Document }
 }
 
-/// Device, dtype and adapters of a model, and the search for another model that its folder names. Without a device, the best
+/// Device, dtype, adapters and way of tokenizing of a model, and the search for another model that its folder names. Without a device, the best
 /// one is used.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
@@ -96,6 +105,7 @@ pub(crate) struct Loading {
     device: Option<String>,
     dtype: Option<String>,
     adapters: BTreeMap<String, String>,
+    tokenizer_as_filed: bool,
     cache_folder: Option<PathBuf>,
     local_files_only: bool,
     token: Option<Token>,
@@ -115,6 +125,7 @@ impl Loading {
             .with_dtype(dtype)
             .with_prompts(prompts)
             .with_adapters(self.adapters)
+            .with_tokenizer_as_filed(self.tokenizer_as_filed)
             .with_local_files_only(self.local_files_only)
             .with_token(Token::typed(self.token));
         options.cache_folder = self.cache_folder;

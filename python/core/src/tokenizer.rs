@@ -94,6 +94,12 @@ impl Tokenizer {
         compute(py, None, |_| self.reader.tokenizer().decode(&ids, skip_special_tokens))
     }
 
+    /// Describes the difference from the tokens of tokenizer.json itself, if there is one.
+    #[getter]
+    fn difference(&self) -> Option<String> {
+        self.reader.tokenizer().difference().map(ToString::to_string)
+    }
+
     /// Size of the vocabulary, without added tokens.
     #[getter]
     fn vocab_size(&self) -> usize {

@@ -89,11 +89,10 @@ def load(arguments: argparse.Namespace) -> Model:
     limit_threads(arguments)
     model = Model(
         arguments.model,
-        device=arguments.device,
-        dtype=arguments.dtype,
         truncate_dim=arguments.truncate_dim,
         similarity_fn_name=arguments.similarity,
         adapters=dict(arguments.adapters),
+        **options.computing(arguments),
         **options.source(arguments),
     )
     if arguments.truncate_dim is not None and arguments.truncate_dim > model.embedding_dimension:

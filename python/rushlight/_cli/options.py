@@ -86,6 +86,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group = add_source(parser)
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps or metal (default: the best device)")
     group.add_argument("--dtype", help="float32, bfloat16, int8 (on a CPU) or float16 (on a GPU) (default: float32)")
+    group.add_argument("--tokenizer-as-filed", action="store_true", help="take the steps of tokenizer.json as they are")
     group.add_argument(
         "--num-threads", metavar="N", type=positive, help="maximum number of threads (default: RUSHLIGHT_NUM_THREADS)"
     )
@@ -96,6 +97,15 @@ def add_prompt(parser: argparse.ArgumentParser, says: str) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--prompt", metavar="TEXT", help=says)
     group.add_argument("--prompt-name", metavar="NAME", help="name of one of the model's prompts")
+
+
+def computing(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `add_model` beside the source as keyword arguments of a model."""
+    return {
+        "device": arguments.device,
+        "dtype": arguments.dtype,
+        "tokenizer_as_filed": arguments.tokenizer_as_filed,
+    }
 
 
 def positive(value: str) -> int:

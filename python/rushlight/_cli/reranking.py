@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> None:
     with reading.source(arguments.documents, **reading.options(arguments)) as source:
-        model = Reranker(arguments.model, device=arguments.device, dtype=arguments.dtype, **options.source(arguments))
+        model = Reranker(arguments.model, **options.computing(arguments), **options.source(arguments))
         records = list(source.records())
         with embedding.named([record.place for record in records]):
             ranked = model.rank(

@@ -2,6 +2,7 @@
 
 mod activations;
 mod attention;
+mod convolution;
 mod linear;
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,6 @@ use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::activation::gate;
 use crate::kernels::attention::{AttentionScratch, Disentangled, DistanceBias};
-use crate::kernels::convolution::{Convolution, convolve};
 use crate::kernels::int8::QuantizedRows;
 use crate::kernels::matmul::Epilogue;
 use crate::kernels::norm::{Center, NormParameters, normalize};
@@ -288,16 +288,7 @@ impl Ops for Cpu {
         batch: &DeviceBatch<'_, Self>,
         convolution: &ShortConvolution<Self>,
     ) -> Result<Activations> {
-        let ShortConvolution { taps, bias } = convolution;
-        let width = taps.shape[1];
-        let parameters =
-            Convolution { taps: Rows::packed(taps.as_slice(), width), bias: bias.as_ref().map(Array::as_slice) };
-        let mut out = self.alloc(bcx.rows, width)?;
-        let mut rows = out.as_rows_mut();
-        for text in batch.texts() {
-            convolve(bcx.as_rows().range(text.clone()), parameters, rows.range(text));
-        }
-        Ok(out)
+        self.convolved(bcx, batch, convolution)
     }
 
     fn linear_residual(

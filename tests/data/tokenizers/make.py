@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.normalizers import Lowercase, Replace
 from tokenizers.normalizers import Sequence as NormalizerSequence
-from tokenizers.pre_tokenizers import Split
+from tokenizers.pre_tokenizers import BertPreTokenizer, Split
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoTokenizer
 
@@ -140,6 +140,16 @@ def gemma():
     return {**base, "post_processor": around((2, "<bos>"), None)}
 
 
+def herbert():
+    """A vocabulary of cased words, whose last pieces have a suffix."""
+    tokenizer = Tokenizer(BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = BpeTrainer(vocab_size=220, special_tokens=special, end_of_word_suffix="</w>")
+    tokenizer.train_from_iterator([text for text in TEXTS if text.isascii() and text.isprintable()], trainer)
+    return json.loads(tokenizer.to_str())
+
+
 BERT_ADDED = {str(i): token(t) for i, t in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
 ROBERTA_ADDED = {str(i): token(t) for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>"])}
 ROBERTA_ADDED["4"] = token("<mask>", lstrip=True)
@@ -169,6 +179,9 @@ XLM_NAMES = {
     "sep_token": "</s>",
     "unk_token": "<unk>",
 }
+
+LLAMA = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>"}
+GPT2 = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 
 # name: (model_type, base, replaced keys of tokenizer.json, tokenizer_config.json or None, more)
 CASES = {
@@ -562,6 +575,48 @@ CASES = {
     ),
     "clip-class": ("bert", "roberta", {}, {"tokenizer_class": "CLIPTokenizer", **CLIP}),
     "gemma-no-config": ("gemma3_text", "gemma", {"post_processor": None}, None),
+    "llama-class": ("llama", "gemma", {}, {"tokenizer_class": "LlamaTokenizerFast", **LLAMA, "legacy": None}),
+    "llama-legacy": ("bert", "gemma", {}, {"tokenizer_class": "LlamaTokenizer", **LLAMA, "legacy": True}),
+    "llama-no-prefix-space": (
+        "llama",
+        "gemma",
+        {"post_processor": around((2, "<bos>"), (1, "<eos>"))},
+        {"tokenizer_class": "LlamaTokenizer", **LLAMA, "add_prefix_space": False, "add_bos_token": False},
+    ),
+    "llama-own-tokens": ("llama", "gemma", {"post_processor": None}, {"tokenizer_class": "LlamaTokenizer"}),
+    "llama-of-bytes": (
+        "llama",
+        "roberta",
+        {"normalizer": {"type": "NFC"}},
+        {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"},
+    ),
+    "mistral-overrules-class": ("mistral", "gemma", {}, {"tokenizer_class": "LlamaTokenizer", **LLAMA}),
+    "gpt2-class": (
+        "bert",
+        "roberta",
+        {"normalizer": {"type": "Lowercase"}},
+        {"tokenizer_class": "GPT2Tokenizer", **GPT2},
+    ),
+    "gpt2-prefix-space": (
+        "bert",
+        "roberta",
+        {"post_processor": around(None, (2, "</s>"))},
+        {"tokenizer_class": "GPT2TokenizerFast", **GPT2, "add_prefix_space": True, "add_bos_token": True},
+    ),
+    "gptneox-class": ("bert", "roberta", {}, {"tokenizer_class": "GPTNeoXTokenizerFast", **GPT2}),
+    "gptneox-adds-tokens": (
+        "bert",
+        "roberta",
+        {"post_processor": around((0, "<s>"), (2, "</s>"))},
+        {"tokenizer_class": "GPTNeoXTokenizer", **GPT2, "add_bos_token": True, "add_eos_token": True},
+    ),
+    "herbert-class": ("bert", "herbert", {}, {"tokenizer_class": "HerbertTokenizerFast"}),
+    "herbert-rebuilt": (
+        "bert",
+        "herbert",
+        {"normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"}},
+        {"tokenizer_class": "HerbertTokenizer", "do_lower_case": True, "model_max_length": 514},
+    ),
 }
 
 
@@ -622,8 +677,9 @@ def main(reference):
     for name, source in BASES.items():
         bases[name] = json.loads((reference / source / "model/tokenizer.json").read_text(encoding="utf-8"))
         write(HERE / "base" / f"{name}.json", bases[name])
-    bases["gemma"] = gemma()
-    write(HERE / "base" / "gemma.json", bases["gemma"])
+    for name, make in {"gemma": gemma, "herbert": herbert}.items():
+        bases[name] = make()
+        write(HERE / "base" / f"{name}.json", bases[name])
     for name, (model_type, base, replaced, config, *more) in CASES.items():
         files, do_lower_case = [*more, *[{}, False][len(more) :]]
         files = dict(files)
