@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import numpy as np
 import pytest
 from checks import FOLDER, RERANKER, SPARSE, VECTORS
 from engines import COUNT, TEXTS, Killer, read, same, written
 
 pytest.importorskip("ray")
-
-with suppress(ImportError):
-    import fsspec.implementations.http  # noqa: F401 -- which Ray imports in several threads at once
 
 import ray
 import ray.data
