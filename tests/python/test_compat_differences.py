@@ -275,6 +275,8 @@ def searched(search, precision: str, exact: bool) -> None:
     assert search(queries, corpus_index=index, **options)[0] == hits
     if precision in ("int8", "uint8"):
         assert [found[0]["score"] for found in hits] == pytest.approx([1] * 5, abs=0.02)
+    assert [len(found) for found in search(queries, coded[:2], **options)[0]] == [2] * 5  # fewer than top_k
+    assert search(queries, coded[:0], **options)[0] == [[]] * 5
     with pytest.raises(InvalidArgumentError, match="give either corpus_embeddings or corpus_index"):
         search(queries, top_k=3)
     with pytest.raises(InvalidArgumentError, match="corpus_precision: must be one of"):

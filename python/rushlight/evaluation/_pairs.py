@@ -11,6 +11,7 @@ from rushlight import _arguments
 from rushlight.evaluation import _statistics as statistics
 from rushlight.evaluation._base import Evaluator, same_length, suffix, unpacked
 from rushlight.evaluation._embeddings import NAMES, pairwise, take
+from rushlight.evaluation._result import Evaluation
 from rushlight.evaluation._statistics import Statistic
 from rushlight.exceptions import InvalidArgumentError
 
@@ -118,6 +119,12 @@ class BinaryClassificationEvaluator(ByName):
             values = {key: metric() if isinstance(metric, Statistic) else metric for key, metric in metrics.items()}
             metrics |= {f"max_{part}": max(values[f"{name}_{part}"] for name in names) for part in found}
         return metrics
+
+    def compute_metrics(self, model: Any) -> dict[str, dict[str, float]]:
+        """Return the metrics by the name of the similarity function, without those over several functions."""
+        values = Evaluation(self._measure(model))
+        names = self.similarity_fn_names
+        return {name: {part: values[f"{name}_{part}"] for part in self._parts} for name in names}
 
     def _embedded(self, model: Any) -> tuple[Any, Any]:
         """Embed each distinct text once."""

@@ -113,8 +113,12 @@ def semantic_search_usearch(
 
     def search(codes: NDArray[Any], count: int) -> _Found:
         codes = _unsigned(codes, corpus_precision)
-        matches = corpus_index.search(codes, count=min(count, len(corpus_index)), exact=exact)
-        return np.atleast_2d(matches.distances), np.atleast_2d(matches.keys).astype(np.int64)
+        if not len(corpus_index):
+            return np.zeros((len(codes), 0)), np.zeros((len(codes), 0), np.int64)
+        matches = corpus_index.search(codes, count=count, exact=exact)
+        scores, ids = np.atleast_2d(matches.distances), np.atleast_2d(matches.keys).astype(np.int64)
+        counts: Any = np.reshape(np.asarray(getattr(matches, "counts", ids.shape[1])), (-1, 1))
+        return scores, np.where(np.arange(ids.shape[1]) < counts, ids, -1)
 
     def vectors(ids: NDArray[Any]) -> NDArray[Any]:
         return np.array([corpus_index.get(row) for row in ids])
@@ -168,7 +172,10 @@ class _Request:
         self, queries: NDArray[Any], ids: NDArray[Any], vectors: Callable[[NDArray[Any]], NDArray[Any]]
     ) -> _Found:
         """Score candidates again by dot products with float32 queries; -1 stands for no candidate."""
-        codes = vectors(np.maximum(ids, 0))
+        found = ids[ids >= 0]
+        if not found.size:
+            return np.zeros(ids.shape), ids
+        codes = vectors(np.where(ids >= 0, ids, found[0]))
         if self._precision in ("binary", "ubinary"):
             rows = np.unpackbits(codes.astype(np.uint8), axis=-1)[..., : queries.shape[1]].astype(np.float64)
         else:
