@@ -49,16 +49,6 @@ class Source:
     # True if a blank line of a txt is an empty text.
     keep_blank: bool = False
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the place and the fields of each row.
-
-        Raises
-        ------
-        InvalidInputError
-            The file has another format; the message names the line or row.
-        """
-        return _READERS[self.kind](self)
-
     def records(self) -> Iterator[Record]:
         """Yield the texts.
 
