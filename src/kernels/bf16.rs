@@ -6,9 +6,11 @@ use pulp::{Simd, WithSimd};
 
 use super::Isa;
 use super::buffer::Buffer;
+#[cfg(target_arch = "x86_64")]
+use super::matmul::sums_of_pairs;
 use super::matmul::{Accumulate, Epilogue, PanelForm, strip, strip_of_floats};
 use super::panels::{PanelShape, Panels};
-use super::prefetch::{LINE, prefetch_behind};
+use super::prefetch::Spread;
 use super::rows::{Rows, RowsMut};
 use crate::error::Result;
 
@@ -17,7 +19,7 @@ use crate::error::Result;
 const FEW: usize = 24;
 
 /// Bits of a number's upper half.
-const UPPER: u32 = 0xFFFF_0000;
+pub(super) const UPPER: u32 = 0xFFFF_0000;
 
 /// A matrix of bfloat16 in panels, like [`Panels`]. A `u32` holds the numbers of a column in two steps of the inner
 /// dimension, the first one in the lower half.
@@ -139,13 +141,22 @@ struct Pairs<'a>(&'a [u32]);
 
 impl<S: Simd> PanelForm<S> for Pairs<'_> {
     #[inline(always)]
+    fn end(self) -> (usize, *const u8) {
+        (size_of_val(self.0), self.0.as_ptr_range().end.cast())
+    }
+
+    #[inline(always)]
     #[expect(unsafe_code, reason = "bounds checks in the innermost loop keep the sums out of registers")]
     fn sums<const ROWS: usize, const VECTORS: usize>(
         self,
         simd: S,
         rows: [&[f32]; ROWS],
-        tile: usize,
+        mut next: Spread,
     ) -> [[S::f32s; VECTORS]; ROWS] {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(sums) = sums_of_pairs(simd, rows, self.0, next) {
+            return sums;
+        }
         let panel = S::as_simd_u32s(self.0).0.as_chunks::<VECTORS>().0;
         let depth = rows[0].len();
         assert!(panel.len() == depth.div_ceil(2) && rows.iter().all(|row| row.len() == depth));
@@ -154,6 +165,7 @@ impl<S: Simd> PanelForm<S> for Pairs<'_> {
         // A macro, because loops and functions keep the sums in memory.
         macro_rules! step {
             ($k:expr, $b:expr) => {
+                next.prefetch();
                 for i in 0..ROWS {
                     // SAFETY: `k` is below the depth, which is every row's length.
                     let a = simd.splat_f32s(unsafe { *rows[i].get_unchecked($k) });
@@ -163,12 +175,8 @@ impl<S: Simd> PanelForm<S> for Pairs<'_> {
                 }
             };
         }
-        // The first tiles prefetch the next panel, which follows this one in memory, one cache line for each pair.
-        let behind = tile * panel.len() * LINE;
-        let behind = if behind < size_of_val(panel) { behind } else { 0 };
         let mut numbers = [simd.splat_f32s(0.0); VECTORS];
         for (pair, bits) in panel[..depth / 2].iter().enumerate() {
-            prefetch_behind(panel, behind + pair * LINE);
             for j in 0..VECTORS {
                 numbers[j] = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(bits[j], sixteen));
             }

@@ -99,16 +99,13 @@ impl Isa {
         }
     }
 
-    /// Returns the number of vectors of columns in a panel. 3 vectors by 8 rows fill 32 registers, 2 by 6 fill 16. (3 by 4
-    /// fill those too, and were measured 12 % slower.)
+    /// Returns the number of vectors of columns in a panel. 3 vectors by 8 rows fill 32 registers, 3 by 4 fill 16.
     #[inline(always)]
     pub(crate) fn panel_vectors(self) -> usize {
         match self {
             Self::Scalar => 2,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) | Self::AvxVnni(_) => 2,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => 3,
+            Self::Avx2(_) | Self::AvxVnni(_) | Self::Avx512(_) => 3,
             #[cfg(target_arch = "x86_64")]
             Self::Amx(_) => amx::VECTORS,
             #[cfg(target_arch = "aarch64")]

@@ -6,6 +6,7 @@
 pub(crate) const LINE: usize = 64;
 
 /// Prefetches the `i`-th of `items` into the first-level cache.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn prefetch<T>(items: &[T], i: usize) {
     let item = items.as_ptr().wrapping_add(i).cast::<u8>();
@@ -18,6 +19,41 @@ pub(crate) fn prefetch<T>(items: &[T], i: usize) {
 #[inline(always)]
 pub(crate) fn prefetch_behind<T>(items: &[T], bytes: usize) {
     fetch::<2>(items.as_ptr_range().end.cast::<u8>().wrapping_add(bytes));
+}
+
+/// Prefetches memory into the second-level cache, spread evenly over the steps of a loop: all at once would stall on memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Spread {
+    line: *const u8,
+    stride: usize,
+}
+
+impl Spread {
+    /// Spreads `bytes` of memory over `steps`, at most a cache line a step.
+    #[inline(always)]
+    pub(crate) fn over(start: *const u8, bytes: usize, steps: usize) -> Self {
+        Self { line: start, stride: bytes.div_ceil(steps.max(1)).min(2 * LINE) }
+    }
+
+    /// Returns the prefetch after so many steps.
+    #[inline(always)]
+    pub(crate) fn after(self, steps: usize) -> Self {
+        Self { line: self.line.wrapping_add(steps * self.stride), ..self }
+    }
+
+    /// Prefetches the memory of one step.
+    #[inline(always)]
+    pub(crate) fn prefetch(&mut self) {
+        fetch::<2>(self.line);
+        self.line = self.line.wrapping_add(self.stride);
+    }
+
+    /// Returns the address for the next step and the distance between steps, for assembly.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn parts(self) -> (*const u8, usize) {
+        (self.line, self.stride)
+    }
 }
 
 /// Prefetches a cache line into the cache of level 1 or 2.
