@@ -1,4 +1,4 @@
-//! Powers of two, and the softmax made of them.
+//! Powers of two.
 
 use pulp::Simd;
 
@@ -10,8 +10,6 @@ const MIN_EXPONENT: f32 = -126.0;
 /// Polynomial of (2^r - 1) / r on |r| <= 1/2, highest power first, interpolated at Chebyshev points in 40 digits.
 const COEFFICIENTS: [f32; 6] =
     [0.000_154_531_63, 0.001_339_086_3, 0.009_618_083, 0.055_503_57, 0.240_226_5, std::f32::consts::LN_2];
-/// Number of vectors computed side by side: the operations on one vector depend on each other.
-const UNROLL: usize = 4;
 
 /// Returns `x`, or `min` where it is smaller; NaN stays NaN.
 #[inline(always)]
@@ -57,61 +55,12 @@ pub(crate) fn exp2<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32
     power
 }
 
-/// Returns the largest number of a row.
-#[inline(always)]
-pub(crate) fn largest<S: Simd>(simd: S, row: &[f32]) -> f32 {
-    let (vectors, tail) = S::as_simd_f32s(row);
-    let (unrolled, rest) = vectors.as_chunks::<UNROLL>();
-    let mut all = [simd.splat_f32s(f32::NEG_INFINITY); UNROLL];
-    for vectors in unrolled {
-        for i in 0..UNROLL {
-            all[i] = simd.max_f32s(all[i], vectors[i]);
-        }
-    }
-    for (all, vector) in all.iter_mut().zip(rest) {
-        *all = simd.max_f32s(*all, *vector);
-    }
-    let all = simd.max_f32s(simd.max_f32s(all[0], all[1]), simd.max_f32s(all[2], all[3]));
-    tail.iter().fold(simd.reduce_max_f32s(all), |largest, x| largest.max(*x))
-}
-
-/// Computes `row[i] = 2^(row[i] * factor - shift)` in place, and returns the sum.
-#[inline(always)]
-pub(crate) fn powers<S: Simd>(simd: S, row: &mut [f32], factor: f32, shift: f32) -> f32 {
-    let (factor, shift) = (simd.splat_f32s(factor), simd.splat_f32s(-shift));
-    let (vectors, tail) = S::as_mut_simd_f32s(row);
-    let (unrolled, rest) = vectors.as_chunks_mut::<UNROLL>();
-    let mut sums = [simd.splat_f32s(0.0); UNROLL];
-    for vectors in unrolled {
-        for x in vectors.iter_mut() {
-            *x = simd.mul_add_e_f32s(*x, factor, shift);
-        }
-        *vectors = exp2(simd, *vectors);
-        for i in 0..UNROLL {
-            sums[i] = simd.add_f32s(sums[i], vectors[i]);
-        }
-    }
-    for (sum, vector) in sums.iter_mut().zip(rest) {
-        [*vector] = exp2(simd, [simd.mul_add_e_f32s(*vector, factor, shift)]);
-        *sum = simd.add_f32s(*sum, *vector);
-    }
-    let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
-    let mut sum = simd.reduce_sum_f32s(sum);
-    if !tail.is_empty() {
-        let [last] = exp2(simd, [simd.mul_add_e_f32s(simd.partial_load_f32s(tail), factor, shift)]);
-        simd.partial_store_f32s(tail, last);
-        sum += tail.iter().sum::<f32>();
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use pulp::WithSimd;
 
     use super::*;
     use crate::kernels::Isa;
-    use crate::kernels::testing::noise;
 
     struct Exp2<'a>(&'a mut [f32]);
     impl WithSimd for Exp2<'_> {
@@ -122,18 +71,6 @@ mod tests {
             vectors.iter_mut().for_each(|x| [*x] = exp2(simd, [*x]));
             let [last] = exp2(simd, [simd.partial_load_f32s(tail)]);
             simd.partial_store_f32s(tail, last);
-        }
-    }
-
-    /// Softmax: e^(x - largest) over the sum of these.
-    struct Softmax<'a>(&'a mut [f32]);
-    impl WithSimd for Softmax<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let largest = largest(simd, self.0);
-            let sum = powers(simd, self.0, LOG2_E, largest * LOG2_E);
-            self.0.iter_mut().for_each(|x| *x /= sum);
         }
     }
 
@@ -149,33 +86,6 @@ mod tests {
             let mut small = vec![-1e30, f32::NEG_INFINITY, -127.5, 0.0];
             isa.run(Exp2(&mut small));
             assert!(small[..3].iter().all(|x| (0.0..2e-38).contains(x)) && small[3] == 1.0, "{small:?}");
-        }
-    }
-
-    #[test]
-    fn softmax_agrees_with_float64_at_all_lengths() {
-        for isa in Isa::available() {
-            for length in 1..=130 {
-                let scores: Vec<f32> = noise(length, 7).iter().map(|x| x * 20.0).collect();
-                let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let powers: Vec<f64> = scores.iter().map(|x| f64::from(x - largest).exp()).collect();
-                let sum: f64 = powers.iter().sum();
-                let mut row = scores;
-                isa.run(Softmax(&mut row));
-                for (got, power) in row.iter().zip(&powers) {
-                    assert!((f64::from(*got) - power / sum).abs() < 3e-7, "{} at {length}", isa.name());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn softmax_of_far_apart_scores_is_one_hot() {
-        for isa in Isa::available() {
-            let mut row = vec![-1e30, 3e4, f32::MIN, 0.0, 0.0, -3e4, 1.0, 2.0, 5.0];
-            isa.run(Softmax(&mut row));
-            assert_eq!(row[1], 1.0);
-            assert!(row.iter().enumerate().all(|(i, x)| i == 1 || *x < 1e-37), "{row:?}");
         }
     }
 }

@@ -59,10 +59,11 @@ impl Panels {
     /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn transposed(isa: Isa, rows: &[Rows<'_>]) -> Result<Self> {
         let mut panels = Self::empty(isa);
-        let (depth, columns) = transposed_shape(rows);
+        let depth = rows.first().map_or(0, |rows| rows.width());
+        let columns = rows.iter().map(|rows| rows.count()).sum();
         panels.set_shape(depth, columns);
         panels.numbers.try_resize(panels.layout().columns() * depth, "a weight matrix")?;
-        isa.run(PackTransposed { panels: &mut panels, rows });
+        isa.run(PackTransposed { panels: &mut panels, rows, columns });
         Ok(panels)
     }
 
@@ -71,15 +72,15 @@ impl Panels {
         Self { numbers: Buffer::default(), shape: PanelShape { depth: 0, columns: 0, isa } }
     }
 
-    /// Packs the transpose of rows, for kernels that have chosen their instruction set.
+    /// Packs the transpose of rows, completed by zero columns, for kernels that have chosen their instruction set.
     #[inline(always)]
-    pub(crate) fn pack_block_transposed<S: Simd>(&mut self, simd: S, rows: Rows<'_>) {
-        PackTransposed { panels: self, rows: &[rows] }.with_simd(simd);
+    pub(crate) fn pack_block_transposed<S: Simd>(&mut self, simd: S, rows: Rows<'_>, columns: usize) {
+        PackTransposed { panels: self, rows: &[rows], columns }.with_simd(simd);
     }
 
-    /// Packs rows as they are, for kernels that have chosen their instruction set.
-    #[inline(always)]
-    pub(crate) fn pack_block<S: Simd>(&mut self, _: S, rows: Rows<'_>) {
+    /// Packs rows as they are.
+    #[cfg(test)]
+    pub(crate) fn pack(&mut self, rows: Rows<'_>) {
         self.reshape(rows.count(), rows.width());
         let (depth, layout) = (self.shape.depth, self.layout());
         for panel in 0..layout.panels() {
@@ -94,24 +95,11 @@ impl Panels {
         }
     }
 
-    /// Packs rows as they are.
-    #[cfg(test)]
-    pub(crate) fn pack(&mut self, rows: Rows<'_>) {
-        struct Pack<'a>(&'a mut Panels, Rows<'a>);
-        impl WithSimd for Pack<'_> {
-            type Output = ();
-            #[inline(always)]
-            fn with_simd<S: Simd>(self, simd: S) {
-                self.0.pack_block(simd, self.1);
-            }
-        }
-        self.shape.isa.run(Pack(self, rows));
-    }
-
     /// Packs the transpose of rows.
     #[cfg(test)]
     pub(crate) fn pack_transposed(&mut self, rows: &[Rows<'_>]) {
-        self.shape.isa.run(PackTransposed { panels: self, rows });
+        let columns = rows.iter().map(|rows| rows.count()).sum();
+        self.shape.isa.run(PackTransposed { panels: self, rows, columns });
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -202,23 +190,18 @@ impl PanelLayout {
     }
 }
 
-/// Depth and columns of the transpose of stacked matrices.
-#[inline(always)]
-fn transposed_shape(rows: &[Rows<'_>]) -> (usize, usize) {
-    (rows.first().map_or(0, |rows| rows.width()), rows.iter().map(|rows| rows.count()).sum())
-}
-
 struct PackTransposed<'a> {
     panels: &'a mut Panels,
     rows: &'a [Rows<'a>],
+    columns: usize,
 }
 
 impl WithSimd for PackTransposed<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { panels, rows } = self;
-        let (depth, columns) = transposed_shape(rows);
+        let Self { panels, rows, columns } = self;
+        let depth = rows.first().map_or(0, |rows| rows.width());
         panels.reshape(depth, columns);
         let layout = panels.layout();
         let mut sources = rows.iter().flat_map(|rows| rows.iter());

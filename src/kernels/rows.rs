@@ -38,6 +38,12 @@ impl<'a> Rows<'a> {
         &self.data[i * self.stride..][..self.width]
     }
 
+    /// Returns the address of the first number, and the distance between rows, for loops without bounds checks.
+    #[inline(always)]
+    pub(crate) fn start(self) -> (*const f32, usize) {
+        (self.data.as_ptr(), self.stride)
+    }
+
     pub(crate) fn iter(self) -> impl ExactSizeIterator<Item = &'a [f32]> {
         (0..self.count).map(move |i| self.row(i))
     }

@@ -101,7 +101,8 @@ impl Disentangled {
         }
     }
 
-    /// Adds the scores of content with position and of position with content. The first query is at `position`.
+    /// Adds the scores of content with position and of position with content to scores `(keys, queries)`. The first query is
+    /// at `position`.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "a block of scores needs its head, queries, keys and text")]
     pub(super) fn add<S: Simd>(
@@ -117,20 +118,20 @@ impl Disentangled {
     ) {
         if let Some(positions) = self.keys.get(head) {
             let (first, stride) = self.product(simd, queries, positions, tokens, &mut scratch.by_query);
-            for i in 0..scores.count() {
-                let by_query = &scratch.by_query[i * stride..][..stride];
-                for (score, key) in scores.row(i).iter_mut().zip(keys.clone()) {
-                    *score += by_query[self.columns.of(position + i, key) - first];
+            for (i, key) in keys.clone().enumerate() {
+                let by_query = scratch.by_query.chunks_exact(stride);
+                for ((score, query), by_query) in scores.row(i).iter_mut().zip(position..).zip(by_query) {
+                    *score += by_query[self.columns.of(query, key) - first];
                 }
             }
         }
         if let Some(positions) = self.queries.get(head) {
             let (panels, first) = self.panels(positions, tokens);
             let stride = stride(positions, panels);
-            for i in 0..scores.count() {
-                let by_key = scratch.by_key.chunks_exact(stride);
-                for ((score, key), by_key) in scores.row(i).iter_mut().zip(keys.clone()).zip(by_key) {
-                    *score += by_key[self.columns.of(position + i, key) - first];
+            for (i, key) in keys.enumerate() {
+                let by_key = &scratch.by_key[i * stride..][..stride];
+                for (score, query) in scores.row(i).iter_mut().zip(position..) {
+                    *score += by_key[self.columns.of(query, key) - first];
                 }
             }
         }

@@ -1,13 +1,17 @@
 //! Attention on packed tokens: softmax(Q Kᵀ / √d + bias) V, one text and head at a time (Vaswani et al., 2017).
 //!
-//! Long texts are computed in blocks of keys, with an online softmax (Milakov and Gimelshein, 2018).
+//! Scores are computed as `(keys, queries)`: then the largest one and the sum of a query's weights need no other lane, and
+//! neither keys nor values need packing. Long texts are computed in blocks of keys, with an online softmax (Milakov and
+//! Gimelshein, 2018).
 
 mod disentangled;
 mod distance;
 mod linear;
 mod softcap;
+mod softmax;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::ops::Range;
 
@@ -15,7 +19,7 @@ use pulp::{Simd, WithSimd};
 
 use super::Isa;
 use super::buffer::Buffer;
-use super::exp::{LOG2_E, exp2, largest, powers};
+use super::exp::LOG2_E;
 use super::matmul::{Accumulate, multiply};
 use super::panels::Panels;
 use super::rows::{Rows, RowsMut};
@@ -24,11 +28,11 @@ use crate::error::Result;
 
 pub(crate) use disentangled::{Disentangled, PositionColumns};
 pub(crate) use distance::DistanceBias;
+use softmax::{Block, UNSEEN, Visible};
+use values::WeightedSums;
 
-/// Queries whose scores are held at once: those of usual texts stay in the first-level cache.
-const QUERIES: usize = 32;
-/// Keys that are packed at once: they, their values and the scores stay in the second-level cache.
-const KEYS: usize = 512;
+/// Keys of a block: their scores with a block of queries stay in the first-level cache.
+const KEYS: usize = 256;
 /// The same with a sliding window: smaller blocks skip more of the keys outside it.
 const WINDOW_KEYS: usize = 64;
 
@@ -49,6 +53,12 @@ impl Window {
     pub(crate) fn seen(self, position: usize, keys: usize) -> Range<usize> {
         position.saturating_sub(self.before)..keys.min(position.saturating_add(self.after).saturating_add(1))
     }
+}
+
+/// Number of queries in a block: those of a tile's vectors.
+const fn block_queries<S: Simd>() -> usize {
+    let vectors = if S::F32_LANES == 8 { 3 } else { 2 };
+    vectors * S::F32_LANES
 }
 
 /// Term that scores have for the positions of query and key.
@@ -89,35 +99,39 @@ pub(crate) struct Span {
 
 /// Scratch memory of attention.
 pub(crate) struct AttentionScratch {
-    /// Block of a head's keys and values.
-    keys: Panels,
-    values: Panels,
+    /// Block of a head's queries.
+    queries: Panels,
+    /// Block of a head's values in whole vectors.
+    values: Buffer,
     /// Block of scores.
     scores: Buffer,
-    /// The largest score so far, and the sum of the weights so far, of every query.
+    /// The largest exponent so far, and the sum of the weights so far, of every query.
     largest: Vec<f32>,
     sums: Vec<f32>,
+    /// Factors of the output of a block's queries.
+    factors: Vec<f32>,
     positions: disentangled::PositionScratch,
 }
 
 impl AttentionScratch {
     pub(crate) fn new(isa: Isa) -> Self {
         Self {
-            keys: Panels::empty(isa),
-            values: Panels::empty(isa),
+            queries: Panels::empty(isa),
+            values: Buffer::default(),
             scores: Buffer::default(),
             largest: Vec::new(),
             sums: Vec::new(),
+            factors: Vec::new(),
             positions: disentangled::PositionScratch::default(),
         }
     }
 
     /// Reserves the only memory that grows with the texts; blocks bound the rest.
-    fn reserve(&mut self, spans: &[Span], heads: usize) -> Result<()> {
-        let queries = spans.iter().map(|span| span.queries.len()).max().unwrap_or(0).saturating_mul(heads);
+    fn reserve(&mut self, lanes: usize, spans: &[Span], heads: usize) -> Result<()> {
+        let queries = spans.iter().map(|span| span.queries.len().next_multiple_of(lanes)).max().unwrap_or(0);
         for numbers in [&mut self.largest, &mut self.sums] {
             numbers.clear();
-            alloc::reserve(numbers, queries, "the softmax of a text")?;
+            alloc::reserve(numbers, queries.saturating_mul(heads), "the softmax of a text")?;
         }
         Ok(())
     }
@@ -139,7 +153,7 @@ pub(crate) fn attention(
     scratch: &mut AttentionScratch,
     out: RowsMut<'_>,
 ) -> Result<()> {
-    scratch.reserve(spans, heads.sharing.min(chosen.len()))?;
+    scratch.reserve(isa.lanes(), spans, heads.sharing.min(chosen.len()))?;
     isa.run(Attend { queries, keys, values, spans, heads, chosen, scratch, out });
     Ok(())
 }
@@ -202,30 +216,41 @@ impl Group<'_> {
     #[inline(always)]
     fn attend<S: Simd>(mut self, simd: S) {
         let (queries, keys) = (self.queries.count(), self.keys.count());
+        let lanes = self.group.len() * queries.next_multiple_of(S::F32_LANES);
         self.scratch.largest.clear();
-        self.scratch.largest.resize(self.group.len() * queries, f32::NEG_INFINITY);
+        self.scratch.largest.resize(lanes, UNSEEN);
         self.scratch.sums.clear();
-        self.scratch.sums.resize(self.group.len() * queries, 0.0);
+        self.scratch.sums.resize(lanes, 0.0);
+        self.scratch.factors.resize(block_queries::<S>(), 0.0);
         let step = if self.heads.window == Window::ALL { KEYS } else { WINDOW_KEYS };
         for first in (0..keys).step_by(step) {
             let block = first..keys.min(first + step);
-            self.scratch.keys.pack_block_transposed(simd, self.keys.range(block.clone()));
-            self.scratch.values.pack_block(simd, self.values.range(block.clone()));
+            self.complete_values::<S>(block.clone());
             for head in 0..self.group.len() {
                 if let PositionScores::Disentangled(positions) = self.heads.positions {
-                    let keys = self.keys.range(block.clone());
-                    positions.by_key(
-                        simd,
-                        keys,
-                        self.keys.count(),
-                        self.group.start + head,
-                        &mut self.scratch.positions,
-                    );
+                    let rows = self.keys.range(block.clone());
+                    positions.by_key(simd, rows, keys, self.group.start + head, &mut self.scratch.positions);
                 }
-                for first in (0..queries).step_by(QUERIES) {
-                    self.block(simd, head, first..queries.min(first + QUERIES), block.clone());
+                for first in (0..queries).step_by(block_queries::<S>()) {
+                    let queries = first..queries.min(first + block_queries::<S>());
+                    self.block(simd, head, queries, block.clone());
                 }
             }
+        }
+    }
+
+    /// Copies a block of values whose rows are no whole vectors, and completes its rows by zeros.
+    #[inline(always)]
+    fn complete_values<S: Simd>(&mut self, keys: Range<usize>) {
+        let width = self.heads.width;
+        let whole = width.next_multiple_of(S::F32_LANES);
+        if whole == width {
+            return;
+        }
+        self.scratch.values.resize(keys.len() * whole);
+        for (target, row) in self.scratch.values.chunks_exact_mut(whole).zip(self.values.range(keys).iter()) {
+            target[..width].copy_from_slice(row);
+            target[width..].fill(0.0);
         }
     }
 
@@ -233,91 +258,68 @@ impl Group<'_> {
     #[inline(always)]
     fn block<S: Simd>(&mut self, simd: S, head: usize, queries: Range<usize>, keys: Range<usize>) {
         let Self { heads, scratch, out, .. } = self;
-        let (position, all_keys, window) = (self.position, self.keys.count(), heads.window);
+        let (all_keys, window, width) = (self.keys.count(), heads.window, heads.width);
+        let positions = self.position + queries.start..self.position + queries.end;
         // The first query's window begins first, and the last one's ends last.
-        let begin = window.seen(position + queries.start, all_keys).start;
-        let end = window.seen(position + queries.end - 1, all_keys).end;
+        let begin = window.seen(positions.start, all_keys).start;
+        let end = window.seen(positions.end - 1, all_keys).end;
         if end <= keys.start || keys.end <= begin {
             return;
         }
-        let width = heads.width;
         let asking = self.queries.range(queries.clone()).columns(head * width..(head + 1) * width);
-        let AttentionScratch { keys: key_panels, values: value_panels, scores, largest: all_largest, sums, positions } =
+        let AttentionScratch { queries: panel, values, scores, largest, sums, factors, positions: table_scratch } =
             &mut **scratch;
-        let so_far = head * self.queries.count();
-        let mut out = out.range(queries.clone());
-        let mut out = out.columns(head * width..(head + 1) * width);
-        let stride = keys.len().next_multiple_of(S::F32_LANES);
-        scores.resize(queries.len() * stride);
-        let block = RowsMut::new(scores, queries.len(), keys.len(), stride);
-        multiply(simd, asking, key_panels, 0..key_panels.count(), Accumulate::Zero, block);
-        if let PositionScores::Disentangled(table) = heads.positions {
-            let block = RowsMut::new(scores, queries.len(), keys.len(), stride);
-            table.add(
-                simd,
-                asking,
-                position + queries.start,
-                keys.clone(),
-                all_keys,
-                self.group.start + head,
-                positions,
-                block,
-            );
-        }
+        let lanes = queries.len().next_multiple_of(S::F32_LANES);
+        panel.pack_block_transposed(simd, asking, lanes);
+        scores.resize(keys.len() * lanes);
+        let asked = self.keys.range(keys.clone());
+        multiply(simd, asked, panel, 0..panel.count(), Accumulate::Zero, RowsMut::packed(scores, lanes));
 
+        let (first, head_in_all) = (positions.start, self.group.start + head);
         // A limit or a bias needs scaled scores. Otherwise scaling joins the conversion from powers of e to powers of two.
-        let biased = matches!(heads.positions, PositionScores::Bias(_) | PositionScores::Slopes(_));
-        let factor = if biased || heads.softcap.is_some() { LOG2_E } else { heads.scale * LOG2_E };
-        let scale = if heads.softcap.is_some() { 1.0 } else { heads.scale };
-        for (i, query) in queries.clone().enumerate() {
-            let row = &mut scores[i * stride..][..keys.len()];
-            let seen = window.seen(position + query, all_keys);
-            let seen = seen.start.max(keys.start)..seen.end.min(keys.end);
-            if seen.is_empty() {
-                row.fill(0.0);
-                continue;
+        let (mut scale, mut factor) = (heads.scale, heads.scale * LOG2_E);
+        if let Some(limit) = heads.softcap {
+            softcap::cap(simd, scores, scale, limit);
+            (scale, factor) = (1.0, LOG2_E);
+        }
+        match heads.positions {
+            PositionScores::None => {}
+            PositionScores::Disentangled(table) => {
+                let scores = RowsMut::new(scores, keys.len(), queries.len(), lanes);
+                table.add(simd, asking, first, keys.clone(), all_keys, head_in_all, table_scratch, scores);
             }
-            row[..seen.start - keys.start].fill(0.0);
-            row[seen.end - keys.start..].fill(0.0);
-            let row = &mut row[seen.start - keys.start..seen.end - keys.start];
-            let (head, place) = (self.group.start + head, position + query);
-            if let Some(limit) = heads.softcap {
-                softcap::cap(simd, row, heads.scale, limit);
+            PositionScores::Bias(bias) => {
+                factor = LOG2_E;
+                for (key, row) in keys.clone().zip(scores.chunks_exact_mut(lanes)) {
+                    bias.add(simd, row, scale, head_in_all, key, first..first + lanes);
+                }
             }
-            match heads.positions {
-                PositionScores::Bias(bias) => bias.add(simd, row, scale, head, place, seen),
-                PositionScores::Slopes(slopes) => linear::add(simd, row, scale, slopes[head], place, seen.start),
-                PositionScores::None | PositionScores::Disentangled(_) => {}
+            PositionScores::Slopes(slopes) => {
+                factor = LOG2_E;
+                for (key, row) in keys.clone().zip(scores.chunks_exact_mut(lanes)) {
+                    linear::add(simd, row, scale, slopes[head_in_all], key, first);
+                }
             }
-            let query = so_far + query;
-            let before = all_largest[query];
-            let now = before.max(largest(simd, row) * factor);
-            let sum = powers(simd, row, factor, now);
-            let [shrunk] = exp2(simd, [simd.splat_f32s(before - now)]);
-            if keys.start > begin {
-                multiply_by(simd, out.row(i), shrunk);
-            }
-            sums[query] = sums[query] * bytemuck::cast_slice::<S::f32s, f32>(&[shrunk])[0] + sum;
-            all_largest[query] = now;
         }
 
-        let start = if keys.start <= begin { Accumulate::Zero } else { Accumulate::Output };
-        let weights = Rows::new(scores, queries.len(), keys.len(), stride);
-        multiply(simd, weights, value_panels, 0..value_panels.count(), start, out.reborrow());
-        if keys.end >= end {
-            for (i, query) in queries.enumerate() {
-                multiply_by(simd, out.row(i), simd.splat_f32s(1.0 / sums[so_far + query]));
-            }
-        }
-    }
-}
+        let state = head * self.queries.count().next_multiple_of(S::F32_LANES) + queries.start;
+        let sums = &mut sums[state..state + lanes];
+        let visible = Visible { window, queries: (positions.start, positions.end), first_key: keys.start };
+        let largest = &mut largest[state..state + lanes];
+        let shrunk = &mut factors[..lanes];
+        Block { scores: &mut *scores, factor, visible, largest, sums, shrunk }.softmax(simd);
 
-/// Multiplies a row by a factor.
-#[inline(always)]
-fn multiply_by<S: Simd>(simd: S, row: &mut [f32], factor: S::f32s) {
-    let (vectors, tail) = S::as_mut_simd_f32s(row);
-    for x in vectors {
-        *x = simd.mul_f32s(*x, factor);
+        let last = keys.end >= end;
+        if last {
+            sums.iter_mut().for_each(|sum| *sum = 1.0 / *sum);
+        }
+        let whole = width.next_multiple_of(S::F32_LANES);
+        let product = WeightedSums {
+            weights: Rows::packed(scores, lanes),
+            values: if whole == width { self.values.range(keys.clone()) } else { Rows::packed(values, whole) },
+            before: (keys.start > begin).then_some(&factors[..lanes]),
+            after: last.then_some(&*sums),
+        };
+        product.compute(simd, out.range(queries).columns(head * width..(head + 1) * width));
     }
-    simd.partial_store_f32s(tail, simd.mul_f32s(simd.partial_load_f32s(tail), factor));
 }

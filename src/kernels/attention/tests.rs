@@ -56,7 +56,7 @@ impl<'a> Extra<'a> {
         match self {
             Self::None => (0.0, None),
             Self::Slopes(slopes) => (-slopes[head] * key.abs_diff(query) as f32, None),
-            Self::Bias(bias) => (bias.table[head * (2 * bias.longest - 1) + within(bias.longest)], None),
+            Self::Bias(bias) => (bias.table[(head + 1) * (2 * bias.longest - 1) - 1 - within(bias.longest)], None),
             Self::Positions(vectors, columns) => {
                 let row = columns.columns[within(columns.longest)] as usize;
                 let positions = *columns.columns.iter().max().unwrap() as usize + 1;
@@ -138,7 +138,7 @@ fn attention_agrees_with_float64_whatever_the_lengths_and_biases() {
             check(isa, &lengths, count, heads, &Extra::None);
             // A table that covers all distances, and one that covers near ones.
             for longest in [1200, 20] {
-                let bias = DistanceBias { table: noise(count * (2 * longest - 1), 4), longest };
+                let bias = DistanceBias::new(&noise(count * (2 * longest - 1), 4), longest);
                 let heads = Heads { positions: PositionScores::Bias(&bias), ..heads };
                 check(isa, &lengths, count, heads, &Extra::Bias(&bias));
             }
@@ -182,7 +182,7 @@ fn queries_attend_to_what_they_see_and_heads_may_share_their_keys() {
                 check(isa, &[1, 5, 31, 65, 200], count, heads, &Extra::None);
             }
         }
-        let bias = DistanceBias { table: noise(2 * 39, 4), longest: 20 };
+        let bias = DistanceBias::new(&noise(2 * 39, 4), 20);
         for window in windows {
             let heads = Heads { window, positions: PositionScores::Bias(&bias), ..plain(8, 0.4) };
             check(isa, &[33, 170], 2, heads, &Extra::Bias(&bias));

@@ -234,7 +234,7 @@ impl Ops for Cpu {
 
     fn distance_bias(&self, table: Array) -> Result<DistanceBias> {
         let longest = table.shape[1].div_ceil(2);
-        Ok(DistanceBias { table: table.as_slice().to_vec(), longest })
+        Ok(DistanceBias::new(table.as_slice(), longest))
     }
 
     fn positions(
