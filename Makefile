@@ -239,6 +239,10 @@ check-version: $(TOOLS) ## Hold the places that name the version against each ot
 publish-crate: ## Publish the crate; for the release workflow
 	cargo publish --locked
 
+.PHONY: check-loops
+check-loops: $(TOOLS) ## Disassemble the products' innermost loops: no sum may leave its register; on x86-64
+	$(PY) scripts/check_loops.py
+
 BENCH := $(PY) benches/python/bench.py
 PEERS := peers st embed-anything
 
