@@ -3,6 +3,7 @@
 use super::Isa;
 use super::activation::Apply;
 use super::attention::{AttentionScratch, Heads, PositionScores, Span, Window, attention};
+use super::buffer::Buffer;
 use super::int8::QuantizedRows;
 use super::matmul::Epilogue;
 use super::norm::{self, Center, NormParameters};
@@ -107,7 +108,9 @@ fn product(isa: Isa, form: WeightForm, rows: usize, inner: usize, columns: usize
 
 fn attend(isa: Isa, texts: usize, tokens: usize, heads: usize, width: usize) -> Case {
     let (rows, hidden) = (texts * tokens, heads * width);
-    let qkv = noise(rows * (3 * hidden + GAP), 4);
+    let mut qkv = Buffer::default();
+    qkv.resize(rows * (3 * hidden + GAP));
+    qkv.copy_from_slice(&noise(rows * (3 * hidden + GAP), 4));
     let spans: Vec<_> = (0..texts).map(|i| i * tokens..(i + 1) * tokens).collect();
     let spans: Vec<_> = spans.into_iter().map(|text| Span { queries: text.clone(), keys: text, position: 0 }).collect();
     let mut scratch = AttentionScratch::new(isa);

@@ -31,8 +31,8 @@ pub(crate) use distance::DistanceBias;
 use softmax::{Block, UNSEEN, Visible};
 use values::WeightedSums;
 
-/// Keys of a block: their scores with a block of queries stay in the first-level cache.
-const KEYS: usize = 256;
+/// Keys of a block: they, their values and the scores stay in the second-level cache.
+const KEYS: usize = 512;
 /// The same with a sliding window: smaller blocks skip more of the keys outside it.
 const WINDOW_KEYS: usize = 64;
 
@@ -101,7 +101,7 @@ pub(crate) struct Span {
 pub(crate) struct AttentionScratch {
     /// Block of a head's queries.
     queries: Panels,
-    /// Block of a head's values in whole vectors.
+    /// Block of a head's values, one row after the other in whole vectors.
     values: Buffer,
     /// Block of scores.
     scores: Buffer,
@@ -225,7 +225,9 @@ impl Group<'_> {
         let step = if self.heads.window == Window::ALL { KEYS } else { WINDOW_KEYS };
         for first in (0..keys).step_by(step) {
             let block = first..keys.min(first + step);
-            self.complete_values::<S>(block.clone());
+            if self.copies_values::<S>() {
+                self.copy_values::<S>(block.clone());
+            }
             for head in 0..self.group.len() {
                 if let PositionScores::Disentangled(positions) = self.heads.positions {
                     let rows = self.keys.range(block.clone());
@@ -239,14 +241,17 @@ impl Group<'_> {
         }
     }
 
-    /// Copies a block of values whose rows are no whole vectors, and completes its rows by zeros.
+    /// Returns true if values are copied: rows that are no whole vectors, or that several blocks of queries read.
     #[inline(always)]
-    fn complete_values<S: Simd>(&mut self, keys: Range<usize>) {
+    fn copies_values<S: Simd>(&self) -> bool {
+        !self.heads.width.is_multiple_of(S::F32_LANES) || self.queries.count() > block_queries::<S>()
+    }
+
+    /// Copies a block of values, and completes its rows by zeros.
+    #[inline(always)]
+    fn copy_values<S: Simd>(&mut self, keys: Range<usize>) {
         let width = self.heads.width;
         let whole = width.next_multiple_of(S::F32_LANES);
-        if whole == width {
-            return;
-        }
         self.scratch.values.resize(keys.len() * whole);
         for (target, row) in self.scratch.values.chunks_exact_mut(whole).zip(self.values.range(keys).iter()) {
             target[..width].copy_from_slice(row);
@@ -257,6 +262,7 @@ impl Group<'_> {
     /// Adds a block of keys to the attention of some queries of a head, after all keys before the block.
     #[inline(always)]
     fn block<S: Simd>(&mut self, simd: S, head: usize, queries: Range<usize>, keys: Range<usize>) {
+        let copied = self.copies_values::<S>();
         let Self { heads, scratch, out, .. } = self;
         let (all_keys, window, width) = (self.keys.count(), heads.window, heads.width);
         let positions = self.position + queries.start..self.position + queries.end;
@@ -316,7 +322,7 @@ impl Group<'_> {
         let whole = width.next_multiple_of(S::F32_LANES);
         let product = WeightedSums {
             weights: Rows::packed(scores, lanes),
-            values: if whole == width { self.values.range(keys.clone()) } else { Rows::packed(values, whole) },
+            values: if copied { Rows::packed(values, whole) } else { self.values.range(keys.clone()) },
             before: (keys.start > begin).then_some(&factors[..lanes]),
             after: last.then_some(&*sums),
         };
