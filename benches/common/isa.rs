@@ -5,6 +5,9 @@
 pub(crate) enum Isa {
     /// Plain code, one number at a time.
     Scalar,
+    /// SSE4.2: 4 lanes, without fused multiply-adds.
+    #[cfg(target_arch = "x86_64")]
+    Sse42(pulp::x86::V2),
     /// AVX2 with FMA: 8 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx2(pulp::x86::V3),
@@ -40,6 +43,7 @@ impl Isa {
         let mut sets = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
         {
+            sets.extend(pulp::x86::V2::try_new().map(Self::Sse42));
             sets.extend(pulp::x86::V3::try_new().map(Self::Avx2));
             sets.extend(pulp::x86::V4::try_new().map(Self::Avx512));
         }
@@ -52,6 +56,8 @@ impl Isa {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse42(_) => "sse4.2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
@@ -66,6 +72,8 @@ impl Isa {
     pub(crate) fn run<Op: pulp::WithSimd>(self, op: Op) -> Op::Output {
         match self {
             Self::Scalar => op.with_simd(pulp::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse42(simd) => pulp::Simd::vectorize(simd, op),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(simd) => pulp::Simd::vectorize(simd, op),
             #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::Isa;
 use super::buffer::Buffer;
 #[cfg(target_arch = "x86_64")]
 use super::matmul::sums_of_pairs;
@@ -12,6 +11,7 @@ use super::matmul::{Accumulate, Epilogue, PanelForm, strip, strip_of_floats};
 use super::panels::{PanelShape, Panels};
 use super::prefetch::Spread;
 use super::rows::{Rows, RowsMut};
+use super::{Isa, multiply_add};
 use crate::error::Result;
 
 /// Greatest number of rows for which tiles widen the numbers of a panel themselves. For more, widening the panel once before
@@ -170,7 +170,7 @@ impl<S: Simd> PanelForm<S> for Pairs<'_> {
                     // SAFETY: `k` is below the depth, which is every row's length.
                     let a = simd.splat_f32s(unsafe { *rows[i].get_unchecked($k) });
                     for j in 0..VECTORS {
-                        sums[i][j] = simd.mul_add_e_f32s(a, $b[j], sums[i][j]);
+                        sums[i][j] = multiply_add(simd, a, $b[j], sums[i][j]);
                     }
                 }
             };

@@ -13,7 +13,7 @@ use std::slice::from_ref;
 
 use pulp::{Simd, WithSimd};
 
-use super::Isa;
+use super::{Isa, multiply_add};
 
 /// Numbers of the right side that stay in the second-level cache while the left side passes: 256 KiB.
 const BLOCK: usize = 1 << 16;
@@ -32,7 +32,7 @@ struct DotTerm;
 impl Term for DotTerm {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
-        simd.mul_add_e_f32s(a, b, sum)
+        multiply_add(simd, a, b, sum)
     }
 }
 
@@ -43,7 +43,7 @@ impl Term for SquaredDifference {
     #[inline(always)]
     fn add<S: Simd>(self, simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
         let difference = simd.sub_f32s(a, b);
-        simd.mul_add_e_f32s(difference, difference, sum)
+        multiply_add(simd, difference, difference, sum)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use super::multiply_add;
+
 pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// Addend that leaves a small number's nearest integer, plus an exponent's bias, in the low bits.
 const ROUND: f32 = 12_582_912.0 + 127.0;
@@ -44,12 +46,12 @@ pub(crate) fn exp2<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32
     }
     for coefficient in &COEFFICIENTS[1..] {
         for i in 0..N {
-            power[i] = simd.mul_add_e_f32s(power[i], r[i], simd.splat_f32s(*coefficient));
+            power[i] = multiply_add(simd, power[i], r[i], simd.splat_f32s(*coefficient));
         }
     }
     for i in 0..N {
         let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted[i]), simd.splat_u32s(23));
-        power[i] = simd.mul_add_e_f32s(power[i], r[i], simd.splat_f32s(1.0));
+        power[i] = multiply_add(simd, power[i], r[i], simd.splat_f32s(1.0));
         power[i] = simd.mul_f32s(power[i], simd.transmute_f32s_u32s(exponent));
     }
     power

@@ -3,6 +3,8 @@
 use pulp::Simd;
 
 use super::activation::Elementwise;
+use super::exp::{at_least, at_most};
+use super::multiply_add;
 
 /// Function x Φ(x) by a polynomial of (Φ(c) - 1/2) / c in t = 2 c² / limit² - 1, where c is x clamped to the limit. In t the
 /// coefficients stay small, in c² they don't.
@@ -58,21 +60,20 @@ impl<const TERMS: usize> Elementwise for Gelu<TERMS> {
         let zero = simd.splat_f32s(0.0);
         let (mut c, mut t, mut q) = ([zero; N], [zero; N], [zero; N]);
         for i in 0..N {
-            // Clamps to the limit, where Φ is 0. Selects, because a maximum may lose NaN.
-            let least = simd.splat_f32s(-self.limit);
-            x[i] = simd.select_f32s(simd.less_than_f32s(x[i], least), least, x[i]);
-            c[i] = simd.min_f32s(simd.splat_f32s(self.limit), x[i]);
+            // Clamps to the limit, where Φ is 0.
+            x[i] = at_least(simd, -self.limit, x[i]);
+            c[i] = at_most(simd, self.limit, x[i]);
             let square = simd.mul_f32s(c[i], c[i]);
-            t[i] = simd.mul_add_e_f32s(square, simd.splat_f32s(2.0 / (self.limit * self.limit)), simd.splat_f32s(-1.0));
+            t[i] = multiply_add(simd, square, simd.splat_f32s(2.0 / (self.limit * self.limit)), simd.splat_f32s(-1.0));
             q[i] = simd.splat_f32s(self.coefficients[0]);
         }
         for coefficient in &self.coefficients[1..] {
             for i in 0..N {
-                q[i] = simd.mul_add_e_f32s(q[i], t[i], simd.splat_f32s(*coefficient));
+                q[i] = multiply_add(simd, q[i], t[i], simd.splat_f32s(*coefficient));
             }
         }
         for i in 0..N {
-            let distribution = simd.mul_add_e_f32s(c[i], q[i], simd.splat_f32s(0.5));
+            let distribution = multiply_add(simd, c[i], q[i], simd.splat_f32s(0.5));
             x[i] = simd.mul_f32s(x[i], distribution);
         }
     }

@@ -35,6 +35,9 @@ pub(crate) mod weight;
 pub(crate) enum Isa {
     /// Scalar code, one number at a time.
     Scalar,
+    /// SSE4.2, which AVX includes: 4 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Sse42(pulp::x86::V2),
     /// AVX2 with FMA: 8 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx2(pulp::x86::V3),
@@ -58,6 +61,7 @@ impl Isa {
         let mut sets = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
         {
+            sets.extend(pulp::x86::V2::try_new().map(Self::Sse42));
             sets.extend(pulp::x86::V3::try_new().map(Self::Avx2));
             sets.extend(pulp::x86::V3::try_new().filter(|_| is_x86_feature_detected!("avxvnni")).map(Self::AvxVnni));
             sets.extend(pulp::x86::V4::try_new().map(Self::Avx512));
@@ -72,6 +76,8 @@ impl Isa {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse42(_) => "sse4.2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
@@ -91,6 +97,8 @@ impl Isa {
         match self {
             Self::Scalar => op.with_simd(pulp::Scalar),
             #[cfg(target_arch = "x86_64")]
+            Self::Sse42(simd) => pulp::Simd::vectorize(simd, op),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2(simd) | Self::AvxVnni(simd) => pulp::Simd::vectorize(simd, op),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(simd) | Self::Amx(amx::Amx(simd)) => pulp::Simd::vectorize(simd, op),
@@ -104,6 +112,8 @@ impl Isa {
     pub(crate) fn panel_vectors(self) -> usize {
         match self {
             Self::Scalar => 2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse42(_) => 2,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) | Self::AvxVnni(_) | Self::Avx512(_) => 3,
             #[cfg(target_arch = "x86_64")]
@@ -119,12 +129,25 @@ impl Isa {
         match self {
             Self::Scalar => 1,
             #[cfg(target_arch = "x86_64")]
+            Self::Sse42(_) => 4,
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) | Self::AvxVnni(_) => 8,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) | Self::Amx(_) => 16,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => 4,
         }
+    }
+}
+
+/// Computes `a * b + c`, rounded once by instruction sets that can, otherwise after each operation.
+#[inline(always)]
+pub(crate) fn multiply_add<S: pulp::Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    // SSE4.2 has no such instruction: pulp calls a function of libm for each number.
+    if cfg!(target_arch = "x86_64") && S::F32_LANES == 4 {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_e_f32s(a, b, c)
     }
 }
 

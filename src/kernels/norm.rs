@@ -2,9 +2,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::Isa;
 use super::nan::at_least;
 use super::rows::RowsMut;
+use super::{Isa, multiply_add};
 
 /// Number of vectors summed side by side: a single sum would wait for itself.
 const UNROLL: usize = 4;
@@ -73,7 +73,7 @@ impl WithSimd for Normalized<'_> {
             let center = simd.splat_f32s(mean);
             let square = |sum, x| {
                 let x = simd.sub_f32s(x, center);
-                simd.mul_add_e_f32s(x, x, sum)
+                multiply_add(simd, x, x, sum)
             };
             let variance = sum(simd, row, square, |x| (x - mean) * (x - mean)) / width;
             let scale = 1.0 / (variance + eps).sqrt();
@@ -81,7 +81,7 @@ impl WithSimd for Normalized<'_> {
             let factor = simd.splat_f32s(scale);
             let (vectors, tail) = S::as_mut_simd_f32s(row);
             for ((x, weight), bias) in vectors.iter_mut().zip(weights).zip(biases) {
-                *x = simd.mul_add_e_f32s(simd.mul_f32s(simd.sub_f32s(*x, center), factor), *weight, *bias);
+                *x = multiply_add(simd, simd.mul_f32s(simd.sub_f32s(*x, center), factor), *weight, *bias);
             }
             for ((x, weight), bias) in tail.iter_mut().zip(last_weights).zip(last_biases) {
                 *x = (*x - mean) * scale * weight + bias;

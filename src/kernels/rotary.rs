@@ -2,8 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::Isa;
 use super::rows::{Rows, RowsMut};
+use super::{Isa, multiply_add};
 
 struct Rotate<'a> {
     x: RowsMut<'a>,
@@ -41,7 +41,7 @@ impl WithSimd for Rotate<'_> {
 #[inline(always)]
 fn rotate_pair<S: Simd>(simd: S, [x, y]: [S::f32s; 2], cos: S::f32s, sin: S::f32s) -> (S::f32s, S::f32s) {
     let (x_sin, y_sin) = (simd.mul_f32s(x, sin), simd.mul_f32s(y, sin));
-    (simd.mul_add_e_f32s(x, cos, simd.neg_f32s(y_sin)), simd.mul_add_e_f32s(y, cos, x_sin))
+    (multiply_add(simd, x, cos, simd.neg_f32s(y_sin)), multiply_add(simd, y, cos, x_sin))
 }
 
 /// Rotates columns `i` and `i + half` of every row by the angle of its position. `cos` and `sin`, both `(positions, half)`,

@@ -4,8 +4,8 @@ use std::slice::from_mut;
 
 use pulp::{Simd, WithSimd};
 
-use super::Isa;
 use super::dot::{RUN, split, zero_padded};
+use super::{Isa, multiply_add};
 
 /// Computes [`dot`](super::dot::dot) of each row of `rows`, `(n, width)`, with itself, into `out`, `(n,)`.
 pub(crate) fn squares(isa: Isa, rows: &[f32], width: usize, out: &mut [f32]) {
@@ -51,7 +51,7 @@ fn squares_of<S: Simd, const N: usize>(simd: S, rows: &[f32], width: usize, out:
         let mut partial = [simd.splat_f32s(0.0); N];
         for k in first..count.min(first + RUN) {
             for (sum, vectors) in partial.iter_mut().zip(&vectors) {
-                *sum = simd.mul_add_e_f32s(vectors[k], vectors[k], *sum);
+                *sum = multiply_add(simd, vectors[k], vectors[k], *sum);
             }
         }
         for (sum, partial) in sums.iter_mut().zip(partial) {

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use pulp::Simd;
 
+use crate::kernels::multiply_add;
+
 /// Bias of scores by the distance from query to key, for each head.
 pub(crate) struct DistanceBias {
     /// `(heads, 2 * longest - 1)`: the bias of query `q` for key `k` is at column `q - k + longest - 1`.
@@ -51,8 +53,8 @@ fn add_scaled<S: Simd>(simd: S, row: &mut [f32], factor: f32, more: &[f32]) {
     let (vectors, tail) = S::as_mut_simd_f32s(row);
     let (more, last) = S::as_simd_f32s(more);
     for (x, more) in vectors.iter_mut().zip(more) {
-        *x = simd.mul_add_e_f32s(*x, simd.splat_f32s(factor), *more);
+        *x = multiply_add(simd, *x, simd.splat_f32s(factor), *more);
     }
-    let last = simd.mul_add_e_f32s(simd.partial_load_f32s(tail), simd.splat_f32s(factor), simd.partial_load_f32s(last));
+    let last = multiply_add(simd, simd.partial_load_f32s(tail), simd.splat_f32s(factor), simd.partial_load_f32s(last));
     simd.partial_store_f32s(tail, last);
 }

@@ -6,6 +6,7 @@ use pulp::Simd;
 
 use super::Window;
 use crate::kernels::exp::exp2;
+use crate::kernels::multiply_add;
 
 /// Score of a key that a query doesn't see, and of no key.
 pub(super) const UNSEEN: f32 = f32::MIN;
@@ -88,7 +89,7 @@ impl Block<'_> {
             for (key, row) in (first..).zip(rows) {
                 let mut weights = *row;
                 for i in 0..V {
-                    weights[i] = simd.mul_add_e_f32s(weights[i], factor, shift[i]);
+                    weights[i] = multiply_add(simd, weights[i], factor, shift[i]);
                 }
                 weights = exp2(simd, weights);
                 if let Some(seeing) = visible.partly(key) {
@@ -105,7 +106,7 @@ impl Block<'_> {
             first += KEYS;
         }
         for i in 0..V {
-            sums[i] = simd.mul_add_e_f32s(sums[i], shrunk[i], total[i]);
+            sums[i] = multiply_add(simd, sums[i], shrunk[i], total[i]);
         }
     }
 }

@@ -3,6 +3,7 @@
 use pulp::Simd;
 
 use crate::kernels::matmul::{load, store};
+use crate::kernels::multiply_add;
 use crate::kernels::rows::{Rows, RowsMut};
 
 /// Greatest number of vectors of a tile.
@@ -42,8 +43,8 @@ impl WeightedSums<'_> {
         while left > 0 {
             let rows = (out.count() - first).div_ceil(left);
             match rows {
-                8 => self.tile::<S, 8, V>(simd, first, &mut out),
-                7 => self.tile::<S, 7, V>(simd, first, &mut out),
+                8 if most == 8 => self.tile::<S, 8, V>(simd, first, &mut out),
+                7 if most == 8 => self.tile::<S, 7, V>(simd, first, &mut out),
                 6 => self.tile::<S, 6, V>(simd, first, &mut out),
                 5 => self.tile::<S, 5, V>(simd, first, &mut out),
                 4 => self.tile::<S, 4, V>(simd, first, &mut out),
@@ -64,7 +65,7 @@ impl WeightedSums<'_> {
             if let Some(before) = self.before {
                 let old = load::<S, V>(simd, row);
                 for (sum, old) in sums.iter_mut().zip(old) {
-                    *sum = simd.mul_add_e_f32s(old, simd.splat_f32s(before[query]), *sum);
+                    *sum = multiply_add(simd, old, simd.splat_f32s(before[query]), *sum);
                 }
             }
             if let Some(after) = self.after {
@@ -98,7 +99,7 @@ fn sums<S: Simd, const ROWS: usize, const V: usize>(
             // SAFETY: this row of weights has ROWS numbers.
             let a = simd.splat_f32s(unsafe { *weight.add(i) });
             for j in 0..V {
-                sums[i][j] = simd.mul_add_e_f32s(a, vectors[j], sums[i][j]);
+                sums[i][j] = multiply_add(simd, a, vectors[j], sums[i][j]);
             }
         }
         // The last steps may leave the rows, but then nothing is read.

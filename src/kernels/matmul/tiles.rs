@@ -3,9 +3,9 @@
 use pulp::Simd;
 
 use super::{Accumulate, Epilogue};
-use crate::kernels::activation;
 use crate::kernels::prefetch::Spread;
 use crate::kernels::rows::{Rows, RowsMut};
+use crate::kernels::{activation, multiply_add};
 
 /// Computes the product of all rows with one panel, whose numbers are in some form.
 #[inline(always)]
@@ -53,9 +53,10 @@ const fn widest<S: Simd>() -> usize {
 /// Greatest number of rows of a tile. Its sums, a panel's vectors and a broadcast must fit into the registers, and the sums
 /// must be enough for multiply-adds to overlap.
 const fn tile_rows<S: Simd>(vectors: usize) -> usize {
-    match (S::REGISTER_COUNT, vectors) {
-        (32.., _) | (_, 1) => 8,
-        (_, 2) => 6,
+    match (S::REGISTER_COUNT, S::F32_LANES, vectors) {
+        (32.., ..) | (_, _, 1) => 8,
+        (_, 8, 2) => 6,
+        // Without a fused multiply-add, a product takes a register, too.
         _ => 4,
     }
 }
@@ -76,20 +77,12 @@ impl<'a, S: Simd, P: PanelForm<S>, const VECTORS: usize> Strip<'a, S, P, VECTORS
         Self { a, panel, start, bias: load(simd, epilogue.bias), epilogue, out }
     }
 
+    /// Distributes the rows over tiles as evenly as possible: a tile of few rows has too few sums.
     #[inline(always)]
     fn run(mut self, simd: S) {
-        match tile_rows::<S>(VECTORS) {
-            8 => self.tiles::<8>(simd),
-            6 => self.tiles::<6>(simd),
-            _ => self.tiles::<4>(simd),
-        }
-    }
-
-    /// Distributes the rows over tiles of at most `ROWS` as evenly as possible: a tile of few rows has too few sums.
-    #[inline(always)]
-    fn tiles<const ROWS: usize>(&mut self, simd: S) {
+        let most = tile_rows::<S>(VECTORS);
         let count = self.a.count();
-        let tiles = count.div_ceil(ROWS);
+        let tiles = count.div_ceil(most);
         let (bytes, end) = self.panel.end();
         let next = Spread::over(end, bytes, tiles * self.a.width());
         let (mut first, mut left) = (0, tiles);
@@ -97,10 +90,10 @@ impl<'a, S: Simd, P: PanelForm<S>, const VECTORS: usize> Strip<'a, S, P, VECTORS
             let rows = (count - first).div_ceil(left);
             let next = next.after((tiles - left) * self.a.width());
             match rows {
-                8 if ROWS == 8 => self.tile::<8>(simd, first, next),
-                7 if ROWS == 8 => self.tile::<7>(simd, first, next),
-                6 if ROWS >= 6 => self.tile::<6>(simd, first, next),
-                5 if ROWS >= 6 => self.tile::<5>(simd, first, next),
+                8 if most == 8 => self.tile::<8>(simd, first, next),
+                7 if most == 8 => self.tile::<7>(simd, first, next),
+                6 if most >= 6 => self.tile::<6>(simd, first, next),
+                5 if most >= 6 => self.tile::<5>(simd, first, next),
                 4 => self.tile::<4>(simd, first, next),
                 3 => self.tile::<3>(simd, first, next),
                 2 => self.tile::<2>(simd, first, next),
@@ -163,7 +156,7 @@ impl<S: Simd> PanelForm<S> for &[f32] {
                     // SAFETY: `k` is below the panel's length, and every row was cut to that length above.
                     let a = simd.splat_f32s(unsafe { *rows[i].get_unchecked($k) });
                     for j in 0..VECTORS {
-                        sums[i][j] = simd.mul_add_e_f32s(a, $b[j], sums[i][j]);
+                        sums[i][j] = multiply_add(simd, a, $b[j], sums[i][j]);
                     }
                 }
             };
