@@ -174,11 +174,13 @@ pub use observer::Observer;
 #[doc(hidden)] // Tests and benches compare both.
 pub use options::Kernels;
 pub use options::{
-    BackboneOptions, CallOptions, ChunkOptions, CommunityOptions, EncodeOptions, HubToken, LoadOptions, MiningOptions,
-    MultiVectorOptions, PredictOptions, QuantizeOptions, SearchOptions, SparseOptions, Truncation,
+    BackboneOptions, CallOptions, ChunkOptions, CommunityOptions, EncodeOptions, HubToken, HybridOptions, LoadOptions,
+    MiningOptions, MultiVectorOptions, PredictOptions, QuantizeOptions, SearchOptions, SparseOptions, StaticRule,
+    Truncation,
 };
 pub use tokenize::{Input, Tokenizer, TokenizerDifference, Tokens};
 pub use vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
+pub use vectors::hybrid::{EmbeddingKind, HybridEmbeddings, HybridView, HybridWeights};
 pub use vectors::maxsim::MultiVectorSimilarity;
 pub use vectors::quantize::{BinaryView, Int8View, Precision, Quantized, QuantizedBytes, QuantizedValues, quantize};
 pub use vectors::similarity::{Matrix, MatrixView, RowIter};

@@ -338,7 +338,7 @@ fn folders_that_are_wrong_are_refused_by_name() {
     holds(expansion(json!({ "strategy": "min", "length": 141 })), &["query_expansion", "140"]);
     holds(expansion(json!({ "strategy": "min", "length": 3, "token": "[no]" })), &["query_expansion", "[no]"]);
     holds(
-        changed(native, "2_MultiVectorMask/config.json", |config| config["keep_only_token_ids"] = json!([3])),
+        changed(native, "2_MultiVectorMask/config.json", |config| config["keep_only_token_ids"] = json!([-3])),
         &["keep_only_token_ids"],
     );
     holds(

@@ -5,8 +5,8 @@ mod common;
 
 use std::fs;
 
-use common::{copy, tiny};
-use rushlight::{EncodeOptions, Model};
+use common::{copy, data, is_native, json as read, largest_difference, named, native, npy, tiny, ways};
+use rushlight::{EncodeOptions, Error, Model};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -147,4 +147,95 @@ fn a_module_on_both_routes_is_saved_once() {
     model.set_max_seq_length(5).unwrap();
     let apart = ["query_0_Transformer", "query_1_Pooling", "query_2_Normalize", "document_0_Transformer"];
     assert_eq!(names(&model), apart);
+}
+
+/// Returns a copy of the case with routes by task after the transformer, with a changed file of the router.
+fn by_task(change: impl FnOnce(&mut Value)) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&data().join("routes/bert-asym-old/model"), folder.path());
+    let path = folder.path().join("2_Asym/config.json");
+    let mut config: Value = read(&path);
+    change(&mut config);
+    fs::write(path, config.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn tasks_have_their_own_modules() {
+    let case = data().join("routes/bert-asym-old");
+    let texts: Vec<String> = read(&case.join("texts.json"));
+    for way in ways() {
+        let model = Model::from_dir_with(case.join("model"), &way).unwrap();
+        assert_eq!(model.tasks(), ["query", "doc"]);
+        let encode = |task: &str| model.encode(&texts, &plain().with_task(task)).unwrap();
+        for task in ["query", "doc"] {
+            let expected = npy(&case.join(format!("expected64_{task}.npy")));
+            let largest = expected.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
+            let error = largest_difference(encode(task).as_slice(), &expected);
+            assert!(error <= 2e-5 * largest, "{task} by {}: {error:e}", named(&way));
+        }
+        if is_native(&way) {
+            for (i, text) in texts.iter().enumerate() {
+                let alone = model.encode(&[text], &plain().with_task("doc")).unwrap();
+                assert!(alone[0] == encode("doc")[i], "{text:?}");
+            }
+        }
+        assert_eq!(model.encode_query(&texts, &plain()).unwrap(), encode("query"));
+        for error in [
+            model.encode(&texts, &plain()).unwrap_err(),
+            model.encode_document(&texts, &plain()).unwrap_err(),
+            model.encode(&texts, &plain().with_task("nope")).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::InvalidArgument { argument: "task", .. }), "{error}");
+            assert!(error.to_string().contains(r#"there are "query" and "doc""#), "{error}");
+        }
+    }
+}
+
+#[test]
+fn calls_without_a_task_take_the_default_route() {
+    let doc = |model: &Model| model.encode(&["a text"], &plain().with_task("doc")).unwrap();
+    let default = |change: fn(&mut Value)| {
+        let folder = by_task(change);
+        let model = Model::from_dir(folder.path()).unwrap();
+        (model.encode(&["a text"], &plain()).unwrap(), doc(&model), model.encode_query(&["a text"], &plain()).unwrap())
+    };
+    let (first, doc, query) = default(|config| config["parameters"] = json!({}));
+    assert!(first == query && first != doc, "the first route");
+    let (named, doc, _) = default(|config| config["parameters"]["default_route"] = json!("doc"));
+    assert_eq!(named, doc);
+}
+
+#[test]
+fn a_model_with_routes_by_task_is_saved() {
+    let model = Model::from_dir(data().join("routes/bert-asym-old/model")).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    model.save(to.path()).unwrap();
+    let again = Model::from_dir(to.path()).unwrap();
+    for task in ["query", "doc"] {
+        let encode = |model: &Model| model.encode(&["a text"], &plain().with_task(task)).unwrap();
+        assert_eq!(encode(&again), encode(&model), "{task}");
+    }
+}
+
+#[test]
+fn malformed_routes_by_task_are_errors_by_file_and_key() {
+    let fails = |change: fn(&mut Value), words: &[&str]| {
+        let message = Model::from_dir(by_task(change).path()).unwrap_err().to_string();
+        assert!(message.contains("2_Asym") && words.iter().all(|word| message.contains(word)), "{message}");
+    };
+    fails(|config| config["structure"] = json!({}), &["structure", "at least one route"]);
+    fails(|config| config["structure"]["doc"] = json!(["../x"]), &["structure.doc"]);
+    fails(|config| config["structure"]["doc"] = json!(["x"]), &["types.x", "is missing"]);
+    fails(|config| config["parameters"]["default_route"] = json!("nope"), &["default_route", "query, doc"]);
+    fails(|config| config["parameters"]["route_mappings"] = json!({"x": "doc"}), &["route_mappings"]);
+    fails(|config| config["types"]["doc_0_Dense"] = json!("other.Class"), &["types.doc_0_Dense", "other.Class"]);
+    let folder = by_task(|_| {});
+    let path = folder.path().join("2_Asym/doc_0_Dense/config.json");
+    let mut dense: Value = read(&path);
+    dense["in_features"] = json!(3);
+    fs::write(&path, dense.to_string()).unwrap();
+    let model = Model::from_dir_with(folder.path(), &native()).unwrap();
+    let error = model.encode(&["a"], &plain().with_task("doc")).unwrap_err();
+    assert!(error.to_string().contains("in_features"), "{error}");
 }

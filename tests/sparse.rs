@@ -50,6 +50,11 @@ fn weights_are_the_references() {
             let name = folder.file_name().unwrap().to_string_lossy();
             println!("{name:28} {by} {error:8.1e} of {tolerance:8.1e}");
             assert!(error <= tolerance, "{name} by {by}: {error:e}");
+            if folder.join("expected64_max3.npy").exists() {
+                let three = model.encode_document(&texts, &plain().with_max_active_dims(3)).unwrap();
+                let error = largest_difference(&dense(&three), &npy(&folder.join("expected64_max3.npy")));
+                assert!(error <= tolerance, "{name} by {by} with 3 weights: {error:e}");
+            }
             if folder.join("expected_query.npy").exists() {
                 let expected = npy(&folder.join("expected_query.npy"));
                 let queries = model.encode_query(&texts, &plain()).unwrap();
@@ -330,4 +335,75 @@ fn weights_of_words_need_one_label() {
     fs::write(&file, config.to_string()).unwrap();
     let error = SparseModel::from_dir(folder.path()).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains("id2label"), "{error}");
+}
+
+#[test]
+fn an_auto_encoder_keeps_k_weights_and_is_saved() {
+    let folder = sparse("csr-bert-normalize");
+    let texts: Vec<String> = json(&folder.join("texts.json"));
+    let mut model = load(&folder, &native());
+    let all = model.encode(&texts, &plain()).unwrap();
+    assert_eq!(model.max_active_dims(), Some(5));
+    assert!(all.rows().all(|(columns, _)| columns.len() <= 5));
+    let wide = model.encode(&texts, &plain().with_max_active_dims(100)).unwrap();
+    assert!(wide.rows().any(|(columns, _)| columns.len() > 5), "a call can keep more");
+    model.set_max_active_dims(Some(2)).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    model.save(to.path()).unwrap();
+    let saved = SparseModel::from_dir(to.path()).unwrap();
+    assert_eq!(saved.max_active_dims(), Some(2));
+    assert_eq!(saved.encode(&texts, &plain().with_max_active_dims(5)).unwrap(), all);
+}
+
+/// Returns the message of loading a case with a changed JSON file.
+fn refused(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&sparse(case).join("model"), folder.path());
+    let path = folder.path().join(file);
+    let mut value: Value = json(&path);
+    change(&mut value);
+    fs::write(&path, value.to_string()).unwrap();
+    SparseModel::from_dir(folder.path()).unwrap_err().to_string()
+}
+
+#[test]
+fn malformed_auto_encoders_are_errors_by_file_and_key() {
+    let config = "2_SparseAutoEncoder/config.json";
+    for (key, value) in [("input_dim", json!(7)), ("k", json!(0)), ("hidden_dim", json!("x")), ("normalize", json!(3))]
+    {
+        let message = refused("csr-bert", config, |file| file[key] = value);
+        assert!(message.contains(config) && message.contains(key), "{message}");
+    }
+    let message = refused("csr-bert", config, |file| file["hidden_dim"] = json!(64));
+    assert!(message.contains("decoder.linear.weight") && message.contains("2_SparseAutoEncoder"), "{message}");
+    let message = refused("csr-bert", config, |file| file["other"] = json!(1));
+    assert!(message.contains("other"), "{message}");
+}
+
+#[test]
+fn weights_by_token_are_saved_as_a_tensor() {
+    let folder = sparse("sparse-static-idf-json");
+    let texts: Vec<String> = json(&folder.join("texts.json"));
+    let model = load(&folder, &native());
+    let to = tempfile::tempdir().unwrap();
+    model.save(to.path()).unwrap();
+    let again = SparseModel::from_dir(to.path()).unwrap();
+    assert_eq!(again.encode_query(&texts, &plain()).unwrap(), model.encode_query(&texts, &plain()).unwrap());
+    let config: Value = json(&to.path().join("query_0_SparseStaticEmbedding/config.json"));
+    assert_eq!((&config["path"], &config["frozen"]), (&Value::Null, &json!(true)));
+    assert!(to.path().join("query_0_SparseStaticEmbedding/model.safetensors").exists());
+}
+
+#[test]
+fn malformed_weights_by_token_are_errors_by_file_and_key() {
+    let case = "sparse-static-idf-json";
+    let [config, idf] = ["config", "idf"].map(|name| format!("query_0_SparseStaticEmbedding/{name}.json"));
+    for value in [json!("high"), json!(null), json!(1e300), json!([1])] {
+        let message = refused(case, &idf, |file| file["the"] = value);
+        assert!(message.contains(&idf) && message.contains("the: must be a finite number"), "{message}");
+    }
+    assert!(refused(case, &idf, |file| *file = json!([])).contains("must be a JSON object of weights by token"));
+    let message = refused(case, &config, |file| file["path"] = json!("elsewhere/none.json"));
+    assert!(message.contains("none.json") && message.contains("path names it"), "{message}");
+    assert!(refused(case, &config, |file| file["path"] = json!(3)).contains("path: must be the name of a JSON file"));
 }

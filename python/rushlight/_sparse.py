@@ -283,18 +283,18 @@ class SparseModel(Comparing[_core.SparseModel]):
             Maximum number of tokens per embedding; None returns all.
         """
         top_k = None if top_k is None else _arguments.positive("top_k", top_k)
-        return self._engine.decode(_sparse("embeddings", embeddings)._parts(), top_k)
+        return self._engine.decode(sparse_of("embeddings", embeddings)._parts(), top_k)
 
     def similarity(self, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.float32]:
         """Score every embedding in `a` against every one in `b` by `similarity_fn_name`: float32 `(n, m)`."""
         _ = self._engine  # raises for a closed model
-        a, b = _sparse("a", a), _sparse("b", b)
+        a, b = sparse_of("a", a), sparse_of("b", b)
         return _core.sparse_similarity(self._similarity_fn_name, a._parts(), b._parts())
 
     @staticmethod
     def sparsity(embeddings: SparseEmbeddings) -> dict[str, float]:
         """Return `active_dims`, the mean number of nonzero columns, and `sparsity_ratio`, the share of zeros."""
-        rows, columns = _sparse("embeddings", embeddings).shape
+        rows, columns = sparse_of("embeddings", embeddings).shape
         active = len(embeddings.values) / rows if rows else 0.0
         return {"active_dims": active, "sparsity_ratio": 1.0 - active / columns if columns else 1.0}
 
@@ -333,7 +333,8 @@ class SparseModel(Comparing[_core.SparseModel]):
         return f"embedding_dimension={self.embedding_dimension}, max_seq_length={self.max_seq_length}"
 
 
-def _sparse(name: str, embeddings: Any) -> SparseEmbeddings:
+def sparse_of(name: str, embeddings: Any) -> SparseEmbeddings:
+    """Return sparse embeddings if they are."""
     if not isinstance(embeddings, SparseEmbeddings):
         raise InvalidArgumentError(f"{name}: must be SparseEmbeddings, got {type(embeddings).__name__}")
     return embeddings

@@ -25,6 +25,8 @@ pub(crate) enum ModuleKind {
     Pooling,
     SpladePooling,
     SparseStaticEmbedding,
+    /// A sparse code of a sentence embedding.
+    SparseAutoEncoder,
     StaticEmbedding,
     Dense,
     LayerNorm,
@@ -35,8 +37,10 @@ pub(crate) enum ModuleKind {
     MultiVectorMask,
     /// Score of a pair by the logits of a causal language model.
     LogitScore,
-    /// Other modules for queries than for documents.
+    /// Other modules for queries than for documents, or for each task if it isn't first.
     Router,
+    /// Older form of a Router, by task.
+    Asym,
 }
 
 /// Packages of sentence-transformers that hold module classes.
@@ -51,7 +55,7 @@ const TASK_TRANSFORMER: &str = "custom_st.Transformer";
 const DROPOUT: &str = "Dropout";
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 15] = [
+    const ALL: [(&str, Self); 17] = [
         ("Transformer", Self::Transformer),
         (TASK_TRANSFORMER, Self::TaskTransformer),
         ("MLMTransformer", Self::MlmTransformer),
@@ -59,10 +63,12 @@ impl ModuleKind {
         ("Pooling", Self::Pooling),
         ("SpladePooling", Self::SpladePooling),
         ("SparseStaticEmbedding", Self::SparseStaticEmbedding),
+        ("SparseAutoEncoder", Self::SparseAutoEncoder),
         ("StaticEmbedding", Self::StaticEmbedding),
         ("MultiVectorMask", Self::MultiVectorMask),
         ("LogitScore", Self::LogitScore),
         ("Router", Self::Router),
+        ("Asym", Self::Asym),
         ("Dense", Self::Dense),
         ("LayerNorm", Self::LayerNorm),
         ("Normalize", Self::Normalize),
@@ -72,6 +78,11 @@ impl ModuleKind {
     /// Returns the class's name.
     pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    /// Returns true for modules that hold others.
+    pub(crate) fn is_router(self) -> bool {
+        matches!(self, Self::Router | Self::Asym)
     }
 
     /// Returns true for the transformers, which are first modules.
@@ -84,7 +95,9 @@ impl ModuleKind {
         let package = match self {
             Self::FlexibleQuantizer => return QUANTIZER.to_owned(),
             Self::TaskTransformer => return TASK_TRANSFORMER.to_owned(),
-            Self::MlmTransformer | Self::SpladePooling | Self::SparseStaticEmbedding => "sparse_encoder.models",
+            Self::MlmTransformer | Self::SpladePooling | Self::SparseStaticEmbedding | Self::SparseAutoEncoder => {
+                "sparse_encoder.models"
+            }
             Self::MultiVectorMask => "multi_vector_encoder.modules.multi_vector_mask",
             Self::LogitScore => "cross_encoder.modules.logit_score",
             _ => "models",

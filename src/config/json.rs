@@ -31,7 +31,7 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
 }
 
 /// A parsed JSON file.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct JsonFile {
     pub(crate) path: PathBuf,
     pub(crate) value: Value,

@@ -1,5 +1,7 @@
 //! Kinds of models, and their names in the folders' files.
 
+use std::path::Path;
+
 /// Kind of a model by its result. Each kind has a class of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -12,6 +14,11 @@ pub(crate) enum Kind {
     /// A vector for each token: [`MultiVectorModel`](crate::MultiVectorModel).
     MultiVector,
 }
+
+/// File of the layer that weighs tokens, in bge-m3.
+pub(crate) const SPARSE_LINEAR: &str = "sparse_linear.pt";
+/// File of the layer that projects tokens, in bge-m3.
+pub(crate) const COLBERT_LINEAR: &str = "colbert_linear.pt";
 
 impl Kind {
     const ALL: [Self; 4] = [Self::Sentence, Self::Reranker, Self::Sparse, Self::MultiVector];
@@ -32,6 +39,17 @@ impl Kind {
             Self::Sparse => "SparseEncoder",
             Self::MultiVector => "MultiVectorEncoder",
         }
+    }
+
+    /// Returns the kind that the files of a folder describe. It is another one if the kind's head has a file of its own
+    /// beside the transformer: such a folder is one of sentence embeddings.
+    pub(crate) fn of_folder(self, transformer: &Path) -> Self {
+        let head = match self {
+            Self::Sentence | Self::Reranker => return self,
+            Self::Sparse => SPARSE_LINEAR,
+            Self::MultiVector => COLBERT_LINEAR,
+        };
+        if transformer.join(head).exists() { Self::Sentence } else { self }
     }
 
     /// Returns rushlight's class that loads the kind.

@@ -20,6 +20,8 @@ pub(crate) struct LateInteraction {
     pub(crate) skiplist: Vec<String>,
     pub(crate) skips_in_queries: bool,
     pub(crate) skips_in_documents: bool,
+    /// Ids of the only tokens of documents that are kept; `None` means all.
+    pub(crate) kept_in_documents: Option<Vec<u32>>,
     /// Prefixes of queries and documents in older layouts; each is one token if the vocabulary has it.
     pub(crate) prefixes: Option<[String; 2]>,
     /// File that holds the lengths, for messages.
@@ -284,16 +286,14 @@ impl LateInteraction {
         let file = JsonFile::read(folder.join("config.json"), "a MultiVectorMask module needs it")?;
         let raw: Raw = file.parse()?;
         file.knows(&["skiplist_words", "skiplist_tasks", "keep_only_token_ids"])?;
-        if let Some(ids) = raw.keep_only_token_ids.filter(|ids| !ids.is_empty()) {
-            let what = format!("{}: keep_only_token_ids", file.path.display());
-            return Err(Error::unsupported(what, format!("{ids:?}"), "null"));
-        }
         let tasks = match raw.skiplist_tasks {
             None => vec!["document".to_owned()],
             Some(Tasks::One(task)) => vec![task],
             Some(Tasks::Several(tasks)) => tasks,
         };
         self.skiplist = raw.skiplist_words.unwrap_or_default();
+        // An empty list keeps all, as in sentence-transformers.
+        self.kept_in_documents = raw.keep_only_token_ids.filter(|ids| !ids.is_empty());
         self.skips_in_queries = tasks.iter().any(|task| task == "query");
         self.skips_in_documents = tasks.iter().any(|task| task == "document");
         Ok(())
@@ -303,7 +303,11 @@ impl LateInteraction {
     pub(crate) fn mask_settings(&self) -> Value {
         let tasks = [(self.skips_in_queries, "query"), (self.skips_in_documents, "document")];
         let tasks: Vec<_> = tasks.iter().filter(|(skips, _)| *skips).map(|(_, task)| *task).collect();
-        json!({ "skiplist_words": self.skiplist, "skiplist_tasks": tasks, "keep_only_token_ids": null })
+        json!({
+            "skiplist_words": self.skiplist,
+            "skiplist_tasks": tasks,
+            "keep_only_token_ids": self.kept_in_documents,
+        })
     }
 
     /// Returns the keys for the transformer's settings, with the lengths in use.

@@ -30,9 +30,19 @@ pub(crate) enum AdapterSource {
     Folder(PathBuf),
 }
 
-/// One of the adapters in a set of weights.
+/// One of the adapters in a set of weights, or one of the routes by task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskIndex(usize);
+
+impl TaskIndex {
+    pub(super) fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// An adapter, as its tensors need it.
 #[derive(Clone, Copy, Debug)]

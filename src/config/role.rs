@@ -28,6 +28,14 @@ impl FromStr for Role {
 }
 
 impl Role {
+    /// Returns its name, which is also its task in models with routes by task.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Document => "document",
+        }
+    }
+
     /// Returns the task of this role's texts, in models with adapters.
     pub(crate) fn task(self) -> &'static str {
         match self {

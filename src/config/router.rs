@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{JsonFile, ModuleEntry, ModuleKind, inside};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-const FILE: &str = "router_config.json";
+pub(super) const FILE: &str = "router_config.json";
 const QUERY: &str = "query";
 const DOCUMENT: &str = "document";
 
@@ -61,18 +61,18 @@ impl Routes<Vec<ModuleEntry>> {
             let got: Vec<_> = raw.structure.keys().map(String::as_str).collect();
             return Err(file.unsupported("structure", got.join(", "), "the two routes document and query"));
         }
-        if let Some(mappings) = raw.parameters.route_mappings.as_ref().filter(|mappings| !mappings.is_empty()) {
-            let got: Vec<_> = mappings.keys().map(String::as_str).collect();
-            return Err(file.unsupported("parameters.route_mappings", got.join(", "), "none"));
-        }
+        raw.check_mappings(&file)?;
         let query_by_default = raw.query_by_default(&file)?;
-        let modules = |route| raw.modules(route, folder, &file);
+        let modules = |route| {
+            let named = raw.named_modules(route, folder, &file)?;
+            Ok::<_, Error>(named.into_iter().map(|(_, entry)| entry).collect())
+        };
         Ok(Self { query: modules(QUERY)?, document: modules(DOCUMENT)?, query_by_default })
     }
 }
 
 #[derive(Deserialize)]
-struct RawRouter {
+pub(super) struct RawRouter {
     types: BTreeMap<String, String>,
     structure: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -83,6 +83,7 @@ struct RawRouter {
 #[serde(default)]
 struct RawParameters {
     default_route: Option<String>,
+    allow_empty_key: Option<bool>,
     route_mappings: Option<BTreeMap<String, Value>>,
 }
 
@@ -100,14 +101,47 @@ impl RawRouter {
         }
     }
 
-    /// Returns the modules of a route, in their order.
-    fn modules(&self, route: &str, folder: &Path, file: &JsonFile) -> Result<Vec<ModuleEntry>> {
+    /// Refuses mappings from tasks to routes.
+    pub(super) fn check_mappings(&self, file: &JsonFile) -> Result<()> {
+        match self.parameters.route_mappings.as_ref().filter(|mappings| !mappings.is_empty()) {
+            Some(mappings) => {
+                let got: Vec<_> = mappings.keys().map(String::as_str).collect();
+                Err(file.unsupported("parameters.route_mappings", got.join(", "), "none"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the keys of the routes, in the order of the file.
+    pub(super) fn keys(&self, file: &JsonFile) -> Vec<String> {
+        file.value["structure"].as_object().into_iter().flat_map(|structure| structure.keys().cloned()).collect()
+    }
+
+    pub(super) fn default_route(&self) -> Option<&str> {
+        self.parameters.default_route.as_deref()
+    }
+
+    /// Returns true if inputs without a task take the first route.
+    pub(super) fn allows_empty_key(&self) -> bool {
+        self.parameters.allow_empty_key.unwrap_or(true)
+    }
+
+    /// Returns the modules of a route with the names of their folders, in their order.
+    pub(super) fn named_modules(
+        &self,
+        route: &str,
+        folder: &Path,
+        file: &JsonFile,
+    ) -> Result<Vec<(String, ModuleEntry)>> {
         let key = format!("structure.{route}");
         let module = |name: &String| {
             let folder = inside(folder, name, &file.path, &key)?;
             let class_key = format!("types.{name}");
             match self.types.get(name) {
-                Some(class) => ModuleEntry::listed(class, folder, file, &class_key),
+                Some(class) => {
+                    let entry = ModuleEntry::listed(class, folder, file, &class_key)?;
+                    Ok(entry.map(|entry| (name.clone(), entry)))
+                }
                 None => Err(file.error(class_key, format!("is missing: {key} lists the module"))),
             }
         };

@@ -19,6 +19,12 @@ impl TransformerTask {
     pub(crate) fn of(kind: Kind, modules: Option<&[ModuleEntry]>, config: &JsonFile) -> Self {
         match (kind, modules) {
             (Kind::Sentence | Kind::MultiVector, _) => Self::FeatureExtraction,
+            // A SparseAutoEncoder codes a sentence embedding.
+            (Kind::Sparse, Some(modules))
+                if modules.iter().any(|entry| entry.kind == ModuleKind::SparseAutoEncoder) =>
+            {
+                Self::FeatureExtraction
+            }
             (Kind::Sparse, _) => Self::FillMask,
             (Kind::Reranker, None) if config.is_causal_lm() => Self::TextGeneration,
             (Kind::Reranker, Some([_, second, ..])) if second.kind == ModuleKind::LogitScore => Self::TextGeneration,

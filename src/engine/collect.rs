@@ -1,6 +1,5 @@
 //! Collectors: they sort the rows of micro-batches, which finish in any order, by the caller's inputs.
 
-use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::run::Sequence;
@@ -12,18 +11,18 @@ use crate::kernels::norm::normalize;
 use crate::kernels::rows::RowsMut;
 use crate::threads::schedule::lock;
 use crate::vectors::embeddings::{Embeddings, TokenEncoding, Truncated};
-use crate::vectors::similarity::Matrix;
+use crate::vectors::sparse::SparseEmbeddings;
 
 /// Name of the allocation in messages.
-const EMBEDDINGS: &str = "the embeddings";
+pub(super) const EMBEDDINGS: &str = "the embeddings";
 
 /// Collector of the rows of distinct inputs.
 pub(crate) trait Collect: Sync {
-    /// Results that the forward pass must return.
-    const REQUEST: HeadRequest;
+    /// Returns the results that the forward pass must return.
+    fn request(&self) -> HeadRequest;
 
     /// Stores the output of a micro-batch of these sequences.
-    fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()>;
+    fn store(&self, sequences: &[Sequence<'_>], output: &mut Output) -> Result<()>;
 }
 
 /// Rows of a call, and the mapping of its inputs to them.
@@ -34,7 +33,7 @@ pub(crate) struct Collected<C> {
     pub(crate) truncated: Truncated,
 }
 
-fn into_inner<T>(mutex: Mutex<T>) -> T {
+pub(super) fn into_inner<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -51,9 +50,11 @@ impl DenseRows {
 }
 
 impl Collect for DenseRows {
-    const REQUEST: HeadRequest = HeadRequest::POOLED;
+    fn request(&self) -> HeadRequest {
+        HeadRequest::POOLED
+    }
 
-    fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()> {
+    fn store(&self, sequences: &[Sequence<'_>], output: &mut Output) -> Result<()> {
         let mut all = lock(&self.all);
         for (sequence, row) in sequences.iter().zip(output.pooled.chunks_exact(self.width)) {
             all[sequence.index * self.width..][..self.width].copy_from_slice(row);
@@ -102,18 +103,25 @@ impl<'a> SparseRows<'a> {
         };
         Ok(largest(row, self.max_active_dims))
     }
+}
 
-    /// Returns the rows of the distinct inputs.
-    pub(crate) fn into_rows(self) -> Vec<SparseRow> {
-        into_inner(self.all)
+impl Collected<SparseRows<'_>> {
+    /// Returns the rows of all inputs, with `columns` columns.
+    pub(crate) fn sparse_embeddings(self, columns: usize) -> Result<SparseEmbeddings> {
+        let Self { rows, which, truncated } = self;
+        let all = into_inner(rows.all);
+        SparseEmbeddings::of_rows(which.iter().map(|i| &*all[*i]), columns, truncated)
     }
 }
 
 impl Collect for SparseRows<'_> {
-    const REQUEST: HeadRequest = HeadRequest::SPARSE;
+    fn request(&self) -> HeadRequest {
+        HeadRequest::SPARSE
+    }
 
-    fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()> {
-        let kept = output.sparse.into_iter().map(|row| self.reduced(row)).collect::<Result<Vec<_>>>()?;
+    fn store(&self, sequences: &[Sequence<'_>], output: &mut Output) -> Result<()> {
+        let rows = std::mem::take(&mut output.sparse).into_iter();
+        let kept = rows.map(|row| self.reduced(row)).collect::<Result<Vec<_>>>()?;
         let mut all = lock(&self.all);
         sequences.iter().zip(kept).for_each(|(sequence, row)| all[sequence.index] = row);
         Ok(())
@@ -128,49 +136,6 @@ fn largest(mut row: SparseRow, max: Option<usize>) -> SparseRow {
         row.sort_unstable_by_key(|(column, _)| *column);
     }
     row
-}
-
-/// A vector for each token that isn't skipped.
-pub(crate) struct TokenRows<'a> {
-    all: Mutex<Vec<Vec<f32>>>,
-    columns: usize,
-    skipped: &'a HashSet<u32>,
-}
-
-impl<'a> TokenRows<'a> {
-    pub(crate) fn new(inputs: usize, columns: usize, skipped: &'a HashSet<u32>) -> Result<Self> {
-        Ok(Self { all: Mutex::new(alloc::filled(Vec::new(), inputs, EMBEDDINGS)?), columns, skipped })
-    }
-}
-
-impl Collect for TokenRows<'_> {
-    const REQUEST: HeadRequest = HeadRequest::TOKEN_VECTORS;
-
-    fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()> {
-        for (sequence, tokens) in sequences.iter().zip(output.texts()) {
-            let mut rows = alloc::with_capacity(tokens.len() * self.columns, EMBEDDINGS)?;
-            for (id, token) in sequence.tokens.ids.iter().zip(tokens) {
-                if !self.skipped.contains(id) {
-                    rows.extend_from_slice(&output.token_vector(token)[..self.columns]);
-                }
-            }
-            lock(&self.all)[sequence.index] = rows;
-        }
-        Ok(())
-    }
-}
-
-impl Collected<TokenRows<'_>> {
-    /// Returns the token vectors of all inputs, `(tokens, width)` each.
-    pub(crate) fn matrices(self) -> Result<Vec<Matrix>> {
-        let Self { rows: TokenRows { all, columns, .. }, which, .. } = self;
-        let all = into_inner(all);
-        let matrix = |vectors: Vec<f32>| Matrix::new(vectors.len() / columns, columns, vectors);
-        if all.len() == which.len() {
-            return all.into_iter().map(matrix).collect();
-        }
-        which.iter().map(|i| matrix(alloc::copied(&all[*i], EMBEDDINGS)?)).collect()
-    }
 }
 
 /// Token ids, token embeddings and sentence embeddings of inputs.
@@ -188,9 +153,11 @@ impl Encodings {
 }
 
 impl Collect for Encodings {
-    const REQUEST: HeadRequest = HeadRequest { token_embeddings: true, ..HeadRequest::POOLED };
+    fn request(&self) -> HeadRequest {
+        HeadRequest { token_embeddings: true, ..HeadRequest::POOLED }
+    }
 
-    fn store(&self, sequences: &[Sequence<'_>], output: Output) -> Result<()> {
+    fn store(&self, sequences: &[Sequence<'_>], output: &mut Output) -> Result<()> {
         for (row, (sequence, tokens)) in sequences.iter().zip(output.texts()).enumerate() {
             let mut sentence_embedding = output.pooled_row(row)[..self.columns].to_vec();
             if self.normalize_embeddings {

@@ -12,7 +12,7 @@ use super::sharing::Waiting;
 use super::source_files::SourceFiles;
 use super::twins::Twins;
 use crate::config::{
-    Adapters, JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TaskIndex, TransformerSettings,
+    Adapters, JsonFile, Kind, LateInteraction, ModuleEntry, ModuleKind, TaskIndex, TaskRoutes, TransformerSettings,
     TransformerTask, keep_layers, modules, transformer_settings,
 };
 use crate::device::Dtype;
@@ -22,7 +22,7 @@ use crate::heads::{Files, yes_and_no};
 use crate::inputs::ChatTemplate;
 use crate::network::{self, Network, static_embedding, token_weights};
 use crate::observer::{Observer, while_loading};
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, StaticRule};
 use crate::threads::schedule;
 use crate::tokenize::class::{self, DefaultClass};
 use crate::tokenize::{Tokenizer, TokenizerSettings};
@@ -50,19 +50,28 @@ pub(crate) struct ModelFolders {
     pub(crate) folder: PathBuf,
     /// Modules that `modules.json` lists, if there is one.
     pub(crate) entries: Option<Vec<ModuleEntry>>,
+    pub(crate) choices: Choices,
+    pub(crate) adapter_folders: AdapterFolders,
+}
+
+/// Choices of the caller that a folder's files don't make.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choices {
     /// Number of the transformer's first layers that are kept; `None` keeps all.
     pub(crate) layers: Option<usize>,
-    pub(crate) adapter_folders: AdapterFolders,
+    /// Rule of a static model; `None` is that of its kind of folder.
+    pub(crate) static_rule: Option<StaticRule>,
 }
 
 /// Loaded state of a model. Clones share it.
 pub(crate) struct Loaded {
     pub(crate) kind: Kind,
+    /// Kind that the folder's files describe; see [`Kind::of_folder`].
+    pub(crate) folder_kind: Kind,
     pub(crate) folder: PathBuf,
     /// Modules that `modules.json` lists, if there is one.
     pub(crate) entries: Option<Vec<ModuleEntry>>,
-    /// Number of the transformer's first layers that are kept; `None` keeps all.
-    pub(crate) layers: Option<usize>,
+    pub(crate) choices: Choices,
     pub(crate) settings: TransformerSettings,
     pub(crate) tokenizer: Tokenizer,
     /// Template that every input goes through, if the model has one.
@@ -76,6 +85,8 @@ pub(crate) struct Loaded {
     /// Task whose adapter is part of the network.
     pub(crate) task: Option<TaskIndex>,
     tokenizer_as_filed: bool,
+    /// Routes by task, if modules differ by task.
+    pub(crate) task_routes: Option<TaskRoutes>,
     pub(crate) late_interaction: Arc<LateInteraction>,
     pub(crate) source_files: SourceFiles,
     /// Copies of this model on other devices, with other dtypes or for other tasks, made on demand.
@@ -98,7 +109,7 @@ impl Loaded {
     /// Returns true if a late-interaction model's projection is among its transformer's weights, as in a folder without
     /// `modules.json`.
     pub(crate) fn has_projection(&self) -> bool {
-        self.kind == Kind::MultiVector && self.entries.is_none()
+        self.folder_kind == Kind::MultiVector && self.entries.is_none()
     }
 
     /// Returns the kind of the first module.
@@ -145,7 +156,7 @@ fn listed_modules(folder: &Path) -> Result<Option<Vec<ModuleEntry>>> {
 /// Returns model2vec's maximum number of tokens per text.
 fn model2vec_length(folder: &Path) -> Result<Option<usize>> {
     const DEFAULT: usize = 512;
-    let config = JsonFile::read(folder.join("config.json"), "it describes the model")?;
+    let Some(config) = JsonFile::read_if_there(folder.join("config.json"))? else { return Ok(Some(DEFAULT)) };
     match config.value.get("max_length") {
         None => Ok(Some(DEFAULT)),
         Some(Value::Null) => Ok(None),
@@ -167,14 +178,14 @@ impl Loaded {
     }
 
     fn read(kind: Kind, folders: ModelFolders, Variant { compute, task, tokenizer_as_filed }: Variant) -> Result<Self> {
-        let ModelFolders { folder, entries, layers, adapter_folders } = folders;
+        let ModelFolders { folder, entries, choices, adapter_folders } = folders;
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
             None | Some(Some(ModuleKind::Transformer)) => {}
             Some(Some(ModuleKind::TaskTransformer)) if kind == Kind::Sentence => {}
             Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
             Some(Some(ModuleKind::StaticEmbedding)) if kind == Kind::Sentence => {
-                return Self::load_static(folder, entries, compute);
+                return Self::load_static(folder, entries, choices, compute);
             }
             Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
                 return Self::load_token_weights(folder, entries, compute, tokenizer_as_filed);
@@ -185,26 +196,38 @@ impl Loaded {
                 return Err(Error::unsupported(what, got, "Transformer"));
             }
         }
-        let source_files = SourceFiles::of(&folder, entries.as_deref(), adapter_folders.others());
+        let task_routes = TaskRoutes::read(entries.as_deref())?;
+        let other_folders = adapter_folders.others();
+        let source_files = SourceFiles::of(&folder, entries.as_deref(), task_routes.as_ref(), other_folders);
         let transformer = transformer_folder(entries.as_deref(), &folder);
         let files_from = adapter_folders.of(transformer);
         let mut config = JsonFile::read(files_from.config.join("config.json"), "it describes the transformer")?;
+        let folder_kind = kind.of_folder(transformer);
         // Checked before other files, because an unknown architecture may lack them.
-        let transformer_task = TransformerTask::of(kind, entries.as_deref(), &config);
+        let transformer_task = TransformerTask::of(folder_kind, entries.as_deref(), &config);
         let family = Family::of(&config, transformer_task)?;
-        let settings = transformer_settings(transformer, kind, entries.as_ref().map(|_| transformer_task))?;
+        let settings = transformer_settings(transformer, folder_kind, entries.as_ref().map(|_| transformer_task))?;
         let (named, has_own) = adapter_folders.named();
         let adapters = Adapters::read(&config, &settings)?.with_folders(named, has_own)?;
-        let task = task.map_or_else(|| adapters.choose(None), |task| Ok(Some(task)))?;
+        if let Some(routes) = task_routes.as_ref().filter(|_| !adapters.tasks.is_empty()) {
+            let supported = "routes by task, or adapters by task";
+            return Err(routes.file().unsupported("structure", "routes beside adapters", supported));
+        }
+        let default_task =
+            || task_routes.as_ref().map_or_else(|| adapters.choose(None), |routes| Ok(Some(routes.first())));
+        let task = task.map_or_else(default_task, |task| Ok(Some(task)))?;
+        let of_task = task_routes.as_ref().zip(task).zip(entries.as_deref());
+        let of_task = of_task.map(|((routes, task), listed)| routes.entries(listed, task));
+        let computed = of_task.as_deref().or(entries.as_deref());
         let strips = first == Some(Some(ModuleKind::TaskTransformer));
         if strips && adapters.tasks.is_empty() {
             let problem = "must list tasks: modules.json names a transformer that takes one";
             return Err(config.error("lora_adaptations", problem));
         }
-        if let Some(layers) = layers {
+        if let Some(layers) = choices.layers {
             keep_layers(&mut config, layers)?;
         }
-        let late_interaction = match kind {
+        let late_interaction = match folder_kind {
             Kind::MultiVector => LateInteraction::read(&folder, transformer, entries.as_deref())?,
             _ => LateInteraction::default(),
         };
@@ -217,10 +240,10 @@ impl Loaded {
             };
             Tokenizer::load(files_from.tokenizer, family.tokenizer, settings)?.stripping(strips).with_prefixes(prefixes)
         };
-        let adapter = task.map(|task| adapters.adapter(task));
+        let adapter = task.filter(|_| task_routes.is_none()).map(|task| adapters.adapter(task));
         let files = |answers| Files {
             folder: &folder,
-            entries: entries.as_deref(),
+            entries: computed,
             weights: files_from.weights,
             config: &config,
             family,
@@ -248,9 +271,10 @@ impl Loaded {
         }
         Ok(Self {
             kind,
+            folder_kind,
             folder,
             entries,
-            layers,
+            choices,
             settings,
             tokenizer,
             chat,
@@ -260,6 +284,7 @@ impl Loaded {
             adapter_folders,
             task,
             tokenizer_as_filed,
+            task_routes,
             late_interaction: Arc::new(late_interaction),
             source_files,
             waiting: Waiting::default(),
@@ -269,19 +294,27 @@ impl Loaded {
     }
 
     /// Loads a static embedding model, which has a vector per token and no transformer.
-    fn load_static(folder: PathBuf, entries: Option<Vec<ModuleEntry>>, compute: Compute) -> Result<Self> {
-        let source_files = SourceFiles::of(&folder, entries.as_deref(), std::iter::empty());
+    fn load_static(
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        choices: Choices,
+        compute: Compute,
+    ) -> Result<Self> {
+        let source_files = SourceFiles::of(&folder, entries.as_deref(), None, std::iter::empty());
         let listed = entries.as_deref().unwrap_or_default();
-        let mut tokenizer = Tokenizer::load_as_filed(transformer_folder(entries.as_deref(), &folder))?;
-        if !folder.join("modules.json").exists() {
-            tokenizer = tokenizer.cut_to(model2vec_length(&folder)?);
+        let module = transformer_folder(entries.as_deref(), &folder);
+        let mut tokenizer = Tokenizer::load_as_filed(module)?;
+        match choices.static_rule.map_or_else(|| static_embedding::rule(module), Ok)? {
+            StaticRule::Model2Vec => tokenizer = tokenizer.by_model2vec(module, model2vec_length(module)?)?,
+            StaticRule::SentenceTransformers if folder.join("modules.json").exists() => {}
+            StaticRule::SentenceTransformers => tokenizer = tokenizer.cut_to(model2vec_length(&folder)?),
         }
         let network = match compute.ops()? {
             ComputeOps::Cpu(ops) => static_embedding::load(listed, ops)?,
             ComputeOps::Portable(ops) => static_embedding::load(listed, ops)?,
         };
         let parts = Self::without_transformer(Kind::Sentence, folder, tokenizer, network, compute, source_files);
-        Ok(Self { entries, ..parts })
+        Ok(Self { entries, choices, ..parts })
     }
 
     /// Loads a sparse static model, which has a weight per token and no transformer.
@@ -295,14 +328,14 @@ impl Loaded {
             let problem = "must list no module after a SparseStaticEmbedding";
             return Err(Error::config(folder, "modules", problem));
         }
-        let source_files = SourceFiles::of(&folder, entries.as_deref(), std::iter::empty());
+        let source_files = SourceFiles::of(&folder, entries.as_deref(), None, std::iter::empty());
         // The CPU looks up the weights, but a missing device is still an error.
         compute.ops()?;
         let module = transformer_folder(entries.as_deref(), &folder);
         // tokenizer_config.json names the class of the tokenizer; there is no model type that implies one.
         let settings = TokenizerSettings { as_filed, ..TokenizerSettings::default() };
         let tokenizer = Tokenizer::load(module, DefaultClass::Undeclared(&class::GENERIC), settings)?.bare();
-        let network = token_weights::load(module)?;
+        let network = token_weights::load(module, &tokenizer)?;
         let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, compute, source_files);
         Ok(Self { entries, tokenizer_as_filed: as_filed, ..parts })
     }
@@ -317,9 +350,10 @@ impl Loaded {
     ) -> Self {
         Self {
             kind,
+            folder_kind: kind,
             folder,
             entries: None,
-            layers: None,
+            choices: Choices::default(),
             settings: TransformerSettings::default(),
             tokenizer,
             chat: None,
@@ -329,6 +363,7 @@ impl Loaded {
             adapter_folders: AdapterFolders::default(),
             task: None,
             tokenizer_as_filed: false,
+            task_routes: None,
             late_interaction: Arc::default(),
             source_files,
             waiting: Waiting::default(),
@@ -341,7 +376,7 @@ impl Loaded {
         ModelFolders {
             folder: self.folder.clone(),
             entries: self.entries.clone(),
-            layers: self.layers,
+            choices: self.choices,
             adapter_folders: self.adapter_folders.clone(),
         }
     }
@@ -369,6 +404,11 @@ impl Loaded {
         self.source_files.check()?;
         let mut twin = Self::load(self.kind, self.folders(), variant)?;
         self.source_files.check()?;
+        let widths = [self.network.width(), twin.network.width()];
+        if let Some(routes) = self.task_routes.as_ref().filter(|_| widths[0] != widths[1]) {
+            let problem = format!("all routes must have the same width, got {widths:?}");
+            return Err(routes.file().error("structure", problem));
+        }
         twin.first = Arc::downgrade(self);
         Ok(twin)
     }

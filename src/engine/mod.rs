@@ -7,6 +7,7 @@ mod adapter_folders;
 mod calibration;
 mod collect;
 pub(crate) mod compute;
+mod hybrid;
 pub(crate) mod loaded;
 mod prompts;
 pub(crate) mod routes;
@@ -14,6 +15,7 @@ mod run;
 mod sharing;
 pub(crate) mod source_files;
 mod stream;
+mod tokens;
 mod twins;
 mod words;
 
@@ -21,10 +23,12 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use collect::{Collected, DenseRows, Encodings, SparseRows, TokenRows};
+pub(crate) use collect::{DenseRows, Encodings, SparseRows};
+pub(crate) use hybrid::HybridRows;
 pub use prompts::Prompts;
 pub(crate) use run::Request;
 pub use stream::Lookahead;
+pub(crate) use tokens::{KeptTokens, TokenRows};
 
 use compute::Compute;
 use loaded::{Loaded, Variant};
@@ -89,9 +93,9 @@ impl Engine {
         &self.loaded.tokenizer
     }
 
-    /// Returns the words of the vocabulary, if sparse rows have their weights.
+    /// Returns the tokens that sparse rows have weights of; `None` means all of the vocabulary.
     pub(crate) fn words(&self) -> Option<Words<'_>> {
-        self.loaded.network.weighs_words().then(|| Words::of(self.tokenizer()))
+        Words::of(self.tokenizer(), self.loaded.network.weighed())
     }
 
     /// Number of columns of a row.
@@ -130,10 +134,13 @@ impl Engine {
     }
 
     /// Returns the engine that computes a call: on the route of its role, with the adapter of its task.
-    fn serving(&self, request: &Request<'_>) -> Result<Cow<'_, Self>> {
+    pub(crate) fn serving(&self, request: &Request<'_>) -> Result<Cow<'_, Self>> {
         let engine = self.route(request.role);
         let loaded = &engine.loaded;
-        let task = loaded.adapters.choose(engine.task(request.role, request.task))?;
+        let task = match &loaded.task_routes {
+            Some(routes) => Some(routes.choose(request.role, request.task)?),
+            None => loaded.adapters.choose(engine.task(request.role, request.task))?,
+        };
         if task == loaded.task {
             return Ok(engine);
         }
@@ -142,14 +149,19 @@ impl Engine {
         Ok(Cow::Owned(Self { loaded, ..engine.into_owned() }))
     }
 
-    /// Returns the task of a call: the given one, else that of its role, if the model has it.
+    /// Tasks that calls can name: those of adapters, or of routes.
+    pub(crate) fn tasks(&self) -> &[String] {
+        self.loaded.task_routes.as_ref().map_or(&self.loaded.adapters.tasks, |routes| &routes.tasks)
+    }
+
+    /// Returns the task of a call to a model with adapters: the given one, else that of its role, if the model has it.
     pub(crate) fn task<'a>(&self, role: Option<Role>, task: Option<&'a str>) -> Option<&'a str> {
         let has = |task: &&str| self.loaded.adapters.tasks.iter().any(|known| known == task);
         task.or_else(|| role.map(Role::task).filter(has))
     }
 
     /// Returns the prompt of a call. In a role the task's prompt comes before the role's.
-    fn prompt<'a>(&'a self, request: &Request<'a>) -> Result<&'a str> {
+    pub(crate) fn prompt<'a>(&'a self, request: &Request<'a>) -> Result<&'a str> {
         let of_task = request.role.and_then(|_| self.task(request.role, request.task));
         let of_task = of_task.filter(|task| self.prompts.by_name.contains_key(*task));
         self.prompts.choose(request.prompt, request.prompt_name.or(of_task), request.role)

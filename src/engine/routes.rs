@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::adapter_folders::AdapterFolders;
 use super::compute::Compute;
-use super::loaded::{Loaded, ModelFolders, Variant, opened, transformer_folder};
+use super::loaded::{Choices, Loaded, ModelFolders, Variant, opened, transformer_folder};
 use super::{Engine, Prompts};
 use crate::config::{Kind, ModelSettings, ModuleEntry, Role, RouterEntries};
 use crate::error::{Error, Result};
@@ -80,8 +80,11 @@ impl Engine {
         // An adapter that can't be merged is refused before any other complaint.
         let folders = folders(folder.clone(), entries.clone(), None, options)?;
         // sentence-transformers ignores its own settings file in a folder without modules.json.
-        let (settings, file) = match entries {
-            Some(_) => ModelSettings::read(&folder, kind)?,
+        let (settings, file) = match &entries {
+            Some(entries) => {
+                let transformer = transformer_folder(Some(entries), &folder);
+                ModelSettings::read(&folder, kind.of_folder(transformer))?
+            }
             None => Default::default(),
         };
         let loaded = Loaded::load(kind, folders, Variant::of(options))?;
@@ -98,5 +101,6 @@ pub(crate) fn folders(
     options: &LoadOptions,
 ) -> Result<ModelFolders> {
     let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
-    Ok(ModelFolders { folder, entries, layers, adapter_folders })
+    let choices = Choices { layers, static_rule: options.static_rule };
+    Ok(ModelFolders { folder, entries, choices, adapter_folders })
 }

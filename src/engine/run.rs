@@ -115,7 +115,7 @@ impl<'a> Call<'a> {
         let total = distinct.which.len();
         let done = AtomicUsize::new(0);
         let finished = || self.observer.progress(done.load(Ordering::Relaxed), total);
-        let store = |sequences: &[Sequence<'_>], output| {
+        let store = |sequences: &[Sequence<'_>], output: &mut Output| {
             collector.store(sequences, output)?;
             let inputs: usize = sequences.iter().map(|sequence| counts[sequence.index]).sum();
             done.fetch_add(inputs, Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
             if window.sequences.is_empty() && next.is_empty() {
                 break;
             }
-            let read = self.step(&window, next, C::REQUEST, &finished, &store);
+            let read = self.step(&window, next, collector.request(), &finished, &store);
             let read = read.map_err(|error| error.map_input_index(index))?;
             lengths.extend(window.sequences.iter().map(|tokens| tokens.full_length));
             window = self.window(read, lengths.len(), &index)?;
@@ -152,7 +152,7 @@ impl<'a> Call<'a> {
         store: &S,
     ) -> Result<Vec<Read>>
     where
-        S: Fn(&[Sequence<'_>], Output) -> Result<()> + Sync,
+        S: Fn(&[Sequence<'_>], &mut Output) -> Result<()> + Sync,
     {
         if window.sequences.is_empty() && is_small(next) {
             let ask = || observer::ask(self.observer);
@@ -161,11 +161,11 @@ impl<'a> Call<'a> {
         let budget = self.loaded.network.token_budget();
         let batches = plan(&window.sequences, process::num_threads()?, budget);
         let not_finite = AtomicUsize::new(usize::MAX);
-        let keep = |sequences: &[Sequence<'_>], output: Output| {
+        let keep = |sequences: &[Sequence<'_>], mut output: Output| {
             for text in output.not_finite() {
                 not_finite.fetch_min(sequences[text].index, Ordering::Relaxed);
             }
-            store(sequences, output)
+            store(sequences, &mut output)
         };
         let all_finite = || match not_finite.load(Ordering::Relaxed) {
             usize::MAX => Ok(()),

@@ -8,12 +8,12 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ModuleEntry, TemplateSource};
+use crate::config::{COLBERT_LINEAR, IDF, ModuleEntry, SPARSE_LINEAR, TaskRoutes, TemplateSource};
 use crate::error::{Error, Result};
 use crate::weights::{PeftAdapter, Weights};
 
-/// Files of a model's first module other than weights.
-pub(crate) const TRANSFORMER_FILES: [&str; 11] = [
+/// Files of a model's first module other than its own weights.
+pub(crate) const TRANSFORMER_FILES: [&str; 13] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -25,6 +25,8 @@ pub(crate) const TRANSFORMER_FILES: [&str; 11] = [
     "merges.txt",
     "sentencepiece.bpe.model",
     "spiece.model",
+    SPARSE_LINEAR,
+    COLBERT_LINEAR,
 ];
 
 /// State of the files that a model's modules were loaded from.
@@ -71,17 +73,19 @@ impl FileId {
 }
 
 impl SourceFiles {
-    /// Reads the state of the files of these modules; `None` means a transformer in `folder`. `others` are folders of the
-    /// transformer's base model and of adapters.
+    /// Reads the state of the files of these modules and of those in routes; without entries, of a transformer in `folder`.
+    /// `others` are folders of the transformer's base model and of adapters.
     pub(crate) fn of<'a>(
-        folder: &'a Path,
-        entries: Option<&'a [ModuleEntry]>,
+        folder: &Path,
+        entries: Option<&[ModuleEntry]>,
+        routes: Option<&TaskRoutes>,
         others: impl Iterator<Item = &'a Path>,
     ) -> Self {
-        let mut modules: Vec<&Path> = match entries {
-            Some(entries) => entries.iter().map(|entry| &*entry.folder).collect(),
-            None => vec![folder],
+        let mut modules: Vec<PathBuf> = match entries {
+            Some(entries) => entries.iter().map(|entry| entry.folder.clone()).collect(),
+            None => vec![folder.to_path_buf()],
         };
+        modules.extend(routes.into_iter().flat_map(TaskRoutes::folders));
         let mut paths = BTreeSet::new();
         if let Some(first) = modules.first() {
             paths.extend(TRANSFORMER_FILES.map(|name| first.join(name)));
@@ -89,13 +93,13 @@ impl SourceFiles {
         }
         for other in others {
             paths.extend(PeftAdapter::files(other));
-            modules.push(other);
+            modules.push(other.to_path_buf());
         }
         for module in modules {
-            paths.insert(module.join("config.json"));
+            paths.extend(["config.json", IDF, "router_config.json"].map(|name| module.join(name)));
             paths.extend(Weights::NAMES.map(|name| module.join(name)));
             // An index may list shards of any name. Modules without weights have no files.
-            paths.extend(Weights::files(module).unwrap_or_default().iter().map(|name| module.join(name)));
+            paths.extend(Weights::files(&module).unwrap_or_default().iter().map(|name| module.join(name)));
         }
         let stamped = |path: PathBuf| {
             let stamp = Stamp::of(&path);

@@ -36,8 +36,8 @@ impl Engine {
         let window = call.window(read, 0, &index)?;
         let distinct = Distinct::of(next)?;
         let rows = collector(window.sequences.len())?;
-        let store = |sequences: &[Sequence<'_>], output| rows.store(sequences, output);
-        let read = call.step(&window, &distinct.inputs, C::REQUEST, &|| {}, &store);
+        let store = |sequences: &[Sequence<'_>], output: &mut _| rows.store(sequences, output);
+        let read = call.step(&window, &distinct.inputs, rows.request(), &|| {}, &store);
         let read = read.map_err(|error| error.map_input_index(index))?;
         let truncated = call.truncated(which.iter().map(|i| window.sequences[*i].full_length));
         *ahead = Lookahead { read, which: distinct.which, first: first + which.len() };

@@ -1,10 +1,12 @@
 //! Heads, which turn token embeddings into rows. Each kind has a file, written in terms of the ops.
 
+mod bge_m3;
 mod classifier;
 mod logit_score;
 mod multi_vector;
 mod output;
 mod sentence;
+mod sparse_auto_encoder;
 mod splade;
 mod token_classifier;
 mod transform;
@@ -15,7 +17,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::batch::Batch;
-use crate::config::{AdapterSource, JsonFile, Kind, LogitScoreConfig, ModuleEntry, TransformerTask};
+use crate::config::{AdapterSource, JsonFile, Kind, LogitScoreConfig, ModuleEntry, ModuleKind, TransformerTask};
 use crate::error::Result;
 use crate::families::Family;
 use crate::layers::{Backbone, Checkpoint};
@@ -46,10 +48,32 @@ pub(crate) trait Head<O: Ops>: Send + Sync {
         false
     }
 
-    /// Returns true if the weights of a sparse row are those of the text's words.
-    fn weighs_words(&self) -> bool {
-        false
+    /// Applies what follows pooling to pooled rows of the backbone's width; `None` if pooling gives another width.
+    fn after_pooling(&self, _: &O, _: &[f32]) -> Result<Option<Vec<f32>>> {
+        Ok(None)
     }
+
+    /// Returns the number of weights that a sparse row keeps by default; `None` means all.
+    fn active_dims(&self) -> Option<usize> {
+        None
+    }
+
+    /// Returns the tokens that its sparse rows have weights of.
+    fn weighed(&self) -> Weighed {
+        Weighed::Vocabulary
+    }
+}
+
+/// Tokens that a sparse row has weights of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Weighed {
+    /// All tokens of the vocabulary.
+    #[default]
+    Vocabulary,
+    /// Tokens of the text, without special ones.
+    Tokens,
+    /// Words of the text, which stand for all tokens of the same spelling.
+    Words,
 }
 
 /// Token embeddings of a forward pass.
@@ -79,29 +103,44 @@ pub(crate) struct Files<'a> {
     pub(crate) adapter: Option<AdapterSource>,
 }
 
-/// Loads the head of a kind of model. `weights` are the transformer's. A head that reads several layers configures the
-/// backbone for it.
+/// Loads the head of a kind of model, and after it other heads that the folder has. `weights` are the transformer's. A
+/// head that reads several layers configures the backbone for it.
 pub(crate) fn load<O: Ops>(
     kind: Kind,
     files: &Files<'_>,
     weights: &Weights,
     backbone: &mut Backbone<O>,
     ops: &O,
-) -> Result<Box<dyn Head<O>>> {
+) -> Result<Vec<Box<dyn Head<O>>>> {
     let limits = backbone.limits();
-    match kind {
-        Kind::Sentence => sentence::load(files, backbone, ops),
-        Kind::Reranker => match files.task {
-            TransformerTask::TextGeneration => logit_score::load(files, weights, limits, ops),
-            TransformerTask::FeatureExtraction => sentence::load_scores(files, backbone, ops),
-            TransformerTask::SequenceClassification | TransformerTask::FillMask => {
-                classifier::load(files, weights, limits.hidden_size, ops)
-            }
-        },
-        Kind::Sparse if files.family.weighs_tokens(files.config) => token_classifier::load(files, weights, limits, ops),
-        Kind::Sparse => splade::load(files, weights, limits, ops),
-        Kind::MultiVector => multi_vector::load(files, weights, limits.hidden_size, ops),
+    let beside = |kind| bge_m3::load(kind, files.weights, limits, ops);
+    if let Some(head) = beside(kind)? {
+        return Ok(vec![head]);
     }
+    Ok(match kind {
+        Kind::Sentence => {
+            let own = sentence::load(files, backbone, ops)?;
+            let others = [beside(Kind::Sparse)?, beside(Kind::MultiVector)?];
+            std::iter::once(own).chain(others.into_iter().flatten()).collect()
+        }
+        Kind::Reranker => vec![match files.task {
+            TransformerTask::TextGeneration => logit_score::load(files, weights, limits, ops)?,
+            TransformerTask::FeatureExtraction => sentence::load_scores(files, backbone, ops)?,
+            TransformerTask::SequenceClassification | TransformerTask::FillMask => {
+                classifier::load(files, weights, limits.hidden_size, ops)?
+            }
+        }],
+        Kind::Sparse if files.family.weighs_tokens(files.config) => {
+            vec![token_classifier::load(files, weights, limits, ops)?]
+        }
+        Kind::Sparse => match files.entries {
+            Some([_, before @ .., last]) if last.kind == ModuleKind::SparseAutoEncoder => {
+                vec![sparse_auto_encoder::load(files, before, last, backbone, ops)?]
+            }
+            _ => vec![splade::load(files, weights, limits, ops)?],
+        },
+        Kind::MultiVector => vec![multi_vector::load(files, weights, limits.hidden_size, ops)?],
+    })
 }
 
 /// Returns the number of logits. The default is 2, as in transformers.

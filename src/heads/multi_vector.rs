@@ -6,12 +6,12 @@ use crate::config::{ModuleInput, ModuleKind};
 use crate::error::{Error, Result};
 use crate::modules::{self, Module};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
-use crate::weights::Weights;
+use crate::weights::{Array, Weights};
 
 /// Name of the projection's weight in Stanford's folders and in Dense modules.
 pub(crate) const PROJECTION: &str = "linear.weight";
 
-struct MultiVector<O: Ops> {
+pub(super) struct MultiVector<O: Ops> {
     modules: Vec<Module<O>>,
     width: usize,
 }
@@ -45,9 +45,15 @@ fn stanford<O: Ops>(files: &Files<'_>, weights: &Weights, hidden_size: usize, op
         return Err(Error::unsupported(what, architecture.unwrap_or("none"), "HF_ColBERT"));
     }
     let projection = weights.matrix(PROJECTION, hidden_size)?;
-    let width = projection.shape[0];
-    let modules = vec![Module::projection(&projection, ops)?, Module::Normalize];
-    Ok(Box::new(MultiVector { modules, width }))
+    Ok(Box::new(MultiVector::projected(&projection, None, ops)?))
+}
+
+impl<O: Ops> MultiVector<O> {
+    /// Makes the head of a linear layer and L2 normalization.
+    pub(super) fn projected(weight: &Array, bias: Option<&Array>, ops: &O) -> Result<Self> {
+        let modules = vec![Module::projection(weight, bias, ops)?, Module::Normalize];
+        Ok(Self { modules, width: weight.shape[0] })
+    }
 }
 
 impl<O: Ops> Head<O> for MultiVector<O> {

@@ -8,14 +8,16 @@ use crate::layers::Backbone;
 use crate::modules::{self, Module};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 
-struct Sentence<O: Ops> {
+pub(super) struct Sentence<O: Ops> {
     pooling: PoolingConfig,
     modules: Vec<Module<O>>,
+    hidden_size: usize,
     embedding_dimension: usize,
 }
 
 pub(super) fn load<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>, ops: &O) -> Result<Box<dyn Head<O>>> {
-    load_modules(files, backbone, ops, ModuleInput::Sentences)
+    let after = files.entries.map(|entries| entries.get(1..).unwrap_or_default());
+    Ok(Box::new(Sentence::load(files, after, backbone, ops, ModuleInput::Sentences)?))
 }
 
 /// Loads the modules of a reranker, whose last is a Dense module that gives scores.
@@ -25,34 +27,47 @@ pub(super) fn load_scores<O: Ops>(files: &Files<'_>, backbone: &mut Backbone<O>,
                        LogitScore: a reranker gives scores";
         return Err(Error::config(files.folder.join("modules.json"), "(whole file)", problem));
     }
-    load_modules(files, backbone, ops, ModuleInput::SentencesForScores)
+    let after = files.entries.map(|entries| entries.get(1..).unwrap_or_default());
+    Ok(Box::new(Sentence::load(files, after, backbone, ops, ModuleInput::SentencesForScores)?))
 }
 
-/// Loads pooling and the modules after it; `last` is the input and output of the last one.
-fn load_modules<O: Ops>(
-    files: &Files<'_>,
-    backbone: &mut Backbone<O>,
-    ops: &O,
-    last: ModuleInput,
-) -> Result<Box<dyn Head<O>>> {
-    let hidden_size = backbone.limits().hidden_size;
-    let mut after = files.entries.map(|entries| entries.get(1..).unwrap_or_default());
-    let of_layers = |entry: &ModuleEntry| entry.kind == ModuleKind::WeightedLayerPooling;
-    if let Some([layers, rest @ ..]) = after.filter(|after| after.first().is_some_and(of_layers)) {
-        backbone.mix(modules::layer_weights(layers, backbone.layers())?, files.config)?;
-        after = Some(rest);
+impl<O: Ops> Sentence<O> {
+    /// Loads the modules after the transformer: pooling, and those after it. `last` is the input and output of the
+    /// last one.
+    pub(super) fn load(
+        files: &Files<'_>,
+        mut after: Option<&[ModuleEntry]>,
+        backbone: &mut Backbone<O>,
+        ops: &O,
+        last: ModuleInput,
+    ) -> Result<Self> {
+        let hidden_size = backbone.limits().hidden_size;
+        let of_layers = |entry: &ModuleEntry| entry.kind == ModuleKind::WeightedLayerPooling;
+        if let Some([layers, rest @ ..]) = after.filter(|after| after.first().is_some_and(of_layers)) {
+            backbone.mix(modules::layer_weights(layers, backbone.layers())?, files.config)?;
+            after = Some(rest);
+        }
+        let pooling = modules::pooling(after, files.folder, files.config)?;
+        let mut width = pooling.modes.len() * hidden_size;
+        let mut modules = Vec::new();
+        let mut rest = after.unwrap_or_default().iter().skip(1).peekable();
+        while let Some(entry) = rest.next() {
+            let on = if rest.peek().is_none() { last } else { ModuleInput::Sentences };
+            let (module, output) = Module::load(entry, on, width, ops)?;
+            modules.push(module);
+            width = output;
+        }
+        Ok(Self { pooling, modules, hidden_size, embedding_dimension: width })
     }
-    let pooling = modules::pooling(after, files.folder, files.config)?;
-    let mut width = pooling.modes.len() * hidden_size;
-    let mut modules = Vec::new();
-    let mut rest = after.unwrap_or_default().iter().skip(1).peekable();
-    while let Some(entry) = rest.next() {
-        let on = if rest.peek().is_none() { last } else { ModuleInput::Sentences };
-        let (module, output) = Module::load(entry, on, width, ops)?;
-        modules.push(module);
-        width = output;
+
+    /// Computes the embeddings of texts.
+    pub(super) fn embed(&self, ops: &O, tokens: &Selected<'_, O>, batch: &DeviceBatch<'_, O>) -> Result<Vec<f32>> {
+        let pooled = match tokens.selection {
+            TokenSelection::All => Some(ops.pool(tokens.embeddings, batch, &self.pooling.modes)?),
+            TokenSelection::First | TokenSelection::Last => None,
+        };
+        modules::apply(&self.modules, ops, pooled.as_ref().unwrap_or(tokens.embeddings))
     }
-    Ok(Box::new(Sentence { pooling, modules, embedding_dimension: width }))
 }
 
 impl<O: Ops> Head<O> for Sentence<O> {
@@ -77,16 +92,19 @@ impl<O: Ops> Head<O> for Sentence<O> {
         batch: &DeviceBatch<'_, O>,
         output: &mut Output,
     ) -> Result<()> {
-        let pooled = match tokens.selection {
-            TokenSelection::All => Some(ops.pool(tokens.embeddings, batch, &self.pooling.modes)?),
-            TokenSelection::First | TokenSelection::Last => None,
-        };
-        output.pooled = modules::apply(&self.modules, ops, pooled.as_ref().unwrap_or(tokens.embeddings))?;
+        output.pooled = self.embed(ops, tokens, batch)?;
         Ok(())
     }
 
     fn width(&self) -> usize {
         self.embedding_dimension
+    }
+
+    fn after_pooling(&self, ops: &O, rows: &[f32]) -> Result<Option<Vec<f32>>> {
+        if self.pooling.modes.len() != 1 {
+            return Ok(None);
+        }
+        modules::apply(&self.modules, ops, &ops.tensor(rows.to_vec(), self.hidden_size)?).map(Some)
     }
 
     fn excludes_prompt(&self) -> bool {

@@ -1,7 +1,7 @@
-//! Weight of each token by a linear layer, as in the sparse embeddings of gte-multilingual-base: a row has the largest weight of
-//! every token of the text.
+//! Weight of each token by a linear layer, as in the sparse embeddings of gte-multilingual-base and bge-m3: a row has the
+//! largest weight of every token of the text.
 
-use super::{Files, Head, HeadRequest, Output, Selected, largest_of_each, num_labels};
+use super::{Files, Head, HeadRequest, Output, Selected, Weighed, largest_of_each, num_labels};
 use crate::batch::Batch;
 use crate::config::Activation;
 use crate::error::Result;
@@ -9,9 +9,17 @@ use crate::layers::{Limits, Parameters};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
-struct TokenClassifier<O: Ops> {
+pub(super) struct TokenClassifier<O: Ops> {
     linear: O::Linear,
     vocab_size: usize,
+    weighed: Weighed,
+}
+
+impl<O: Ops> TokenClassifier<O> {
+    /// Makes the head of a layer with one output. Its rows have weights of tokens.
+    pub(super) fn of_tokens(linear: O::Linear, vocab_size: usize) -> Self {
+        Self { linear, vocab_size, weighed: Weighed::Tokens }
+    }
 }
 
 pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits, ops: &O) -> Result<Box<dyn Head<O>>> {
@@ -22,7 +30,7 @@ pub(super) fn load<O: Ops>(files: &Files<'_>, weights: &Weights, limits: Limits,
     // One output gains nothing by less precision.
     let ops = &ops.in_full_precision();
     let linear = Parameters::new(weights, ops).linear("classifier", limits.hidden_size, labels)?;
-    Ok(Box::new(TokenClassifier { linear, vocab_size: limits.vocab_size }))
+    Ok(Box::new(TokenClassifier { linear, vocab_size: limits.vocab_size, weighed: Weighed::Words }))
 }
 
 impl<O: Ops> Head<O> for TokenClassifier<O> {
@@ -54,7 +62,7 @@ impl<O: Ops> Head<O> for TokenClassifier<O> {
         self.vocab_size
     }
 
-    fn weighs_words(&self) -> bool {
-        true
+    fn weighed(&self) -> Weighed {
+        self.weighed
     }
 }

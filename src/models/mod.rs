@@ -2,6 +2,8 @@
 
 mod assembly;
 mod encode;
+mod hybrid;
+mod late_chunks;
 mod loading;
 mod mining;
 mod multi_vector;

@@ -1,6 +1,5 @@
 //! [`MultiVectorModel`]: late interaction, with a vector for each token (Khattab and Zaharia, 2020).
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,8 +7,8 @@ use super::loading::{LoadFolder, loading};
 use super::reranker::{Ranked, ranked};
 use super::shared_settings;
 use crate::config::{Expansion, Kind, Role, Strategy, object, with_implied};
-use crate::engine::loaded::opened;
-use crate::engine::{Engine, Request, TokenRows};
+use crate::engine::loaded::{opened, transformer_folder};
+use crate::engine::{Engine, KeptTokens, Request, TokenRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
 use crate::observer::NoObserver;
@@ -53,8 +52,7 @@ pub struct MultiVectorModel {
 struct Side {
     max_length: Option<usize>,
     pad_to: Option<PadTo>,
-    /// Ids of tokens that get no vector.
-    skipped: Arc<HashSet<u32>>,
+    kept: Arc<KeptTokens>,
 }
 
 shared_settings!(MultiVectorModel);
@@ -76,14 +74,20 @@ impl LoadFolder for MultiVectorModel {
             return Err(Error::argument(argument, "applies to models with one vector per text"));
         }
         let (folder, listed) = opened(folder)?;
-        let entries = listed.map(|listed| with_implied(&folder, listed)).transpose()?;
+        let folder_kind = Kind::MultiVector.of_folder(transformer_folder(listed.as_deref(), &folder));
+        let entries = match folder_kind {
+            Kind::MultiVector => listed.map(|listed| with_implied(&folder, listed)).transpose()?,
+            _ => listed,
+        };
         let (mut engine, settings) = Engine::of_modules(Kind::MultiVector, folder, entries, options)?;
         let late = &engine.loaded.late_interaction;
         let default = engine.loaded.default_max_seq_length();
         let within = |length: usize| engine.loaded.max_tokens().map_or(length, |max| length.min(max));
-        let skipped = |skips: bool| {
+        let own_layout = engine.loaded.folder_kind == Kind::MultiVector;
+        let kept = |skips: bool, only: Option<&Vec<u32>>| {
             let ids = late.skiplist.iter().filter(|_| skips).filter_map(|word| engine.tokenizer().id(word));
-            Arc::new(ids.collect())
+            let only = only.map(|ids| ids.iter().copied().collect());
+            Arc::new(KeptTokens { skipped: ids.collect(), only, skips_first: !own_layout })
         };
         let query_length = late.query_length.map(within).or(default);
         let pad_to = late.expansion.as_ref().map(|expansion| padding(&engine, expansion)).transpose()?;
@@ -94,10 +98,11 @@ impl LoadFolder for MultiVectorModel {
                 None => query_length,
             },
             pad_to,
-            skipped: skipped(late.skips_in_queries),
+            kept: kept(late.skips_in_queries, None),
         };
         let document_length = options.max_seq_length.or(late.document_length.map(within)).or(default);
-        let documents = Side { max_length: document_length, pad_to: None, skipped: skipped(late.skips_in_documents) };
+        let kept = kept(late.skips_in_documents, late.kept_in_documents.as_ref());
+        let documents = Side { max_length: document_length, pad_to: None, kept };
         let prefixes = late.prefixes.clone().into_iter().flatten();
         for (name, prefix) in ["query", "document"].into_iter().zip(prefixes) {
             let prompt = engine.prompts.by_name.entry(name.to_owned()).or_default();
@@ -105,9 +110,13 @@ impl LoadFolder for MultiVectorModel {
                 *prompt = [&prefix, prompt.strip_prefix(&*prefix).unwrap_or(prompt)].concat();
             }
         }
-        // PyLate's "MaxSim" and older names mean the default.
-        let name = settings.similarity_fn_name.as_deref();
-        let similarity = name.and_then(|name| name.parse().ok()).unwrap_or_default();
+        let similarity = if own_layout {
+            // PyLate's "MaxSim" and older names mean the default.
+            let name = settings.similarity_fn_name.as_deref();
+            name.and_then(|name| name.parse().ok()).unwrap_or_default()
+        } else {
+            MultiVectorSimilarity::MeanMaxSim
+        };
         Ok(Self { engine, queries, documents, similarity, truncate_dim: settings.truncate_dim })
     }
 }
@@ -181,7 +190,9 @@ impl MultiVectorModel {
     ) -> Result<(Vec<Matrix>, Truncated)> {
         let MultiVectorOptions { prompt_name, prompt, truncation, observer } = *options;
         let request = Request { prompt_name, prompt, role: Some(role), task: None, truncation, observer };
-        let rows = |inputs| TokenRows::new(inputs, self.embedding_dimension(), &self.side(role).skipped);
+        let columns = self.embedding_dimension();
+        let cut = self.is_of_sentence_model() && columns < self.engine.width();
+        let rows = |inputs| Ok(TokenRows::new(inputs, columns, &self.side(role).kept)?.normalized(cut));
         let collected = self.engine.run_with(self.reader(role), inputs, &request, rows)?;
         let truncated = collected.truncated;
         Ok((collected.matrices()?, truncated))
@@ -280,6 +291,12 @@ impl MultiVectorModel {
 
 /// Settings.
 impl MultiVectorModel {
+    /// Returns true if the folder is one of sentence embeddings, with a head for this kind in a file of its own, as in
+    /// bge-m3.
+    pub fn is_of_sentence_model(&self) -> bool {
+        self.engine.loaded.folder_kind == Kind::Sentence
+    }
+
     /// Number of columns of a token vector.
     pub fn embedding_dimension(&self) -> usize {
         let width = self.engine.width();

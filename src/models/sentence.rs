@@ -149,9 +149,9 @@ impl Model {
         self.engine.max_seq_length
     }
 
-    /// Tasks that the model has an adapter for, in the order of its weights; none for most models.
+    /// Tasks that the model has an adapter or a route for, in the order of its files; none for most models.
     pub fn tasks(&self) -> &[String] {
-        &self.engine.loaded.adapters.tasks
+        self.engine.tasks()
     }
 
     /// Returns the task of a role's texts, if the model has it: "retrieval.query" or "retrieval.passage".

@@ -6,7 +6,7 @@ use super::loading::{LoadFolder, loading};
 use super::sentence::configured_similarity;
 use super::shared_settings;
 use crate::config::{Kind, Role, Similarity, object};
-use crate::engine::{Collected, Engine, Request, SparseRows};
+use crate::engine::{Engine, Request, SparseRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
 use crate::observer::NoObserver;
@@ -61,7 +61,11 @@ impl LoadFolder for SparseModel {
             return Err(Error::argument("truncate_dim", problem));
         }
         let (engine, settings) = Engine::load(Kind::Sparse, folder, options)?;
-        let configured = configured_similarity(&engine, &settings)?;
+        let configured = match engine.loaded.folder_kind {
+            Kind::Sparse => configured_similarity(&engine, &settings)?,
+            // It is that of the folder's dense embeddings.
+            _ => None,
+        };
         let similarity = options.similarity.or(configured).unwrap_or(Similarity::Dot);
         Ok(Self { engine, similarity, max_active_dims: settings.max_active_dims })
     }
@@ -105,14 +109,12 @@ impl SparseModel {
     /// # Errors
     /// The errors of [`SparseModel::encode`].
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
-        let max = check_active_dims(options.max_active_dims)?.or(self.max_active_dims);
+        let max = check_active_dims(options.max_active_dims)?.or(self.max_active_dims());
         let SparseOptions { prompt_name, prompt, role, truncation, observer, .. } = *options;
         let request = Request { prompt_name, prompt, role, task: None, truncation, observer };
         let engine = self.engine.route(role);
-        let Collected { rows, which, truncated } =
-            self.engine.run(inputs, &request, |inputs| SparseRows::new(inputs, max, engine.words()))?;
-        let rows = rows.into_rows();
-        SparseEmbeddings::of_rows(which.iter().map(|i| &*rows[*i]), self.embedding_dimension(), truncated)
+        let rows = self.engine.run(inputs, &request, |inputs| SparseRows::new(inputs, max, engine.words()))?;
+        rows.sparse_embeddings(self.embedding_dimension())
     }
 
     /// Returns the tokens of an embedding with their weights, the largest first; equal weights by token id. `top_k`
@@ -163,9 +165,9 @@ impl SparseModel {
         self.engine.width()
     }
 
-    /// Maximum number of nonzero weights per embedding; `None` means no limit.
+    /// Maximum number of nonzero weights per embedding: as set, else that of a SparseAutoEncoder; `None` means no limit.
     pub fn max_active_dims(&self) -> Option<usize> {
-        self.max_active_dims
+        self.max_active_dims.or(self.engine.loaded.network.active_dims())
     }
 
     /// Sets the maximum number of nonzero weights per embedding. The largest stay.
@@ -223,7 +225,7 @@ impl SparseModel {
     pub fn save_with(&self, path: impl AsRef<Path>, options: &CallOptions<'_>) -> Result<()> {
         let settings = object([
             ("similarity_fn_name", self.similarity.to_string().into()),
-            ("max_active_dims", self.max_active_dims.into()),
+            ("max_active_dims", self.max_active_dims().into()),
         ]);
         save::save(
             &self.engine,
@@ -234,7 +236,7 @@ impl SparseModel {
     }
 }
 
-fn check_active_dims(dims: Option<usize>) -> Result<Option<usize>> {
+pub(super) fn check_active_dims(dims: Option<usize>) -> Result<Option<usize>> {
     if dims == Some(0) {
         return Err(Error::argument("max_active_dims", "must be at least 1, got 0"));
     }

@@ -36,9 +36,9 @@ enum Residual<O: Ops> {
 }
 
 impl<O: Ops> Module<O> {
-    /// Makes a linear layer without bias and activation.
-    pub(crate) fn projection(weight: &Array, ops: &O) -> Result<Self> {
-        let linear = ops.linear_layer(std::slice::from_ref(weight), None)?;
+    /// Makes a linear layer without activation.
+    pub(crate) fn projection(weight: &Array, bias: Option<&Array>, ops: &O) -> Result<Self> {
+        let linear = ops.linear_layer(std::slice::from_ref(weight), bias)?;
         Ok(Self::Dense(Dense { linear, activation: Activation::Identity, residual: Residual::None }))
     }
 
@@ -118,10 +118,7 @@ impl<O: Ops> Dense<O> {
         let mut known = vec!["linear.weight"];
         known.extend(config.bias.then_some("linear.bias"));
         known.extend(matches!(residual, Residual::Projected(_)).then_some("residual.weight"));
-        if let Some(extra) = weights.others(&known).next() {
-            let problem = format!("tensor {extra:?} is none of {}", known.join(", "));
-            return Err(Error::weights(weights.file(), problem));
-        }
+        weights.only(&known)?;
         Ok(Self { linear, activation: config.activation, residual })
     }
 

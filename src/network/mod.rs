@@ -9,7 +9,7 @@ use crate::batch::{Batch, TokenBudget};
 use crate::config::Kind;
 use crate::error::Result;
 use crate::families::LoadOps;
-use crate::heads::{self, Files, Head, HeadRequest, Output, Selected};
+use crate::heads::{self, Files, Head, HeadRequest, Output, Selected, Weighed};
 use crate::layers::{Backbone, Checkpoint, Limits};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::process;
@@ -43,14 +43,29 @@ pub(crate) trait Network: Send + Sync {
     /// Number of columns of the model's rows.
     fn width(&self) -> usize;
 
+    /// Number of columns of the rows of a further head, which gives this result; `None` without such a head.
+    fn width_of(&self, _: HeadRequest) -> Option<usize> {
+        None
+    }
+
     /// Returns true if pooling excludes the prompt's tokens by default.
     fn excludes_prompt(&self) -> bool {
         false
     }
 
-    /// Returns true if the weights of sparse rows are those of words, not of single tokens.
-    fn weighs_words(&self) -> bool {
-        false
+    /// Applies what follows pooling to pooled rows of the backbone's width; `None` if pooling gives another width.
+    fn after_pooling(&self, _: Vec<f32>) -> Result<Option<Vec<f32>>> {
+        Ok(None)
+    }
+
+    /// Returns the number of weights that a sparse row keeps by default; `None` means all.
+    fn active_dims(&self) -> Option<usize> {
+        None
+    }
+
+    /// Returns the tokens that sparse rows have weights of.
+    fn weighed(&self) -> Weighed {
+        Weighed::Vocabulary
     }
 
     /// Returns true if a text without any token is valid.
@@ -76,7 +91,7 @@ pub(crate) fn load<O: LoadOps>(kind: Kind, files: &Files<'_>, ops: O) -> Result<
         weights = weights.adapted(adapter.clone())?;
     }
     let mut backbone = files.family.load(files.config, weights.clone(), &ops)?;
-    let heads = vec![heads::load(kind, files, &weights, &mut backbone, &ops)?];
+    let heads = heads::load(kind, files, &weights, &mut backbone, &ops)?;
     weights.check_adapter()?;
     Ok(Box::new(Transformer { ops, idle: Mutex::default(), backbone, heads }))
 }
@@ -158,7 +173,20 @@ impl<O: Ops> Network for Transformer<O> {
         self.heads.iter().any(|head| head.excludes_prompt())
     }
 
-    fn weighs_words(&self) -> bool {
-        self.heads.iter().any(|head| head.weighs_words())
+    fn width_of(&self, result: HeadRequest) -> Option<usize> {
+        self.asked(result).map(Head::width).next()
+    }
+
+    fn after_pooling(&self, rows: Vec<f32>) -> Result<Option<Vec<f32>>> {
+        let _lock = self.ops.device_lock(&|| Ok(()))?;
+        self.heads[0].after_pooling(&self.ops.worker(), &rows)
+    }
+
+    fn active_dims(&self) -> Option<usize> {
+        self.asked(HeadRequest::SPARSE).find_map(Head::active_dims)
+    }
+
+    fn weighed(&self) -> Weighed {
+        self.asked(HeadRequest::SPARSE).map(Head::weighed).next().unwrap_or_default()
     }
 }

@@ -12,6 +12,7 @@ use crate::kernels::prefetch::{LINE, prefetch};
 use crate::layers::{Checkpoint, Limits};
 use crate::modules::{self, Module};
 use crate::ops::Ops;
+use crate::options::StaticRule;
 use crate::weights::{Array, Weights};
 
 /// Number of tokens to prefetch ahead.
@@ -34,10 +35,10 @@ impl Vectors {
         if weights.has("embedding.weight") {
             return Ok(Self { rows: weights.any_matrix("embedding.weight")?, mapping: None, weights: None });
         }
-        let rows = weights.any_matrix_or_int8("embeddings")?;
+        let rows = weights.any_matrix_or_int8(EMBEDDINGS)?;
         let mapping = weights.has("mapping").then(|| weights.indices("mapping", rows.shape[0])).transpose()?;
         let tokens = mapping.as_ref().map_or(rows.shape[0], Vec::len);
-        let scales = weights.has("weights").then(|| weights.array("weights", &[tokens])).transpose()?;
+        let scales = weights.has(TOKEN_WEIGHTS).then(|| weights.array(TOKEN_WEIGHTS, &[tokens])).transpose()?;
         Ok(Self { rows, mapping, weights: scales })
     }
 
@@ -64,6 +65,19 @@ struct StaticEmbedding<O: Ops> {
     modules: Vec<Module<O>>,
     embedding_dimension: usize,
 }
+
+/// Returns the rule of the library that loads a module's folder: sentence-transformers takes no int8 rows without weights.
+pub(crate) fn rule(folder: &Path) -> Result<StaticRule> {
+    let weights = Weights::open(folder)?;
+    Ok(match weights.is_int8(EMBEDDINGS) && !weights.has(TOKEN_WEIGHTS) {
+        true => StaticRule::Model2Vec,
+        false => StaticRule::SentenceTransformers,
+    })
+}
+
+/// model2vec's names of the rows, and of the tokens' factors.
+const EMBEDDINGS: &str = "embeddings";
+const TOKEN_WEIGHTS: &str = "weights";
 
 /// Loads a StaticEmbedding, which is the first entry, and the modules after it.
 pub(crate) fn load<O: Ops>(entries: &[ModuleEntry], ops: O) -> Result<Box<dyn Network>> {

@@ -4,25 +4,43 @@ use std::path::Path;
 
 use super::Network;
 use crate::batch::Batch;
-use crate::config::JsonFile;
+use crate::config::{JsonFile, idf};
 use crate::error::Result;
 use crate::heads::{HeadRequest, Output};
 use crate::layers::{Checkpoint, Limits};
+use crate::tokenize::Tokenizer;
 use crate::weights::{Array, Weights};
 
 struct TokenWeights {
     weights: Array,
 }
 
-/// Loads a SparseStaticEmbedding module.
-pub(crate) fn load(folder: &Path) -> Result<Box<dyn Network>> {
-    if let Some(config) = JsonFile::read_if_there(folder.join("config.json"))? {
-        config.knows(&["frozen", "path"])?;
-        if let Some(path) = config.value.get("path").filter(|path| !path.is_null()) {
-            return Err(config.unsupported("path", path.to_string(), "none: the weights in model.safetensors"));
+/// Loads a SparseStaticEmbedding module, with the weights of its own file or of a JSON file by token.
+pub(crate) fn load(folder: &Path, tokenizer: &Tokenizer) -> Result<Box<dyn Network>> {
+    let weights = match idf(folder)? {
+        Some(file) => by_token(&file, tokenizer)?,
+        None => Weights::open(folder)?.vector(WEIGHT)?,
+    };
+    Ok(Box::new(TokenWeights { weights }))
+}
+
+/// Name of the weights' tensor.
+pub(crate) const WEIGHT: &str = "weight";
+
+/// Returns the weights of a JSON file by token id. The weight of a token that the vocabulary lacks becomes that of the
+/// unknown token, as in sentence-transformers; absent tokens weigh 0.
+pub(crate) fn by_token(file: &JsonFile, tokenizer: &Tokenizer) -> Result<Array> {
+    let mut weights = vec![0.0; tokenizer.vocab_size()];
+    let unknown = tokenizer.named_special_tokens().iter().find(|(role, _)| *role == "unk_token");
+    let unknown = unknown.and_then(|(_, token)| tokenizer.id(token));
+    for (token, weight) in file.token_weights()? {
+        let id = tokenizer.id(token).or(unknown);
+        match id.and_then(|id| weights.get_mut(id as usize)) {
+            Some(slot) => *slot = weight,
+            None => return Err(file.error(token, "must be a token of the vocabulary, which has no unknown token")),
         }
     }
-    Ok(Box::new(TokenWeights { weights: Weights::open(folder)?.vector("weight")? }))
+    Ok(Array::new(vec![weights.len()], weights))
 }
 
 impl Network for TokenWeights {

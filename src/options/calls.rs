@@ -4,6 +4,7 @@ use super::options;
 use crate::config::{Role, ScoreActivation};
 use crate::engine::Request;
 use crate::observer::Observer;
+use crate::vectors::hybrid::EmbeddingKind;
 
 /// Treatment of texts that are longer than the model takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,40 @@ options! {
 }
 
 impl<'a> EncodeOptions<'a> {
+    pub(crate) fn request(&self) -> Request<'a> {
+        let Self { prompt_name, prompt, role, task, truncation, observer, .. } = *self;
+        Request { prompt_name, prompt, role, task, truncation, observer }
+    }
+}
+
+options! {
+    /// Options of [`Model::encode_all`](crate::Model::encode_all).
+    #[derive(Clone, Copy, Debug, Default)]
+    HybridOptions<'a> {
+        /// Kinds of embeddings; `None` means all that the model has heads for.
+        kinds: Option<&'a [EmbeddingKind]> => with_kinds(impl Into<Option<&'a [EmbeddingKind]>>),
+        /// Name of one of the model's prompts. `prompt` wins over it.
+        prompt_name: Option<&'a str> => with_prompt_name(&'a str),
+        /// Text to put before every input, as it is; `Some("")` suppresses the default prompt.
+        prompt: Option<&'a str> => with_prompt(&'a str),
+        /// Role of the texts. It selects the prompt if none is given or named, and the route of models that have two.
+        role: Option<Role> => with_role(impl Into<Option<Role>>),
+        /// Task, for models with an adapter for each. `None` is that of the role, else the folder's default.
+        task: Option<&'a str> => with_task(impl Into<Option<&'a str>>),
+        /// Divide each dense embedding by its L2 norm, after truncation. Token vectors have a norm of 1.
+        normalize_embeddings: bool => with_normalize_embeddings(bool),
+        /// Columns to keep of dense embeddings and token vectors, instead of the model's own `truncate_dim`.
+        truncate_dim: Option<usize> => with_truncate_dim(impl Into<Option<usize>>),
+        /// Number of the largest weights to keep of each sparse embedding; `None` keeps all.
+        max_active_dims: Option<usize> => with_max_active_dims(impl Into<Option<usize>>),
+        /// Treatment of texts that are too long.
+        truncation: Truncation => with_truncation(Truncation),
+        /// Observer, which gets the progress and may stop the call.
+        observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
+    }
+}
+
+impl<'a> HybridOptions<'a> {
     pub(crate) fn request(&self) -> Request<'a> {
         let Self { prompt_name, prompt, role, task, truncation, observer, .. } = *self;
         Request { prompt_name, prompt, role, task, truncation, observer }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::options;
+use super::{StaticRule, options};
 use crate::config::{PoolingMode, ScoreActivation, Similarity};
 use crate::device::{Device, Dtype};
 use crate::observer::Observer;
@@ -98,6 +98,9 @@ options! {
         /// Takes the tokenizer's steps from `tokenizer.json` as they are. As in transformers, most tokenizer classes read only
         /// the vocabulary from it, and build their own steps from it and `tokenizer_config.json`.
         tokenizer_as_filed: bool => with_tokenizer_as_filed(bool),
+        /// Rule by which a static model reads texts. `None` is that of sentence-transformers where it loads the folder,
+        /// else model2vec's own: for int8 rows without `weights`.
+        static_rule: Option<StaticRule> => with_static_rule(impl Into<Option<StaticRule>>),
         /// Hugging Face cache to use instead of the environment's.
         cache_folder: Option<PathBuf>,
         /// Branch, tag or commit of a model in the cache or on the hub; `None` is `main`.

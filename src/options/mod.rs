@@ -2,10 +2,14 @@
 
 mod calls;
 mod load;
+mod static_rule;
 mod vectors;
 
-pub use calls::{ChunkOptions, EncodeOptions, MultiVectorOptions, PredictOptions, SparseOptions, Truncation};
+pub use calls::{
+    ChunkOptions, EncodeOptions, HybridOptions, MultiVectorOptions, PredictOptions, SparseOptions, Truncation,
+};
 pub use load::{BackboneOptions, HubToken, Kernels, LoadOptions};
+pub use static_rule::StaticRule;
 pub use vectors::{CallOptions, CommunityOptions, MiningOptions, QuantizeOptions, SearchOptions};
 
 use std::fmt;

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use self::destination::Destination;
 use self::staged::Staged;
 use self::working_folder::WorkingFolder;
-use crate::config::{Kind, ModuleEntry, ModuleKind, Role, Routes, object, router_json};
+use crate::config::{Kind, ModelSettings, ModuleEntry, ModuleKind, Role, Routes, object, router_json};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::modules::pooling;
@@ -47,12 +47,35 @@ pub(crate) struct KindSettings {
     pub(crate) config: Map<String, Value>,
 }
 
+impl KindSettings {
+    /// Returns the settings of a folder that describes another kind of model than the one that was loaded from it, so that
+    /// it stays one. The number of weights to keep is its only setting for the loaded kind.
+    fn of_folder(&self, engine: &Engine) -> Result<Option<Self>> {
+        let parts = &engine.loaded;
+        if parts.folder_kind == parts.kind {
+            return Ok(None);
+        }
+        const MAX_ACTIVE_DIMS: &str = "max_active_dims";
+        let (stored, _) = ModelSettings::read(&parts.folder, parts.folder_kind)?;
+        let mut settings = object([
+            ("similarity_fn_name", stored.similarity_fn_name.into()),
+            ("truncate_dim", stored.truncate_dim.into()),
+        ]);
+        if let Some(dims) = self.settings.get(MAX_ACTIVE_DIMS).filter(|dims| !dims.is_null()) {
+            settings.insert(MAX_ACTIVE_DIMS.to_owned(), dims.clone());
+        }
+        Ok(Some(Self { settings, ..Self::default() }))
+    }
+}
+
 /// Saves a model as a folder; `own` holds the entries of its kind.
 ///
 /// # Errors
 /// [`Error::Interrupted`] if `observer` stops the call while it waits for another save; [`Error::InvalidArgument`] if the path
 /// can't be a folder; [`Error::Io`]; [`Error::InvalidConfig`] if the folder that the model was loaded from has changed.
 pub(crate) fn save(engine: &Engine, own: &KindSettings, path: &Path, observer: &dyn Observer) -> Result<()> {
+    let of_folder = own.of_folder(engine)?;
+    let own = of_folder.as_ref().unwrap_or(own);
     let Some(other) = &engine.other else { return SaveTarget::Model(engine).write(own, path, observer) };
     let [query, document] = [Role::Query, Role::Document].map(|role| engine.route(Some(role)));
     let query_by_default = other.role == Role::Document;
@@ -196,7 +219,7 @@ fn write_routes(routes: &Routes<&Engine>, own: &KindSettings, staged: &mut Stage
 /// Returns the modules of a model, including those that its folder implies without listing them.
 fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
     let parts = &model.loaded;
-    let kind = parts.kind;
+    let kind = parts.folder_kind;
     if let Some(entries) = &parts.entries {
         let splade = entries.iter().any(|entry| entry.kind == ModuleKind::SpladePooling);
         let as_saved = |entry: &ModuleEntry| match entry.kind {
@@ -232,7 +255,7 @@ fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
 fn settings(model: &Engine, own: &KindSettings) -> Map<String, Value> {
     let mut settings = object([
         ("__version__", json!({ "rushlight": env!("CARGO_PKG_VERSION") })),
-        ("model_type", model.loaded.kind.model_type().into()),
+        ("model_type", model.loaded.folder_kind.model_type().into()),
         ("prompts", json!(model.prompts.by_name)),
         ("default_prompt_name", json!(model.prompts.default_name)),
     ]);

@@ -8,13 +8,14 @@ use super::staged::Staged;
 use super::{KindSettings, tokenizer};
 use crate::config::{
     AdapterSource, JsonFile, Kind, LogitScoreConfig, MessageFormat, ModuleEntry, ModuleInput, ModuleKind,
-    PoolingConfig, SpladeConfig, TransformerTask, is_behind, keep_layers, object,
+    PoolingConfig, SpladeConfig, TaskRoutes, TransformerTask, idf, is_behind, keep_layers, object,
 };
 use crate::engine::Engine;
 use crate::engine::source_files::TRANSFORMER_FILES;
 use crate::error::{Error, Result};
 use crate::heads::{PROJECTION, yes_and_no};
 use crate::inputs::ChatTemplate;
+use crate::network::token_weights;
 use crate::weights::Weights;
 
 /// Writes a module of `model` into the folder `path`, with its current settings.
@@ -27,13 +28,13 @@ pub(crate) fn write(
 ) -> Result<()> {
     let parts = &model.loaded;
     // Files with only some of the weights would not load as the same model.
-    if parts.layers.is_none() && !parts.has_projection() && parts.adapters.tasks.is_empty() {
+    if parts.choices.layers.is_none() && !parts.has_projection() && parts.adapters.tasks.is_empty() {
         staged.renew(&entry.folder, path);
     }
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
     let config = path.join("config.json");
     let last = parts.entries.as_deref().and_then(<[_]>::last);
-    let on = match parts.kind {
+    let on = match parts.folder_kind {
         Kind::MultiVector => ModuleInput::Tokens,
         Kind::Reranker if last.is_some_and(|last| last.folder == entry.folder) => ModuleInput::SentencesForScores,
         Kind::Reranker | Kind::Sentence | Kind::Sparse => ModuleInput::Sentences,
@@ -46,8 +47,9 @@ pub(crate) fn write(
             write_files(&entry.folder, &[tokenizer::truncated(model, &entry.folder)?], path, staged)?;
             copy_weights(&entry.folder, path, staged)
         }
-        ModuleKind::SparseStaticEmbedding => {
-            write_files(&entry.folder, &tokenizer::changed(model, &entry.folder)?, path, staged)?;
+        ModuleKind::SparseStaticEmbedding => write_token_weights(model, &entry.folder, path, staged),
+        ModuleKind::SparseAutoEncoder => {
+            staged.write_json(config, &read()?.value)?;
             copy_weights(&entry.folder, path, staged)
         }
         ModuleKind::Normalize => staged.write_json(config, &on.settings().into()),
@@ -115,12 +117,27 @@ pub(crate) fn write(
             staged.write_json(config, &settings)?;
             copy_weights(&entry.folder, path, staged)
         }
-        // Modules of a Router are written one by one, and Routers are not nested.
-        ModuleKind::Router => {
-            let what = format!("{}: to save, a module", entry.folder.display());
-            Err(Error::unsupported(what, ModuleKind::Router.name(), "a Router only as the first module"))
+        ModuleKind::Router | ModuleKind::Asym => {
+            let router = TaskRoutes::router(entry)?;
+            staged.write_json(path.join(router.file_name()), router.json())?;
+            router.modules().try_for_each(|(name, entry)| write(model, entry, own, &path.join(name), staged))
         }
     }
+}
+
+/// Writes a SparseStaticEmbedding. Weights of a JSON file become those of a tensor, which needs no path.
+fn write_token_weights(model: &Engine, from: &Path, path: &Path, staged: &mut Staged<'_>) -> Result<()> {
+    let mut changed = tokenizer::changed(model, from)?;
+    let Some(file) = idf(from)? else {
+        write_files(from, &changed, path, staged)?;
+        return copy_weights(from, path, staged);
+    };
+    let mut config = JsonFile::read(from.join("config.json"), "the module needs it")?.value;
+    config["path"] = Value::Null;
+    changed.push(("config.json", config));
+    write_files(from, &changed, path, staged)?;
+    let weights = token_weights::by_token(&file, model.tokenizer())?;
+    new_weights(path, staged, |staged_path| Weights::save_array(staged_path, token_weights::WEIGHT, &weights))
 }
 
 fn write_transformer(
@@ -134,9 +151,9 @@ fn write_transformer(
     let projection = parts.has_projection();
     let folders = parts.adapter_folders.of(from);
     let mut config = parts.config()?;
-    let task = TransformerTask::of(parts.kind, parts.entries.as_deref(), &config);
+    let task = TransformerTask::of(parts.folder_kind, parts.entries.as_deref(), &config);
     let original = config.value.clone();
-    parts.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
+    parts.choices.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
     if let Some(config) = config.value.as_object_mut() {
         if projection {
             // It names the class with the projection.
@@ -157,11 +174,11 @@ fn write_transformer(
         Some(adapter) => Weights::open(from)?.adapted(adapter.clone()),
         None => Weights::open(from),
     };
-    if parts.layers.is_none() && !projection && adapter.is_none() {
+    if parts.choices.layers.is_none() && !projection && adapter.is_none() {
         copy_weights(folders.weights, path, staged)?;
     } else {
         let kept = |name: &str| {
-            let behind = parts.layers.is_some_and(|layers| is_behind(name, layers));
+            let behind = parts.choices.layers.is_some_and(|layers| is_behind(name, layers));
             !(behind || projection && name == PROJECTION)
         };
         save_weights(&weights(folders.weights)?, path, staged, kept)?;
@@ -251,12 +268,17 @@ fn copy_weights(from: &Path, to: &Path, staged: &mut Staged<'_>) -> Result<()> {
 
 /// Writes the weights that `kept` selects.
 fn save_weights(weights: &Weights, to: &Path, staged: &mut Staged<'_>, kept: impl Fn(&str) -> bool) -> Result<()> {
+    new_weights(to, staged, |path| weights.save(path, kept))
+}
+
+/// Writes a file of weights by `save`.
+fn new_weights(to: &Path, staged: &mut Staged<'_>, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = to.join(Weights::SAFETENSORS);
     let staged_path = staged.path(&path)?;
     // The permissions of a new file: safetensors would restrict them to the owner.
     let new = std::fs::File::create(&staged_path).and_then(|file| file.metadata());
     let permissions = new.map_err(|error| staged.failed(&path, error))?.permissions();
-    weights.save(&staged_path, kept).map_err(|error| match error {
+    save(&staged_path).map_err(|error| match error {
         Error::Io { cause, .. } => staged.failed(&path, cause),
         other => other,
     })?;

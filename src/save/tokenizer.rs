@@ -16,9 +16,10 @@ pub(crate) fn truncated(model: &Engine, folder: &Path) -> Result<NamedJson> {
     let path = folder.join("tokenizer.json");
     let mut tokenizer = JsonFile::read(path, "it holds the vocabulary")?.value;
     let direction = tokenizer.pointer("/truncation/direction").cloned().unwrap_or_else(|| "Right".into());
-    let truncation = match model.reader(None).max_length() {
-        usize::MAX => Value::Null,
-        limit => json!({ "direction": direction, "max_length": limit, "strategy": "LongestFirst", "stride": 0 }),
+    let limits = [model.max_seq_length, model.tokenizer().limit_of_file()];
+    let truncation = match limits.into_iter().flatten().min() {
+        None => Value::Null,
+        Some(limit) => json!({ "direction": direction, "max_length": limit, "strategy": "LongestFirst", "stride": 0 }),
     };
     if let Some(entries) = tokenizer.as_object_mut() {
         entries.insert("truncation".to_owned(), truncation);

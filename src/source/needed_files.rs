@@ -5,14 +5,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::{JsonFile, PeftConfig, TemplateSource};
+use crate::config::{COLBERT_LINEAR, IDF, JsonFile, PeftConfig, SPARSE_LINEAR, TemplateSource};
 use crate::weights::{ADAPTER_FILES, Weights};
 
 /// Files that list the folders of a model's modules.
 pub(super) const LAYOUT: [&str; 2] = ["modules.json", "router_config.json"];
 
-/// Files of a module, or of the whole model, other than weights.
-const FILES: [&str; 18] = [
+/// Files of a module, or of the whole model, other than the module's own weights.
+const FILES: [&str; 21] = [
     "README.md",
     "added_tokens.json",
     "artifact.metadata",
@@ -31,6 +31,9 @@ const FILES: [&str; 18] = [
     "tokenizer_config.json",
     "vocab.json",
     "vocab.txt",
+    IDF,
+    SPARSE_LINEAR,
+    COLBERT_LINEAR,
 ];
 
 /// Selects the files to download out of `all`, by the [`LAYOUT`] files of a snapshot.
@@ -38,13 +41,21 @@ pub(super) fn of_snapshot(all: &[String], snapshot: &Path) -> Vec<String> {
     // Loading reports malformed files.
     let read = |name: &str| Some(JsonFile::read_if_there(snapshot.join(name)).ok()??.value);
     let [modules, router] = LAYOUT.map(read);
-    files(all, &folders(modules.as_ref(), router.as_ref()))
+    files(all, &folders(all, modules.as_ref(), router.as_ref()))
 }
 
-/// Returns the folders of the modules that the [`LAYOUT`] files list; "" is the repository itself.
-fn folders(modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> {
-    let paths = modules.and_then(Value::as_array).into_iter().flatten();
-    let paths = paths.filter_map(|entry| entry.get("path")?.as_str());
+/// Returns the folders of the modules that the [`LAYOUT`] files list; "" is the repository itself. A Router after other
+/// modules has the modules of its routes in its folder.
+fn folders(all: &[String], modules: Option<&Value>, router: Option<&Value>) -> BTreeSet<String> {
+    let listed: Vec<&Value> = modules.and_then(Value::as_array).into_iter().flatten().collect();
+    let text = |entry: &&'_ Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+    let is_router = |class: &String| ["Asym", "Router"].contains(&class.rsplit('.').next().unwrap_or_default());
+    let routers = listed.iter().filter(|entry| text(entry, "type").as_ref().is_some_and(is_router));
+    let routers: Vec<String> =
+        routers.filter_map(|entry| text(entry, "path")).filter(|path| !path.is_empty()).collect();
+    let parents = all.iter().filter_map(|file| Some(file.rsplit_once('/')?.0));
+    let routed = parents.filter(|parent| routers.iter().any(|path| parent.starts_with(&format!("{path}/"))));
+    let paths = listed.iter().filter_map(|entry| entry.get("path")?.as_str()).chain(routed);
     let routes = router.and_then(|router| router.get("types")?.as_object()).into_iter().flatten();
     let named = paths.chain(routes.map(|(path, _)| path.as_str()));
     named.chain([""]).map(|path| path.trim_end_matches('/').to_owned()).collect()
@@ -94,7 +105,7 @@ mod tests {
 
     fn needed(all: &[&str], modules: Option<Value>, router: Option<Value>) -> Vec<String> {
         let all: Vec<_> = all.iter().map(|file| (*file).to_owned()).collect();
-        files(&all, &folders(modules.as_ref(), router.as_ref()))
+        files(&all, &folders(&all, modules.as_ref(), router.as_ref()))
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Layout {
         self.special_ids().count()
     }
 
+    /// Returns the number of special tokens before the first text.
+    pub(super) fn before_first(&self) -> usize {
+        self.0.iter().take_while(|piece| piece.id != FIRST).count()
+    }
+
     /// Returns the total length for texts of these lengths.
     pub(super) fn length(&self, first: usize, second: usize) -> usize {
         let length = |piece: &Piece| match piece.id {

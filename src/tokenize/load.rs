@@ -90,6 +90,7 @@ impl Tokenizer {
             },
             strips: false,
             limit: None,
+            model2vec: None,
             cleans_up_spaces: config.truthy("clean_up_tokenization_spaces", false)
                 && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
             word_end: class.word_end,
@@ -120,6 +121,7 @@ impl Tokenizer {
             model_max_length: None,
             strips: false,
             limit,
+            model2vec: None,
             cleans_up_spaces: false,
             word_end: None,
             inner,

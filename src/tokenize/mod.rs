@@ -16,6 +16,7 @@ mod difference;
 mod files;
 mod layout;
 mod load;
+mod model2vec;
 mod pad_to;
 mod rebuild;
 mod regex;
@@ -33,6 +34,7 @@ use tokenizers::AddedToken;
 
 use self::catch_panic::catch_panic;
 use self::layout::{Layouts, longest_first};
+use self::model2vec::Model2VecRule;
 use self::steps::Steps;
 use crate::alloc;
 use crate::error::{Error, Result};
@@ -106,6 +108,8 @@ pub struct Tokenizer {
     strips: bool,
     /// Length limit of tokenizer.json itself.
     limit: Option<usize>,
+    /// model2vec's rule, if texts are read by it.
+    model2vec: Option<Model2VecRule>,
     cleans_up_spaces: bool,
     word_end: Option<&'static str>,
     /// Tokens made special after loading; the files don't list them as such.
@@ -126,8 +130,13 @@ impl Tokenizer {
         Self { strips, ..self }
     }
 
-    /// Returns the length limit of tokenizer.json itself, which is no setting of the model.
+    /// Returns the length limit of the tokenizer's own files, which is no setting of the model.
     pub(crate) fn limit(&self) -> Option<usize> {
+        [self.limit, self.model2vec.and_then(Model2VecRule::max_tokens)].into_iter().flatten().min()
+    }
+
+    /// Returns the length limit of tokenizer.json itself.
+    pub(crate) fn limit_of_file(&self) -> Option<usize> {
         self.limit
     }
 
@@ -190,11 +199,11 @@ impl Tokenizer {
         };
         let layout = if second.is_some() { &self.layouts.pair } else { &self.layouts.single };
         let limit = max_length.saturating_sub(layout.special_tokens());
-        let first = self.encode_plain(self.stripped(&first))?;
-        let second = second.map(|text| self.encode_plain(self.stripped(text))).transpose()?;
+        let (first, first_length) = self.encode_text(&first)?;
+        let (second, second_length) = second.map(|text| self.encode_text(text)).transpose()?.unzip();
         let (kept_first, kept_second) = longest_first(first.len(), second.as_ref().map(Vec::len), limit);
         let second = second.unwrap_or_default();
-        let full_length = layout.length(first.len(), second.len());
+        let full_length = layout.length(first_length, second_length.unwrap_or_default());
         let (ids, type_ids) = layout.join(self.cut(&first, kept_first), self.cut(&second, kept_second));
         Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0, excluded: 0 })
     }
@@ -205,6 +214,22 @@ impl Tokenizer {
         let ids = self.cut(&all, all.len().min(max_length)).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
         Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0 })
+    }
+
+    /// Returns the ids of a text without special tokens, and their number before model2vec's cut by characters.
+    fn encode_text(&self, text: &str) -> Result<(Vec<u32>, usize)> {
+        let text = self.stripped(text);
+        let Some(rule) = self.model2vec else {
+            let ids = self.encode_plain(text)?;
+            let length = ids.len();
+            return Ok((ids, length));
+        };
+        let beginning = rule.cut(text);
+        let mut ids = self.encode_plain(beginning)?;
+        let mut all = if beginning == text { ids.clone() } else { self.encode_plain(text)? };
+        ids.truncate(self.limit.unwrap_or(usize::MAX));
+        [&mut ids, &mut all].into_iter().for_each(|ids| rule.keep_known(ids));
+        Ok((ids, all.len()))
     }
 
     fn stripped<'a>(&self, text: &'a str) -> &'a str {
@@ -228,7 +253,7 @@ impl Tokenizer {
     /// # Errors
     /// The errors of [`encode`](Self::encode).
     pub fn count(&self, input: Input<'_>) -> Result<usize> {
-        let length = |text: &str| Ok::<_, Error>(self.encode_plain(self.stripped(text))?.len());
+        let length = |text: &str| Ok::<_, Error>(self.encode_text(text)?.1);
         Ok(match input {
             Input::Text(text) => self.layouts.single.length(length(text)?, 0),
             Input::Pair(first, second) => self.layouts.pair.length(length(first)?, length(second)?),
@@ -258,13 +283,21 @@ impl Tokenizer {
     pub(crate) fn offsets(&self, input: Input<'_>) -> Result<Vec<Range<usize>>> {
         let (Input::Text(text) | Input::Pair(text, _)) = input;
         check_memory(text)?;
-        let encoding = catch_panic(|| self.inner.encode(text, false)).map_err(Error::Tokenizer)?;
+        let stripped = self.stripped(text);
+        let first = stripped.as_ptr().addr() - text.as_ptr().addr();
+        let encoding = catch_panic(|| self.inner.encode(stripped, false)).map_err(Error::Tokenizer)?;
         let to_characters = |&(start, end): &(usize, usize)| {
+            let (start, end) = (first + start, first + end);
             let start = (0..=start.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
             let end = (end.min(text.len())..=text.len()).find(|at| text.is_char_boundary(*at));
             start.unwrap_or(0)..end.unwrap_or(text.len())
         };
         Ok(encoding.get_offsets().iter().map(to_characters).collect())
+    }
+
+    /// Returns the number of special tokens before a text.
+    pub(crate) fn tokens_before_text(&self) -> usize {
+        self.layouts.single.before_first()
     }
 
     /// Decodes ids to text, with or without special tokens. Unknown ids are skipped, as in transformers.

@@ -11,6 +11,7 @@ mod binary;
 mod communities;
 mod corpus;
 pub(crate) mod embeddings;
+pub(crate) mod hybrid;
 pub(crate) mod maxsim;
 pub(crate) mod mining;
 mod normalize;
@@ -28,11 +29,12 @@ mod serde;
 mod tests;
 
 pub use corpus::Corpus;
+pub use hybrid::{hybrid_similarity, hybrid_similarity_pairwise};
 pub use maxsim::{maxsim, maxsim_pairwise};
 pub use mining::SimilarPair;
 pub use quantize::quantize;
 pub use search::Hit;
-pub use sparse::sparse_similarity;
+pub use sparse::{sparse_similarity, sparse_similarity_pairwise};
 
 pub(crate) use best::falling;
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -113,6 +114,13 @@ impl Weights {
         }
     }
 
+    /// Opens one file of `torch.save`.
+    pub(crate) fn of_torch_file(path: &Path) -> Result<Self> {
+        let mut entries = HashMap::new();
+        read_torch(path, &mut entries)?;
+        Ok(Self { file: path.into(), entries, prefix: String::new(), adapter: None })
+    }
+
     /// Name of a safetensors file without shards.
     pub(crate) const SAFETENSORS: &str = "model.safetensors";
     /// Names that [`Weights::open`] looks for, in transformers' order. Shards have names of their own.
@@ -129,6 +137,18 @@ impl Weights {
     /// Returns true when all of those files are safetensors or their index.
     pub(crate) fn are_safetensors(files: &[String]) -> bool {
         files.iter().all(|name| is_safetensors(name) || name.ends_with(INDEX))
+    }
+
+    /// Writes one array into a safetensors file.
+    pub(crate) fn save_array(path: &Path, name: &str, array: &Array) -> Result<()> {
+        let bytes = bytemuck::cast_slice(array.as_slice());
+        let failed = |error: safetensors::SafeTensorError| Error::weights(path, error.to_string());
+        let tensor = TensorView::new(Dtype::F32, array.shape.clone(), bytes).map_err(failed)?;
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize_to_file([(name, tensor)], Some(format), path).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(error) => Error::io(path, error),
+            other => failed(other),
+        })
     }
 
     /// Drops `prefix` from names where it precedes `anchor`, as in checkpoints of a backbone with a head.
@@ -166,15 +186,30 @@ impl Weights {
         self.array(name, &[rows, columns])
     }
 
+    /// Refuses tensors that are not among `known`.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<()> {
+        match self.others(known).next() {
+            Some(extra) => {
+                Err(Error::weights(self.file(), format!("tensor {extra:?} is none of {}", known.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Returns the tensor of that name, which must have two dimensions and at least one column.
     pub(crate) fn any_matrix(&self, name: &str) -> Result<Array> {
         let columns = self.entries.get(name).and_then(|entry| entry.shape.get(1)).copied().unwrap_or_default();
         self.matrix(name, columns.max(1))
     }
 
+    /// Returns true for a tensor of int8.
+    pub(crate) fn is_int8(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.dtype == Dtype::I8)
+    }
+
     /// Returns [`Weights::any_matrix`], or the plain values of an int8 tensor, like model2vec.
     pub(crate) fn any_matrix_or_int8(&self, name: &str) -> Result<Array> {
-        match self.entries.get(name).filter(|entry| entry.dtype == Dtype::I8) {
+        match self.entries.get(name).filter(|_| self.is_int8(name)) {
             Some(Entry { shape, data, .. }) if shape.len() == 2 && shape[1] > 0 => {
                 let numbers = each(data.as_slice(), |[x]| f32::from(x.cast_signed()));
                 Ok(Array { shape: shape.clone(), data: Data::Owned(numbers) })

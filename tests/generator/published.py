@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from . import storage
+from . import archives, storage
 from .storage import read_json, write_json
 
-KINDS = {"dense": "tiny", "rerank": "rerank", "sparse": "sparse"}
+KINDS = {"dense": "tiny", "rerank": "rerank", "sparse": "sparse", "bge-m3": "hybrid"}
+KINDS |= {"asym": "routes", "multivector": "multi_vector", "static": "static"}
 FILES = ["expected64*.npy", "expected_logits.npy", "expected_prompt.npy", "expected_without_adapter.npy"]
 FILES += ["expected_sparse.json", "texts.json", "token_ids.json"]
 # The last three tell where the numbers come from.
 META = ["model_type", "dim", "max_seq_length", "max_length", "num_labels", "float32_vs_float64_max_abs"]
-META += ["extra_prompt", "how", "versions", "note"]
+META += ["extra_prompt", "how", "versions", "note", *archives.META]
 
 
 def take(source):
@@ -31,6 +32,7 @@ def take(source):
     shutil.copytree(source / "model", target / "model")
     for file in (file for pattern in FILES for file in source.glob(pattern)):
         shutil.copyfile(file, target / file.name)
+    meta |= archives.convert(source, target)
     for file in target.glob("expected64_*.npy"):
         # With a prompt or a task: half the size, and far below the tolerance.
         np.save(file, np.load(file).astype(np.float32))

@@ -7,13 +7,14 @@ from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "data"
 SHARED = "shared.json"
-KINDS = ["tiny", "rerank", "sparse", "multi_vector", "real"]
+KINDS = ["tiny", "rerank", "sparse", "multi_vector", "hybrid", "routes", "static", "real"]
 # Examples take these folders as they are, and the crate's package has their models.
 WHOLE = (
     "tiny/bert-mean-normalize/",
     "rerank/rerank-bert/model/",
     "sparse/splade-bert-max/model/",
     "multi_vector/multivector-native-bert/model/",
+    "hybrid/bgem3-heads/model/",
 )
 
 

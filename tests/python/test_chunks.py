@@ -157,3 +157,45 @@ def test_chunks_are_those_that_are_embedded(options: dict[str, str]) -> None:
     [rows] = model.encode_chunks([text], max_tokens=16, **options)
     assert len(rows) == len(chunks)
     assert np.array_equal(rows, model.encode([part for part, _, _ in chunks], **options))
+
+
+def test_late_chunks_know_their_context() -> None:
+    model = MODELS["bert-mean-normalize"]
+    texts = [WORDS * 3, "One text.", ""]
+    late = model.encode_chunks(texts, max_tokens=16, late=True)
+    plain = model.encode_chunks(texts, max_tokens=16)
+    assert [rows.shape for rows in late] == [rows.shape for rows in plain]
+    assert [rows.dtype for rows in late] == [np.float32] * 3
+    assert np.abs(late[0] - plain[0]).max() > 1e-3
+    assert np.allclose(np.linalg.norm(late[0], axis=1), 1)
+    alone = model.encode_chunks(texts[:1], max_tokens=16, late=True)[0]
+    assert np.array_equal(late[0], alone)
+    means = model.encode_chunks(texts, max_tokens=16, late=True, pool="mean")
+    assert np.array_equal(means[0], late[0].mean(axis=0))
+    assert model.encode_chunks([], late=True) == []
+    assert model.encode_chunks([], late=True, pool="mean").shape == (0, model.embedding_dimension)
+
+
+def test_late_chunks_of_one_text_are_means_of_its_tokens() -> None:
+    model = MODELS["xlm-roberta-mean"]
+    text = WORDS * 2
+    tokens = model.encode(text, output_value="token_embeddings")
+    late = model.encode_chunks([text], late=True)[0]
+    assert np.abs(late[0] - tokens[1:-1].mean(axis=0)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"precision": "int8"}, "precision: must be 'float32' with late=True"),
+        ({"convert_to_tensor": True}, "convert_to_tensor"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"overlap": -1}, "overlap"),
+        ({"truncation": "no"}, "truncation"),
+    ],
+)
+def test_wrong_options_of_late_chunks(options, problem: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=problem):
+        MODELS["bert-mean-normalize"].encode_chunks(["a"], late=True, **options)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'device'"):
+        MODELS["bert-mean-normalize"].encode_chunks(["a"], late=True, device="cpu")

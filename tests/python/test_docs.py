@@ -46,6 +46,7 @@ FOLDERS = SimpleNamespace(
     other_adapter=DATA / "tiny/peft-bert-dora-modules-to-save/model",
     sparse=DATA / "sparse/splade-bert-max/model",
     multi_vector=DATA / "multi_vector/multivector-stanford-bert/model",
+    hybrid=DATA / "hybrid/bgem3-heads/model",
 )
 STAND_INS = {
     "cross-encoder/ms-marco-MiniLM-L6-v2": "reranker",
@@ -55,6 +56,7 @@ STAND_INS = {
     "naver/splade-cocondenser-ensembledistil": "sparse",
     "naver/splade-v3": "sparse",
     "colbert-ir/colbertv2.0": "multi_vector",
+    "BAAI/bge-m3": "hybrid",
 }
 
 needs_model = pytest.mark.skipif(

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod errors;
+mod hybrid;
 mod inputs;
 mod model;
 mod multi_vector;
@@ -30,6 +31,8 @@ use paths::Folder;
 mod _core {
     #[pymodule_export]
     use crate::arrays::{quantize, similarity, similarity_pairwise};
+    #[pymodule_export]
+    use crate::hybrid::{hybrid_similarity, hybrid_similarity_pairwise};
     #[pymodule_export]
     use crate::model::{Model, Stream};
     #[pymodule_export]

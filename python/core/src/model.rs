@@ -8,10 +8,13 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
-use rushlight::{BackboneOptions, CallOptions, ChunkOptions, Device, DevicePool, EncodeOptions, Lookahead, Role};
+use rushlight::{
+    BackboneOptions, CallOptions, ChunkOptions, Device, DevicePool, EncodeOptions, Lookahead, Role, StaticRule,
+};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
+use crate::hybrid;
 use crate::inputs::{Loading, inputs, role, texts, truncation};
 use crate::observer::{Watchers, compute, compute_watched, load};
 use crate::paths::Folder;
@@ -129,7 +132,8 @@ impl Model {
 impl Model {
     /// Loads the model in a folder, or assembles one from the folder's transformer.
     #[new]
-    #[pyo3(signature = (folder, loading, max_seq_length, prompts, default_prompt_name, assembly=None))]
+    #[pyo3(signature = (folder, loading, max_seq_length, prompts, default_prompt_name, assembly=None, static_rule=None))]
+    #[expect(clippy::too_many_arguments, reason = "those of Python's constructor")]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
@@ -138,9 +142,14 @@ impl Model {
         prompts: BTreeMap<String, String>,
         default_prompt_name: Option<String>,
         assembly: Option<Assembly>,
+        static_rule: Option<&str>,
     ) -> PyResult<Self> {
-        let options =
-            loading.options(prompts, default_prompt_name).into_python(py)?.with_max_seq_length(max_seq_length);
+        let static_rule: Option<StaticRule> = static_rule.map(str::parse).transpose().into_python(py)?;
+        let options = loading
+            .options(prompts, default_prompt_name)
+            .into_python(py)?
+            .with_max_seq_length(max_seq_length)
+            .with_static_rule(static_rule);
         let assembly = assembly.map(Assembly::typed).transpose().into_python(py)?;
         let model = load(py, None, options, |options| match &assembly {
             Some(assembly) => rushlight::Model::from_backbone_dir(folder, assembly, options),
@@ -227,6 +236,40 @@ impl Model {
         };
         let lengths = encodings.iter().map(|encoding| encoding.full_length).collect();
         Ok((encodings.into_iter().map(dict).collect::<PyResult<_>>()?, lengths))
+    }
+
+    /// Embeds texts by several heads in one forward pass; see `hybrid::Embedded`.
+    fn encode_all<'py>(
+        &self,
+        py: Python<'py>,
+        texts_or_pairs: &Bound<'py, PyList>,
+        request: hybrid::Request,
+    ) -> PyResult<hybrid::Embedded<'py>> {
+        hybrid::encode_all(py, &self.model.get(), &texts("inputs", 0, texts_or_pairs)?, request)
+    }
+
+    /// Names of the kinds of embeddings that the model's heads give.
+    #[getter]
+    fn embedding_kinds(&self) -> Vec<&'static str> {
+        self.model.get().embedding_kinds().into_iter().map(rushlight::EmbeddingKind::name).collect()
+    }
+
+    /// Embeds the chunks of long texts after one pass over each text: an array `(chunks, d)` per text.
+    fn encode_late_chunks<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<PyBackedStr>,
+        max_tokens: Option<usize>,
+        overlap: usize,
+        request: Request,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let model = self.model.get();
+        let embeddings = compute_watched(py, request.watchers(py), |observer| {
+            let chunks =
+                ChunkOptions::default().with_max_tokens(max_tokens).with_overlap(overlap).with_observer(observer);
+            model.encode_late_chunks(&texts, &chunks, &request.options()?.with_observer(observer))
+        })?;
+        embeddings.into_iter().map(|rows| Ok(embedded(py, rows)?.0)).collect()
     }
 
     /// Splits a text into chunks that fit the model after the prompt. Returns the start and end of each, in characters.

@@ -77,12 +77,7 @@ impl MultiVectorModel {
                 .with_observer(observer);
             model.encode_inputs(&inputs(&texts)?, role(request.as_queries), &options)
         })?;
-        let to_array = |matrix: rushlight::Matrix| {
-            let (rows, columns) = (matrix.rows(), matrix.columns());
-            array(py, matrix.into_vec(), rows, columns)
-        };
-        let arrays = embeddings.into_iter().map(to_array).collect::<PyResult<_>>()?;
-        Ok((arrays, truncated.count, truncated.longest))
+        Ok((arrays(py, embeddings)?, truncated.count, truncated.longest))
     }
 
     /// Returns the tokenizer of queries, of documents, or of texts without a role.
@@ -109,6 +104,12 @@ impl MultiVectorModel {
     #[getter]
     fn folder(&self) -> Folder {
         Folder(self.model.get().folder().to_path_buf())
+    }
+
+    /// True if the folder is one of sentence embeddings, with a head for this kind in a file of its own.
+    #[getter]
+    fn is_of_sentence_model(&self) -> bool {
+        self.model.get().is_of_sentence_model()
     }
 
     #[getter]
@@ -151,6 +152,15 @@ impl MultiVectorModel {
     fn set_max_seq_length(&self, py: Python<'_>, tokens: usize) -> PyResult<()> {
         self.model.change(|model| model.set_document_length(tokens)).into_python(py)
     }
+}
+
+/// Moves matrices into arrays.
+pub(crate) fn arrays(py: Python<'_>, matrices: Vec<rushlight::Matrix>) -> PyResult<Vec<Bound<'_, PyAny>>> {
+    let to_array = |matrix: rushlight::Matrix| {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        array(py, matrix.into_vec(), rows, columns)
+    };
+    matrices.into_iter().map(to_array).collect()
 }
 
 /// Returns the score of every query with every document: float32 `(n, m)`.

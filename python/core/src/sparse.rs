@@ -34,7 +34,7 @@ struct Request {
 }
 
 /// Sparse rows in CSR form: row offsets, columns, values.
-type Loaded<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
+pub(crate) type Csr<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
 
 #[pymethods]
 impl SparseModel {
@@ -66,7 +66,7 @@ impl SparseModel {
         py: Python<'py>,
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
-    ) -> PyResult<(Loaded<'py>, usize, usize)> {
+    ) -> PyResult<(Csr<'py>, usize, usize)> {
         let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
         let embeddings = compute(py, request.progress, |observer| {
             let options = SparseOptions::default()
@@ -78,9 +78,7 @@ impl SparseModel {
             model.encode_inputs(&inputs(&texts)?, &options)
         })?;
         let truncated = embeddings.truncated();
-        let (indptr, indices, values) = embeddings.into_parts();
-        let parts = (PyArray1::from_vec(py, indptr), PyArray1::from_vec(py, indices), PyArray1::from_vec(py, values));
-        Ok((parts, truncated.count, truncated.longest))
+        Ok((csr(py, embeddings), truncated.count, truncated.longest))
     }
 
     /// Decodes embeddings: the tokens of each with their weights, the `top_k` largest first.
@@ -158,10 +156,17 @@ impl SparseModel {
     }
 }
 
-/// Sparse embeddings from Python in CSR form: row offsets, columns, values, and the number of columns.
-type Given<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, f32>, usize);
+/// Moves sparse embeddings into arrays.
+pub(crate) fn csr(py: Python<'_>, embeddings: SparseEmbeddings) -> Csr<'_> {
+    let (indptr, indices, values) = embeddings.into_parts();
+    (PyArray1::from_vec(py, indptr), PyArray1::from_vec(py, indices), PyArray1::from_vec(py, values))
+}
 
-fn embeddings(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyResult<SparseEmbeddings> {
+/// Sparse embeddings from Python in CSR form: row offsets, columns, values, and the number of columns.
+pub(crate) type Given<'py> =
+    (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, f32>, usize);
+
+pub(crate) fn embeddings(py: Python<'_>, (indptr, indices, values, dim): Given<'_>) -> PyResult<SparseEmbeddings> {
     let (indptr, indices) = (indptr.as_slice()?.to_vec(), indices.as_slice()?.to_vec());
     SparseEmbeddings::new(indptr, indices, values.as_slice()?.to_vec(), dim).into_python(py)
 }

@@ -166,7 +166,7 @@ def stream(
 
     def chunks() -> Iterator[tuple[list[dict[str, Any]], NDArray[Any]]]:
         done = 0
-        with _bar(source, shown=bar and shows_progress(arguments)) as tell:
+        with bar_of(source, shown=bar and shows_progress(arguments)) as tell:
             while True:
                 with named(lambda: [record.place for record in held], done):
                     embeddings = next(rows, None)
@@ -195,7 +195,7 @@ def stream_other(
     call = getattr(model, names.get(arguments.role, other))
     how = {"prompt": arguments.prompt, "prompt_name": arguments.prompt_name, "truncation": arguments.truncation}
     records = source.records()
-    with _bar(source, shown=shows_progress(arguments)) as tell:
+    with bar_of(source, shown=shows_progress(arguments)) as tell:
         while chunk := list(islice(records, arguments.chunk_size)):
             with named([record.place for record in chunk]):
                 embeddings = call([record.text for record in chunk], **how)
@@ -253,7 +253,7 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
 
 
 @contextmanager
-def _bar(source: Records, *, shown: bool) -> Iterator[Callable[[int], object]]:
+def bar_of(source: Records, *, shown: bool) -> Iterator[Callable[[int], object]]:
     """Return a context with a callback for the number of further texts done, which updates a progress bar."""
     if not shown:
         yield lambda _count: None

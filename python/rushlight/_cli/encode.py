@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import MultiVectorModel, SparseModel, util
-from rushlight._cli import embedding, folders, options, reading, writing
+from rushlight._cli import embedding, folders, hybrid, options, reading, writing
 from rushlight._cli.reading import Record
 from rushlight.exceptions import InvalidArgumentError
 
@@ -43,7 +43,8 @@ rushlight encode all-MiniLM-L6-v2 'in/*.jsonl.gz' -o out/
 rushlight encode all-MiniLM-L6-v2 'in/*.parquet' -o out/ --engine ray --workers 16
 rushlight encode naver/splade-v3 corpus.txt --kind sparse --document -o corpus.jsonl
 cat corpus.txt | rushlight encode all-MiniLM-L6-v2 --precision ubinary | head -1
-rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o titles.jsonl"""
+rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o titles.jsonl
+rushlight encode BAAI/bge-m3 corpus.txt --kinds dense sparse -o corpus.jsonl"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,6 +66,14 @@ def parser() -> argparse.ArgumentParser:
         choices=("dense", "sparse", "multi-vector"),
         default="dense",
         help="kind of the model: a vector, token weights, or a vector per token (default: dense)",
+    )
+    command.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=hybrid.KINDS,
+        metavar="KIND",
+        help="kinds of embeddings from one pass, for models with heads for them such as bge-m3: dense, sparse, "
+        "multi_vector; each is a field",
     )
     reading.add_options(command)
     writing.add_options(command, "jsonl")
@@ -103,6 +112,9 @@ def _run(arguments: argparse.Namespace) -> None:
         return
     files = reading.Files(places, reading.options(arguments))
     writing.check(arguments, places)
+    if arguments.kinds is not None:
+        hybrid.write(arguments, files)
+        return
     if arguments.kind != "dense":
         _others(arguments, files)
         return
@@ -121,6 +133,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Check that the options agree."""
+    if arguments.kinds is not None:
+        hybrid.check(arguments)
     if arguments.overlap and not arguments.chunk:
         raise InvalidArgumentError("--overlap: is for --chunk")
     if arguments.resume and arguments.precision in {"int8", "uint8"}:

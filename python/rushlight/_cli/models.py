@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-# If several classes can load a folder, the first is right: it is the most specific.
+# If several classes can load a folder, the first is right: it is the most specific. A folder of sentence embeddings
+# with other heads, such as bge-m3's, is a `Model`.
 _KINDS = (MultiVectorModel, Model, Reranker, SparseModel)
 _SHOWN = (
     "embedding_dimension", "max_seq_length", "query_length", "document_length", "num_labels", "max_length",
-    "activation_fn", "similarity_fn_name", "truncate_dim", "prompts", "default_prompt_name", "device",
+    "activation_fn", "embedding_kinds", "similarity_fn_name", "truncate_dim", "prompts",
+    "default_prompt_name", "device",
 )  # fmt: skip
 
 
@@ -86,6 +88,8 @@ def _of_model(folder: Path) -> dict[str, Any]:
             model: Any = kind(folder)
         except UnsupportedModelError as error:
             refused[kind] = error
+            continue
+        if isinstance(model, MultiVectorModel) and model._engine.is_of_sentence_model:
             continue
         shown = {name: getattr(model, name) for name in _SHOWN if hasattr(model, name)}
         return {"kind": kind.__name__, "folder": folder, **shown}

@@ -2,7 +2,7 @@
 
 mod similarity;
 
-pub use similarity::sparse_similarity;
+pub use similarity::{sparse_similarity, sparse_similarity_pairwise};
 
 use crate::alloc;
 use crate::error::{Error, Result};

@@ -2,8 +2,9 @@
 
 use super::SparseEmbeddings;
 use crate::config::Similarity;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::nan::at_least;
+use crate::observer;
 use crate::options::CallOptions;
 use crate::threads::schedule;
 use crate::vectors::similarity::{Matrix, Run, same_width};
@@ -47,6 +48,32 @@ pub fn sparse_similarity(
         })?;
     }
     Matrix::new(a.len(), b.len(), data)
+}
+
+/// Returns the score of each row of `a` with the same row of `b`.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] if the widths or the numbers of rows differ; [`Error::Interrupted`].
+///
+/// [`Error::InvalidArgument`]: crate::Error::InvalidArgument
+/// [`Error::Interrupted`]: crate::Error::Interrupted
+pub fn sparse_similarity_pairwise(
+    kind: Similarity,
+    a: &SparseEmbeddings,
+    b: &SparseEmbeddings,
+    options: &CallOptions<'_>,
+) -> Result<Vec<f32>> {
+    same_width(("a", a.dim()), ("b", b.dim()))?;
+    if a.len() != b.len() {
+        return Err(Error::argument("b", format!("must have as many rows as a ({}), got {}", a.len(), b.len())));
+    }
+    let run = Run::new(options.observer)?;
+    let score = |(left, right): (Row<'_>, Row<'_>)| {
+        observer::ask(run.observer())?;
+        let left = Left { kind, row: left, norm: norm(left.1), dense: Vec::new() };
+        Ok(left.score(right, norm(right.1)))
+    };
+    a.rows().zip(b.rows()).map(score).collect()
 }
 
 fn norm(values: &[f32]) -> f64 {
