@@ -280,7 +280,7 @@ impl DenseConfig {
             #[serde(default = "yes", deserialize_with = "truthy")]
             bias: bool,
             #[serde(default = "tanh")]
-            activation_function: Option<String>,
+            activation_function: String,
             #[serde(default, deserialize_with = "truthy")]
             use_residual: bool,
             #[serde(default)]
@@ -288,8 +288,8 @@ impl DenseConfig {
             #[serde(default)]
             module_output_name: Option<String>,
         }
-        fn tanh() -> Option<String> {
-            Some("torch.nn.modules.activation.Tanh".to_owned())
+        fn tanh() -> String {
+            "torch.nn.modules.activation.Tanh".to_owned()
         }
         let file = JsonFile::read(folder.join("config.json"), "a Dense module needs it")?;
         let raw: Raw = file.parse()?;
@@ -302,10 +302,7 @@ impl DenseConfig {
             in_features: raw.in_features,
             out_features: file.positive("out_features", raw.out_features)?,
             bias: raw.bias,
-            activation: match &raw.activation_function {
-                Some(name) => Activation::from_torch(name, &file.path, "activation_function")?,
-                None => Activation::Identity,
-            },
+            activation: Activation::from_torch(&raw.activation_function, &file.path, "activation_function")?,
             residual: raw.use_residual,
         })
     }
