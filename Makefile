@@ -65,6 +65,7 @@ test: lint docs test-rust test-python test-stubs ## Everything that must pass: l
 .PHONY: test-rust
 test-rust: models-for-tests ## Rust tests, doctests, and the Rust examples on the real model
 	cargo test --locked
+	cargo test --locked --features server --test server
 	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -ex; for example in embed search stream watch; do \
 		cargo run --locked --quiet --profile test --example $$example -- .models/all-MiniLM-L6-v2; done; fi
 
@@ -92,7 +93,7 @@ lint-rust: $(TOOLS) ## rustfmt, clippy and rustdoc
 	@cargo fmt --version >/dev/null && cargo clippy --version >/dev/null || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features bench,serde,ndarray -- -D warnings
+	cargo clippy --locked --all-targets --features bench,serde,ndarray,server -- -D warnings
 	cargo clippy --locked -p rushlight-python -- -D warnings
 	cargo clippy --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
@@ -155,6 +156,11 @@ test-integrations: $(PACKAGE) $(INTEGRATED) models-for-tests ## Test rushlight.i
 test-standing-in: $(PACKAGE) $(STOOD_IN) ## Run libraries with rushlight.compat in place of sentence-transformers: gigabytes
 	.venv-standing-in/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl
 	.venv-standing-in/bin/python -m pytest tests/standing_in
+
+.PHONY: test-server
+test-server: $(PACKAGE) .venv-clients/.installed ## Run the real clients of OpenAI, TEI, Cohere and others against the server
+	.venv-clients/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/rushlight-*.whl
+	.venv-clients/bin/python -m pytest tests/server_clients -p no:cacheprovider -W ignore
 
 .PHONY: data
 data: .venv-data/.installed ## Make the models in tests/data again, or only CASES="...": gigabytes of torch
@@ -322,6 +328,12 @@ $(STOOD_IN): pyproject.toml
 	$(PYTHON) scripts/make_venv.py .venv-standing-in
 	.venv-standing-in/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-standing-in/bin/python -m pip install --quiet --group standing-in
+	@touch $@
+
+.venv-clients/.installed: pyproject.toml
+	$(PYTHON) scripts/make_venv.py .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-clients/bin/python -m pip install --quiet --group clients
 	@touch $@
 
 .venv-data/.installed: pyproject.toml

@@ -21,6 +21,7 @@
 //! | `hub` | yes | downloads models; without it the program contains no network code |
 //! | `serde` | no | `Serialize` and `Deserialize` for results |
 //! | `ndarray` | no | conversions from and to arrays of ndarray |
+//! | `server` | no | the HTTP server `server`, and the program `rushlight` |
 //! | `cuda` | no | NVIDIA GPUs; the build needs CUDA's nvcc |
 //! | `metal` | no | Apple GPUs |
 //! | `accelerate` | no | Apple's Accelerate matrix products, for candle's operations on the CPU |
@@ -156,6 +157,8 @@ mod ops;
 mod options;
 pub mod process;
 mod save;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod source;
 mod threads;
 mod tokenize;
@@ -170,13 +173,13 @@ pub use inputs::Reader;
 pub use models::{
     DevicePool, EncodeIter, INSTRUCTORS, Model, MultiVectorModel, Ranked, Reranker, SparseModel, TextItem, ranked,
 };
-pub use observer::Observer;
+pub use observer::{Observer, Step};
 #[doc(hidden)] // Tests and benches compare both.
 pub use options::Kernels;
 pub use options::{
     BackboneOptions, CallOptions, ChunkOptions, CommunityOptions, EncodeOptions, HubToken, HybridOptions, LoadOptions,
     MiningOptions, MultiVectorOptions, PredictOptions, QuantizeOptions, SearchOptions, SparseOptions, StaticRule,
-    Truncation,
+    Truncation, TruncationSide,
 };
 pub use tokenize::{Input, Tokenizer, TokenizerDifference, Tokens};
 pub use vectors::embeddings::{Embeddings, TokenEncoding, Truncated};

@@ -2,12 +2,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use scoped_tls_hkt::scoped_thread_local;
 
 use crate::error::{Error, Result};
 
-/// Watches a call that computes, and may stop it. Both methods are called on the caller's own thread.
+/// Step of a call that computes, of which an [`Observer`] is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// The first inputs are tokenized. The call waits for a free thread.
+    Tokenized,
+    /// Computing began at this time.
+    Began(Instant),
+    /// A micro-batch is computed. It may have texts of other calls.
+    Computed {
+        /// Number of its texts.
+        texts: usize,
+        /// Number of its tokens.
+        tokens: usize,
+    },
+    /// All inputs are computed.
+    Finished {
+        /// Number of the inputs' tokens after truncation, special tokens included.
+        tokens: usize,
+    },
+}
+
+/// Watches a call that computes, and may stop it. All methods are called on the caller's own thread.
 ///
 /// An [`AtomicBool`] stops the call when it becomes true. A closure `Fn(usize, usize)` gets the progress. A pair
 /// combines two observers.
@@ -32,6 +55,11 @@ pub trait Observer: Sync {
     /// Tells that `done` of `total` inputs are computed.
     fn progress(&self, done: usize, total: usize) {
         let _ = (done, total);
+    }
+
+    /// Tells that the call has taken a step.
+    fn step(&self, step: Step) {
+        let _ = step;
     }
 
     /// Returns true when the call shall stop, with [`Error::Interrupted`]. Asked several times a second.
@@ -59,6 +87,10 @@ impl<T: Observer + Send + ?Sized> Observer for Arc<T> {
         (**self).progress(done, total);
     }
 
+    fn step(&self, step: Step) {
+        (**self).step(step);
+    }
+
     fn interrupted(&self) -> bool {
         (**self).interrupted()
     }
@@ -69,6 +101,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn progress(&self, done: usize, total: usize) {
         self.0.progress(done, total);
         self.1.progress(done, total);
+    }
+
+    fn step(&self, step: Step) {
+        self.0.step(step);
+        self.1.step(step);
     }
 
     fn interrupted(&self) -> bool {

@@ -16,6 +16,7 @@ from rushlight._model import Model
 from rushlight._multi_vector import MultiVectorModel
 from rushlight._process import get_num_threads, info, set_num_threads
 from rushlight._reranker import Reranker
+from rushlight._server import Server, serve
 from rushlight._sparse import SparseModel
 from rushlight._sparse_embeddings import SparseEmbeddings
 from rushlight._tokenizer import Tokenizer
@@ -25,6 +26,7 @@ __all__ = [
     "Model",
     "MultiVectorModel",
     "Reranker",
+    "Server",
     "SparseEmbeddings",
     "SparseModel",
     "Tokenizer",
@@ -33,6 +35,7 @@ __all__ = [
     "get_num_threads",
     "info",
     "load",
+    "serve",
     "set_num_threads",
     "util",
 ]

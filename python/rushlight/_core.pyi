@@ -12,6 +12,8 @@ __all__ = [
     "Model",
     "MultiVectorModel",
     "Reranker",
+    "ServeCommand",
+    "Server",
     "SparseModel",
     "Stream",
     "Tokenizer",
@@ -43,6 +45,24 @@ __all__ = [
 ACTIVATIONS: Final[list[str]]
 INSTRUCTORS: Final[list[str]]
 __version__: Final[str]
+
+@final
+class ServeCommand:
+    def __new__(cls, words: list[str]) -> ServeCommand: ...
+    @staticmethod
+    def parse(words: list[str]) -> ServeCommand | tuple[str, int]: ...
+    @property
+    def models(self) -> list[str]: ...
+    @property
+    def source(self) -> tuple[str | None, Path | None, bool]: ...
+    def run(self, folders: list[Path]) -> None: ...
+    def start(self, folders: list[Path]) -> Server: ...
+
+@final
+class Server:
+    @property
+    def url(self) -> str: ...
+    def stop(self) -> None: ...
 
 class _Search(TypedDict):
     organization: str

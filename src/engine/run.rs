@@ -1,6 +1,8 @@
 //! A call, which processes its inputs in windows. The next window is tokenized while the current one is computed.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::Engine;
 use super::collect::{Collect, Collected};
@@ -11,8 +13,8 @@ use crate::config::Role;
 use crate::error::{Error, Result};
 use crate::heads::{HeadRequest, Output};
 use crate::inputs::{Read, Reader, TEXTS_A_PIECE, first_error, is_small};
-use crate::observer::{self, NoObserver, Observer};
-use crate::options::Truncation;
+use crate::observer::{self, NoObserver, Observer, Step};
+use crate::options::{Truncation, TruncationSide};
 use crate::process;
 use crate::threads::schedule;
 use crate::tokenize::{Input, Tokens};
@@ -29,6 +31,7 @@ pub(crate) struct Request<'a> {
     pub(crate) role: Option<Role>,
     pub(crate) task: Option<&'a str>,
     pub(crate) truncation: Truncation,
+    pub(crate) truncation_side: Option<TruncationSide>,
     pub(crate) observer: Option<&'a dyn Observer>,
 }
 
@@ -91,7 +94,9 @@ impl Engine {
         let distinct = Distinct::of(inputs)?;
         let rows = collector(distinct.inputs.len())?;
         let lengths = call.forward(&distinct, &rows)?;
-        let truncated = call.truncated(distinct.which.iter().map(|i| lengths[*i]));
+        let all = || distinct.which.iter().map(|i| lengths[*i]);
+        call.observer.step(Step::Finished { tokens: all().map(|length| length.min(call.reader.max_length())).sum() });
+        let truncated = call.truncated(all());
         Ok(Collected { rows, which: distinct.which, truncated })
     }
 
@@ -104,7 +109,7 @@ impl Engine {
 impl<'a> Call<'a> {
     pub(crate) fn new(engine: &'a Engine, reader: Reader, request: &Request<'a>) -> Result<Self> {
         let prompt = engine.prompt(request)?;
-        let reader = reader.prompted(prompt, engine.pooling_includes_prompt())?;
+        let reader = reader.cutting(request.truncation_side).prompted(prompt, engine.pooling_includes_prompt())?;
         let observer = request.observer.unwrap_or(&NoObserver);
         Ok(Self { loaded: &engine.loaded, reader, truncation: request.truncation, observer })
     }
@@ -134,6 +139,9 @@ impl<'a> Call<'a> {
             let read = read.map_err(|error| error.map_input_index(index))?;
             lengths.extend(window.sequences.iter().map(|tokens| tokens.full_length));
             window = self.window(read, lengths.len(), &index)?;
+            if lengths.is_empty() {
+                self.observer.step(Step::Tokenized);
+            }
         }
         finished();
         Ok(lengths)
@@ -178,6 +186,7 @@ impl<'a> Call<'a> {
             keep(&sequences, waiting.compute(&**network, &tokens, request, budget.max, self.observer)?)?;
             return all_finite().map(|()| Vec::new());
         }
+        let began = OnceLock::new();
         let share = if budget.concurrent { 1 } else { batches.len().max(1) };
         let mut read: Vec<Vec<Read>> = Vec::new();
         read.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
@@ -189,6 +198,7 @@ impl<'a> Call<'a> {
         let threads = if batches.len() == 1 { process::num_threads()? } else { 1 };
         schedule::run(tasks, count, self.observer, finished, |task, checkpoint| match task {
             Task::Compute(share) => {
+                began.get_or_init(Instant::now);
                 for texts in share {
                     checkpoint()?;
                     let sequences = window.some(texts);
@@ -205,6 +215,11 @@ impl<'a> Call<'a> {
                 Ok(())
             }
         })?;
+        began.get().into_iter().for_each(|began| self.observer.step(Step::Began(*began)));
+        for texts in &batches {
+            let tokens = texts.iter().map(|text| window.sequences[*text].ids.len()).sum();
+            self.observer.step(Step::Computed { texts: texts.len(), tokens });
+        }
         all_finite().map(|()| read.into_iter().flatten().collect())
     }
 

@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
+use std::time::Instant;
 
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::heads::{HeadRequest, Output};
 use crate::network::Network;
-use crate::observer::{self, Observer};
+use crate::observer::{self, Observer, Step};
 use crate::threads::executor::{Caller, Executor, PATIENCE, lock};
 use crate::tokenize::Tokens;
 
@@ -35,8 +36,8 @@ enum State {
     Queued,
     /// A call computes it.
     Taken,
-    /// The result is ready.
-    Done(Output),
+    /// The result is ready, computed since this time.
+    Done(Output, Instant),
     /// The call that computed it failed, so its own caller computes it.
     Failed,
 }
@@ -47,7 +48,7 @@ impl Entry {
     }
 
     fn is_over(&self) -> bool {
-        matches!(*lock(&self.state), State::Done(_) | State::Failed)
+        matches!(*lock(&self.state), State::Done(..) | State::Failed)
     }
 
     fn end(&self, state: State) {
@@ -76,7 +77,13 @@ impl Waiting {
         let checkpoint = || caller.lending(ask, &ask);
         ask()?;
         let threads = executor.limit()?;
-        let alone = || network.forward(&Batch::new(texts.iter().copied()), request, threads, &checkpoint);
+        let alone = || {
+            let batch = Batch::new(texts.iter().copied());
+            let began = Instant::now();
+            let output = network.forward(&batch, request, threads, &checkpoint)?;
+            tell(observer, began, &batch);
+            Ok(output)
+        };
         if caller.take_free()? {
             return alone();
         }
@@ -104,7 +111,7 @@ impl Waiting {
                 // An observer may be slow, and must not delay the other calls.
                 let alone = taken.len() == 1;
                 let checkpoint = || if alone { checkpoint() } else { Ok(()) };
-                return Self::lead(network, &taken, threads, &checkpoint);
+                return Self::lead(network, &taken, threads, observer, &checkpoint);
             }
             // Another call computes it already.
             caller.give_back();
@@ -114,7 +121,10 @@ impl Waiting {
             }
         }
         match std::mem::replace(&mut *lock(&entry.state), State::Taken) {
-            State::Done(output) => Ok(output),
+            State::Done(output, began) => {
+                observer.step(Step::Began(began));
+                Ok(output)
+            }
             _ => {
                 caller.next_turn(&ask)?;
                 alone()
@@ -146,8 +156,10 @@ impl Waiting {
         network: &dyn Network,
         taken: &[Arc<Entry>],
         threads: usize,
+        observer: &dyn Observer,
         checkpoint: &dyn Fn() -> Result<()>,
     ) -> Result<Output> {
+        let began = Instant::now();
         let others = &taken[1..];
         let batch = Batch::new(taken.iter().flat_map(|entry| &entry.texts));
         let forward = || network.forward(&batch, taken[0].request, threads, checkpoint);
@@ -156,7 +168,8 @@ impl Waiting {
                 let counts: Vec<_> = taken.iter().map(|entry| entry.texts.len()).collect();
                 let mut parts = output.split(&counts).into_iter();
                 let own = parts.next().unwrap_or_default();
-                others.iter().zip(parts).for_each(|(entry, part)| entry.end(State::Done(part)));
+                others.iter().zip(parts).for_each(|(entry, part)| entry.end(State::Done(part, began)));
+                tell(observer, began, &batch);
                 Ok(own)
             }
             failed => {
@@ -165,6 +178,12 @@ impl Waiting {
             }
         }
     }
+}
+
+/// Tells an observer of a micro-batch that its call computed.
+fn tell(observer: &dyn Observer, began: Instant, batch: &Batch) {
+    observer.step(Step::Began(began));
+    observer.step(Step::Computed { texts: batch.len(), tokens: batch.input_ids.len() });
 }
 
 /// Guard that removes an entry from the queue when its caller leaves.

@@ -11,6 +11,7 @@ use minijinja::{Environment, context};
 
 use crate::config::{ChatSettings, Kind, MessageFormat, TemplateSource, TransformerSettings};
 use crate::error::{Error, Result};
+use crate::options::TruncationSide;
 use crate::tokenize::{Input, Tokenizer, Tokens};
 
 /// Name of the template in its environment.
@@ -124,7 +125,7 @@ impl ChatTemplate {
     }
 
     /// Renders an input, tokenizes it without special tokens, and truncates it to `max_length` tokens. A truncated input
-    /// keeps the end that the template gives every text.
+    /// keeps the end that the template gives every text. Token ids are taken as they are.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] if the template or the tokenizer fails on the input.
@@ -134,9 +135,13 @@ impl ChatTemplate {
         input: Input<'_>,
         prompt: &Prompt,
         max_length: usize,
+        cut: Option<TruncationSide>,
     ) -> Result<Tokens> {
+        if let Input::Ids(_) = input {
+            return tokenizer.encode_cut(input, "", max_length, cut);
+        }
         let text = self.render(input, &prompt.text).map_err(Error::Tokenizer)?;
-        let mut tokens = tokenizer.encode_bare(&text, max_length)?;
+        let mut tokens = tokenizer.encode_bare(&text, max_length, cut)?;
         if tokens.full_length >= max_length && self.settings.restore_suffix {
             let suffix = self.suffix(tokenizer, input, prompt);
             let kept = suffix.len().min(tokens.ids.len());
@@ -149,7 +154,7 @@ impl ChatTemplate {
     /// Returns the tokens at the end of all inputs with this prompt: those that two renders of other contents share.
     fn suffix<'a>(&self, tokenizer: &Tokenizer, input: Input<'_>, prompt: &'a Prompt) -> &'a [u32] {
         let (which, fillers) = match input {
-            Input::Text(_) => (0, [Input::Text("0"), Input::Text("1 2 3 4")]),
+            Input::Text(_) | Input::Ids(_) => (0, [Input::Text("0"), Input::Text("1 2 3 4")]),
             Input::Pair(..) => (1, [Input::Pair("0", "0"), Input::Pair("1 2 3 4", "1 2 3 4")]),
         };
         prompt.suffixes[which].get_or_init(|| {
@@ -166,6 +171,7 @@ impl ChatTemplate {
         let system = (!prompt.is_empty()).then(|| self.message("system", prompt));
         let contents = match input {
             Input::Text(text) => vec![self.message("user", text)],
+            Input::Ids(_) => Vec::new(),
             Input::Pair(query, document) => {
                 self.pairs.clone()?;
                 vec![self.message("query", query), self.message("document", document)]

@@ -8,7 +8,7 @@ use super::chat::Prompt;
 use crate::engine::loaded::Loaded;
 use crate::error::{Error, Result};
 use crate::observer::{NoObserver, Observer};
-use crate::options::CallOptions;
+use crate::options::{CallOptions, TruncationSide};
 use crate::threads::schedule;
 use crate::tokenize::{Input, PadTo, Tokenizer, Tokens};
 
@@ -25,11 +25,7 @@ pub(crate) type Read = std::result::Result<Tokens, String>;
 /// Returns true for inputs that are tokenized faster than a thread wakes up.
 pub(crate) fn is_small(inputs: &[Input<'_>]) -> bool {
     const BYTES: usize = 4096;
-    let bytes = inputs.iter().map(|input| match input {
-        Input::Text(text) => text.len(),
-        Input::Pair(first, second) => first.len() + second.len(),
-    });
-    inputs.len() <= TEXTS_A_PIECE && bytes.sum::<usize>() <= BYTES
+    inputs.len() <= TEXTS_A_PIECE && inputs.iter().map(|input| input.bytes()).sum::<usize>() <= BYTES
 }
 
 /// Returns the tokens of inputs, or an error for the first problem. `index` maps the `i`-th input to the caller's
@@ -51,6 +47,8 @@ pub struct Reader {
     /// Maximum number of tokens per input, special tokens included.
     max_length: usize,
     pad_to: Option<PadTo>,
+    /// Side that truncation removes; `None` is the tokenizer's own.
+    cut: Option<TruncationSide>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -66,12 +64,17 @@ impl Reader {
     pub(crate) fn new(loaded: Arc<Loaded>, max_seq_length: Option<usize>) -> Self {
         let limits = [max_seq_length, loaded.tokenizer.limit()];
         let max_length = limits.into_iter().flatten().min().unwrap_or(usize::MAX);
-        Self { loaded, prompt: Arc::default(), excluded: 0, max_length, pad_to: None }
+        Self { loaded, prompt: Arc::default(), excluded: 0, max_length, pad_to: None, cut: None }
     }
 
     /// Pads short inputs.
     pub(crate) fn padding(self, pad_to: Option<PadTo>) -> Self {
         Self { pad_to, ..self }
+    }
+
+    /// Truncates inputs at this side.
+    pub(crate) fn cutting(self, cut: Option<TruncationSide>) -> Self {
+        Self { cut, ..self }
     }
 
     /// Prepends a prompt to each input. Pooling excludes its tokens unless `pooled`, or unless a chat template places it.
@@ -131,19 +134,21 @@ impl Reader {
 
     /// Reads an input. Returns its tokens, or the problem with it.
     pub(crate) fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Read> {
-        let (prompt, max_length) = (Arc::clone(&self.prompt), self.max_length);
-        let work = move |loaded: &Loaded, input: Input<'_>| encode(loaded, input, &prompt, max_length);
+        let (prompt, max_length, cut) = (Arc::clone(&self.prompt), self.max_length, self.cut);
+        let work = move |loaded: &Loaded, input: Input<'_>| encode(loaded, input, &prompt, max_length, cut);
         match self.interruptible(input, checkpoint, work) {
             Err(Error::Tokenizer(problem)) => Ok(Err(problem)),
             tokens => {
                 let tokens = tokens?;
-                Ok(self.check_ids(&tokens).map(|()| self.padded(tokens)))
+                Ok(self.check_ids(&tokens).map(|()| self.padded(input, tokens)))
             }
         }
     }
 
-    fn padded(&self, tokens: Tokens) -> Tokens {
-        let mut tokens = Tokens { excluded: self.excluded, ..tokens };
+    fn padded(&self, input: Input<'_>, mut tokens: Tokens) -> Tokens {
+        if !matches!(input, Input::Ids(_)) {
+            tokens.excluded = self.excluded;
+        }
         if let Some(pad_to) = self.pad_to {
             pad_to.apply(&mut tokens);
         }
@@ -167,12 +172,10 @@ impl Reader {
         work: impl Fn(&Loaded, Input<'_>) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let (first, second) = match input {
-            Input::Text(text) => (text, None),
-            Input::Pair(first, second) => (first, Some(second)),
+            Input::Text(text) if text.len() >= LONG => (text, None),
+            Input::Pair(first, second) if input.bytes() >= LONG => (first, Some(second)),
+            _ => return work(&self.loaded, input),
         };
-        if first.len() + second.map_or(0, str::len) < LONG {
-            return work(&self.loaded, input);
-        }
         let (loaded, first, second) = (Arc::clone(&self.loaded), first.to_owned(), second.map(str::to_owned));
         let (sender, receiver) = mpsc::channel();
         let job = Arc::new(move || {
@@ -197,16 +200,22 @@ impl Reader {
 }
 
 /// Tokenizes an input as the model reads it: through its chat template, or with its tokenizer's special tokens.
-fn encode(loaded: &Loaded, input: Input<'_>, prompt: &Prompt, max_length: usize) -> Result<Tokens> {
+fn encode(
+    loaded: &Loaded,
+    input: Input<'_>,
+    prompt: &Prompt,
+    max_length: usize,
+    cut: Option<TruncationSide>,
+) -> Result<Tokens> {
     match &loaded.chat {
-        Some(chat) => chat.encode(&loaded.tokenizer, input, prompt, max_length),
-        None => loaded.tokenizer.encode(input, &prompt.text, max_length),
+        Some(chat) => chat.encode(&loaded.tokenizer, input, prompt, max_length, cut),
+        None => loaded.tokenizer.encode_cut(input, &prompt.text, max_length, cut),
     }
 }
 
 /// Counts the tokens of an input after a prompt, before truncation.
 fn count(loaded: &Loaded, input: Input<'_>, prompt: &str) -> Result<usize> {
-    Ok(encode(loaded, input, &prompt.into(), usize::MAX)?.full_length)
+    Ok(encode(loaded, input, &prompt.into(), usize::MAX, None)?.full_length)
 }
 
 /// Runs `work` for each input on all threads. Returns the results in the order of the inputs.

@@ -188,8 +188,9 @@ impl MultiVectorModel {
         role: Role,
         options: &MultiVectorOptions<'_>,
     ) -> Result<(Vec<Matrix>, Truncated)> {
-        let MultiVectorOptions { prompt_name, prompt, truncation, observer } = *options;
-        let request = Request { prompt_name, prompt, role: Some(role), task: None, truncation, observer };
+        let MultiVectorOptions { prompt_name, prompt, truncation, truncation_side, observer } = *options;
+        let request =
+            Request { prompt_name, prompt, role: Some(role), task: None, truncation, truncation_side, observer };
         let columns = self.embedding_dimension();
         let cut = self.is_of_sentence_model() && columns < self.engine.width();
         let rows = |inputs| Ok(TokenRows::new(inputs, columns, &self.side(role).kept)?.normalized(cut));

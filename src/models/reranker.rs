@@ -133,8 +133,9 @@ impl Reranker {
     /// # Errors
     /// The errors of [`Reranker::predict`].
     pub fn predict_inputs(&self, inputs: &[Input<'_>], options: &PredictOptions<'_>) -> Result<(Matrix, Truncated)> {
-        let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, observer } = *options;
-        let request = Request { prompt_name, prompt, role: None, task: None, truncation, observer };
+        let PredictOptions { prompt_name, prompt, activation, apply_softmax, truncation, truncation_side, observer } =
+            *options;
+        let request = Request { prompt_name, prompt, role: None, task: None, truncation, truncation_side, observer };
         let rows = |inputs| DenseRows::new(inputs, self.engine.width());
         let logits = self.engine.run(inputs, &request, rows)?.embeddings(self.engine.width(), false)?;
         let truncated = logits.truncated();
@@ -171,6 +172,19 @@ impl Reranker {
     /// Number of scores per pair.
     pub fn num_labels(&self) -> usize {
         self.engine.width()
+    }
+
+    /// Names of the scores, by `id2label` in `config.json`; `LABEL_0` and so on where it has none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if the file has changed and can't be read.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        let config = JsonFile::read(self.engine.loaded.transformer().join("config.json"), "it has the labels")?;
+        let name = |id: usize| {
+            let label = config.value.pointer(&format!("/id2label/{id}")).and_then(Value::as_str);
+            label.map_or_else(|| format!("LABEL_{id}"), str::to_owned)
+        };
+        Ok((0..self.num_labels()).map(name).collect())
     }
 
     /// Activation of calls that choose none.

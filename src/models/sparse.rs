@@ -110,8 +110,8 @@ impl SparseModel {
     /// The errors of [`SparseModel::encode`].
     pub fn encode_inputs(&self, inputs: &[Input<'_>], options: &SparseOptions<'_>) -> Result<SparseEmbeddings> {
         let max = check_active_dims(options.max_active_dims)?.or(self.max_active_dims());
-        let SparseOptions { prompt_name, prompt, role, truncation, observer, .. } = *options;
-        let request = Request { prompt_name, prompt, role, task: None, truncation, observer };
+        let SparseOptions { prompt_name, prompt, role, truncation, truncation_side, observer, .. } = *options;
+        let request = Request { prompt_name, prompt, role, task: None, truncation, truncation_side, observer };
         let engine = self.engine.route(role);
         let rows = self.engine.run(inputs, &request, |inputs| SparseRows::new(inputs, max, engine.words()))?;
         rows.sparse_embeddings(self.embedding_dimension())

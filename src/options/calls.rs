@@ -17,6 +17,15 @@ pub enum Truncation {
     Error,
 }
 
+/// Side of a text that truncation removes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TruncationSide {
+    /// Removes the beginning.
+    Left,
+    /// Removes the end.
+    Right,
+}
+
 options! {
     /// Options of a call that embeds.
     ///
@@ -47,6 +56,8 @@ options! {
         truncate_dim: Option<usize> => with_truncate_dim(impl Into<Option<usize>>),
         /// Treatment of texts that are too long.
         truncation: Truncation => with_truncation(Truncation),
+        /// Side that truncation removes, instead of the tokenizer's own.
+        truncation_side: Option<TruncationSide> => with_truncation_side(impl Into<Option<TruncationSide>>),
         /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
@@ -54,8 +65,8 @@ options! {
 
 impl<'a> EncodeOptions<'a> {
     pub(crate) fn request(&self) -> Request<'a> {
-        let Self { prompt_name, prompt, role, task, truncation, observer, .. } = *self;
-        Request { prompt_name, prompt, role, task, truncation, observer }
+        let Self { prompt_name, prompt, role, task, truncation, truncation_side, observer, .. } = *self;
+        Request { prompt_name, prompt, role, task, truncation, truncation_side, observer }
     }
 }
 
@@ -81,6 +92,8 @@ options! {
         max_active_dims: Option<usize> => with_max_active_dims(impl Into<Option<usize>>),
         /// Treatment of texts that are too long.
         truncation: Truncation => with_truncation(Truncation),
+        /// Side that truncation removes, instead of the tokenizer's own.
+        truncation_side: Option<TruncationSide> => with_truncation_side(impl Into<Option<TruncationSide>>),
         /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
@@ -88,8 +101,8 @@ options! {
 
 impl<'a> HybridOptions<'a> {
     pub(crate) fn request(&self) -> Request<'a> {
-        let Self { prompt_name, prompt, role, task, truncation, observer, .. } = *self;
-        Request { prompt_name, prompt, role, task, truncation, observer }
+        let Self { prompt_name, prompt, role, task, truncation, truncation_side, observer, .. } = *self;
+        Request { prompt_name, prompt, role, task, truncation, truncation_side, observer }
     }
 }
 
@@ -107,6 +120,8 @@ options! {
         apply_softmax: bool => with_apply_softmax(bool),
         /// Treatment of pairs that are too long.
         truncation: Truncation => with_truncation(Truncation),
+        /// Side that truncation removes, instead of the tokenizer's own.
+        truncation_side: Option<TruncationSide> => with_truncation_side(impl Into<Option<TruncationSide>>),
         /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
@@ -126,6 +141,8 @@ options! {
         max_active_dims: Option<usize> => with_max_active_dims(impl Into<Option<usize>>),
         /// Treatment of texts that are too long.
         truncation: Truncation => with_truncation(Truncation),
+        /// Side that truncation removes, instead of the tokenizer's own.
+        truncation_side: Option<TruncationSide> => with_truncation_side(impl Into<Option<TruncationSide>>),
         /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }
@@ -141,6 +158,8 @@ options! {
         prompt: Option<&'a str> => with_prompt(&'a str),
         /// Treatment of texts that are too long.
         truncation: Truncation => with_truncation(Truncation),
+        /// Side that truncation removes, instead of the tokenizer's own.
+        truncation_side: Option<TruncationSide> => with_truncation_side(impl Into<Option<TruncationSide>>),
         /// Observer, which gets the progress and may stop the call.
         observer: Option<&'a dyn Observer> => with_observer(&'a dyn Observer),
     }

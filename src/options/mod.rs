@@ -7,6 +7,7 @@ mod vectors;
 
 pub use calls::{
     ChunkOptions, EncodeOptions, HybridOptions, MultiVectorOptions, PredictOptions, SparseOptions, Truncation,
+    TruncationSide,
 };
 pub use load::{BackboneOptions, HubToken, Kernels, LoadOptions};
 pub use static_rule::StaticRule;
@@ -42,7 +43,7 @@ macro_rules! options {
         }
     };
 }
-use options;
+pub(crate) use options;
 
 impl fmt::Debug for dyn Observer + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

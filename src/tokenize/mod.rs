@@ -38,29 +38,47 @@ use self::model2vec::Model2VecRule;
 use self::steps::Steps;
 use crate::alloc;
 use crate::error::{Error, Result};
+use crate::options::TruncationSide;
 
 pub use self::difference::TokenizerDifference;
 pub(crate) use self::load::TokenizerSettings;
 pub(crate) use self::pad_to::PadTo;
 
-/// One input: a text, or a pair of texts.
+/// One input: a text, a pair of texts, or token ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Input<'a> {
     /// A text.
     Text(&'a str),
     /// Two texts that the model sees as one sequence, with its separator in between.
     Pair(&'a str, &'a str),
+    /// Token ids of the model's tokenizer, special ones included. They are computed without a prompt.
+    Ids(&'a [u32]),
 }
 
 impl<'a> Input<'a> {
     pub(crate) fn texts<T: AsRef<str>>(texts: &'a [T]) -> Vec<Self> {
         texts.iter().map(|text| Self::Text(text.as_ref())).collect()
     }
+
+    /// Number of bytes.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Pair(first, second) => first.len() + second.len(),
+            Self::Ids(ids) => size_of_val(ids),
+        }
+    }
 }
 
 impl<'a> From<&'a str> for Input<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u32]> for Input<'a> {
+    fn from(ids: &'a [u32]) -> Self {
+        Self::Ids(ids)
     }
 }
 
@@ -189,9 +207,22 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] if the tokenizer fails on the text, for example since it has no unknown token.
     pub fn encode(&self, input: Input<'_>, prompt: &str, max_length: usize) -> Result<Tokens> {
+        self.encode_cut(input, prompt, max_length, None)
+    }
+
+    /// Tokenizes like [`Tokenizer::encode`], and truncates at the given side instead of the tokenizer's own.
+    pub(crate) fn encode_cut(
+        &self,
+        input: Input<'_>,
+        prompt: &str,
+        max_length: usize,
+        side: Option<TruncationSide>,
+    ) -> Result<Tokens> {
+        let cut_left = self.cuts_left(side);
         let (first, second) = match input {
             Input::Text(text) => (text, None),
             Input::Pair(first, second) => (first, Some(second)),
+            Input::Ids(ids) => return Ok(self.given(ids, max_length, cut_left)),
         };
         let first = match prompt {
             "" => Cow::Borrowed(first),
@@ -204,14 +235,19 @@ impl Tokenizer {
         let (kept_first, kept_second) = longest_first(first.len(), second.as_ref().map(Vec::len), limit);
         let second = second.unwrap_or_default();
         let full_length = layout.length(first_length, second_length.unwrap_or_default());
-        let (ids, type_ids) = layout.join(self.cut(&first, kept_first), self.cut(&second, kept_second));
+        let (ids, type_ids) = layout.join(cut(&first, kept_first, cut_left), cut(&second, kept_second, cut_left));
         Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0, excluded: 0 })
     }
 
+    /// Returns true if truncation removes the first tokens: by the given side, else by the tokenizer's own.
+    fn cuts_left(&self, side: Option<TruncationSide>) -> bool {
+        side.map_or(self.cut_left, |side| side == TruncationSide::Left)
+    }
+
     /// Tokenizes a text that has its special tokens, truncated to `max_length` tokens.
-    pub(crate) fn encode_bare(&self, text: &str, max_length: usize) -> Result<Tokens> {
+    pub(crate) fn encode_bare(&self, text: &str, max_length: usize, side: Option<TruncationSide>) -> Result<Tokens> {
         let all = self.encode_plain(text)?;
-        let ids = self.cut(&all, all.len().min(max_length)).to_vec();
+        let ids = cut(&all, all.len().min(max_length), self.cuts_left(side)).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
         Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0 })
     }
@@ -238,9 +274,12 @@ impl Tokenizer {
         if self.strips { text.trim_matches(is_space) } else { text }
     }
 
-    fn cut<'a>(&self, ids: &'a [u32], kept: usize) -> &'a [u32] {
-        let range = if self.cut_left { ids.len().saturating_sub(kept)..ids.len() } else { 0..kept };
-        ids.get(range).unwrap_or(ids)
+    /// Returns the tokens of ids that a caller gives.
+    fn given(&self, ids: &[u32], max_length: usize, cut_left: bool) -> Tokens {
+        let full_length = ids.len();
+        let ids = cut(ids, max_length, cut_left).to_vec();
+        let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
+        Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0 }
     }
 
     /// Returns the number of special tokens around a text or a pair, whichever has more. No input is cut to fewer tokens.
@@ -257,6 +296,7 @@ impl Tokenizer {
         Ok(match input {
             Input::Text(text) => self.layouts.single.length(length(text)?, 0),
             Input::Pair(first, second) => self.layouts.pair.length(length(first)?, length(second)?),
+            Input::Ids(ids) => ids.len(),
         })
     }
 
@@ -281,7 +321,7 @@ impl Tokenizer {
     /// Returns the byte ranges of the tokens of a text, or of the first text of a pair, without special tokens. Ranges are
     /// widened to whole characters, so that tokens may overlap.
     pub(crate) fn offsets(&self, input: Input<'_>) -> Result<Vec<Range<usize>>> {
-        let (Input::Text(text) | Input::Pair(text, _)) = input;
+        let (Input::Text(text) | Input::Pair(text, _)) = input else { return Ok(Vec::new()) };
         check_memory(text)?;
         let stripped = self.stripped(text);
         let first = stripped.as_ptr().addr() - text.as_ptr().addr();
@@ -364,6 +404,12 @@ impl Tokenizer {
     pub fn model_max_length(&self) -> Option<usize> {
         self.model_max_length
     }
+}
+
+/// Returns the ids that truncation keeps.
+fn cut(ids: &[u32], kept: usize, left: bool) -> &[u32] {
+    let range = if left { ids.len().saturating_sub(kept)..ids.len() } else { 0..kept };
+    ids.get(range).unwrap_or(ids)
 }
 
 /// Checks that memory suffices to tokenize a long text, since the tokenizers crate aborts the process if not.

@@ -10,6 +10,8 @@ mod observer;
 mod paths;
 mod prompts;
 mod reranker;
+#[cfg(feature = "server")]
+mod server;
 mod shared;
 mod sparse;
 mod tokenizer;
@@ -43,6 +45,9 @@ mod _core {
     use crate::reranker::Reranker;
     #[pymodule_export]
     use crate::reranker::{ranked, softmax};
+    #[cfg(feature = "server")]
+    #[pymodule_export]
+    use crate::server::{ServeCommand, Server};
     #[pymodule_export]
     use crate::sparse::{SparseModel, sparse_similarity};
     #[pymodule_export]
@@ -119,6 +124,7 @@ fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("cuda", cfg!(feature = "cuda")),
         ("metal", cfg!(feature = "metal")),
         ("accelerate", cfg!(feature = "accelerate")),
+        ("server", cfg!(feature = "server")),
         ("python", true),
     ];
     info.set_item(

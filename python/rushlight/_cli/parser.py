@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from rushlight import __version__
-from rushlight._cli import comparing, encode, evaluating, mining, models, options, reranking, searching
+from rushlight._cli import comparing, encode, evaluating, mining, models, options, reranking, searching, serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ COMMANDS = {
     "mine": mining.mine,
     "cluster": mining.cluster,
     "evaluate": evaluating.parser,
+    "serve": serving.parser,
     "info": models.info,
     "download": models.download,
 }
