@@ -80,8 +80,8 @@ def serve(
     ------
     InvalidArgumentError
         A flag is unknown or out of range.
-    OSError
-        The address is taken.
+    InferenceError
+        The address is taken; its cause is an `OSError`.
 
     Examples
     --------

@@ -124,7 +124,7 @@ exit status: 0: stopped by SIGTERM or Ctrl-C; 1: error; 2: usage error; 143: sto
 
 examples:
   rushlight serve all-MiniLM-L6-v2
-  rushlight serve text-embedding-3-small=all-MiniLM-L6-v2 cross-encoder/ms-marco-MiniLM-L6-v2 --port 8080";
+  rushlight serve text-embedding-3-small=all-MiniLM-L6-v2 --port 8080";
 
 fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let parsed = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

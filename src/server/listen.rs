@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
 
 use super::app::App;
 use super::options::ServerOptions;
@@ -121,10 +121,25 @@ impl Acceptor {
 }
 
 /// Stream of bytes in both directions.
-trait Stream: AsyncRead + AsyncWrite + Send {}
-impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
+trait Stream: AsyncRead + AsyncWrite + Send + Sync {
+    /// Waits until there are bytes to read, or the client has left.
+    fn readable(&self) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>>;
+}
 
-type Connection = std::pin::Pin<Box<dyn Stream>>;
+impl Stream for TcpStream {
+    fn readable(&self) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>> {
+        Box::pin(async { self.peek(&mut [0]).await.map(|_| ()) })
+    }
+}
+
+#[cfg(unix)]
+impl Stream for UnixStream {
+    fn readable(&self) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>> {
+        Box::pin(self.readable())
+    }
+}
+
+type Connection = Pin<Box<dyn Stream>>;
 
 /// Serves until `stop`, and then until running requests have ended or the grace period has.
 ///
@@ -140,6 +155,7 @@ pub(super) async fn serve(
     let connections = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
     let http = http(&app.options);
     let graceful = GracefulShutdown::new();
+    let (closing, _) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
         let next = async {
@@ -160,9 +176,19 @@ pub(super) async fn serve(
             }
         };
         let service = TowerToHyperService::new(routes.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service).into_owned());
+        let (http, watcher, mut closing) = (http.clone(), graceful.watcher(), closing.subscribe());
+        let patience = app.options.header_timeout;
         tokio::spawn(async move {
             let _permit = permit;
+            // hyper's timeout of headers begins with the first byte.
+            let first = tokio::select! {
+                first = tokio::time::timeout(patience, stream.readable()) => first,
+                _ = closing.changed() => return,
+            };
+            if first.is_err() {
+                return;
+            }
+            let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service).into_owned());
             if let Err(error) = connection.await {
                 tracing::debug!(error, "a connection failed");
             }
@@ -170,6 +196,7 @@ pub(super) async fn serve(
     }
     drop(acceptor);
     app.drain();
+    closing.send_replace(());
     tracing::info!(running = app.running(), "stopping");
     if tokio::time::timeout(app.options.grace_period, graceful.shutdown()).await.is_err() {
         tracing::warn!(running = app.running(), "the grace period has ended; running requests get no answer");

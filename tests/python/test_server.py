@@ -19,7 +19,7 @@ from cases import DATA
 
 import rushlight
 from rushlight import Model, Reranker
-from rushlight.exceptions import InvalidArgumentError, ModelNotFoundError
+from rushlight.exceptions import InferenceError, InvalidArgumentError, ModelNotFoundError
 
 MODEL = DATA / "tiny/bert-mean-normalize/model"
 RERANKER = DATA / "rerank/rerank-bert/model"
@@ -88,7 +88,7 @@ def test_what_is_wrong_is_refused() -> None:
         rushlight.serve([])
     with pytest.raises(ModelNotFoundError):
         rushlight.serve("/no/such/folder", local_files_only=True)
-    with rushlight.serve(MODEL) as server, pytest.raises(OSError, match=r"in use|Only one usage"):
+    with rushlight.serve(MODEL) as server, pytest.raises(InferenceError, match=r"in use|Only one usage"):
         rushlight.serve(MODEL, port=int(server.url.rpartition(":")[2]))
 
 
