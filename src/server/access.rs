@@ -26,11 +26,11 @@ impl RequestId {
         const MAX_LENGTH: usize = 128;
         let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
         let given = given.filter(|id| (1..=MAX_LENGTH).contains(&id.len()));
-        Self(given.map_or_else(Self::new, str::to_owned))
+        Self(given.map_or_else(Self::made, str::to_owned))
     }
 
     /// Returns a number that is unlike those of other requests and processes.
-    fn new() -> String {
+    fn made() -> String {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         static PROCESS: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
         let process = PROCESS.get_or_init(|| RandomState::new().build_hasher().finish());
