@@ -66,6 +66,16 @@ class Source:
             text = _arguments.text(f"{place}: field {self.field!r}", fields[self.field], InvalidInputError)
             yield Record(text, fields, place)
 
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the fields of all rows, with the file and the line of each.
+
+        Raises
+        ------
+        InvalidInputError
+            The file has another format; the message names the line or row.
+        """
+        return _READERS[self.kind](self)
+
     def texts(self) -> list[str]:
         """Return all texts."""
         return [record.text for record in self.records()]
