@@ -22,7 +22,7 @@ from program import PROGRAM, started
 import rushlight
 
 MODEL = tiny("bert-mean-normalize").model
-COMMANDS = ["encode", "similarity", "search", "rerank", "mine", "cluster", "serve", "info", "download"]
+COMMANDS = ["encode", "similarity", "search", "rerank", "mine", "cluster", "evaluate", "serve", "info", "download"]
 
 
 def test_version_and_help(command) -> None:

@@ -295,13 +295,22 @@ def test_example(line: str, corpus: Path, tmp_path: Path) -> None:
         pytest.importorskip("pyarrow")
         (tmp_path / "in").mkdir()
         (tmp_path / "in/a.jsonl.gz").write_bytes(gzip.compress(b'{"text": "lamp"}\n'))
+    (tmp_path / "pairs.tsv").write_text("sentence1\tsentence2\tscore\nlamp\tlantern\t4\nlamp\tsea\t1\nlight\ttown\t2\n")
+    (tmp_path / "scifact/qrels").mkdir(parents=True)
+    (tmp_path / "scifact/queries.jsonl").write_text('{"_id": "q", "text": "lamp"}\n{"_id": "r", "text": "sea"}\n')
+    (tmp_path / "scifact/corpus.jsonl").write_text('{"_id": "a", "text": "lantern"}\n{"_id": "b", "text": "sea"}\n')
+    (tmp_path / "scifact/qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\nr\tb\t1\n")
+    if "rushlight evaluate" in line:
+        pytest.importorskip("sklearn")
+        pytest.importorskip("matplotlib")
     if "--engine" in line:
         pytest.skip("make test-integrations runs it")
-    line = line.replace("corpus.jsonl", "out.jsonl") if "--kind sparse" in line else line
+    line = line.replace("corpus.jsonl", "out.jsonl") if "--kind" in line else line
     for made in ("-o corpus.npy", "-o bits.npy"):
         line = line.replace(made, f"{made} --force")
     names = {"cross-encoder/": "", "ms-marco-MiniLM-L6-v2": RERANKER, "all-MiniLM-L6-v2": MODEL}
     names["naver/splade-v3"] = DATA / "sparse/splade-bert-max/model"
+    names |= {"BAAI/bge-m3": DATA / "hybrid/bgem3-heads/model", "all-mpnet-base-v2": MODEL}
     for name, place in names.items():
         line = line.replace(name, str(place))
     shell = f'rushlight() {{ {shlex.join(PROGRAM)} "$@"; }}; {line}'
