@@ -144,7 +144,7 @@ type Connection = Pin<Box<dyn Stream>>;
 /// Serves until `stop`, and then until running requests have ended or the grace period has.
 ///
 /// # Errors
-/// Those of registering the socket with the runtime.
+/// Errors of registering the socket with the runtime.
 pub(super) async fn serve(
     listener: Listener,
     routes: Router,

@@ -61,7 +61,7 @@ pub(super) async fn embed(
 }
 
 pub(super) async fn embed_request(app: &App, path: &ModelInPath, request: EmbedRequest) -> Result<Response, Failure> {
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &[ModelKind::Sentence])?;
+    let served = path.served(app, request.model.as_deref(), &[ModelKind::Sentence])?;
     let inputs = request.inputs.checked(app, "inputs")?;
     check_dimensions(served, request.dimensions)?;
     let reading = Reading::new(app, request.truncate, request.truncation_direction).named(request.prompt_name);
@@ -84,7 +84,7 @@ pub(super) async fn embed_all(
     Json(request): Json<EmbedRequest>,
 ) -> Result<Response, Failure> {
     let kinds = [ModelKind::Sentence, ModelKind::MultiVector];
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &kinds)?;
+    let served = path.served(&app, request.model.as_deref(), &kinds)?;
     let inputs = request.inputs.checked(&app, "inputs")?;
     let reading = Reading::new(&app, request.truncate, request.truncation_direction).named(request.prompt_name);
     reading.check(&inputs)?;

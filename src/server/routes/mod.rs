@@ -26,6 +26,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use super::access;
 use super::app::{App, PathModel};
 use super::failure::{Failure, FailureKind};
+use super::models::{ModelKind, Served};
 
 pub(super) use dense::EmbedRequest;
 pub(super) use info::probe;
@@ -47,9 +48,14 @@ impl<S: Sync> FromRequestParts<S> for ModelInPath {
 }
 
 impl ModelInPath {
-    /// Returns the model of a request: that of the path, else that of the body.
-    fn or(&self, named: Option<&str>) -> Option<String> {
-        self.0.as_deref().or(named).map(str::to_owned)
+    /// Returns the name of a request's model: that of the path, else that of the body.
+    fn or<'a>(&'a self, named: Option<&'a str>) -> Option<&'a str> {
+        self.0.as_deref().or(named)
+    }
+
+    /// Returns the model of a request, of one of these kinds; see [`App::model`].
+    fn served<'a>(&self, app: &'a App, named: Option<&str>, kinds: &[ModelKind]) -> Result<&'a Arc<Served>, Failure> {
+        app.model(self.or(named), kinds)
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) async fn embeddings(
     path: ModelInPath,
     Json(request): Json<EmbeddingsRequest>,
 ) -> Result<Response, Failure> {
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &[ModelKind::Sentence])?;
+    let served = path.served(&app, request.model.as_deref(), &[ModelKind::Sentence])?;
     let inputs = request.input.checked(&app, "input")?;
     check_dimensions(served, request.dimensions)?;
     let reading = Reading {

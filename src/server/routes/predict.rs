@@ -73,7 +73,7 @@ pub(super) async fn predict_request(
     request: PredictRequest,
 ) -> Result<Response, Failure> {
     let kinds = [ModelKind::Classifier, ModelKind::Reranker];
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &kinds)?;
+    let served = path.served(app, request.model.as_deref(), &kinds)?;
     let (inputs, is_batch) = match request.inputs {
         PredictInputs::Text(text) => (vec![vec![text]], false),
         PredictInputs::One(texts) => (vec![texts], false),

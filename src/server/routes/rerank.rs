@@ -114,13 +114,12 @@ pub(super) async fn rerank_request(
     id: RequestId,
     request: RerankRequest,
 ) -> Result<Response, Failure> {
-    let name = path.or(request.model.as_deref());
     let (kinds, field, texts) = match (request.texts, request.documents) {
         (Some(texts), None) => (&TEI_KINDS[..], "texts", texts),
         (None, Some(documents)) => (&KINDS[..], "documents", documents.into_iter().map(Document::into_text).collect()),
         _ => return Err(Failure::invalid("texts", "(TEI) or `documents` (Cohere, Jina) must be given, and not both")),
     };
-    let served = app.model(name.as_deref(), kinds)?;
+    let served = path.served(app, request.model.as_deref(), kinds)?;
     check_count(app, field, texts.len())?;
     if request.query.is_empty() {
         return Err(Failure::empty("query"));
@@ -248,7 +247,7 @@ pub(super) async fn score(
     Extension(id): Extension<RequestId>,
     Json(request): Json<ScoreRequest>,
 ) -> Result<Response, Failure> {
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &KINDS)?;
+    let served = path.served(&app, request.model.as_deref(), &KINDS)?;
     let (mut first, second) = (Vec::from(request.text_1), Vec::from(request.text_2));
     check_count(&app, "text_1", first.len())?;
     check_count(&app, "text_2", second.len())?;

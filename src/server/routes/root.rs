@@ -34,7 +34,7 @@ pub(super) async fn root(
     }
     let named = path.or(body.get("model").and_then(Value::as_str));
     let kind = match named {
-        Some(name) => app.models.find(&name).ok_or_else(|| app.unknown_model(&name))?.facts.kind,
+        Some(name) => app.models.find(name).ok_or_else(|| app.unknown_model(name))?.facts.kind,
         None => app.models.iter().next().map_or(ModelKind::Sentence, |served| served.facts.kind),
     };
     match kind {

@@ -38,7 +38,7 @@ pub(super) async fn embed_sparse_request(
     path: &ModelInPath,
     request: EmbedRequest,
 ) -> Result<Response, Failure> {
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &[ModelKind::Sparse])?;
+    let served = path.served(app, request.model.as_deref(), &[ModelKind::Sparse])?;
     let inputs = request.inputs.checked(app, "inputs")?;
     let reading = Reading::new(app, request.truncate, request.truncation_direction).named(request.prompt_name);
     reading.check(&inputs)?;
@@ -99,7 +99,7 @@ pub(super) async fn similarity_request(
     request: SimilarityRequest,
 ) -> Result<Response, Failure> {
     let kinds = [ModelKind::Sentence, ModelKind::Sparse, ModelKind::MultiVector];
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &kinds)?;
+    let served = path.served(app, request.model.as_deref(), &kinds)?;
     let SimilarityInputs { source_sentence, sentences } = request.inputs;
     check_count(app, "sentences", sentences.len())?;
     if source_sentence.is_empty() || sentences.iter().any(String::is_empty) {

@@ -70,7 +70,7 @@ pub(super) async fn tokenize(
     path: ModelInPath,
     Json(request): Json<TokenizeRequest>,
 ) -> Result<Response, Failure> {
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &KINDS)?;
+    let served = path.served(&app, request.model.as_deref(), &KINDS)?;
     let texts = match request.inputs {
         TokenizeInputs::One(text) => vec![text],
         TokenizeInputs::Many(texts) => texts,
@@ -142,7 +142,7 @@ pub(super) async fn decode(
     path: ModelInPath,
     Json(request): Json<DecodeRequest>,
 ) -> Result<Response, Failure> {
-    let served = app.model(path.or(request.model.as_deref()).as_deref(), &KINDS)?;
+    let served = path.served(&app, request.model.as_deref(), &KINDS)?;
     let ids = match request.ids {
         Ids::One(ids) => vec![ids],
         Ids::Many(ids) => ids,
