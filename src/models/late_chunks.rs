@@ -82,7 +82,12 @@ impl Model {
             windows.iter().map(|window| Input::Text(&texts[window.text][window.bytes.clone()])).collect();
         let encodings = |inputs| Encodings::new(inputs, columns, false);
         let tokens = self.engine.run(&inputs, &options.request(), encodings)?.encodings();
-        let of_text = |text: usize| windows.iter().zip(&tokens).filter(move |(window, _)| window.text == text);
+        let of_text = |text: usize| {
+            // Windows have the order of their texts.
+            let at = |text| windows.partition_point(|window| window.text < text);
+            let range = at(text)..at(text + 1);
+            windows[range.clone()].iter().zip(&tokens[range])
+        };
         let reader = self.reader(options.role);
         for (i, text) in texts.iter().enumerate() {
             let mut sums = Sums::new(reader.chunk(text, chunks)?, self.hidden_size());
