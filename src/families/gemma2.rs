@@ -4,8 +4,7 @@
 use super::{Family, Load, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
-use crate::layers::attention_heads::AttentionHeads;
-use crate::layers::decoder::{DecoderShape, LayerType, LayerTypes, Norms, Sight};
+use crate::layers::decoder::{DecoderShape, LayerType, LayerTypes, Sight};
 use crate::layers::gemma::attention_scale;
 use crate::layers::rope::Rope;
 use crate::layers::{Backbone, Parameters};
@@ -21,26 +20,6 @@ pub(super) const GEMMA2: Family = Family {
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),
     remote_code: RemoteCode::None,
 };
-
-/// Reads `config.json`; absent keys have the defaults of transformers' class.
-fn shape(file: &JsonFile) -> Result<DecoderShape> {
-    let attention_bias = file.get("attention_bias", false)?;
-    let shape = DecoderShape {
-        vocab_size: file.size("vocab_size", 256_000)?,
-        hidden_size: file.size("hidden_size", 2304)?,
-        layers: file.size("num_hidden_layers", 26)?,
-        heads: AttentionHeads { count: file.size("num_attention_heads", 8)?, width: file.get("head_dim", 256)? },
-        key_value_heads: file.get("num_key_value_heads", 4)?,
-        intermediate_size: file.size("intermediate_size", 9216)?,
-        activation: file.activation("hidden_activation", "gelu_pytorch_tanh")?,
-        query_key_value_bias: attention_bias,
-        attention_output_bias: attention_bias,
-        feed_forward_bias: false,
-        max_position_embeddings: file.size("max_position_embeddings", 8192)?,
-        norms: Norms { eps: file.eps("rms_norm_eps", 1e-6)?, offset: 1.0 },
-    };
-    shape.checked(file)
-}
 
 /// Reads the limit of attention scores; null means none.
 fn softcap(file: &JsonFile) -> Result<Option<f32>> {
@@ -84,7 +63,7 @@ impl Windows {
 }
 
 fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-    let shape = shape(file)?;
+    let shape = DecoderShape::of_gemma(file, 256_000, 8192)?;
     let (scale, softcap) = (attention_scale(file)?, softcap(file)?);
     let windows = Windows::read(file, shape.layers)?;
     let rotary = Rope::read(file, 10_000.0, shape.heads.width, shape.max_position_embeddings)?.rotary()?;

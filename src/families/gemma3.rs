@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::{Family, Load, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
-use crate::layers::attention_heads::AttentionHeads;
-use crate::layers::decoder::{DecoderShape, LayerType, LayerTypes, Norms};
+use crate::layers::decoder::{DecoderShape, LayerType, LayerTypes};
 use crate::layers::gemma::attention_scale;
 use crate::layers::rope::{Rope, RopeByLayerType, RopeParameters};
 use crate::layers::{Backbone, Parameters};
@@ -25,26 +24,6 @@ pub(super) const GEMMA3: Family = Family {
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),
     remote_code: RemoteCode::None,
 };
-
-/// Reads `config.json`; absent keys have the defaults of transformers' class.
-fn shape(file: &JsonFile) -> Result<DecoderShape> {
-    let attention_bias = file.get("attention_bias", false)?;
-    let shape = DecoderShape {
-        vocab_size: file.size("vocab_size", 262_208)?,
-        hidden_size: file.size("hidden_size", 2304)?,
-        layers: file.size("num_hidden_layers", 26)?,
-        heads: AttentionHeads { count: file.size("num_attention_heads", 8)?, width: file.get("head_dim", 256)? },
-        key_value_heads: file.get("num_key_value_heads", 4)?,
-        intermediate_size: file.size("intermediate_size", 9216)?,
-        activation: file.activation("hidden_activation", "gelu_pytorch_tanh")?,
-        query_key_value_bias: attention_bias,
-        attention_output_bias: attention_bias,
-        feed_forward_bias: false,
-        max_position_embeddings: file.size("max_position_embeddings", 131_072)?,
-        norms: Norms { eps: file.eps("rms_norm_eps", 1e-6)?, offset: 1.0 },
-    };
-    shape.checked(file)
-}
 
 /// Keys that a layer's queries see, and the positions that they know.
 struct Layers {
@@ -118,7 +97,7 @@ fn rotary(file: &JsonFile, shape: &DecoderShape) -> Result<[Arc<Rotary>; 2]> {
 fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
     file.only("attn_logit_softcapping", Value::Null)?;
     file.only("is_causal", true)?;
-    let shape = shape(file)?;
+    let shape = DecoderShape::of_gemma(file, 262_208, 131_072)?;
     let (scale, layers) = (attention_scale(file)?, Layers::read(file, &shape)?);
 
     let weights = weights.behind("model", "embed_tokens.weight");
