@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound="Loaded[Any]")
 
-# Kinds of models by name, as options of the command line and of engines name them.
-KINDS: dict[str, type[Any]] = {
-    "model": Model,
-    "sparse": SparseModel,
-    "multi-vector": MultiVectorModel,
-    "reranker": Reranker,
-}
+_KINDS: tuple[type[Any], ...] = (Model, SparseModel, MultiVectorModel, Reranker)
 
 
 class _Entry:
@@ -83,8 +77,8 @@ def load(model_name_or_path: str | os.PathLike[str], kind: Any = Model, **option
 
 
 def _check(kind: Any) -> None:
-    if not isinstance(kind, type) or not issubclass(kind, tuple(KINDS.values())):
-        known = ", ".join(known.__name__ for known in KINDS.values())
+    if not isinstance(kind, type) or not issubclass(kind, _KINDS):
+        known = ", ".join(known.__name__ for known in _KINDS)
         raise InvalidArgumentError(f"kind: must be a class of models ({known}), got {kind!r}")
 
 
