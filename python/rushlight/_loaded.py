@@ -47,7 +47,7 @@ class Loaded(Generic[Core]):
     _device_and_dtype: tuple[str | None, str | None] = (None, None)
     # Folders of adapters by name.
     _adapters: dict[str, str] = {}  # noqa: RUF012 (never changed in place)
-    # Where models that the folder names are looked for.
+    # Places to search for models that the folder names.
     _cache_folder: Path | None = None
     _local_files_only: bool = False
     # Takes tokenizer.json as it is.

@@ -1,4 +1,4 @@
-"""What the tests of the engines share: texts in files, a worker that is killed, and results that are compared."""
+"""Helpers of the engines' tests: texts in files, a worker that is killed, and results that are compared."""
 
 from __future__ import annotations
 

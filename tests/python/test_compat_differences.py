@@ -1,4 +1,4 @@
-"""What code that others wrote for sentence-transformers asks of it, beyond embedding."""
+"""Calls that others' code makes to sentence-transformers, beyond embedding."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Handle(Generic[Kind]):
                 raise InvalidArgumentError(f"{name}: unknown option; there are {', '.join(known)}")
         self._kind = kind
         self._given = model
-        # What None means is decided by the model.
+        # None is the default of the model.
         given = {name: value for name, value in options.items() if value is not None}
         self.call_options = {name: value for name, value in given.items() if name in calls}
         self.load_options = {name: value for name, value in given.items() if name not in calls}
