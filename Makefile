@@ -64,10 +64,9 @@ test: lint docs test-rust test-python test-stubs ## Everything that must pass: l
 
 .PHONY: test-rust
 test-rust: models-for-tests ## Rust tests, doctests, and the Rust examples on the real model
-	cargo test --locked
-	cargo test --locked --features server --test server
+	cargo test --locked --features server
 	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -ex; for example in embed search stream watch; do \
-		cargo run --locked --quiet --profile test --example $$example -- .models/all-MiniLM-L6-v2; done; fi
+		cargo run --locked --features server --quiet --profile test --example $$example -- .models/all-MiniLM-L6-v2; done; fi
 
 .PHONY: test-python
 test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed release wheel
@@ -83,7 +82,7 @@ soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for
 
 .PHONY: families
 families: ## Write the documentation's table of families from what the tests measure
-	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --test table
+	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --features server --test suite table::
 
 .PHONY: lint
 lint: lint-rust lint-python lint-workflows check-version check-notices ## All checks that need neither tests nor the built package
@@ -220,8 +219,8 @@ metal-check: $(TOOLS) ## Check the crate with the features metal and accelerate;
 .PHONY: test-device
 test-device: models-for-tests ## The tests of all models on DEVICE alone: cpu, cuda, cuda:1 or metal
 	RUSHLIGHT_TEST_DEVICE=$(or $(DEVICE),$(error DEVICE must name a device: cpu, cuda, cuda:1 or metal)) \
-		cargo test --locked $(FEATURES) --test golden --test families --test sparse --test multi_vector --test reranker \
-		--test oracle -- --nocapture small_models real_models both_ops references agree
+		cargo test --locked $(FEATURES) --test suite -- --nocapture golden::small_models golden::real_models families::both_ops \
+		sparse::weights_are multi_vector::vectors_and_scores reranker::scores_are reranker::token_ids oracle::
 
 .PHONY: deny
 deny: ## Hold the advisories, licences and sources of all dependencies against deny.toml

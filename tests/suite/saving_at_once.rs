@@ -1,15 +1,12 @@
 //! Tests of concurrent saves: a folder always holds one whole model, despite other saves and loads, killed saves, and
 //! other files in it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{copy, data, tiny};
+use crate::common::{copy, data, tiny};
 use rushlight::{Embeddings, EncodeOptions, Error, Model, MultiVectorModel, Reranker, SparseModel};
 use serde_json::json;
 use tempfile::TempDir;

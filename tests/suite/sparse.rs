@@ -1,14 +1,11 @@
 //! Tests of sparse models: the numbers of sentence-transformers' SparseEncoder, and the behaviour of `SparseModel`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{copy, folders, is_native, json, largest_difference, named, native, npy, tiny, ways};
+use crate::common::{copy, folders, is_native, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
     CallOptions, Device, Dtype, Error, LoadOptions, Observer, Similarity, SparseEmbeddings, SparseModel, SparseOptions,
     Truncation, process,
@@ -20,7 +17,7 @@ fn load(folder: &Path, way: &LoadOptions) -> SparseModel {
 }
 
 fn sparse(case: &str) -> PathBuf {
-    common::data().join("sparse").join(case)
+    crate::common::data().join("sparse").join(case)
 }
 
 fn model(case: &str) -> SparseModel {

@@ -1,11 +1,8 @@
 //! Tests of models with a Router: queries take another route than documents.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 
-use common::{copy, data, is_native, json as read, largest_difference, named, native, npy, tiny, ways};
+use crate::common::{copy, data, is_native, json as read, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{EncodeOptions, Error, Model};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -140,7 +137,7 @@ fn a_module_on_both_routes_is_saved_once() {
         let texts = ["a text that is longer than five tokens"];
         let embed = |model: &Model| [model.encode_query(&texts, &plain()), model.encode_document(&texts, &plain())];
         assert_eq!(embed(&again).map(Result::unwrap), embed(model).map(Result::unwrap));
-        let config: Value = common::json(&saved.path().join("router_config.json"));
+        let config: Value = crate::common::json(&saved.path().join("router_config.json"));
         config["types"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
     };
     assert_eq!(names(&model), ["query_0_Transformer", "query_1_Pooling", "query_2_Normalize"]);

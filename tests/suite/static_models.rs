@@ -1,13 +1,10 @@
 //! Tests of models without a transformer, beside their numbers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use common::{copy, folders, json, native, npy, tiny, ways};
+use crate::common::{copy, folders, json, native, npy, tiny, ways};
 use rushlight::{EncodeOptions, Error, Input, Model, StaticRule, Truncation};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -200,7 +197,7 @@ fn a_rule_reads_texts_as_one_library_does() {
 
 #[test]
 fn model2vecs_rule_cuts_characters_and_drops_unknown_tokens() {
-    let folder = common::data().join("static/model2vec-int8-plain/model");
+    let folder = crate::common::data().join("static/model2vec-int8-plain/model");
     let model = Model::from_dir_with(&folder, &native()).unwrap();
     let long = "the weather is lovely today and tomorrow";
     let options = plain();

@@ -1,12 +1,9 @@
 //! Tests of weights in checkpoints: other dtypes, prefixes of heads, old names.
-#![allow(clippy::unwrap_used, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{copy, tiny};
+use crate::common::{copy, tiny};
 use half::{bf16, f16};
 use rushlight::{EncodeOptions, Model};
 use safetensors::tensor::TensorView;
@@ -84,7 +81,7 @@ fn torchs_files_may_be_shards() {
     let right = embed(folder.path());
     let [first, second] = [1, 2].map(|i| format!("pytorch_model-{i:05}-of-00002.bin"));
     fs::rename(place("pytorch_model.bin"), place(&first)).unwrap();
-    fs::copy(common::data().join("torch/views.bin"), place(&second)).unwrap();
+    fs::copy(crate::common::data().join("torch/views.bin"), place(&second)).unwrap();
     let index = |words: &str| {
         let map = json!({ "embeddings.word_embeddings.weight": words, "of another": second, "and another": first });
         let index = json!({ "metadata": { "total_size": 1 }, "weight_map": map });

@@ -1,10 +1,8 @@
 //! Tests of small concurrent calls, which share forward passes and keep their bits.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{data, tiny};
+use crate::common::{data, tiny};
 use rushlight::{
     EncodeOptions, Error, Input, Model, MultiVectorModel, MultiVectorOptions, Observer, PredictOptions, Reranker,
     SparseModel, SparseOptions,

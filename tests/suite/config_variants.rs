@@ -3,15 +3,12 @@
 //!
 //! `data/config_variants.json` has the outcomes of sentence-transformers 6.2 with transformers 5.24, by model, file and
 //! key: a list of `[outcome, value]`, or `[outcome]` for a removed key.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, data, json};
+use crate::common::{copy, data, json};
 use rushlight::{
     EncodeOptions, Error, Matrix, Model, MultiVectorModel, MultiVectorOptions, PredictOptions, Reranker, SparseModel,
     SparseOptions,

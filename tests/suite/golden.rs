@@ -1,9 +1,6 @@
 //! Tests against the numbers and token ids of sentence-transformers, for every small model and both real ones.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
 
-mod common;
-
-use common::{Case, check_bits, is_native, named, native, portable, real, tiny, tiny_cases, ways};
+use crate::common::{Case, check_bits, is_native, named, native, portable, real, tiny, tiny_cases, ways};
 use rushlight::{Dtype, EncodeOptions, Input, Kernels, LoadOptions, Model, TokenEncoding};
 
 fn load(case: &Case, way: &LoadOptions) -> Model {
@@ -36,7 +33,7 @@ fn check_prompts(case: &Case, way: &LoadOptions) {
         if file.exists() {
             let options = EncodeOptions::default().with_prompt_name(name);
             let got = model.encode(&case.texts, &options).unwrap().into_vec();
-            let error = common::largest_difference(&got, &common::npy(&file));
+            let error = crate::common::largest_difference(&got, &crate::common::npy(&file));
             assert!(error <= case.tolerance(), "{} by {} with {name}: {error:e}", case.name, named(way));
         }
     }

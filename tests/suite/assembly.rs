@@ -1,12 +1,9 @@
 //! Tests of assembled models: a transformer with other modules than its folder lists.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{copy, data};
+use crate::common::{copy, data};
 use rushlight::{BackboneOptions, EncodeOptions, Error, Input, LoadOptions, Model, PoolingMode};
 use serde_json::{Value, json};
 
@@ -94,7 +91,7 @@ fn the_first_layers_are_a_model_of_their_own() {
         let cut = tempfile::tempdir().unwrap();
         copy(&folder(case), cut.path());
         let file = cut.path().join("config.json");
-        let mut config: Value = common::json(&file);
+        let mut config: Value = crate::common::json(&file);
         assert!(config[key].as_u64().unwrap() > 1, "{case}");
         config[key] = 1.into();
         if config.get("layer_types").is_some() {
@@ -112,7 +109,7 @@ fn the_first_layers_are_a_model_of_their_own() {
         let saved = tempfile::tempdir().unwrap();
         model.save(saved.path()).unwrap();
         assert_eq!(embed(&Model::from_dir(saved.path()).unwrap()), expected, "{case}");
-        assert_eq!(common::json::<Value>(&saved.path().join("config.json"))[key], 1, "{case}");
+        assert_eq!(crate::common::json::<Value>(&saved.path().join("config.json"))[key], 1, "{case}");
         let size = |folder: &Path| fs::metadata(folder.join("model.safetensors")).unwrap().len();
         let shared = case == "albert-mean";
         assert_eq!(size(saved.path()) < size(&folder(case)) * 9 / 10, !shared, "{case}");

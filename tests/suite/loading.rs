@@ -1,13 +1,10 @@
 //! Observers of loading.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{data, native, ways};
+use crate::common::{data, native, ways};
 use rushlight::{
     BackboneOptions, Error, LoadOptions, Model, MultiVectorModel, Observer, Reranker, Result, SparseModel,
 };

@@ -1,11 +1,8 @@
 //! Tests of wrong or unsupported configs of each family: each gives a typed error that names file and key.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 
-use common::{copy, tiny};
+use crate::common::{copy, tiny};
 use rushlight::{Error, Model};
 use serde_json::{Value, json};
 

@@ -1,13 +1,10 @@
 //! Tests of models whose folders name custom code: they load in the forms in which they are published, and saved copies load
 //! again.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{copy, data, json, tiny, tiny_cases, ways};
+use crate::common::{copy, data, json, tiny, tiny_cases, ways};
 use rushlight::{EncodeOptions, Error, Input, Model, PredictOptions, Reranker, ScoreActivation, SparseModel};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};

@@ -1,13 +1,10 @@
 //! Tests of late-interaction models: the numbers of sentence-transformers' MultiVectorEncoder, and the behaviour of
 //! `MultiVectorModel`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
+use crate::common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
     CallOptions, Error, LoadOptions, Matrix, Model, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity,
     Observer, PredictOptions, Reranker, SparseModel, SparseOptions, Truncation, process,
@@ -18,7 +15,7 @@ const CASES: [&str; 4] =
     ["multivector-native-bert", "multivector-pylate-attend", "multivector-pylate-bert", "multivector-stanford-bert"];
 
 fn case(name: &str) -> PathBuf {
-    common::data().join("multi_vector").join(name)
+    crate::common::data().join("multi_vector").join(name)
 }
 
 fn load(folder: &Path, way: &LoadOptions) -> MultiVectorModel {
@@ -258,7 +255,7 @@ fn folders_of_other_kinds_are_refused_without_a_model_type() {
     };
     let sentences = ["bert-mean-normalize", "bert-cls-dense-normalize"].map(|name| copied(&tiny(name).model));
     let others = ["sparse/splade-bert-max", "rerank/rerank-bert"];
-    let others = others.map(|name| copied(&common::data().join(name).join("model")));
+    let others = others.map(|name| copied(&crate::common::data().join(name).join("model")));
     let [splade, reranker] = &others;
     for folder in sentences.iter().chain(&others) {
         let error = MultiVectorModel::from_dir(folder.path()).unwrap_err();
@@ -284,10 +281,10 @@ fn folders_of_other_kinds_are_refused_without_a_model_type() {
     // Their own class loads them, and gives the same numbers.
     let given =
         |folder: &Path| Reranker::from_dir(folder).unwrap().predict(&[("a", "b")], &PredictOptions::default()).unwrap();
-    assert_eq!(given(reranker.path()), given(&common::data().join("rerank/rerank-bert/model")));
+    assert_eq!(given(reranker.path()), given(&crate::common::data().join("rerank/rerank-bert/model")));
     let given =
         |folder: &Path| SparseModel::from_dir(folder).unwrap().encode(&["a lamp"], &SparseOptions::default()).unwrap();
-    assert_eq!(given(splade.path()), given(&common::data().join("sparse/splade-bert-max/model")));
+    assert_eq!(given(splade.path()), given(&crate::common::data().join("sparse/splade-bert-max/model")));
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! Tests of rerankers: the numbers of sentence-transformers' CrossEncoder, and the behaviour of `Reranker`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
+use crate::common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
     CallOptions, Error, Input, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation,
     process,
@@ -20,7 +17,7 @@ fn load(folder: &Path, way: &LoadOptions) -> Reranker {
 }
 
 fn rerank(case: &str) -> PathBuf {
-    common::data().join("rerank").join(case)
+    crate::common::data().join("rerank").join(case)
 }
 
 fn plain() -> PredictOptions<'static> {

@@ -2,15 +2,12 @@
 //! bounds the measured errors.
 //!
 //! `make families` rewrites the table.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Case, data, json, native, portable, tiny, tiny_cases};
+use crate::common::{Case, data, json, native, portable, tiny, tiny_cases};
 use rushlight::{EncodeOptions, Error, LoadOptions, Model, Reranker, SparseModel};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -98,7 +95,7 @@ fn instead_of<T>(
     load: impl Fn(&Path) -> Result<T, Error>,
 ) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    common::copy(&tiny(case).model, folder.path());
+    crate::common::copy(&tiny(case).model, folder.path());
     fs::remove_file(folder.path().join("modules.json")).unwrap();
     let file = folder.path().join(file);
     let mut config: Value = json(&file);

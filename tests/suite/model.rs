@@ -1,12 +1,9 @@
 //! Tests of `Model` beside the numbers: prompts, truncation, settings, saving, observers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::tiny;
+use crate::common::tiny;
 use proptest::prelude::*;
 use rushlight::{
     CallOptions, Device, DevicePool, EncodeOptions, Error, Input, LoadOptions, Model, Observer, Similarity, Truncation,

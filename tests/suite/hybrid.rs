@@ -1,12 +1,9 @@
 //! Tests of bge-m3's heads: the numbers of FlagEmbedding, from one forward pass and from models of one kind each.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{Case, copy, folders, is_native, json, largest_difference, named, native, npy, ways};
+use crate::common::{Case, copy, folders, is_native, json, largest_difference, named, native, npy, ways};
 use rushlight::{
     EmbeddingKind, EncodeOptions, Error, HybridEmbeddings, HybridOptions, HybridWeights, Input, LoadOptions, Matrix,
     Model, MultiVectorModel, MultiVectorSimilarity, Role, SparseEmbeddings, SparseModel, process, vectors,

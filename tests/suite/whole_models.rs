@@ -1,12 +1,9 @@
 //! Tests of whole folders: modules and files without an effect on inference load; unsupported ones are always refused.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, data, json, largest_difference, native, tiny, ways};
+use crate::common::{copy, data, json, largest_difference, native, tiny, ways};
 use rushlight::{
     EncodeOptions, Error, Model, MultiVectorModel, MultiVectorOptions, PredictOptions, Reranker, SparseModel,
     SparseOptions,
@@ -264,7 +261,7 @@ fn dense_modules_have_any_activation_of_torchs_that_takes_each_number() {
         for (class, formula) in formulas {
             let wanted: Vec<f64> = linear.iter().map(|x| formula(f64::from(*x))).collect();
             let got = embed(&format!("torch.nn.modules.activation.{class}"));
-            assert!(largest_difference(&got, &wanted) < 1e-6, "{class} by {}", common::named(&way));
+            assert!(largest_difference(&got, &wanted) < 1e-6, "{class} by {}", crate::common::named(&way));
         }
     }
     let folder = named("torch.nn.modules.activation.Hardswish");

@@ -1,11 +1,8 @@
 //! Tests of `Model::encode_iter`: order, the bits of `encode`, bounded lookahead, errors with their index.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::cell::Cell;
 
-use common::tiny;
+use crate::common::tiny;
 use proptest::prelude::*;
 use rushlight::{EncodeOptions, Error, Model, Observer, Truncation};
 

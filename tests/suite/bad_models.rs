@@ -1,12 +1,9 @@
 //! Tests of malformed folders: each gives a typed error that names the file and the problem in it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{copy, tiny};
+use crate::common::{copy, tiny};
 use rushlight::{EncodeOptions, Error, Input, LoadOptions, Model};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;

@@ -1,12 +1,9 @@
 //! Tests against a second, independent reference: candle-transformers' own models, token by token.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
-mod common;
-
+use crate::common::{Case, named, tiny, ways};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{bert, xlm_roberta};
-use common::{Case, named, tiny, ways};
 use rushlight::{EncodeOptions, Input, Model};
 use serde_json::{Value, json};
 

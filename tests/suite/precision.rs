@@ -1,12 +1,9 @@
 //! Tests of bfloat16 and int8 on the CPU: bounds of their error for every family and kind, and the promises that hold in
 //! every precision.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes, clippy::print_stdout)]
-
-mod common;
 
 use std::path::Path;
 
-use common::{Case, check_bits, folders, json, native, portable, real, tiny, tiny_cases};
+use crate::common::{Case, check_bits, folders, json, native, portable, real, tiny, tiny_cases};
 use rushlight::{
     Dtype, EncodeOptions, Error, LoadOptions, Model, MultiVectorModel, MultiVectorOptions, PredictOptions, Reranker,
     SparseModel, SparseOptions,

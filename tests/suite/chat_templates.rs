@@ -1,12 +1,9 @@
 //! Tests of chat templates and of rerankers whose modules make scores: bad files, and the behaviour of the models.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{copy, json, tiny};
+use crate::common::{copy, json, tiny};
 use rushlight::{EncodeOptions, Error, Input, Model, PredictOptions, Reranker};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +13,7 @@ const PAIRS: [(&str, &str); 2] = [("a query", "a document"), ("another", "one mo
 
 fn copied(case: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    copy(&common::data().join(case).join("model"), folder.path());
+    copy(&crate::common::data().join(case).join("model"), folder.path());
     folder
 }
 
@@ -155,7 +152,7 @@ fn saved_rerankers_have_the_same_scores() {
         "llama-causal-structured" => format!("rerank/rerank-{case}"),
         case => format!("rerank/rerank-qwen3-{case}"),
     });
-    for case in cases.iter().filter(|case| common::data().join(case).exists()) {
+    for case in cases.iter().filter(|case| crate::common::data().join(case).exists()) {
         let folder = copied(case);
         let saved = tempfile::tempdir().unwrap();
         Reranker::from_dir(folder.path()).unwrap().save(saved.path().join("model")).unwrap();

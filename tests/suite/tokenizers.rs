@@ -1,11 +1,8 @@
 //! Tests of tokenizers in whole models: their classes, files taken as they are, and texts without tokens.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::path::Path;
 
-use common::{copy, json, tiny};
+use crate::common::{copy, json, tiny};
 use rushlight::{EncodeOptions, Error, LoadOptions, Model};
 use serde_json::{Value, json};
 

@@ -1,13 +1,10 @@
 //! Tests of models with an adapter for each task: the reference's numbers, the choice of a task, and saving.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use common::{Case, copy, json, largest_difference, named, native, npy, tiny, ways};
+use crate::common::{Case, copy, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{EncodeOptions, Error, Model, Role};
 use serde_json::{Value, json};
 

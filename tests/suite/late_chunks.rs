@@ -1,9 +1,6 @@
 //! Tests of late chunking, beside means of the token embeddings of whole texts.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
 
-mod common;
-
-use common::{native, tiny, ways};
+use crate::common::{native, tiny, ways};
 use rushlight::{CallOptions, ChunkOptions, EncodeOptions, Error, Input, LoadOptions, Model};
 
 fn load(name: &str, way: &LoadOptions) -> Model {

@@ -1,14 +1,11 @@
 //! Tests of adapters of peft: refusals, bad files, several adapters of a model, and saving.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common::{copy, json, largest_difference, named, native, npy, tiny, ways};
 use candle_core::{Device, Tensor, safetensors};
-use common::{copy, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{EncodeOptions, Error, LoadOptions, Model, Reranker};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -189,7 +186,7 @@ fn names_of_adapters_are_checked() {
     let error = with("x", plain.to_str().unwrap());
     assert!(matches!(&error, Error::FileNotFound { path, .. } if path.ends_with(CONFIG)), "{error}");
     let options = native().with_adapter("x", path);
-    let reranker = common::data().join("rerank/rerank-bert/model");
+    let reranker = crate::common::data().join("rerank/rerank-bert/model");
     let error = Reranker::from_dir_with(reranker, &options).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { argument: "adapters", .. }), "{error}");
     let error = Model::from_dir_with(tiny("jina-v3-lora").model, &options).unwrap_err();

@@ -1,12 +1,9 @@
 //! Tests of saving models of all kinds: a saved folder keeps the model and its current settings.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, data, folders, json, tiny, tiny_cases};
+use crate::common::{copy, data, folders, json, tiny, tiny_cases};
 use rushlight::{
     EncodeOptions, Error, Matrix, Model, MultiVectorModel, MultiVectorOptions, MultiVectorSimilarity, PredictOptions,
     Reranker, ScoreActivation, Similarity, SparseModel, SparseOptions,

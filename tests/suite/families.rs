@@ -1,13 +1,10 @@
 //! Tests of random models of every family: both versions of the ops give the same numbers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::{is_native, named, native, tiny, ways};
+use crate::common::{is_native, named, native, tiny, ways};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rushlight::{EncodeOptions, Error, LoadOptions, Model};
@@ -355,9 +352,9 @@ fn dynamic_positions_are_the_usual_ones_up_to_the_models_length() {
     let case = tiny("llama-rope3-lasttoken");
     let load = |parameters: Value| {
         let folder = tempfile::tempdir().unwrap();
-        common::copy(&case.model, folder.path());
+        crate::common::copy(&case.model, folder.path());
         let path = folder.path().join("config.json");
-        let mut config: Value = common::json(&path);
+        let mut config: Value = crate::common::json(&path);
         config["rope_parameters"] = parameters;
         fs::write(path, config.to_string()).unwrap();
         Model::from_dir(folder.path()).unwrap()

@@ -1,7 +1,4 @@
 //! Inputs of token ids, the side of truncation, and the steps that an observer is told of.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::allow_attributes)]
-
-mod common;
 
 use std::sync::Mutex;
 
@@ -10,7 +7,7 @@ use rushlight::{
 };
 
 fn model(name: &str) -> Model {
-    Model::from_dir(common::data().join("tiny").join(name).join("model")).unwrap()
+    Model::from_dir(crate::common::data().join("tiny").join(name).join("model")).unwrap()
 }
 
 #[test]
@@ -89,7 +86,7 @@ fn an_observer_is_told_of_the_steps() {
 
 #[test]
 fn labels_have_the_names_of_the_config() {
-    let folder = common::data().join("rerank/rerank-bert-3-labels/model");
+    let folder = crate::common::data().join("rerank/rerank-bert-3-labels/model");
     let reranker = Reranker::from_dir(folder).unwrap();
     assert_eq!(reranker.labels().unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
     let scores = reranker.predict(&[("a", "b")], &PredictOptions::default()).unwrap();
