@@ -64,9 +64,9 @@ test: lint docs test-rust test-python test-stubs ## Everything that must pass: l
 
 .PHONY: test-rust
 test-rust: models-for-tests ## Rust tests, doctests, and the Rust examples on the real model
-	cargo test --locked --features server
+	cargo test --locked --features otlp
 	@if [ -d .models/all-MiniLM-L6-v2 ]; then set -ex; for example in embed search stream watch; do \
-		cargo run --locked --features server --quiet --profile test --example $$example -- .models/all-MiniLM-L6-v2; done; fi
+		cargo run --locked --features otlp --quiet --profile test --example $$example -- .models/all-MiniLM-L6-v2; done; fi
 
 .PHONY: test-python
 test-python: $(PACKAGE) models-for-tests ## Python tests, on the installed release wheel
@@ -82,7 +82,7 @@ soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for
 
 .PHONY: families
 families: ## Write the documentation's table of families from what the tests measure
-	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --features server --test suite table::
+	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --features otlp --test suite table::
 
 .PHONY: lint
 lint: lint-rust lint-python lint-workflows check-version check-notices ## All checks that need neither tests nor the built package
@@ -92,7 +92,7 @@ lint-rust: $(TOOLS) ## rustfmt, clippy and rustdoc
 	@cargo fmt --version >/dev/null && cargo clippy --version >/dev/null || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features bench,serde,ndarray,server -- -D warnings
+	cargo clippy --locked --all-targets --features bench,serde,ndarray,otlp -- -D warnings
 	cargo clippy --locked -p rushlight-python -- -D warnings
 	cargo clippy --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps

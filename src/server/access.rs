@@ -59,6 +59,8 @@ pub(super) async fn watch(State(app): State<Arc<App>>, mut request: Request, nex
     let id = RequestId::of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let is_computing = method == Method::POST;
+    #[cfg(feature = "otlp")]
+    let span = super::traces::RequestSpan::begin(&request, &id.0);
     let mut guard = LeaveGuard { app: &app, start, answered: !is_computing };
     request.extensions_mut().insert(id.clone());
     let mut response = match check_key(&app, &request) {
@@ -74,6 +76,8 @@ pub(super) async fn watch(State(app): State<Arc<App>>, mut request: Request, nex
     if is_computing {
         app.metrics.request(is_batch, failure.as_ref().map(|failure| failure.kind.code()), start.elapsed());
     }
+    #[cfg(feature = "otlp")]
+    span.end(&response, failure.as_ref());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -111,6 +111,9 @@ pub struct ServeCommand {
     /// Logs to write: error, warn, info, debug or off.
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
+    /// URL of an OpenTelemetry collector, such as http://localhost:4318, to send traces to by OTLP over HTTP.
+    #[arg(long, env = "OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// Threads that compute [default: RUSHLIGHT_NUM_THREADS, or the cores of this process].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -250,6 +253,20 @@ impl ServeCommand {
         options
     }
 
+    /// Sends traces to the collector that the flag names, until the result is dropped.
+    #[cfg(feature = "otlp")]
+    fn traces(&self) -> Result<Option<super::traces::Traces>> {
+        self.otlp_endpoint.as_deref().map(super::traces::Traces::start).transpose()
+    }
+
+    #[cfg(not(feature = "otlp"))]
+    fn traces(&self) -> Result<()> {
+        match &self.otlp_endpoint {
+            None => Ok(()),
+            Some(_) => Err(Error::argument("otlp_endpoint", "needs a build with the feature otlp, which wheels lack")),
+        }
+    }
+
     /// Writes logs to stderr from now on, unless the program has its own.
     pub fn log(&self) {
         let log =
@@ -268,6 +285,7 @@ impl ServeCommand {
     pub fn run(&self, folders: Vec<PathBuf>) -> Result<()> {
         raise_open_files();
         let options = self.options()?;
+        let _traces = self.traces()?;
         let serving = Arc::new(OnceLock::new());
         watch_signals(Arc::clone(&serving))?;
         let started = Server::start(self.load(folders)?, options)?;

@@ -150,6 +150,8 @@ pub(super) async fn compute(
     for (name, time) in ["x-tokenization-time", "x-queue-time", "x-inference-time"].into_iter().zip(times) {
         response.headers_mut().insert(name, HeaderValue::from(time.as_millis() as u64));
     }
+    #[cfg(feature = "otlp")]
+    response.extensions_mut().insert(super::traces::Times(times));
     if job.inputs > 1 {
         response.extensions_mut().insert(IsBatch);
     }

@@ -28,6 +28,8 @@ mod options;
 mod routes;
 mod running;
 mod schema;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use axum::Router;
 

@@ -8,6 +8,7 @@ use rushlight::server::{AnyModel, Models, Server};
 use serde_json::json;
 
 use crate::http::{JSON, connect, get, post, read, request, send};
+use crate::process::{Process, free_port};
 use crate::{folder, options, serve};
 
 #[test]
@@ -54,13 +55,35 @@ fn half_closed_and_left_connections_do_no_harm() {
     assert_eq!(post(server.url(), "/embed", &json!({ "inputs": "a" })).status, 200);
 }
 
+/// Raises this process's limit of open files, and returns it.
+#[cfg(target_os = "linux")]
+fn open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    maximum.unwrap_or(u64::MAX)
+}
+
+/// Resident memory of a process in bytes.
+#[cfg(target_os = "linux")]
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+    kilobytes.unwrap().trim().parse::<u64>().unwrap() * 1000
+}
+
+#[cfg(target_os = "linux")]
 #[test]
-fn idle_connections_keep_nobody_out() {
-    let server = serve(options());
-    // As many as the system's limit of open files allows this process, both ends counted.
-    let idle: Vec<_> = (0..300).map(|_| connect(server.url())).collect();
-    assert_eq!(post(server.url(), "/embed", &json!({ "inputs": "a" })).status, 200);
+fn ten_thousand_idle_connections_keep_nobody_out() {
+    let process = Process::start(free_port(), &[]);
+    let before = resident(process.child.id());
+    let count = open_files().saturating_sub(500).min(10_000);
+    let idle: Vec<_> = (0..count).map(|_| connect(&process.url)).collect();
+    assert_eq!(post(&process.url, "/embed", &json!({ "inputs": "a" })).status, 200);
+    let each = resident(process.child.id()).saturating_sub(before) / count;
+    assert!(each < 20_000, "an idle connection takes {each} bytes");
     drop(idle);
+    assert_eq!(post(&process.url, "/embed", &json!({ "inputs": "a" })).status, 200);
 }
 
 #[test]

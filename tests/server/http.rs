@@ -20,8 +20,7 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+        header(&self.head, name)
     }
 
     /// Returns the JSON of an answer with status 200.
@@ -37,8 +36,20 @@ pub fn connect(url: &str) -> TcpStream {
     stream
 }
 
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+}
+
 /// Reads an answer, and leaves the connection open.
 pub fn read(stream: &mut impl Read) -> std::io::Result<Answer> {
+    let (head, body) = read_message(stream)?;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Ok(Answer { status, head, body })
+}
+
+/// Reads the head and the body of a request or an answer.
+pub fn read_message(stream: &mut impl Read) -> std::io::Result<(String, Vec<u8>)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -46,12 +57,9 @@ pub fn read(stream: &mut impl Read) -> std::io::Result<Answer> {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let mut answer = Answer { status, head, body: Vec::new() };
-    let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-    answer.body.resize(length, 0);
-    stream.read_exact(&mut answer.body)?;
-    Ok(answer)
+    let mut body = vec![0; header(&head, "content-length").map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body)?;
+    Ok((head, body))
 }
 
 /// Returns a request.

@@ -8,8 +8,11 @@ mod equal;
 mod http;
 mod limits;
 mod openai;
+mod process;
 mod stopping;
 mod tei;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use std::path::PathBuf;
 

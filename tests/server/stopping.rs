@@ -1,13 +1,14 @@
 //! The end of a server: in order, by signals, and by force. The binary is tested as a process.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::http::{JSON, connect, get, post, read, request};
+use crate::http::{JSON, connect, post, read, request};
 use crate::limits::wait_for;
+use crate::process::{Process, free_port};
 use crate::{folder, options, serve};
 
 #[test]
@@ -27,56 +28,14 @@ fn stopping_answers_what_runs_and_closes_what_idles() {
     assert!(std::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).is_err());
 }
 
-/// Server in a process of its own.
-struct Process(Child, String);
-
-impl Process {
-    fn start(port: u16) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rushlight"));
-        command.args([
-            "serve",
-            &format!("mine={}", folder("tiny/bert-mean-normalize").display()),
-            "--log-level",
-            "warn",
-        ]);
-        command.args([
-            "--port",
-            &port.to_string(),
-            "--max-client-batch-size",
-            "100000",
-            "--payload-limit",
-            "100000000",
-        ]);
-        let child = command.env_remove("HOSTNAME").stdin(Stdio::null()).spawn().unwrap();
-        let url = format!("http://127.0.0.1:{port}");
-        wait_for(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        wait_for(|| get(&url, "/health").status == 200);
-        Self(child, url)
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+/// Words of the command that allow bodies with many texts.
+const LARGE: [&str; 4] = ["--max-client-batch-size", "100000", "--payload-limit", "100000000"];
 
 #[cfg(unix)]
 #[test]
 fn sigterm_under_load_loses_no_answer() {
-    let mut process = Process::start(free_port());
-    let url = process.1.clone();
+    let mut process = Process::start(free_port(), &LARGE);
+    let url = process.url.clone();
     let clients: Vec<_> = (0..8)
         .map(|client| {
             let url = url.clone();
@@ -96,29 +55,29 @@ fn sigterm_under_load_loses_no_answer() {
     for client in clients {
         assert_eq!(client.join().unwrap(), 60);
     }
-    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    assert_eq!(process.child.wait().unwrap().code(), Some(0));
 }
 
 #[cfg(unix)]
 #[test]
 fn a_second_signal_ends_at_once_and_a_killed_server_starts_again() {
     let port = free_port();
-    let mut process = Process::start(port);
+    let mut process = Process::start(port, &LARGE);
     let texts: Vec<_> = (0..50_000).map(|i| format!("text number {i} of very many")).collect();
-    let mut running = connect(&process.1);
+    let mut running = connect(&process.url);
     running.write_all(&request("POST", "/embed", JSON, json!({ "inputs": texts }).to_string().as_bytes())).unwrap();
-    wait_for(|| crate::http::metric(&process.1, "rushlight_computing") == 1.0);
+    wait_for(|| crate::http::metric(&process.url, "rushlight_computing") == 1.0);
     process.signal("-TERM");
     std::thread::sleep(Duration::from_millis(200));
     process.signal("-INT");
     let start = Instant::now();
-    assert_eq!(process.0.wait().unwrap().code(), Some(143));
+    assert_eq!(process.child.wait().unwrap().code(), Some(143));
     assert!(start.elapsed() < Duration::from_secs(3));
-    let mut process = Process::start(port);
+    let mut process = Process::start(port, &LARGE);
     process.signal("-KILL");
-    process.0.wait().unwrap();
-    let process = Process::start(port);
-    assert_eq!(post(&process.1, "/mine/embed", &json!({ "inputs": "a" })).status, 200);
+    process.child.wait().unwrap();
+    let process = Process::start(port, &LARGE);
+    assert_eq!(post(&process.url, "/mine/embed", &json!({ "inputs": "a" })).status, 200);
 }
 
 #[test]
