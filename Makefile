@@ -185,7 +185,7 @@ sdist: $(TOOLS)
 # zig is found by the Python on the PATH that has it.
 .PHONY: wheel
 wheel: $(RELEASING)
-	PATH="$(CURDIR)/$(dir $(PY)):$$PATH" $(PY) -m maturin build --release --locked --out dist $(WHEEL)
+	PATH="$(CURDIR)/$(dir $(PY)):$$PATH" $(PY) -m maturin build --release --locked --compression-level 9 --out dist $(WHEEL)
 
 .PHONY: check-dist
 check-dist: $(RELEASING) models-for-tests
@@ -364,7 +364,7 @@ $(TOOLS): pyproject.toml scripts/make_venv.py
 
 $(PACKAGE): $(TOOLS) $(SOURCES)
 	rm -rf target/wheels
-	$(PY) -m maturin build --release --locked --interpreter $(PY) --out target/wheels
+	$(PY) -m maturin build --release --locked --compression-level 9 --interpreter $(PY) --out target/wheels
 	$(PY) -m pip uninstall -qq --yes rushlight
 	$(PY) -m pip install --quiet target/wheels/rushlight-*.whl
 	@touch $@

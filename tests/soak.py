@@ -1,7 +1,8 @@
-"""All that callers do, at once and at random, for minutes: threads, pools, streams, tasks, forks, interrupts.
+"""All that callers do, at once and at random, for minutes: threads, pools, streams, tasks, forks, interrupts, a server.
 
 Every answer is compared with the bits that a quiet model gave. It ends with an error where an answer differs, where
-something raises what it shouldn't, where nothing happens for a minute, or where memory grows. `make soak` runs it.
+something raises what it shouldn't, where nothing happens for a minute, or where memory or open files grow. `make soak`
+runs it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from soak_server import Clients
 
 import rushlight
 from rushlight import Model
@@ -34,6 +36,8 @@ WORDS = ["the", "a", "lamp", "lights", "rooms", "streets", "towns", "and", "of",
 PATIENCE = 60
 # What the allocator may keep of one minute in the next ones, in bytes.
 GROWTH = 64 << 20
+# Open files that clients and pools may have more at one time than at another.
+FILES = 200
 
 
 class Soak:
@@ -44,6 +48,7 @@ class Soak:
         self.texts = [" ".join(rng.choices(WORDS, k=length)) for length in lengths]
         self.model = Model(folder, device="cpu")
         self.want = self.model.encode(self.texts)
+        self.clients = Clients(folder, self.some, self.want)
         self.done: Counter[str] = Counter()
         self.failures: list[str] = []
 
@@ -106,6 +111,9 @@ class Soak:
     def limit(self, rng: random.Random) -> None:
         rushlight.set_num_threads(rng.randint(1, 4))
 
+    def request(self, rng: random.Random) -> None:
+        rng.choice([self.clients.ask, self.clients.ask, self.clients.mislead, self.clients.leave])(rng)
+
     # Those that are for the main thread
 
     def fork(self, rng: random.Random) -> None:
@@ -117,9 +125,9 @@ class Soak:
         assert os.waitpid(child, 0)[1] == 0, "the child of a fork failed"
 
     def interrupt(self, rng: random.Random) -> None:
-        threading.Timer(rng.random() / 2, signal.raise_signal, [signal.SIGINT]).start()
         began = time.monotonic()
         try:
+            threading.Timer(rng.random() / 2, signal.raise_signal, [signal.SIGINT]).start()
             while time.monotonic() - began < PATIENCE:
                 self.model.encode(self.texts)
         except KeyboardInterrupt:
@@ -135,7 +143,7 @@ class Soak:
 
     def caller(self, seed: int) -> None:
         rng = random.Random(seed)
-        names = ["encode", "pool", "stream", "into", "tasks", "another", "bad", "limit"]
+        names = ["encode", "pool", "stream", "into", "tasks", "another", "bad", "limit", "request", "request"]
         while time.monotonic() < self.end and not self.failures:
             self.go_on(rng.choice(names), rng)
 
@@ -160,11 +168,12 @@ def main() -> int:
     print(f"seed {given.seed}, {given.callers} callers, {given.minutes} minutes", flush=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     soak = Soak(given.model, given.seed, given.minutes * 60)
-    memory = []
+    memory: list[int] = []
+    files: list[int] = []
     callers = [
         threading.Thread(target=soak.caller, args=(given.seed + i,), daemon=True) for i in range(1, given.callers + 1)
     ]
-    watch = threading.Thread(target=lambda: watcher(soak, memory), daemon=True)
+    watch = threading.Thread(target=lambda: watcher(soak, memory, files), daemon=True)
     for thread in [*callers, watch]:
         thread.start()
     soak.main(random.Random(given.seed))
@@ -172,19 +181,23 @@ def main() -> int:
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         thread.join()
     faulthandler.cancel_dump_traceback_later()
-    print(dict(soak.done), "resident MB:", [size >> 20 for size in memory])
+    soak.failures += soak.clients.finish()
+    print(dict(soak.done), "resident MB:", [size >> 20 for size in memory], "open files:", files)
     if len(memory) > 3 and memory[-1] > memory[len(memory) // 3] + GROWTH:
         soak.failures.append(f"memory grows: {[size >> 20 for size in memory]} MB")
+    if len(files) > 3 and files[-1] > files[len(files) // 3] + FILES:
+        soak.failures.append(f"open files grow: {files}")
     print("\n".join(soak.failures) or "all well")
     return bool(soak.failures)
 
 
-def watcher(soak: Soak, memory: list[int]) -> None:
-    """Note the memory every twentieth of the time."""
+def watcher(soak: Soak, memory: list[int], files: list[int]) -> None:
+    """Note the memory and the open files every twentieth of the time."""
     pause = (soak.end - time.monotonic()) / 20
     while time.monotonic() < soak.end:
         time.sleep(pause)
         memory.append(resident())
+        files.append(len(list(Path("/proc/self/fd").iterdir())))
 
 
 if __name__ == "__main__":

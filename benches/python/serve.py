@@ -1,185 +1,251 @@
-"""Load on a server: throughput and latency for 1, 8, 64 and 256 clients, and of single queries beside a bulk client.
+"""Load on servers: texts a second and latencies for 1 to 256 clients, and of single queries beside a bulk client.
 
-It starts a server, measures it over loopback, and prints each result as a ratio to one call of the library with the
-same texts. `--url` measures another server with OpenAI's route instead.
+It starts `rushlight serve` and the peers that are named, and lets them take turns with one call of the library on the
+same number of texts. `wrk` sends the requests. Run it alone on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
+import re
+import socket
 import statistics
+import subprocess
+import sys
 import time
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+
+import numpy as np
+from harness import machine, paths
 
 import rushlight
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Iterator
 
-    from typing_extensions import Self
-
+HERE = Path(__file__).parent
+COMMANDS = paths.python("servers").parent
+# Behind FastAPI: the harness's peers, and their options.
+PEERS = {"sentence_transformers": {"backend": "torch"}, "fastembed": {}}
+INFINITY = "infinity"
 SHORT = "What is the fare from the airport to the city?"
-CLIENTS = (1, 8, 64, 256)
 
 
-def mixed(count: int, salt: int) -> list[str]:
-    """Return texts of 5 to 120 words."""
-    return [f"{salt} {i} " + "the train to the city leaves at nine " * (1 + (i * 7 + salt) % 15) for i in range(count)]
+@dataclass(frozen=True)
+class Load:
+    """Requests of one kind from several clients."""
+
+    name: str
+    clients: int
+    texts: int = 1
+    """Texts a request."""
+
+    def of_library(self, number: int) -> list[str]:
+        """Return as many texts as a call of the library gets."""
+        words = "the train to the city leaves at nine "
+        if self.texts == 1:
+            return [f"{number} {i} {SHORT}" for i in range(1024)]
+        return [f"{number} {i} " + words * (1 + i * 7 % 15) for i in range(512)]
 
 
-class Client:
-    """Keep-alive connection that posts texts to OpenAI's route."""
-
-    model: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, url: str) -> None:
-        self.address = urlsplit(url)
-
-    async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(self.address.hostname, self.address.port)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.writer.close()
-
-    async def embed(self, texts: str | list[str]) -> float:
-        """Post texts and return the seconds until the answer is read."""
-        body = json.dumps({"input": texts, "encoding_format": "base64", **self.model}).encode()
-        head = (
-            f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-        )
-        start = time.perf_counter()
-        self.writer.write(f"{head}\r\n\r\n".encode() + body)
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.split("content-length: ")[1].split("\r\n")[0])
-        answer = await self.reader.readexactly(length)
-        if " 200 " not in head.split("\r\n")[0]:
-            raise RuntimeError(answer.decode())
-        return time.perf_counter() - start
+LOADS = [Load(f"{clients} clients, one short text", clients) for clients in (1, 8, 64, 256)]
+LOADS.append(Load("16 clients, 32 mixed texts", 16, 32))
+BULK = Load("bulk client", 1, 32)
 
 
-async def run(url: str, clients: int, seconds: float, texts: Callable[[int, int], str | list[str]]) -> dict[str, float]:
-    """Let clients post as fast as they are answered, and return texts per second and latencies in milliseconds."""
-    latencies: list[float] = []
-    count = 0
-    end = time.perf_counter() + seconds
+@dataclass(frozen=True)
+class Server:
+    """Server that runs."""
 
-    async def client(index: int) -> None:
-        nonlocal count
-        async with Client(url) as connection:
-            i = 0
-            while time.perf_counter() < end:
-                sent = texts(index, i)
-                latencies.append(await connection.embed(sent))
-                count += 1 if isinstance(sent, str) else len(sent)
-                i += 1
+    name: str
+    url: str
+    process: int
 
+    def post(self, texts: list[str]) -> list[list[float]]:
+        """Return the embeddings of texts."""
+        body = json.dumps({"input": texts, "model": "model", "encoding_format": "float"}).encode()
+        request = urllib.request.Request(f"{self.url}/v1/embeddings", body, {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return [row["embedding"] for row in json.load(answer)["data"]]
+
+    def load(self, load: Load, seconds: float) -> dict[str, float]:
+        """Return the texts a second and the latencies under a load."""
+        return _result(self._start(load, seconds), load)
+
+    def beside_bulk(self, seconds: float) -> dict[str, float]:
+        """Return the latencies of one client with single texts, while another sends 32 at a time."""
+        bulk = self._start(BULK, seconds + 1)
+        time.sleep(0.5)
+        before = _micro_batches(self.url)
+        single = self.load(Load("beside", 1), seconds)
+        batches = _micro_batches(self.url) - before
+        _result(bulk, BULK)
+        if batches:
+            single["micro_batch_ms"] = 1e3 * seconds * rushlight.get_num_threads() / batches
+        return single
+
+    def _start(self, load: Load, seconds: float) -> subprocess.Popen[str]:
+        # A request of many texts takes longer, and several must end.
+        seconds *= 1 if load.texts == 1 or load.clients == 1 else 5
+        words = ["-t1", f"-c{load.clients}", f"-d{seconds:.0f}", "--timeout", "60", "-s", str(HERE / "serve.lua")]
+        environment = {**os.environ, "TEXTS": str(load.texts), "MODEL": "model"}
+        command = ["wrk", *words, f"{self.url}/v1/embeddings"]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+    def memory(self) -> dict[str, float]:
+        """Return the resident memory and its peak in MB."""
+        status = Path(f"/proc/{self.process}/status").read_text(encoding="ascii")
+        fields = dict(re.findall(r"^(VmRSS|VmHWM):\s*(\d+) kB$", status, re.MULTILINE))
+        return {"resident_mb": int(fields["VmRSS"]) / 1e3, "peak_mb": int(fields["VmHWM"]) / 1e3}
+
+
+def _result(process: subprocess.Popen[str], load: Load) -> dict[str, float]:
+    output, _ = process.communicate()
+    told = json.loads(output.strip().splitlines()[-1])
+    if process.returncode or told["failed"]:
+        raise RuntimeError(output)
+    return {
+        "texts_per_second": told["requests"] * load.texts / told["seconds"],
+        "p50_ms": told["p50_ms"],
+        "p99_ms": told["p99_ms"],
+    }
+
+
+def _micro_batches(url: str) -> float:
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
+            text = answer.read().decode()
+    except OSError:  # a peer without metrics
+        return 0
+    found = re.search(r"^te_batch_next_size_count (\d+)$", text, re.MULTILINE)
+    return float(found.group(1)) if found else 0
+
+
+@contextmanager
+def started(name: str, model: str) -> Iterator[Server]:
+    """Start a server, wait until it answers, and end it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    threads = str(rushlight.get_num_threads())
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+    environment.pop("HOSTNAME", None)
+    if name == "rushlight":
+        words = ["--max-client-batch-size", "1024", "--log-level", "warn", "--threads", threads]
+        command = [sys.executable, "-m", "rushlight", "serve", f"model={model}", *words]
+    elif name == INFINITY:
+        words = [
+            "--engine",
+            "torch",
+            "--device",
+            "cpu",
+            "--no-bettertransformer",
+            "--batch-size",
+            "32",
+            "--url-prefix",
+            "/v1",
+            "--log-level",
+            "error",
+        ]
+        command = [str(COMMANDS / "infinity_emb"), "v2", "--model-id", model, "--served-model-name", "model", *words]
+    else:
+        environment |= {"BACKEND": name, "OPTIONS": json.dumps(PEERS[name])}
+        environment["MODEL"] = str(paths.CACHE / Path(model).name / "st")
+        command = [str(COMMANDS / "uvicorn"), "--app-dir", str(HERE), "--log-level", "error", "servers:app"]
+    process = subprocess.Popen([*command, "--port", str(port)], env=environment)
+    try:
+        server = Server(name, f"http://127.0.0.1:{port}", process.pid)
+        for _ in range(600):
+            try:
+                server.post(["ready"])
+                break
+            except OSError:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} ended with {process.returncode}") from None
+                time.sleep(0.1)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def library(model: rushlight.Model, load: Load, number: int) -> float:
+    """Return the texts a second of one call."""
+    texts = load.of_library(number)
     start = time.perf_counter()
-    await asyncio.gather(*(client(index) for index in range(clients)))
-    return {"texts_per_second": count / (time.perf_counter() - start), **quantiles(latencies)}
+    model.encode(texts, normalize_embeddings=True)
+    return len(texts) / (time.perf_counter() - start)
 
 
-async def beside_bulk(url: str, seconds: float) -> dict[str, float]:
-    """Post single queries while another client posts 32 texts at a time, and return the queries' latencies."""
-    stop = asyncio.Event()
-
-    async def bulk() -> None:
-        async with Client(url) as connection:
-            i = 0
-            while not stop.is_set():
-                await connection.embed(mixed(32, i))
-                i += 1
-
-    task = asyncio.create_task(bulk())
-    latencies = []
-    end = time.perf_counter() + seconds
-    async with Client(url) as connection:
-        i = 0
-        while time.perf_counter() < end:
-            latencies.append(await connection.embed(f"{SHORT} {i}"))
-            i += 1
-    stop.set()
-    await task
-    return quantiles(latencies)
-
-
-def quantiles(latencies: list[float]) -> dict[str, float]:
-    """Return median and 99th percentile in milliseconds."""
-    ordered = sorted(latencies)
-    return {"p50_ms": 1e3 * statistics.median(ordered), "p99_ms": 1e3 * ordered[int(0.99 * (len(ordered) - 1))]}
-
-
-def library(model: rushlight.Model, texts: list[str]) -> float:
-    """Return the texts per second of one call, the best of three."""
-    best = 0.0
-    for _ in range(3):
-        start = time.perf_counter()
-        model.encode(texts, normalize_embeddings=True)
-        best = max(best, len(texts) / (time.perf_counter() - start))
-    return best
-
-
-def alone(model: rushlight.Model, calls: int = 200) -> float:
+def alone(model: rushlight.Model, number: int) -> float:
     """Return the median milliseconds of a call with one text."""
     times = []
-    for i in range(calls):
+    for i in range(300):
         start = time.perf_counter()
-        model.encode(f"{SHORT} {i}", normalize_embeddings=True)
+        model.encode(f"{number} {i} {SHORT}", normalize_embeddings=True)
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
 
 
-def memory() -> float:
-    """Return this process's resident memory in MB; the server's threads are part of it."""
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def check(model: rushlight.Model, servers: list[Server]) -> None:
+    """Compare each server's answer with the library's.
+
+    Raises
+    ------
+    RuntimeError
+        If an answer is wrong.
+    """
+    texts = LOADS[0].of_library(0)[:20] + LOADS[-1].of_library(0)[:12]
+    expected = model.encode(texts, normalize_embeddings=True)
+    for server in servers:
+        difference = float(np.abs(np.array(server.post(texts), np.float32) - expected).max())
+        if difference > (0 if server.name == "rushlight" else 1e-4):
+            raise RuntimeError(f"{server.name}: embeddings differ by {difference}")
 
 
-def measure(name: str, url: str | None, seconds: float) -> dict[str, object]:
-    """Measure a server, and the library beside it."""
-    model = rushlight.Model(name)
-    result: dict[str, object] = {"model": name, "cores": rushlight.get_num_threads()}
-    server = None if url else rushlight.serve(name, max_client_batch_size=1024)
-    address = url or (server.url if server else "")
+def measure(model: str, peers: list[str], seconds: float, rounds: int) -> dict[str, object]:
+    """Measure servers by turns with the library."""
+    own = rushlight.Model(model)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(started(name, model)) for name in ["rushlight", *peers]]
+        check(own, servers)
+        results: dict[str, object] = {"machine": machine.describe(rushlight.get_num_threads())}
+        for load in LOADS:
+            turns: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
+            for number in range(rounds):
+                for server in servers:
+                    rate = library(own, load, number)
+                    told = server.load(load, seconds)
+                    told["ratio_to_a_call"] = told["texts_per_second"] / rate
+                    if load.clients == 1:
+                        told["pays_ms"] = told["p50_ms"] - alone(own, number)
+                    turns[server.name].append(told)
+            results[load.name] = {name: _medians(rows) for name, rows in turns.items()}
+        beside = {server.name: [server.beside_bulk(seconds) for _ in range(rounds)] for server in servers}
+        results["one query beside a bulk client"] = {name: _medians(rows) for name, rows in beside.items()}
+        results["memory"] = {server.name: server.memory() for server in servers}
+    return results
 
-    def finish(awaitable: Awaitable[dict[str, float]]) -> dict[str, float]:
-        return asyncio.run(asyncio.wait_for(awaitable, 600))
 
-    single = alone(model)
-    result["library_one_text_ms"] = single
-    for clients in CLIENTS:
-        texts = [f"{SHORT} {client} {i}" for client in range(clients) for i in range(2048 // clients)]
-        rate = library(model, texts)
-        told = finish(run(address, clients, seconds, lambda client, i: f"{SHORT} {client} {i}"))
-        result[f"{clients} clients, one short text"] = {**told, "ratio_to_a_call": told["texts_per_second"] / rate}
-        if clients == 1:
-            result["one client pays (ms)"] = told["p50_ms"] - single
-    rate = library(model, [text for salt in range(16) for text in mixed(32, salt)])
-    told = finish(run(address, 16, seconds, lambda client, i: mixed(32, client + 16 * i)))
-    result["16 clients, 32 mixed texts"] = {**told, "ratio_to_a_call": told["texts_per_second"] / rate}
-    result["one query beside a bulk client"] = finish(beside_bulk(address, seconds))
-    result["memory_mb"] = memory()
-    if server:
-        server.stop()
-    return result
+def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
 
 
 def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default="all-MiniLM-L6-v2")
-    parser.add_argument("--url", help="another server with OpenAI's route, instead of one that is started")
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--served-model", help="name of the model in requests to another server")
+    parser.add_argument("model", nargs="?", default=str(paths.MODELS / "all-MiniLM-L6-v2"), help="folder of the model")
+    parser.add_argument("--peers", nargs="*", default=[], choices=[*PEERS, INFINITY])
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of a turn")
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    if arguments.served_model:
-        Client.model["model"] = arguments.served_model
-    print(json.dumps(measure(arguments.model, arguments.url, arguments.seconds), indent=2))
+    print(json.dumps(measure(arguments.model, arguments.peers, arguments.seconds, arguments.rounds), indent=2))
 
 
 if __name__ == "__main__":

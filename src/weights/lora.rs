@@ -30,15 +30,62 @@ impl Weights {
 
 /// Computes `original + scale * left · right`.
 pub(super) fn merged(original: &Array, left: &Array, right: &Array, scale: f32) -> Array {
+    /// Rows of `right` that a pass over a sum takes, so that it reads and writes the sum less often.
+    const TOGETHER: usize = 8;
     let (rank, columns) = (right.shape[0], right.shape[1]);
     let mut merged = original.as_slice().to_vec();
     let mut sum = vec![0.0; columns];
-    for (row, factors) in merged.chunks_exact_mut(columns).zip(left.as_slice().chunks_exact(rank)) {
-        sum.fill(0.0);
-        for (factor, right) in factors.iter().zip(right.as_slice().chunks_exact(columns)) {
-            sum.iter_mut().zip(right).for_each(|(sum, right)| *sum += factor * right);
+    // The closure is compiled for each instruction set.
+    pulp::Arch::new().dispatch(|| {
+        for (row, factors) in merged.chunks_exact_mut(columns).zip(left.as_slice().chunks_exact(rank)) {
+            sum.fill(0.0);
+            let rights = right.as_slice().chunks(TOGETHER * columns);
+            for (factors, rights) in factors.chunks(TOGETHER).zip(rights) {
+                match factors.try_into() {
+                    Ok(factors) => add_rows::<TOGETHER>(&mut sum, factors, rights),
+                    Err(_) => {
+                        let rights = rights.chunks_exact(columns);
+                        factors.iter().zip(rights).for_each(|(factor, right)| add_rows(&mut sum, &[*factor], right));
+                    }
+                }
+            }
+            row.iter_mut().zip(&sum).for_each(|(x, sum)| *x += scale * sum);
         }
-        row.iter_mut().zip(&sum).for_each(|(x, sum)| *x += scale * sum);
-    }
+    });
     Array::new(original.shape.clone(), merged)
+}
+
+/// Adds `factors · rows` to a sum, `(columns)`. `rows` is `(N, columns)`.
+#[inline(always)]
+fn add_rows<const N: usize>(sum: &mut [f32], factors: &[f32; N], rows: &[f32]) {
+    let columns = sum.len();
+    let rows: [&[f32]; N] = std::array::from_fn(|i| &rows[i * columns..][..columns]);
+    for (j, sum) in sum.iter_mut().enumerate() {
+        *sum = factors.iter().zip(rows).fold(*sum, |sum, (factor, row)| sum + factor * row[j]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_any_rank_are_added() {
+        let numbers = |count: usize, step: usize| (0..count).map(|i| (i * step % 17) as f32 / 8.0 - 1.0).collect();
+        let (rows, columns, scale) = (5, 37, 0.5);
+        for rank in [1, 7, 8, 9, 16, 19] {
+            let original = Array::new(vec![rows, columns], numbers(rows * columns, 3));
+            let left = Array::new(vec![rows, rank], numbers(rows * rank, 5));
+            let right = Array::new(vec![rank, columns], numbers(rank * columns, 7));
+            let got = merged(&original, &left, &right, scale);
+            for (i, got) in got.as_slice().iter().enumerate() {
+                let (row, column) = (i / columns, i % columns);
+                let products = (0..rank).map(|k| {
+                    f64::from(left.as_slice()[row * rank + k]) * f64::from(right.as_slice()[k * columns + column])
+                });
+                let expected = f64::from(original.as_slice()[i]) + f64::from(scale) * products.sum::<f64>();
+                assert!((f64::from(*got) - expected).abs() < 1e-6, "rank {rank}, {i}: {got}, {expected}");
+            }
+        }
+    }
 }
