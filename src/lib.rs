@@ -138,6 +138,11 @@
 //! [sentence-transformers]: https://sbert.net
 //! [candle]: https://github.com/huggingface/candle
 
+#[cfg(target_endian = "big")]
+compile_error!("rushlight needs a little-endian processor: weights are used as files store them, little endian");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("rushlight needs a 64-bit processor: sizes of tensors and of mapped files are computed in 64 bits");
+
 mod alloc;
 mod batch;
 mod config;

@@ -27,9 +27,6 @@ use array::Data;
 use crate::config::{Adapter, AdapterSource, JsonFile, inside, plain_file_size, stand_in};
 use crate::error::{Error, Result};
 
-#[cfg(target_endian = "big")]
-compile_error!("weights are little endian and are used as the file stores them");
-
 /// Location of a tensor's bytes.
 #[derive(Clone)]
 struct Entry {
