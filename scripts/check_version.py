@@ -1,4 +1,4 @@
-"""Hold the places that name the version against each other: Cargo.toml, Cargo.lock, CHANGELOG.md, and a release's tag.
+"""Compare the places that name the version: Cargo.toml, Cargo.lock, CITATION.cff, CHANGELOG.md, and a release's tag.
 
 Usage: ``python scripts/check_version.py [TAG]``. With a tag, which must be ``v`` and the version, the changelog must
 have a dated section of it.
@@ -34,6 +34,8 @@ def check(tag: str | None) -> list[str]:
         problems.append(f"Cargo.toml: version: must be as in 1.2.3 or 1.2.3-rc.1, got {version!r}")
     if locked != version:
         problems.append(f"Cargo.lock: rushlight is {locked!r}, but {version!r} in Cargo.toml: run cargo check")
+    if f"\nversion: {version}\n" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8"):
+        problems.append(f"CITATION.cff: version: must be {version}, as in Cargo.toml")
     if "## [Unreleased]" not in changelog:
         problems.append("CHANGELOG.md: must begin with a section [Unreleased]")
     if tag is None:
