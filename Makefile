@@ -110,6 +110,10 @@ lint-ruff: $(TOOLS) ## ruff, as a commit runs it
 lint-workflows: $(TOOLS) ## Hold the workflow files against their schema
 	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(PY) -m check_jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-forms \
+		$(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(PY) -m check_jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 .PHONY: format
 format: $(TOOLS) ## Format all code, and mend what the linters can mend
@@ -216,16 +220,57 @@ metal-check: $(TOOLS) ## Check the crate with the features metal and accelerate;
 	cargo clippy --locked --workspace --all-targets \
 		--features metal,accelerate,rushlight-python/metal,rushlight-python/accelerate -- -D warnings
 
+# Processors for qemu: the newest, one without dot products of bytes, one without bfloat16.
+AARCH64_CPUS ?= max cortex-a53 neoverse-n1
+AARCH64_TESTS ?= kernels:: golden::small
+
+.PHONY: test-aarch64
+test-aarch64: ## Run the tests of kernels and small models on emulated ARM: root, Debian, gigabytes, an hour
+	for cpu in $(AARCH64_CPUS); do \
+		AARCH64_CPU=$$cpu scripts/test-aarch64.sh --no-default-features --lib --test suite -- $(AARCH64_TESTS) || exit 1; done
+
+# The best instruction set of the one is SSE4.2; the other has AVX without AVX2.
+OLD_X86_CPUS ?= Nehalem SandyBridge
+OLD_X86_TESTS ?= $(addprefix tests/python/test_,golden.py reranker.py sparse.py multi_vector.py precision.py)
+
+.PHONY: test-old-x86
+test-old-x86: $(PACKAGE) ## Run the kernels' tests and Python tests on emulated old x86-64 processors: qemu-user, an hour
+	@command -v qemu-x86_64 >/dev/null || { echo 'qemu-x86_64 is missing: apt-get install qemu-user' >&2; exit 1; }
+	for cpu in $(OLD_X86_CPUS); do \
+		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu $$cpu" \
+			cargo test --locked --features server --lib kernels:: && \
+		RUSHLIGHT_TEST_MODELS=/none qemu-x86_64 -cpu $$cpu $(PY) -m pytest $(OLD_X86_TESTS) || exit 1; done
+
 .PHONY: test-device
 test-device: models-for-tests ## The tests of all models on DEVICE alone: cpu, cuda, cuda:1 or metal
 	RUSHLIGHT_TEST_DEVICE=$(or $(DEVICE),$(error DEVICE must name a device: cpu, cuda, cuda:1 or metal)) \
 		cargo test --locked $(FEATURES) --test suite -- --nocapture golden::small_models golden::real_models families::both_ops \
 		sparse::weights_are multi_vector::vectors_and_scores reranker::scores_are reranker::token_ids oracle::
 
+# Databases of advisories are no packages: ADVISORIES= leaves them out, where only registries are reached.
+ADVISORIES ?= advisories
+
 .PHONY: deny
-deny: ## Hold the advisories, licences and sources of all dependencies against deny.toml
+deny: ## Check the advisories, licences and sources of all crates by deny.toml
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
-	cargo deny --locked check advisories licenses bans sources
+	cargo deny --locked check $(ADVISORIES) licenses bans sources
+
+.PHONY: audit
+audit: $(RELEASING) ## Check the Python packages of .venv, which are the dependencies and the tools, for known vulnerabilities
+	$(if $(ADVISORIES),$(PY) -m pip_audit --local --strict --progress-spinner off,@echo 'Python packages: NOT audited')
+
+# rustdoc describes the crate in JSON, which cargo-public-api reads. Only unstable options of the compiler give it.
+.PHONY: api
+api: $(TOOLS) ## Record the public interfaces of the crate and of the Python package in docs/api
+	$(PY) scripts/python_api.py >docs/api/python.txt
+	@cargo public-api --version >/dev/null 2>&1 || cargo install --locked cargo-public-api
+	RUSTC_BOOTSTRAP=1 cargo rustdoc --locked --lib --features serde,ndarray,server --target-dir target/api -- \
+		-Z unstable-options --output-format json
+	cargo public-api -sss --rustdoc-json target/api/doc/rushlight.json >docs/api/rust.txt
+
+.PHONY: check-api
+check-api: api ## Show the changes of the public interfaces that docs/api doesn't record, and fail on any
+	git diff --exit-code -- docs/api
 
 .PHONY: notices
 notices: $(TOOLS) ## Write THIRD-PARTY-NOTICES from the sources of the crates that wheels contain: minutes
@@ -239,6 +284,26 @@ check-notices: $(TOOLS)
 .PHONY: check-version
 check-version: $(TOOLS) ## Hold the places that name the version against each other, and TAG where it is given
 	$(PY) scripts/check_version.py $(TAG)
+
+VERSION = $(shell sed -n '0,/^version = / s/^version = "\(.*\)"/\1/p' Cargo.toml)
+NOTES := target/release-notes.md
+
+.PHONY: release-notes
+release-notes: $(TOOLS) ## Write the notes of this version, out of CHANGELOG.md, into target/release-notes.md
+	@mkdir -p target
+	$(PY) scripts/release_notes.py $(VERSION) >$(NOTES)
+
+.PHONY: release-check
+release-check: ## All that a release does but publishing; without a network beyond registries: ADVISORIES=
+	$(MAKE) check-version TAG=v$(VERSION)
+	$(MAKE) check-notices deny audit check-api docs release-notes package dist
+
+# The site of each version is a folder of the branch gh-pages. A release candidate isn't the latest version.
+.PHONY: publish-docs
+publish-docs: $(DOCUMENTING) ## Push this version's site to the branch gh-pages; for the release workflow
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mike deploy --config-file docs/mkdocs.yml --push --update-aliases \
+		$(VERSION) $(if $(findstring -,$(VERSION)),next,latest)
+	$(if $(findstring -,$(VERSION)),,$(PY) -m mike set-default --config-file docs/mkdocs.yml --push latest)
 
 .PHONY: publish-crate
 publish-crate: ## Publish the crate; for the release workflow
