@@ -211,9 +211,7 @@ check-msrv: $(TOOLS) ## Check the crate with the oldest Rust that Cargo.toml all
 
 .PHONY: cuda-check
 cuda-check: $(CUDA) ## Build CUDA's kernels and check the crate with the feature cuda; needs no GPU
-	home="$$(echo "$(CURDIR)"/.venv-cuda/lib/python3*/site-packages/nvidia/cu13)"; \
-	CUDA_HOME="$$home" PATH="$$home/bin:$$PATH" CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=80 \
-		cargo clippy --locked --workspace --all-targets --features cuda,rushlight-python/cuda -- -D warnings
+	$(CUDA_BUILD) cargo clippy --locked --workspace --all-targets --features cuda,rushlight-python/cuda -- -D warnings
 
 .PHONY: metal-check
 metal-check: $(TOOLS) ## Check the crate with the features metal and accelerate; on a Mac
@@ -241,8 +239,22 @@ test-old-x86: $(PACKAGE) ## Run the kernels' tests and Python tests on emulated 
 			cargo test --locked --features server --lib kernels:: && \
 		RUSHLIGHT_TEST_MODELS=/none qemu-x86_64 -cpu $$cpu $(PY) -m pytest $(OLD_X86_TESTS) || exit 1; done
 
+# What compiles for CUDA without a GPU: compute capability 8.0, which newer GPUs translate when they load it.
+CUDA_HOME_HERE = $(wildcard $(CURDIR)/.venv-cuda/lib/python3*/site-packages/nvidia/cu13)
+CUDA_BUILD = CUDA_HOME="$(CUDA_HOME_HERE)" PATH="$(CUDA_HOME_HERE)/bin:$$PATH" CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=80
+
+.PHONY: device-wheel
+device-wheel: $(TOOLS) $(if $(filter cuda%,$(DEVICE)),$(CUDA)) ## Build the wheel for DEVICE into target/device, to carry to a machine that has one
+	$(if $(filter cuda%,$(DEVICE)),$(CUDA_BUILD)) $(PY) -m maturin build --release --locked --interpreter $(PY) \
+		--out target/device $(FEATURES)
+
 .PHONY: test-device
-test-device: models-for-tests ## The tests of all models on DEVICE alone: cpu, cuda, cuda:1 or metal
+test-device: ## Test DEVICE in 10 minutes and write target/device/report-DEVICE.md: cpu, cuda or metal
+	@[ -e "$$(echo target/device/*.whl)" ] || $(MAKE) device-wheel
+	$(PY) scripts/device $(or $(DEVICE),$(error DEVICE must name a device: cpu, cuda or metal))
+
+.PHONY: test-device-rust
+test-device-rust: models-for-tests ## Run the Rust tests of all models on DEVICE alone: cpu, cuda, cuda:1 or metal
 	RUSHLIGHT_TEST_DEVICE=$(or $(DEVICE),$(error DEVICE must name a device: cpu, cuda, cuda:1 or metal)) \
 		cargo test --locked $(FEATURES) --test suite -- --nocapture golden::small_models golden::real_models families::both_ops \
 		sparse::weights_are multi_vector::vectors_and_scores reranker::scores_are reranker::token_ids oracle::
