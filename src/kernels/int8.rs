@@ -86,6 +86,8 @@ impl DotInstructions {
             Isa::Avx512(_) | Isa::Amx(_) => {
                 (dot::Avx512Vnni::try_new().map(Self::Avx512Vnni)).or_else(|| dot::Avx2::try_new().map(Self::Avx2))
             }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => dot::Sdot::try_new().map(Self::Sdot),
             _ => None,
         }
         .unwrap_or(Self::Plain(Plain))

@@ -253,6 +253,92 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512Vnni, AvxVnni};
 
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "intrinsics, and an instruction that has none in stable Rust")]
+mod aarch64 {
+    use std::arch::aarch64::*;
+    use std::arch::{asm, is_aarch64_feature_detected};
+
+    use super::{Dot, RowScale};
+
+    /// Signed dot products (FEAT_DotProd): 4 lanes. Codes less 128 are signed, and so is the row's zero less 128.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Sdot(());
+
+    impl Sdot {
+        pub(in super::super) fn try_new() -> Option<Self> {
+            is_aarch64_feature_detected!("dotprod").then_some(Self(()))
+        }
+    }
+
+    impl Dot for Sdot {
+        type Lanes = int32x4_t;
+        type Numbers = float32x4_t;
+        const LANES: usize = 4;
+
+        #[inline(always)]
+        fn zeros(self) -> int32x4_t {
+            // SAFETY: `self` proves that the machine has NEON.
+            unsafe { vdupq_n_s32(0) }
+        }
+
+        #[inline(always)]
+        fn splat(self, codes: u32) -> int32x4_t {
+            // SAFETY: `self` proves that the machine has NEON.
+            unsafe { vdupq_n_s32((codes ^ 0x8080_8080).cast_signed()) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(self, weights: &[u32]) -> int32x4_t {
+            // SAFETY: the caller promises the numbers, `self` proves that the machine has NEON.
+            unsafe { vld1q_s32(weights.as_ptr().cast()) }
+        }
+
+        #[inline(always)]
+        fn add(self, mut sums: int32x4_t, codes: int32x4_t, weights: int32x4_t) -> int32x4_t {
+            // SAFETY: `self` proves that the machine has the instruction, which touches these registers alone.
+            unsafe {
+                asm!(
+                    ".arch_extension dotprod",
+                    "sdot {sums:v}.4s, {codes:v}.16b, {weights:v}.16b",
+                    sums = inout(vreg) sums,
+                    codes = in(vreg) codes,
+                    weights = in(vreg) weights,
+                    options(pure, nomem, nostack, preserves_flags)
+                );
+            }
+            sums
+        }
+
+        #[inline(always)]
+        fn numbers(self, sums: int32x4_t, scale: RowScale, totals: &[i32], steps: &[f32]) -> float32x4_t {
+            let (totals, steps) = (&totals[..Self::LANES], &steps[..Self::LANES]);
+            // SAFETY: the slices have that many numbers, `self` proves that the machine has NEON.
+            unsafe {
+                let exact = vsubq_s32(sums, vmulq_n_s32(vld1q_s32(totals.as_ptr()), scale.zero - 128));
+                vmulq_f32(vcvtq_f32_s32(exact), vmulq_n_f32(vld1q_f32(steps.as_ptr()), scale.step))
+            }
+        }
+
+        #[inline(always)]
+        fn plus(self, numbers: float32x4_t, more: &[f32]) -> float32x4_t {
+            let more = &more[..Self::LANES];
+            // SAFETY: the slice has that many numbers, `self` proves that the machine has NEON.
+            unsafe { vaddq_f32(numbers, vld1q_f32(more.as_ptr())) }
+        }
+
+        #[inline(always)]
+        fn store(self, numbers: float32x4_t, out: &mut [f32]) {
+            let out = &mut out[..Self::LANES];
+            // SAFETY: the slice has that many numbers, `self` proves that the machine has NEON.
+            unsafe { vst1q_f32(out.as_mut_ptr(), numbers) }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use aarch64::Sdot;
+
 /// Instructions of a machine for products of bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DotInstructions {
@@ -263,4 +349,6 @@ pub(crate) enum DotInstructions {
     AvxVnni(AvxVnni),
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512Vnni),
+    #[cfg(target_arch = "aarch64")]
+    Sdot(Sdot),
 }

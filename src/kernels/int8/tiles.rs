@@ -35,6 +35,8 @@ impl DotInstructions {
             // SAFETY: the value proves that the machine has the instructions.
             #[expect(unsafe_code, reason = "instruction sets of this machine")]
             Self::Avx512Vnni(dot) => unsafe { by_avx512_vnni(dot, strip) },
+            #[cfg(target_arch = "aarch64")]
+            Self::Sdot(dot) => strip.tiles::<_, 8, 3>(dot),
         }
     }
 
@@ -47,6 +49,8 @@ impl DotInstructions {
             Self::Avx2(_) | Self::AvxVnni(_) => (8, 2),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(_) => (16, 3),
+            #[cfg(target_arch = "aarch64")]
+            Self::Sdot(_) => (4, 3),
         }
     }
 }
