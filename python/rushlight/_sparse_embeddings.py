@@ -50,18 +50,20 @@ class SparseEmbeddings(Sequence["SparseEmbeddings"]):
     def __init__(self, indptr: Any, indices: Any, values: Any, shape: tuple[int, int]) -> None:
         try:
             rows, columns = (operator.index(size) for size in shape)
-            self.indptr: NDArray[np.int64] = np.ascontiguousarray(indptr, dtype=np.int64)
-            self.indices: NDArray[np.int32] = np.ascontiguousarray(indices, dtype=np.int32)
+            self.indptr: NDArray[np.int64] = _integers("indptr", indptr, np.int64)
+            self.indices: NDArray[np.int32] = _integers("indices", indices, np.int32)
             self.values: NDArray[np.float32] = np.ascontiguousarray(values, dtype=np.float32)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidArgumentError(f"must be three arrays of numbers, and a shape (n, d): {error}") from error
+        if rows < 0 or columns < 0:
+            raise InvalidArgumentError(f"shape: must be sizes from 0 up, got {(rows, columns)}")
         if self.indptr.shape != (rows + 1,):
             raise InvalidArgumentError(f"indptr: must have shape ({rows + 1},), got {self.indptr.shape}")
         if self.indices.ndim != 1 or self.indices.shape != self.values.shape:
             raise InvalidArgumentError(
                 f"values: must be 1-D and as many as the indices, got {self.values.shape} and {self.indices.shape}"
             )
-        if self.indptr[0] != 0 or self.indptr[-1] != len(self.indices) or (np.diff(self.indptr) < 0).any():
+        if self.indptr[0] != 0 or self.indptr[-1] != len(self.indices) or (self.indptr[1:] < self.indptr[:-1]).any():
             raise InvalidArgumentError("indptr: must rise from 0 to the number of indices")
         if len(self.indices) and not (self.indices.min() >= 0 and self.indices.max() < columns):
             raise InvalidArgumentError(f"indices: must be columns, from 0 up to {columns - 1}")
@@ -132,3 +134,14 @@ class SparseEmbeddings(Sequence["SparseEmbeddings"]):
 
     def __repr__(self) -> str:
         return f"SparseEmbeddings(shape={self.shape}, {len(self.values)} numbers)"
+
+
+def _integers(name: str, numbers: Any, dtype: type[np.integer[Any]]) -> NDArray[Any]:
+    """Return integers as an array of a dtype that holds all of them."""
+    given = np.asarray(numbers)
+    if given.size == 0:
+        return np.zeros(given.shape, dtype)
+    limits = np.iinfo(dtype)
+    if given.dtype.kind not in "iu" or int(given.min()) < limits.min or int(given.max()) > limits.max:
+        raise InvalidArgumentError(f"{name}: must be integers of {np.dtype(dtype)}, got {given.dtype}")
+    return np.ascontiguousarray(given, dtype=dtype)

@@ -29,7 +29,8 @@ def pairwise(name: str, a: SparseEmbeddings, b: SparseEmbeddings) -> NDArray[np.
     """
     if name == "cosine":
         return pairwise("dot", normalized(a), normalized(b))
-    width = max(a.shape[1], 1)
+    # Columns are int32, so a wider row needs no larger numbers, which would overflow.
+    width = min(max(a.shape[1], 1), 1 << 31)
     ours, theirs = (rows_of(side) * width + side.indices for side in (a, b))
     if any((np.diff(columns) <= 0).any() for columns in (ours, theirs)):
         raise InvalidArgumentError("indices: must be ascending columns within a row")
