@@ -80,6 +80,10 @@ test-stubs: $(PACKAGE) ## Hold the type stubs against the built module
 soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for MINUTES=10; on Linux
 	$(PY) tests/soak.py tests/data/tiny/bert-mean-normalize/model --minutes $(or $(MINUTES),10)
 
+.PHONY: interleavings
+interleavings: ## Run the executor in thousands of interleavings of its threads, by the model checker shuttle: minutes
+	cd tests/interleavings && cargo test --locked interleavings::
+
 .PHONY: families
 families: ## Write the documentation's table of families from what the tests measure
 	RUSHLIGHT_WRITE_FAMILIES=1 cargo test --locked --features otlp --test suite table::

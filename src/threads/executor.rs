@@ -13,12 +13,12 @@ mod workers;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::threads::sync::{AtomicBool, Condvar, Mutex, MutexGuard, PoisonError, Thread, thread};
 
 pub(crate) use caller::Caller;
 pub(crate) use workers::{CallWorkers, Lend, Progress};
@@ -131,7 +131,7 @@ impl Executor {
 
     /// Returns the ids of all workers' threads.
     #[cfg(test)]
-    pub(crate) fn worker_threads(&self) -> Vec<std::thread::ThreadId> {
+    pub(crate) fn worker_threads(&self) -> Vec<thread::ThreadId> {
         lock(&self.state).workers.iter().filter_map(|worker| worker.thread.get()).map(Thread::id).collect()
     }
 
@@ -191,7 +191,7 @@ impl Executor {
         }
         let worker = Arc::new(Worker::default());
         let this = Arc::clone(&worker);
-        let thread = std::thread::Builder::new().name("rushlight".to_owned()).spawn(move || self.work(&this)).ok()?;
+        let thread = thread::Builder::new().name("rushlight".to_owned()).spawn(move || self.work(&this)).ok()?;
         worker.thread.get_or_init(|| thread.thread().clone());
         state.workers.push(Arc::clone(&worker));
         Some(worker)

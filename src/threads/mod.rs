@@ -3,3 +3,4 @@
 pub(crate) mod executor;
 pub(crate) mod intra_op;
 pub(crate) mod schedule;
+mod sync;

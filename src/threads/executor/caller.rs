@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::{Executor, PATIENCE, State, lock};
 use crate::error::Result;
+use crate::threads::sync::thread;
 
 /// A caller's permit, or its position in the queue for one.
 pub(crate) struct Caller {
@@ -94,7 +95,7 @@ impl Caller {
                 return Ok(true);
             }
             match PATIENCE.checked_sub(asked.elapsed()) {
-                Some(left) if !left.is_zero() => std::thread::park_timeout(left),
+                Some(left) if !left.is_zero() => thread::park_timeout(left),
                 _ => {
                     // Leaves the queue, in which it would block calls that `ask` makes.
                     executor.change(leave);
@@ -121,7 +122,7 @@ impl Caller {
         let granted = position == 0 && state.free() > 0;
         match (granted, queued) {
             (true, true) => drop(state.callers.pop_front()),
-            (false, false) => state.callers.insert(position, (ticket, std::thread::current())),
+            (false, false) => state.callers.insert(position, (ticket, thread::current())),
             _ => {}
         }
         state.running += usize::from(granted);

@@ -1,13 +1,12 @@
 //! The workers' side: the calls that they help, and a call's view of its workers.
 
 use std::any::Any;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Executor, PATIENCE, lock};
 use crate::error::{Error, Result};
+use crate::threads::sync::{AtomicBool, Condvar, Mutex, PoisonError, Thread, thread};
 
 /// State of a call when a worker comes back from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +96,7 @@ impl Worker {
             if let Some(call) = lock(&self.next).take() {
                 return call;
             }
-            std::thread::park();
+            thread::park();
         }
     }
 }
