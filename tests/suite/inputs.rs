@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use rushlight::{
-    CallOptions, EncodeOptions, Error, Input, Model, Observer, PredictOptions, Reranker, Step, TruncationSide,
+    CallOptions, ChunkOptions, EncodeOptions, Error, Input, Model, Observer, PredictOptions, Reranker, Step,
+    TruncationSide,
 };
 
 fn model(name: &str) -> Model {
@@ -91,4 +92,21 @@ fn labels_have_the_names_of_the_config() {
     assert_eq!(reranker.labels().unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
     let scores = reranker.predict(&[("a", "b")], &PredictOptions::default()).unwrap();
     assert_eq!(scores.columns(), 3);
+}
+
+/// Tokens of white space alone belong to no chunk, and begin none.
+#[test]
+fn chunks_after_several_blanks_have_starts_of_their_own() {
+    let model = model("roberta-mean-normalize");
+    for text in ["000  A000", "  A000", "000   A000  ", " \n 000 \t\t A000 000   rest"] {
+        for (max_tokens, overlap) in [(3, 0), (4, 0), (4, 1), (5, 2)] {
+            let options = ChunkOptions::default().with_max_tokens(max_tokens).with_overlap(overlap);
+            let chunks = model.chunk(text, &options).unwrap();
+            assert!(chunks.is_sorted_by(|a, b| a.start < b.start && a.end < b.end), "{text:?}: {chunks:?}");
+            assert!(
+                chunks.iter().all(|chunk| text[chunk.clone()].trim() == &text[chunk.clone()]),
+                "{text:?}: {chunks:?}"
+            );
+        }
+    }
 }
