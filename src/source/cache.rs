@@ -215,7 +215,10 @@ fn missing_in(modules: &[ModuleEntry]) -> Option<PathBuf> {
             Pooling | SpladePooling | MultiVectorMask => absent("config.json"),
             Router => absent("router_config.json").or_else(|| {
                 let Routes { query, document, .. } = Routes::read(folder).ok()?;
-                missing_in(&query).or_else(|| missing_in(&document))
+                // Loading refuses routers in routes. One in its own folder would have no end.
+                let mut modules = [query, document].concat();
+                modules.retain(|entry| !entry.kind.is_router());
+                missing_in(&modules)
             }),
             _ => None,
         }

@@ -236,3 +236,15 @@ fn malformed_routes_by_task_are_errors_by_file_and_key() {
     let error = model.encode(&["a"], &plain().with_task("doc")).unwrap_err();
     assert!(error.to_string().contains("in_features"), "{error}");
 }
+
+#[test]
+fn a_router_within_a_route_is_refused() {
+    for modules in [json!([""]), json!(["query_0_Transformer", "query_1_Pooling", ""])] {
+        let folder = router(|config| {
+            config["types"][""] = json!("sentence_transformers.models.Router");
+            config["structure"]["query"] = modules.clone();
+        });
+        let model = Model::from_dir(folder.path()).and_then(|model| model.encode_query(&["a text"], &plain()));
+        assert!(matches!(model, Err(Error::Unsupported { .. })), "{modules}: {:?}", model.map(|_| ()));
+    }
+}

@@ -162,3 +162,16 @@ fn files_that_were_never_requested_are_doubtful() {
     mark("modules.json");
     assert_eq!(doubt(&repository), None);
 }
+
+#[test]
+fn a_router_in_its_own_folder_has_an_end() {
+    for name in ["", ".", "./."] {
+        let router = serde_json::json!({
+            "types": { name: "sentence_transformers.models.Router" },
+            "structure": { "query": [name], "document": [name] },
+        });
+        let modules = r#"[{"path": "", "type": "sentence_transformers.models.Router"}]"#;
+        let (_home, repository) = cached(&[("modules.json", modules), ("router_config.json", &router.to_string())]);
+        assert_eq!(doubt(&repository), None);
+    }
+}
