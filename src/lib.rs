@@ -165,6 +165,7 @@ mod save;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod source;
+mod stamp;
 mod threads;
 mod tokenize;
 pub mod vectors;

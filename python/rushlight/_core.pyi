@@ -77,6 +77,7 @@ class _Loading(TypedDict):
     dtype: str | None
     adapters: dict[str, str]
     tokenizer_as_filed: bool
+    mmap: bool
     cache_folder: str | PathLike[str] | None
     local_files_only: bool
     token: str | bool | None

@@ -52,6 +52,8 @@ class Loaded(Generic[Core]):
     _local_files_only: bool = False
     # Takes tokenizer.json as it is.
     _tokenizer_as_filed: bool = False
+    # Maps safetensors into memory.
+    _mmap: bool = True
 
     def _load(
         self,
@@ -63,6 +65,7 @@ class Loaded(Generic[Core]):
         default_prompt_name: str | None,
         dtype: str | None,
         tokenizer_as_filed: bool,
+        mmap: bool,
         cache_folder: str | os.PathLike[str] | None,
         revision: str | None,
         local_files_only: bool,
@@ -81,6 +84,7 @@ class Loaded(Generic[Core]):
         found = {name: _source.find(other, self._organization, revision=None, **where) for name, other in given.items()}
         self._adapters = {name: str(path.absolute()) for name, path in found.items()}
         self._device_and_dtype, self._tokenizer_as_filed = (device, dtype), bool(tokenizer_as_filed)
+        self._mmap = bool(mmap)
         self._cache_folder = None if cache_folder is None else _arguments.path("cache_folder", cache_folder)
         self._local_files_only = bool(local_files_only)
         loading = self._loading(token)
@@ -100,6 +104,7 @@ class Loaded(Generic[Core]):
             "dtype": dtype,
             "adapters": self._adapters,
             "tokenizer_as_filed": self._tokenizer_as_filed,
+            "mmap": self._mmap,
             "cache_folder": self._cache_folder,
             "local_files_only": self._local_files_only,
             "token": token,

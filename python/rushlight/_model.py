@@ -57,6 +57,9 @@ class Model(_comparing.Comparing[_core.Model]):
     tokenizer_as_filed
         Take the tokenizer's steps from `tokenizer.json` as they are. As in transformers, most tokenizer classes read
         only the vocabulary from it, and build their own steps; loading warns where that gives other ids.
+    mmap
+        Map safetensors into memory. False reads them as a whole while loading, so that the files may be overwritten
+        while the model is used.
     cache_folder
         Hugging Face cache to use instead of the environment's.
     static_rule
@@ -121,6 +124,7 @@ class Model(_comparing.Comparing[_core.Model]):
         max_seq_length: int | None = None,
         dtype: str | None = None,
         tokenizer_as_filed: bool = False,
+        mmap: bool = True,
         static_rule: Literal["sentence-transformers", "model2vec"] | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
@@ -139,6 +143,7 @@ class Model(_comparing.Comparing[_core.Model]):
             default_prompt_name=default_prompt_name,
             dtype=dtype,
             tokenizer_as_filed=tokenizer_as_filed,
+            mmap=mmap,
             cache_folder=cache_folder,
             revision=revision,
             local_files_only=local_files_only,

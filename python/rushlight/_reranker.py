@@ -50,6 +50,9 @@ class Reranker(Loaded[_core.Reranker]):
     tokenizer_as_filed
         Take the tokenizer's steps from `tokenizer.json` as they are. As in transformers, most tokenizer classes read
         only the vocabulary from it, and build their own steps; loading warns where that gives other ids.
+    mmap
+        Map safetensors into memory. False reads them as a whole while loading, so that the files may be overwritten
+        while the model is used.
     cache_folder
         Hugging Face cache to use instead of the environment's.
     revision
@@ -99,6 +102,7 @@ class Reranker(Loaded[_core.Reranker]):
         default_prompt_name: str | None = None,
         dtype: str | None = None,
         tokenizer_as_filed: bool = False,
+        mmap: bool = True,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
@@ -113,6 +117,7 @@ class Reranker(Loaded[_core.Reranker]):
             default_prompt_name=default_prompt_name,
             dtype=dtype,
             tokenizer_as_filed=tokenizer_as_filed,
+            mmap=mmap,
             cache_folder=cache_folder,
             revision=revision,
             local_files_only=local_files_only,

@@ -26,6 +26,7 @@ use crate::options::{LoadOptions, StaticRule};
 use crate::threads::schedule;
 use crate::tokenize::class::{self, DefaultClass};
 use crate::tokenize::{Tokenizer, TokenizerSettings};
+use crate::weights::MappedFiles;
 
 /// Properties that tell the copies of a model apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +56,14 @@ pub(crate) struct ModelFolders {
 }
 
 /// Choices of the caller that a folder's files don't make.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Choices {
     /// Number of the transformer's first layers that are kept; `None` keeps all.
     pub(crate) layers: Option<usize>,
     /// Rule of a static model; `None` is that of its kind of folder.
     pub(crate) static_rule: Option<StaticRule>,
+    /// Maps weights into memory.
+    pub(crate) mmap: bool,
 }
 
 /// Loaded state of a model. Clones share it.
@@ -89,6 +92,8 @@ pub(crate) struct Loaded {
     pub(crate) task_routes: Option<TaskRoutes>,
     pub(crate) late_interaction: Arc<LateInteraction>,
     pub(crate) source_files: SourceFiles,
+    /// Files of weights that are read while the model computes.
+    pub(crate) mapped_files: MappedFiles,
     /// Copies of this model on other devices, with other dtypes or for other tasks, made on demand.
     twins: Twins,
     /// The model this copy was made from, if any.
@@ -172,9 +177,10 @@ impl Loaded {
     /// [`Error::InvalidConfig`] if a file has changed while it was read; else the error of the missing or malformed
     /// file.
     pub(crate) fn load(kind: Kind, folders: ModelFolders, variant: Variant) -> Result<Self> {
-        let parts = Self::read(kind, folders, variant)?;
+        let mmap = folders.choices.mmap;
+        let (parts, mapped_files) = MappedFiles::of_load(mmap, || Self::read(kind, folders, variant))?;
         parts.source_files.check()?;
-        Ok(parts)
+        Ok(Self { mapped_files, ..parts })
     }
 
     fn read(kind: Kind, folders: ModelFolders, Variant { compute, task, tokenizer_as_filed }: Variant) -> Result<Self> {
@@ -188,7 +194,7 @@ impl Loaded {
                 return Self::load_static(folder, entries, choices, compute);
             }
             Some(Some(ModuleKind::SparseStaticEmbedding)) if kind == Kind::Sparse => {
-                return Self::load_token_weights(folder, entries, compute, tokenizer_as_filed);
+                return Self::load_token_weights(folder, entries, choices, compute, tokenizer_as_filed);
             }
             Some(other) => {
                 let what = format!("{}: first module", folder.join("modules.json").display());
@@ -287,6 +293,7 @@ impl Loaded {
             task_routes,
             late_interaction: Arc::new(late_interaction),
             source_files,
+            mapped_files: MappedFiles::default(),
             waiting: Waiting::default(),
             twins: Twins::default(),
             first: Weak::new(),
@@ -313,14 +320,16 @@ impl Loaded {
             ComputeOps::Cpu(ops) => static_embedding::load(listed, ops)?,
             ComputeOps::Portable(ops) => static_embedding::load(listed, ops)?,
         };
-        let parts = Self::without_transformer(Kind::Sentence, folder, tokenizer, network, compute, source_files);
-        Ok(Self { entries, choices, ..parts })
+        let parts =
+            Self::without_transformer(Kind::Sentence, folder, choices, tokenizer, network, compute, source_files);
+        Ok(Self { entries, ..parts })
     }
 
     /// Loads a sparse static model, which has a weight per token and no transformer.
     fn load_token_weights(
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
+        choices: Choices,
         compute: Compute,
         as_filed: bool,
     ) -> Result<Self> {
@@ -336,13 +345,14 @@ impl Loaded {
         let settings = TokenizerSettings { as_filed, ..TokenizerSettings::default() };
         let tokenizer = Tokenizer::load(module, DefaultClass::Undeclared(&class::GENERIC), settings)?.bare();
         let network = token_weights::load(module, &tokenizer)?;
-        let parts = Self::without_transformer(Kind::Sparse, folder, tokenizer, network, compute, source_files);
+        let parts = Self::without_transformer(Kind::Sparse, folder, choices, tokenizer, network, compute, source_files);
         Ok(Self { entries, tokenizer_as_filed: as_filed, ..parts })
     }
 
     fn without_transformer(
         kind: Kind,
         folder: PathBuf,
+        choices: Choices,
         tokenizer: Tokenizer,
         network: Box<dyn Network>,
         compute: Compute,
@@ -353,7 +363,7 @@ impl Loaded {
             folder_kind: kind,
             folder,
             entries: None,
-            choices: Choices::default(),
+            choices,
             settings: TransformerSettings::default(),
             tokenizer,
             chat: None,
@@ -366,6 +376,7 @@ impl Loaded {
             task_routes: None,
             late_interaction: Arc::default(),
             source_files,
+            mapped_files: MappedFiles::default(),
             waiting: Waiting::default(),
             twins: Twins::default(),
             first: Weak::new(),

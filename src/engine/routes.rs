@@ -101,6 +101,6 @@ pub(crate) fn folders(
     options: &LoadOptions,
 ) -> Result<ModelFolders> {
     let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
-    let choices = Choices { layers, static_rule: options.static_rule };
+    let choices = Choices { layers, static_rule: options.static_rule, mmap: options.mmap };
     Ok(ModelFolders { folder, entries, choices, adapter_folders })
 }

@@ -150,8 +150,26 @@ impl<'a> Call<'a> {
     /// Computes a window, and tokenizes the next with threads that have nothing left to compute.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the index of the first input whose row has NaN or infinity.
+    /// [`Error::NotFinite`] with the index of the first input whose row has NaN or infinity; [`Error::InvalidWeights`] if a
+    /// mapped file was overwritten, which can change rows.
     pub(super) fn step<S>(
+        &self,
+        window: &Window,
+        next: &[Input<'_>],
+        request: HeadRequest,
+        finished: &dyn Fn(),
+        store: &S,
+    ) -> Result<Vec<Read>>
+    where
+        S: Fn(&[Sequence<'_>], &mut Output) -> Result<()> + Sync,
+    {
+        self.loaded.mapped_files.check()?;
+        let read = self.compute(window, next, request, finished, store);
+        self.loaded.mapped_files.check()?;
+        read
+    }
+
+    fn compute<S>(
         &self,
         window: &Window,
         next: &[Input<'_>],

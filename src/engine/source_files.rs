@@ -1,15 +1,12 @@
 //! Detection of changes to the files that a model was loaded from. After a change, nothing more is read for that model.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
-
-use serde::{Deserialize, Serialize};
 
 use crate::config::{COLBERT_LINEAR, IDF, ModuleEntry, SPARSE_LINEAR, TaskRoutes, TemplateSource};
 use crate::error::{Error, Result};
+use crate::stamp::Stamp;
 use crate::weights::{PeftAdapter, Weights};
 
 /// Files of a model's first module other than its own weights.
@@ -32,44 +29,6 @@ pub(crate) const TRANSFORMER_FILES: [&str; 13] = [
 /// State of the files that a model's modules were loaded from.
 pub(crate) struct SourceFiles {
     files: Mutex<BTreeMap<PathBuf, Option<Stamp>>>,
-}
-
-/// State of a file, which changes if the file does or another takes its name.
-#[derive(PartialEq, Eq)]
-pub(crate) struct Stamp {
-    size: u64,
-    modified: Option<SystemTime>,
-    id: FileId,
-}
-
-impl Stamp {
-    /// Reads the state of a file; `None` if it is absent.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        path.metadata().ok().map(|metadata| Self::from(&metadata))
-    }
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(metadata: &Metadata) -> Self {
-        Self { size: metadata.len(), modified: metadata.modified().ok(), id: FileId::of(metadata) }
-    }
-}
-
-/// Identity of a file: device and inode number. Equal for all files outside Unix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FileId(u64, u64);
-
-impl FileId {
-    #[cfg(unix)]
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self(metadata.dev(), metadata.ino())
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn of(_: &Metadata) -> Self {
-        Self(0, 0)
-    }
 }
 
 impl SourceFiles {

@@ -71,7 +71,7 @@ options! {
     /// let options = LoadOptions::default().with_device(Device::Cpu).with_max_seq_length(128).with_revision("main");
     /// assert_eq!(options.max_seq_length, Some(128));
     /// ```
-    #[derive(Clone, Debug, Default)]
+    #[derive(Clone, Debug)]
     LoadOptions {
         /// Device that computes; `None` is the first of [`Device::available`].
         device: Option<Device> => with_device(impl Into<Option<Device>>),
@@ -98,6 +98,9 @@ options! {
         /// Takes the tokenizer's steps from `tokenizer.json` as they are. As in transformers, most tokenizer classes read only
         /// the vocabulary from it, and build their own steps from it and `tokenizer_config.json`.
         tokenizer_as_filed: bool => with_tokenizer_as_filed(bool),
+        /// Maps safetensors into memory, the default. Without it, loading reads them as a whole, and the files may change
+        /// while the model is used.
+        mmap: bool => with_mmap(bool),
         /// Rule by which a static model reads texts. `None` is that of sentence-transformers where it loads the folder,
         /// else model2vec's own: for int8 rows without `weights`.
         static_rule: Option<StaticRule> => with_static_rule(impl Into<Option<StaticRule>>),
@@ -111,6 +114,31 @@ options! {
         token: HubToken => with_token(impl Into<HubToken>),
         /// Observer, which gets a download's progress in bytes and may stop the download and the reading of weights.
         observer: Option<Arc<dyn Observer + Send>>,
+    }
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            device: None,
+            dtype: Dtype::default(),
+            kernels: Kernels::default(),
+            prompts: BTreeMap::new(),
+            default_prompt_name: None,
+            similarity: None,
+            truncate_dim: None,
+            activation: None,
+            max_seq_length: None,
+            adapters: BTreeMap::new(),
+            tokenizer_as_filed: false,
+            mmap: true,
+            static_rule: None,
+            cache_folder: None,
+            revision: None,
+            local_files_only: false,
+            token: HubToken::default(),
+            observer: None,
+        }
     }
 }
 

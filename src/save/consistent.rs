@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::in_place::{needs_recovery, try_recover};
-use crate::engine::source_files::{FileId, Stamp};
 use crate::error::{Error, Result};
 use crate::observer::ask_while_loading;
+use crate::stamp::{FileId, Stamp};
 
 /// Number of attempts to load a folder that keeps changing.
 const ATTEMPTS: u32 = 20;

@@ -12,8 +12,8 @@ use super::staged::Staged;
 use super::sync;
 use super::working_folder::WorkingFolder;
 use crate::config::JsonFile;
-use crate::engine::source_files::FileId;
 use crate::error::{Error, Result};
+use crate::stamp::FileId;
 
 /// Upper bound of other files in a folder to exchange. A folder with more is probably a working directory of other programs
 /// rather than a model.

@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::engine::source_files::Stamp;
 use crate::error::{Error, Result};
 use crate::observer::{Observer, ask};
+use crate::stamp::Stamp;
 use crate::threads::executor::PATIENCE;
 
 /// A hidden folder in which one save works. Its owner holds the lock file in it, so all other content was left by a killed

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use super::file::Contents;
 
 /// A float32 tensor in row-major order. It stays in the file's memory map where the file stores it as such.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub(crate) struct Array {
 #[derive(Clone)]
 pub(super) enum Data {
     Owned(Arc<[f32]>),
-    Mapped(Arc<Mmap>, Range<usize>),
+    Mapped(Arc<Contents>, Range<usize>),
 }
 
 impl Array {
@@ -32,20 +32,14 @@ impl Array {
         match &self.data {
             Data::Owned(data) => data,
             // `Entry::float32` checked the alignment.
-            Data::Mapped(map, range) => bytemuck::cast_slice(&map[range.clone()]),
+            Data::Mapped(file, range) => bytemuck::cast_slice(&file[range.clone()]),
         }
     }
 
     /// Releases the memory of the file's pages that were read. Another access reads them from the file again.
     pub(crate) fn forget_pages(&self) {
-        #[cfg(unix)]
-        if let Data::Mapped(map, range) = &self.data {
-            #[expect(unsafe_code, reason = "advice on a memory map")]
-            // SAFETY: the map is of a file and read only, so dropped pages come back unchanged.
-            let advice =
-                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
-            // The system may ignore the advice, which only costs memory.
-            let _ = advice;
+        if let Data::Mapped(file, range) = &self.data {
+            file.forget_pages(range);
         }
     }
 
@@ -61,9 +55,9 @@ impl Array {
         let numbers = rows.start * width..rows.end * width;
         match &self.data {
             Data::Owned(data) => Self::new(shape, data[numbers].to_vec()),
-            Data::Mapped(map, bytes) => {
+            Data::Mapped(file, bytes) => {
                 let at = |number: usize| bytes.start + number * size_of::<f32>();
-                Self { shape, data: Data::Mapped(Arc::clone(map), at(numbers.start)..at(numbers.end)) }
+                Self { shape, data: Data::Mapped(Arc::clone(file), at(numbers.start)..at(numbers.end)) }
             }
         }
     }

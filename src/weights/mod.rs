@@ -1,6 +1,7 @@
 //! Weights of a module: named tensors from safetensors or torch's `.bin`, in one file or in shards.
 
 mod array;
+mod file;
 mod lora;
 mod missing;
 mod peft;
@@ -9,22 +10,22 @@ mod save;
 mod torch_file;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 pub(crate) use array::Array;
+pub(crate) use file::MappedFiles;
 pub(crate) use peft::{FILES as ADAPTER_FILES, PeftAdapter};
 
 use array::Data;
+use file::Contents;
 
-use crate::config::{Adapter, AdapterSource, JsonFile, inside, plain_file_size, stand_in};
+use crate::config::{Adapter, AdapterSource, JsonFile, inside, stand_in};
 use crate::error::{Error, Result};
 
 /// Location of a tensor's bytes.
@@ -38,14 +39,14 @@ struct Entry {
 
 #[derive(Clone)]
 enum Bytes {
-    Mapped(Arc<Mmap>, Range<usize>),
+    InFile(Arc<Contents>, Range<usize>),
     Owned(Arc<[u8]>),
 }
 
 impl Bytes {
     fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Mapped(map, range) => &map[range.clone()],
+            Self::InFile(file, range) => &file[range.clone()],
             Self::Owned(bytes) => bytes,
         }
     }
@@ -273,8 +274,10 @@ impl Entry {
     fn float32(&self, name: &str) -> Result<Data> {
         let bytes = self.data.as_slice();
         let aligned = bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok();
-        if let (Dtype::F32, true, Bytes::Mapped(map, range)) = (self.dtype, aligned, &self.data) {
-            return Ok(Data::Mapped(Arc::clone(map), range.clone()));
+        if let (Dtype::F32, true, Bytes::InFile(file, range)) = (self.dtype, aligned, &self.data)
+            && file.is_mapped()
+        {
+            return Ok(Data::Mapped(Arc::clone(file), range.clone()));
         }
         let numbers: Arc<[f32]> = match self.dtype {
             Dtype::F32 => each(bytes, f32::from_le_bytes),
@@ -294,18 +297,6 @@ fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Arc<[f
     bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()
 }
 
-/// Maps a file into memory.
-#[expect(unsafe_code, reason = "a memory map")]
-fn map(path: &Path) -> Result<Arc<Mmap>> {
-    plain_file_size(path)?;
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    // SAFETY: the map is only read. Reads would fault or change if another process truncated or rewrote the file. Like every
-    // loader of mapped weights, this one relies on model files being replaced, not overwritten. Our own saves write a new
-    // file and rename it.
-    let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(path, error))?;
-    Ok(Arc::new(map))
-}
-
 /// Remedy for incomplete files.
 const ENDED_EARLY: &str = "a download or a copy that ended early leaves such a file: fetch it again";
 
@@ -322,16 +313,16 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
 }
 
 fn read_safetensors(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<()> {
-    let map = map(path)?;
+    let contents = Contents::open(path)?;
     let file: Arc<Path> = path.into();
-    let tensors = SafeTensors::deserialize(&map).map_err(|error| {
+    let tensors = SafeTensors::deserialize(&contents).map_err(|error| {
         let problem = || format!("not a whole safetensors file: {error}; {ENDED_EARLY}");
-        let other = other_format(&map).filter(|_| map.get(8) != Some(&b'{'));
+        let other = other_format(&contents).filter(|_| contents.get(8) != Some(&b'{'));
         Error::weights(path, other.map_or_else(problem, str::to_owned))
     })?;
     for (name, view) in tensors.tensors() {
-        let start = view.data().as_ptr() as usize - map.as_ptr() as usize;
-        let data = Bytes::Mapped(Arc::clone(&map), start..start + view.data().len());
+        let start = view.data().as_ptr() as usize - contents.as_ptr() as usize;
+        let data = Bytes::InFile(Arc::clone(&contents), start..start + view.data().len());
         let entry = Entry { dtype: view.dtype(), shape: view.shape().to_vec(), data, file: Arc::clone(&file) };
         entries.insert(name, entry);
     }

@@ -37,7 +37,7 @@ const MAGIC: Value<'_> = Value::Long(&[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a,
 ///
 /// It runs no code of the file.
 pub(crate) fn read(path: &Path) -> crate::error::Result<BTreeMap<String, TorchTensor>> {
-    let file = super::map(path)?;
+    let file = super::Contents::open(path)?;
     parse(&file).map_err(|problem| Error::weights(path, problem))
 }
 

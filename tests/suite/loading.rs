@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{data, native, ways};
 use rushlight::{
-    BackboneOptions, Error, LoadOptions, Model, MultiVectorModel, Observer, Reranker, Result, SparseModel,
+    BackboneOptions, EncodeOptions, Error, LoadOptions, Model, MultiVectorModel, Observer, Reranker, Result,
+    SparseModel,
 };
 
 /// Stops when it has been asked a number of times. With options it loads a model each time, as a signal handler may.
@@ -77,4 +78,52 @@ fn an_observer_may_load_a_model_itself() {
         assert!(matches!(result, Err(Error::Interrupted)));
     }
     assert!(inner.left.load(Ordering::Relaxed) < usize::MAX);
+}
+
+/// A copy of a small model, and its file of weights.
+fn copied() -> (tempfile::TempDir, PathBuf) {
+    let copy = tempfile::tempdir().unwrap();
+    crate::common::copy(&folder("tiny/bert-mean-normalize"), copy.path());
+    let weights = copy.path().join("model.safetensors");
+    (copy, weights)
+}
+
+#[test]
+fn weights_that_change_under_a_model_are_noticed() {
+    let changes: [fn(&Path); 3] = [
+        |file| std::fs::File::options().write(true).open(file).unwrap().set_len(100).unwrap(),
+        |file| std::fs::write(file, "other content").unwrap(),
+        |file| {
+            let content = std::fs::read(file).unwrap();
+            std::fs::write(file, &content).unwrap();
+            // Some systems' clocks tick slower than a test runs.
+            let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+            std::fs::File::options().write(true).open(file).unwrap().set_modified(later).unwrap();
+        },
+    ];
+    for change in changes {
+        let (copy, file) = copied();
+        let load = |mmap| Model::from_dir_with(copy.path(), &native().with_mmap(mmap)).unwrap();
+        let (mapped, read) = (load(true), load(false));
+        let encode = |model: &Model| model.encode(&["a text"], &EncodeOptions::default());
+        let before = encode(&mapped).unwrap().into_vec();
+        assert_eq!(encode(&read).unwrap().into_vec(), before);
+        change(&file);
+        let error = encode(&mapped).unwrap_err();
+        assert!(matches!(&error, Error::InvalidWeights { file: named, .. } if *named == file), "{error}");
+        assert_eq!(encode(&read).unwrap().into_vec(), before);
+    }
+}
+
+#[test]
+fn weights_that_are_replaced_under_a_model_stay_those_it_was_loaded_from() {
+    let (copy, file) = copied();
+    let model = Model::from_dir(copy.path()).unwrap();
+    let encode = || model.encode(&["a text"], &EncodeOptions::default()).unwrap().into_vec();
+    let before = encode();
+    std::fs::write(copy.path().join("other"), "other content").unwrap();
+    std::fs::rename(copy.path().join("other"), &file).unwrap();
+    assert_eq!(encode(), before);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(encode(), before);
 }
