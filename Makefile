@@ -80,9 +80,27 @@ test-stubs: $(PACKAGE) ## Hold the type stubs against the built module
 soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for MINUTES=10; on Linux
 	$(PY) tests/soak.py tests/data/tiny/bert-mean-normalize/model --minutes $(or $(MINUTES),10)
 
+# Coverage and sanitizers are unstable options of rustc, which RUSTC_BOOTSTRAP allows without a nightly one.
+UNSTABLE := RUSTC_BOOTSTRAP=1
+
+.PHONY: fuzz
+fuzz: ## Fuzz all targets under AddressSanitizer for MINUTES=10 in all, or TARGETS="texts"; on Linux
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	$(UNSTABLE) cargo fuzz build any
+	$(PYTHON) scripts/fuzz.py --minutes $(or $(MINUTES),10) $(TARGETS)
+
 .PHONY: interleavings
 interleavings: ## Run the executor in thousands of interleavings of its threads, by the model checker shuttle: minutes
 	cd tests/interleavings && cargo test --locked interleavings::
+
+# Valgrind has no AVX-512 and no AMX, so the kernels' other instruction sets run. Tests of time and threads are left out.
+MEMCHECKED := kernels:: weights:: vectors:: batch:: ops::
+MEMCHECK := valgrind --quiet --error-exitcode=1 --fair-sched=yes --partial-loads-ok=yes
+
+.PHONY: memcheck
+memcheck: ## Run the tests of the kernels and of what parses files under valgrind's memcheck: on x86-64 Linux
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(MEMCHECK)" \
+		cargo test --locked --features server --lib -- --test-threads 1 $(MEMCHECKED)
 
 .PHONY: families
 families: ## Write the documentation's table of families from what the tests measure
