@@ -13,6 +13,9 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 /// Budget of instructions and memory of one render, so that no template runs forever: about 1 GB of text.
 const FUEL: u64 = 1 << 24;
 
+/// Maximum `indent` of `tojson`, which the budget doesn't count. Templates have 2 or 4.
+const MAX_INDENT: usize = 64;
+
 /// Makes an environment without a template.
 pub(super) fn new() -> Environment<'static> {
     let mut environment = Environment::new();
@@ -68,6 +71,10 @@ fn to_json(value: &Value, arguments: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = arguments.get("indent")?;
     let _: Option<bool> = arguments.get("ensure_ascii")?;
     arguments.assert_all_used()?;
+    if let Some(indent) = indent.filter(|indent| *indent > MAX_INDENT) {
+        let problem = format!("tojson: indent must be at most {MAX_INDENT}, got {indent}");
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
     let json = match indent {
         Some(indent) => dumps(value, PrettyFormatter::with_indent(" ".repeat(indent).as_bytes())),
         None => dumps(value, Spaced),

@@ -74,6 +74,18 @@ fn no_template_runs_forever() {
 }
 
 #[test]
+fn no_template_takes_memory_without_bound() {
+    for indent in ["65", "10 ** 12", "2 ** 62"] {
+        let error = render(&format!("{{{{ [1] | tojson(indent={indent}) }}}}"), context! {}).unwrap_err();
+        assert!(error.contains("indent must be at most 64"), "{error}");
+    }
+    for template in ["{{ 'a' * 10 ** 12 }}", "{{ [1] | batch(10 ** 12, 0) }}", "{{ 'a\nb' | indent(10 ** 12) }}"] {
+        assert!(render(template, context! {}).is_err(), "{template}");
+    }
+    assert!(render("{% macro f(a) %}{{ f(a) }}{% endmacro %}{{ f(1) }}", context! {}).is_err());
+}
+
+#[test]
 fn syntax_errors_name_the_line() {
     let error = render("a\n{% if %}", context! {}).unwrap_err();
     assert!(error.starts_with("line 2: "), "{error}");
