@@ -5,9 +5,9 @@ use std::panic::catch_unwind;
 use std::path::Path;
 
 #[path = "../../fuzz/src/lib.rs"]
-mod targets;
+mod fuzzing;
 
-use targets::{TARGETS, Target};
+use fuzzing::{TARGETS, Target};
 
 /// Number of made inputs for each target.
 const MADE: u64 = 30;
