@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::alloc;
 use crate::error::Result;
+use crate::images::Prepared;
 use crate::tokenize::{Input, Tokens};
 
 /// Token budget of micro-batches.
@@ -38,6 +39,8 @@ pub(crate) struct Batch {
     unattended: Vec<usize>,
     /// Number of each text's first tokens that belong to the prompt and that pooling excludes.
     pub(crate) excluded: Vec<usize>,
+    /// Image that each text stands for, if it is one.
+    pub(crate) images: Vec<Option<Prepared>>,
 }
 
 impl Batch {
@@ -52,6 +55,22 @@ impl Batch {
             batch.offsets.push(batch.input_ids.len());
             batch.unattended.push(tokens.unattended);
             batch.excluded.push(tokens.excluded);
+            batch.images.push(tokens.image.clone());
+        }
+        batch
+    }
+
+    /// Returns a batch of some of the texts.
+    pub(crate) fn some(&self, texts: &[usize]) -> Self {
+        let mut batch = Self { offsets: vec![0], ..Self::default() };
+        for text in texts {
+            let tokens = self.offsets[*text]..self.offsets[text + 1];
+            batch.input_ids.extend(&self.input_ids[tokens.clone()]);
+            batch.token_type_ids.extend(&self.token_type_ids[tokens]);
+            batch.offsets.push(batch.input_ids.len());
+            batch.unattended.push(self.unattended[*text]);
+            batch.excluded.push(self.excluded[*text]);
+            batch.images.push(self.images[*text].clone());
         }
         batch
     }
@@ -183,7 +202,7 @@ mod tests {
     use super::*;
 
     fn tokens(length: usize) -> Tokens {
-        Tokens { ids: vec![7; length], type_ids: None, full_length: length, unattended: 0, excluded: 0 }
+        Tokens { ids: vec![7; length], type_ids: None, full_length: length, unattended: 0, excluded: 0, image: None }
     }
 
     proptest! {

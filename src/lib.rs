@@ -151,6 +151,7 @@ mod engine;
 mod error;
 mod families;
 mod heads;
+mod images;
 mod inputs;
 mod kernels;
 mod layers;
@@ -175,6 +176,7 @@ pub use config::{Elementwise, PoolingMode, Role, ScoreActivation, Similarity};
 pub use device::{Device, Dtype};
 pub use engine::{Lookahead, Prompts};
 pub use error::{Error, ErrorKind, Result};
+pub use images::{Image, Pixels};
 pub use inputs::Reader;
 pub use models::{
     DevicePool, EncodeIter, INSTRUCTORS, Model, MultiVectorModel, Ranked, Reranker, SparseModel, TextItem, ranked,

@@ -13,6 +13,8 @@ pub(crate) enum Activation {
     Gelu,
     /// GELU's approximation by tanh
     GeluTanh,
+    /// GELU's approximation by the sigmoid: `x σ(1.702 x)`
+    QuickGelu,
     Relu,
     Silu,
     Tanh,
@@ -63,7 +65,7 @@ const CLASSES: [(&str, Activation); 21] = [
 impl Activation {
     #[cfg(test)]
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        CLASSES.into_iter().map(|(_, activation)| activation).chain([Self::GeluTanh])
+        CLASSES.into_iter().map(|(_, activation)| activation).chain([Self::GeluTanh, Self::QuickGelu])
     }
 
     /// Parses a name of transformers' configs, such as `gelu_new`.
@@ -71,6 +73,7 @@ impl Activation {
         Ok(match name {
             "gelu" | "gelu_python" => Self::Gelu,
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_fast" | "gelu_accurate" => Self::GeluTanh,
+            "quick_gelu" => Self::QuickGelu,
             "hardswish" => Self::Hardswish,
             "leaky_relu" => Self::LeakyRelu,
             "mish" => Self::Mish,
@@ -85,7 +88,7 @@ impl Activation {
                 return Err(Error::unsupported(
                     what,
                     name,
-                    "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, relu6, leaky_relu, silu, swish, hardswish, mish, \
+                    "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, quick_gelu, relu, relu6, leaky_relu, silu, swish, hardswish, mish, \
                      tanh, sigmoid, linear",
                 ));
             }
@@ -110,7 +113,7 @@ impl Activation {
         CLASSES.into_iter().find(|(known, _)| *known == class).map(|(_, activation)| activation)
     }
 
-    /// Returns the name of torch's class; empty for GELU's approximation, which has no class with default parameters.
+    /// Returns the name of torch's class; empty for GELU's approximations, which have no class with default parameters.
     pub(crate) fn class(self) -> &'static str {
         CLASSES.into_iter().find(|(_, activation)| *activation == self).map_or("", |(class, _)| class)
     }
@@ -127,6 +130,7 @@ impl Activation {
             Self::GeluTanh => {
                 x / (1.0 + (-2.0 * (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).exp())
             }
+            Self::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
             Self::Relu => x.clamp(0.0, f64::INFINITY),
             Self::Silu => x / (1.0 + (-x).exp()),
             Self::Tanh => x.tanh(),

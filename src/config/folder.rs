@@ -19,6 +19,8 @@ pub(crate) enum ModuleKind {
     Transformer,
     /// A transformer whose own class strips texts and takes a task.
     TaskTransformer,
+    /// CLIP, as older versions of sentence-transformers name it.
+    ClipModel,
     /// A transformer with its masked-language-model head.
     MlmTransformer,
     WeightedLayerPooling,
@@ -55,9 +57,10 @@ const TASK_TRANSFORMER: &str = "custom_st.Transformer";
 const DROPOUT: &str = "Dropout";
 
 impl ModuleKind {
-    const ALL: [(&str, Self); 17] = [
+    const ALL: [(&str, Self); 18] = [
         ("Transformer", Self::Transformer),
         (TASK_TRANSFORMER, Self::TaskTransformer),
+        ("CLIPModel", Self::ClipModel),
         ("MLMTransformer", Self::MlmTransformer),
         ("WeightedLayerPooling", Self::WeightedLayerPooling),
         ("Pooling", Self::Pooling),
@@ -87,7 +90,7 @@ impl ModuleKind {
 
     /// Returns true for the transformers, which are first modules.
     pub(crate) fn is_transformer(self) -> bool {
-        matches!(self, Self::Transformer | Self::TaskTransformer | Self::MlmTransformer)
+        matches!(self, Self::Transformer | Self::TaskTransformer | Self::ClipModel | Self::MlmTransformer)
     }
 
     /// Returns the class's dotted name, in the spelling that all versions with this class know.
@@ -274,6 +277,11 @@ fn takes_messages(kind: Kind) -> bool {
 const MESSAGE: &str = "message";
 /// Key of `processing_kwargs`.
 const CHAT_TEMPLATE: &str = "chat_template";
+/// Key of `processing_kwargs` and of `modality_config`.
+const TEXT: &str = "text";
+/// Key of the arguments of a text, and its value for the model's greatest length.
+const PADDING: &str = "padding";
+const MAX_LENGTH: &str = "max_length";
 /// Key of `model_args`.
 const DEFAULT_TASK: &str = "default_task";
 
@@ -301,11 +309,23 @@ impl TransformerSettings {
         ChatSettings::read(file, message, arguments).map(Some)
     }
 
+    /// Returns true if texts are padded to the model's greatest length, which models with an image tower see.
+    pub(crate) fn pads_to_max(&self) -> bool {
+        let text = self.processing_kwargs.as_ref().and_then(|kwargs| kwargs.get(TEXT));
+        text.is_some_and(|text| text.get(PADDING).is_some_and(|padding| padding == MAX_LENGTH))
+    }
+
     /// Returns the arguments of processing that aren't read and might change the results.
-    fn unknown_processing(&self) -> Option<Value> {
+    fn unknown_processing(&self, task: TransformerTask) -> Option<Value> {
         let mut rest = self.processing_kwargs.clone()?;
         let templated = self.modality_config.as_ref().is_some_and(|modalities| modalities.get(MESSAGE).is_some());
         if let Some(rest) = rest.as_object_mut() {
+            if let Some(Value::Object(text)) = rest.get_mut(TEXT)
+                && task == TransformerTask::Features
+            {
+                // Without padding to the greatest length, a text is computed as in a batch of its own.
+                text.retain(|key, value| key != PADDING || *value != MAX_LENGTH && !value.is_boolean());
+            }
             rest.retain(|key, value| is_truthy(value) && !(templated && key == CHAT_TEMPLATE));
         }
         Some(rest)
@@ -341,7 +361,7 @@ impl TransformerSettings {
             }
         }
         let unused = [
-            ("processing_kwargs", &self.unknown_processing()),
+            ("processing_kwargs", &self.unknown_processing(expected)),
             ("model_args", &self.model_args.as_ref().map(without_known)),
             ("query_length", &self.query_length),
             ("document_length", &self.document_length),

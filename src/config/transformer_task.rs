@@ -8,6 +8,8 @@ use super::{JsonFile, Kind, ModuleEntry, ModuleKind, object};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TransformerTask {
     FeatureExtraction,
+    /// Embeddings of whole texts and images, by models with a tower for each.
+    Features,
     SequenceClassification,
     FillMask,
     TextGeneration,
@@ -36,7 +38,7 @@ impl TransformerTask {
     /// Returns the name.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::FeatureExtraction => "feature-extraction",
+            Self::FeatureExtraction | Self::Features => "feature-extraction",
             Self::SequenceClassification => "sequence-classification",
             Self::FillMask => "fill-mask",
             Self::TextGeneration => "text-generation",
@@ -47,6 +49,7 @@ impl TransformerTask {
     pub(crate) fn method_output(self) -> &'static str {
         match self {
             Self::FeatureExtraction => "last_hidden_state",
+            Self::Features => "pooler_output",
             Self::SequenceClassification | Self::FillMask | Self::TextGeneration => "logits",
         }
     }
@@ -55,6 +58,7 @@ impl TransformerTask {
     pub(crate) fn module_output(self) -> &'static str {
         match self {
             Self::FeatureExtraction | Self::FillMask => "token_embeddings",
+            Self::Features => "sentence_embedding",
             Self::SequenceClassification => "scores",
             Self::TextGeneration => "causal_logits",
         }
@@ -63,7 +67,7 @@ impl TransformerTask {
     /// Returns the class of transformers that loads the transformer.
     pub(crate) fn auto_class(self) -> &'static str {
         match self {
-            Self::FeatureExtraction => "AutoModel",
+            Self::FeatureExtraction | Self::Features => "AutoModel",
             Self::SequenceClassification => "AutoModelForSequenceClassification",
             Self::FillMask => "AutoModelForMaskedLM",
             Self::TextGeneration => "AutoModelForCausalLM",
@@ -73,8 +77,15 @@ impl TransformerTask {
     /// Returns the entries of `sentence_bert_config.json` that describe the task. `message` is the entry of models that
     /// take chat messages.
     pub(crate) fn settings(self, message: Option<&str>) -> Map<String, Value> {
-        let entry = || object([("method", "forward".into()), ("method_output_name", self.method_output().into())]);
-        let mut modalities = object([("text", entry().into())]);
+        let by =
+            |method: &str| object([("method", method.into()), ("method_output_name", self.method_output().into())]);
+        let entry = || by("forward");
+        let mut modalities = match self {
+            Self::Features => {
+                object([("text", by("get_text_features").into()), ("image", by("get_image_features").into())])
+            }
+            _ => object([("text", entry().into())]),
+        };
         if let Some(format) = message {
             let mut message = entry();
             message.insert("format".to_owned(), format.into());

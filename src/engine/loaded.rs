@@ -19,6 +19,7 @@ use crate::device::Dtype;
 use crate::error::{Error, Result};
 use crate::families::Family;
 use crate::heads::{Files, yes_and_no};
+use crate::images::ImageProcessor;
 use crate::inputs::ChatTemplate;
 use crate::network::{self, Network, static_embedding, token_weights};
 use crate::observer::{Observer, while_loading};
@@ -79,6 +80,8 @@ pub(crate) struct Loaded {
     pub(crate) tokenizer: Tokenizer,
     /// Template that every input goes through, if the model has one.
     pub(crate) chat: Option<ChatTemplate>,
+    /// Processor of images, if the model embeds them.
+    pub(crate) images: Option<ImageProcessor>,
     pub(crate) network: Box<dyn Network>,
     /// Small calls that wait for a permit.
     pub(crate) waiting: Waiting,
@@ -188,7 +191,7 @@ impl Loaded {
         let first = entries.as_ref().map(|entries| entries.first().map(|entry| entry.kind));
         match first {
             None | Some(Some(ModuleKind::Transformer)) => {}
-            Some(Some(ModuleKind::TaskTransformer)) if kind == Kind::Sentence => {}
+            Some(Some(ModuleKind::TaskTransformer | ModuleKind::ClipModel)) if kind == Kind::Sentence => {}
             Some(Some(ModuleKind::MlmTransformer)) if kind == Kind::Sparse => {}
             Some(Some(ModuleKind::StaticEmbedding)) if kind == Kind::Sentence => {
                 return Self::load_static(folder, entries, choices, compute);
@@ -212,6 +215,12 @@ impl Loaded {
         // Checked before other files, because an unknown architecture may lack them.
         let transformer_task = TransformerTask::of(folder_kind, entries.as_deref(), &config);
         let family = Family::of(&config, transformer_task)?;
+        let transformer_task = family.task(transformer_task);
+        let images = family
+            .images
+            .as_ref()
+            .map(|tower| ImageProcessor::read(files_from.tokenizer, (tower.shape)(&config)?, tower.processor));
+        let images = images.transpose()?;
         let settings = transformer_settings(transformer, folder_kind, entries.as_ref().map(|_| transformer_task))?;
         let (named, has_own) = adapter_folders.named();
         let adapters = Adapters::read(&config, &settings)?.with_folders(named, has_own)?;
@@ -284,6 +293,7 @@ impl Loaded {
             settings,
             tokenizer,
             chat,
+            images,
             network,
             compute,
             adapters,
@@ -367,6 +377,7 @@ impl Loaded {
             settings: TransformerSettings::default(),
             tokenizer,
             chat: None,
+            images: None,
             network,
             compute,
             adapters: Adapters::default(),

@@ -12,7 +12,7 @@ use crate::batch::{Batch, Distinct, plan};
 use crate::config::Role;
 use crate::error::{Error, Result};
 use crate::heads::{HeadRequest, Output};
-use crate::inputs::{Read, Reader, TEXTS_A_PIECE, first_error, is_small};
+use crate::inputs::{Read, Reader, TEXTS_A_PIECE, first_error, is_small, pieces};
 use crate::observer::{self, NoObserver, Observer, Step};
 use crate::options::{Truncation, TruncationSide};
 use crate::process;
@@ -128,7 +128,7 @@ impl<'a> Call<'a> {
         };
         let index = |i| distinct.first_index(i);
         let mut lengths = alloc::with_capacity(distinct.inputs.len(), "the texts' lengths")?;
-        let mut windows = distinct.inputs.chunks(WINDOW * process::num_threads()?);
+        let mut windows = pieces(&distinct.inputs, WINDOW * process::num_threads()?);
         let mut window = Window::default();
         loop {
             let next = windows.next().unwrap_or_default();
@@ -207,10 +207,11 @@ impl<'a> Call<'a> {
         let began = OnceLock::new();
         let share = if budget.concurrent { 1 } else { batches.len().max(1) };
         let mut read: Vec<Vec<Read>> = Vec::new();
-        read.resize_with(next.len().div_ceil(TEXTS_A_PIECE), Vec::new);
+        let unread: Vec<_> = pieces(next, TEXTS_A_PIECE).collect();
+        read.resize_with(unread.len(), Vec::new);
         let count = batches.len().div_ceil(share) + read.len();
         let compute = batches.chunks(share).map(Task::Compute);
-        let tokenize = next.chunks(TEXTS_A_PIECE).zip(&mut read);
+        let tokenize = unread.into_iter().zip(&mut read);
         let tasks = compute.chain(tokenize.map(|(inputs, tokens)| Task::Tokenize(inputs, tokens)));
         // All threads share a single micro-batch. With several, each thread computes its own.
         let threads = if batches.len() == 1 { process::num_threads()? } else { 1 };

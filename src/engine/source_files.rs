@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::config::{COLBERT_LINEAR, IDF, ModuleEntry, SPARSE_LINEAR, TaskRoutes, TemplateSource};
 use crate::error::{Error, Result};
+use crate::images::PROCESSOR_FILES;
 use crate::stamp::Stamp;
 use crate::weights::{PeftAdapter, Weights};
 
 /// Files of a model's first module other than its own weights.
-pub(crate) const TRANSFORMER_FILES: [&str; 13] = [
+pub(crate) const TRANSFORMER_FILES: [&str; 15] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -22,6 +23,8 @@ pub(crate) const TRANSFORMER_FILES: [&str; 13] = [
     "merges.txt",
     "sentencepiece.bpe.model",
     "spiece.model",
+    PROCESSOR_FILES[0],
+    PROCESSOR_FILES[1],
     SPARSE_LINEAR,
     COLBERT_LINEAR,
 ];

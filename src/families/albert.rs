@@ -33,6 +33,7 @@ pub(super) const ALBERT: Family = Family {
         })
     }),
     tokenizer: DefaultClass::Undeclared(&class::ALBERT),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

@@ -29,6 +29,7 @@ pub(super) const BERT: Family = Family {
         })
     }),
     tokenizer: DefaultClass::Undeclared(&class::BERT),
+    images: None,
     remote_code: RemoteCode::None,
 };
 
@@ -48,6 +49,7 @@ pub(super) const ROBERTA: Family = Family {
         })
     }),
     tokenizer: DefaultClass::Undeclared(&class::ROBERTA),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

@@ -27,6 +27,7 @@ pub(super) const DEBERTA_V2: Family = Family {
     }),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::DEBERTA_V2),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

@@ -29,6 +29,7 @@ pub(super) const DISTILBERT: Family = Family {
         })
     }),
     tokenizer: DefaultClass::Undeclared(&class::BERT),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

@@ -28,6 +28,7 @@ pub(super) const ELECTRA: Family = Family {
         })
     }),
     tokenizer: DefaultClass::Undeclared(&class::BERT),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

@@ -26,6 +26,7 @@ pub(super) const EMBEDDING_GEMMA2_TEXT: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

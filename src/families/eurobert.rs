@@ -17,6 +17,7 @@ pub(super) const EUROBERT: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),
+    images: None,
     remote_code: RemoteCode::Same(&["EuroBertConfig", "EuroBertModel"]),
 };
 

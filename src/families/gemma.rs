@@ -17,6 +17,7 @@ pub(super) const GEMMA: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

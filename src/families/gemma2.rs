@@ -18,6 +18,7 @@ pub(super) const GEMMA2: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

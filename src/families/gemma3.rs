@@ -22,6 +22,7 @@ pub(super) const GEMMA3: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

@@ -26,6 +26,7 @@ pub(super) const GTE: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::first("gte.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),
+    images: None,
     remote_code: RemoteCode::None,
 };
 
@@ -36,6 +37,7 @@ pub(super) const NEW: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::first("new.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: Some(masked_lm),
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),
+    images: None,
     remote_code: RemoteCode::Same(&[
         "NewConfig",
         "NewModel",
@@ -50,6 +52,7 @@ pub(super) const SNOWFLAKE_GTE: Family = Family {
     model_type: "gte",
     classifier: None,
     masked_lm: None,
+    images: None,
     remote_code: RemoteCode::Other(&["GteConfig", "GteModel"]),
     ..NEW
 };

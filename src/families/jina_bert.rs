@@ -24,6 +24,7 @@ pub(super) const JINA_BERT: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::first("bert.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::BERT),
+    images: None,
     remote_code: RemoteCode::Other(&["JinaBertConfig", "JinaBertModel", "JinaBertForSequenceClassification"]),
 };
 

@@ -21,6 +21,7 @@ pub(super) const JINA_V3: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),
+    images: None,
     remote_code: RemoteCode::None,
 };
 
@@ -31,6 +32,7 @@ pub(super) const JINA_XLM_ROBERTA: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::first("classifier.dense", Activation::Tanh, "classifier.out_proj"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),
+    images: None,
     remote_code: RemoteCode::Other(&[
         "XLMRobertaFlashConfig",
         "XLMRobertaLoRA",

@@ -23,6 +23,7 @@ pub(super) const LFM2: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

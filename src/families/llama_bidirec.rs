@@ -18,6 +18,7 @@ pub(super) const LLAMA_BIDIREC: Family = Family {
     classifier: Some(classifier),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),
+    images: None,
     remote_code: RemoteCode::Same(&[
         "LlamaBidirectionalConfig",
         "LlamaBidirectionalModel",

@@ -21,6 +21,7 @@ pub(super) const MINISTRAL3: Family = Family {
     masked_lm: None,
     // transformers distrusts the class that these folders declare.
     tokenizer: DefaultClass::Always(&class::GENERIC),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

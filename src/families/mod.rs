@@ -4,6 +4,7 @@
 
 mod albert;
 mod bert;
+mod clip;
 mod deberta_v2;
 mod distilbert;
 mod electra;
@@ -27,12 +28,15 @@ mod nomic_bert;
 mod qwen2;
 mod qwen3;
 mod remote_code;
+mod siglip;
 mod t5;
 
 use serde_json::Value;
 
 use crate::config::{JsonFile, TransformerTask};
 use crate::error::{Error, Result};
+use crate::heads::Feature;
+use crate::images::{Defaults, ImageShape};
 use crate::layers::Backbone;
 use crate::ops::{Cpu, Ops, Portable};
 use crate::tokenize::class::DefaultClass;
@@ -48,6 +52,7 @@ static FAMILIES: &[Family] = &[
     jina_bert::JINA_BERT,
     qwen3::PPLX_QWEN3,
     bert::CAMEMBERT,
+    clip::CLIP,
     deberta_v2::DEBERTA_V2,
     distilbert::DISTILBERT,
     electra::ELECTRA,
@@ -74,6 +79,7 @@ static FAMILIES: &[Family] = &[
     qwen3::QWEN3,
     qwen3::VOYAGE_QWEN3,
     bert::ROBERTA,
+    siglip::SIGLIP,
     t5::T5,
     bert::XLM_ROBERTA,
     jina_v3::JINA_XLM_ROBERTA,
@@ -89,11 +95,23 @@ pub(crate) struct Family {
     /// Its `…ForMaskedLM`, if supported.
     masked_lm: Option<Describe<MaskedLmHead>>,
     pub(crate) tokenizer: DefaultClass,
+    /// Its image tower, if it embeds texts and images in one space.
+    pub(crate) images: Option<ImageTower>,
     remote_code: RemoteCode,
 }
 
+/// Transformer for images beside a family's transformer for texts.
+pub(crate) struct ImageTower {
+    load: Load,
+    /// Reads the sizes of its images.
+    pub(crate) shape: fn(&JsonFile) -> Result<ImageShape>,
+    pub(crate) processor: Defaults,
+    /// Returns the token whose embedding is that of the text.
+    pub(crate) text_feature: fn(&JsonFile) -> Result<Feature>,
+}
+
 /// Loads a backbone, with either version of the ops.
-struct Load {
+pub(crate) struct Load {
     cpu: LoadWith<Cpu>,
     portable: LoadWith<Portable>,
 }
@@ -105,18 +123,18 @@ type Describe<T> = fn(&JsonFile) -> Result<T>;
 
 /// Ops that families can be loaded with.
 pub(crate) trait LoadOps: Ops {
-    fn select(family: &Family) -> LoadWith<Self>;
+    fn select(load: &Load) -> LoadWith<Self>;
 }
 
 impl LoadOps for Cpu {
-    fn select(family: &Family) -> LoadWith<Self> {
-        family.load.cpu
+    fn select(load: &Load) -> LoadWith<Self> {
+        load.cpu
     }
 }
 
 impl LoadOps for Portable {
-    fn select(family: &Family) -> LoadWith<Self> {
-        family.load.portable
+    fn select(load: &Load) -> LoadWith<Self> {
+        load.portable
     }
 }
 
@@ -147,7 +165,15 @@ impl Family {
 
     /// Loads the backbone that a `config.json` of this family describes.
     pub(crate) fn load<O: LoadOps>(&self, config: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
-        O::select(self)(config, weights, ops)
+        O::select(&self.load)(config, weights, ops)
+    }
+
+    /// Returns the task of a transformer of this family: embeddings of whole inputs, if it has an image tower.
+    pub(crate) fn task(&self, task: TransformerTask) -> TransformerTask {
+        match task {
+            TransformerTask::FeatureExtraction if self.images.is_some() => TransformerTask::Features,
+            other => other,
+        }
     }
 
     /// Describes the head that a reranker needs.
@@ -178,6 +204,19 @@ impl Family {
         let what = format!("{}: for {model}, model_type", config.path.display());
         Error::unsupported(what, self.name(), names(has))
     }
+}
+
+impl ImageTower {
+    /// Loads the tower that a family's `config.json` describes.
+    pub(crate) fn load<O: LoadOps>(&self, config: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O>> {
+        O::select(&self.load)(config, weights, ops)
+    }
+}
+
+/// Reads the config of a part of a model, an object in its `config.json`; absent means defaults.
+fn part(config: &JsonFile, key: &str) -> Result<JsonFile> {
+    let value = config.get(key, serde_json::Map::new())?.into();
+    Ok(JsonFile { path: config.path.clone(), value })
 }
 
 /// Refuses a class of transformers that has another head. `kind` names the right ones.

@@ -46,6 +46,7 @@ pub(super) const MODERNBERT: Family = Family {
         })
     }),
     tokenizer: DefaultClass::Always(&class::GENERIC),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

@@ -33,6 +33,7 @@ pub(super) const MPNET: Family = Family {
         })
     }),
     tokenizer: DefaultClass::Undeclared(&class::MPNET),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

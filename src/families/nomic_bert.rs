@@ -28,6 +28,7 @@ pub(super) const NOMIC_BERT: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::first("nomic_bert.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::BERT),
+    images: None,
     remote_code: RemoteCode::Same(&["NomicBertConfig", "NomicBertModel", "NomicBertForSequenceClassification"]),
 };
 

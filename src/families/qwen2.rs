@@ -18,6 +18,7 @@ pub(super) const QWEN2: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::last("score"))),
     masked_lm: None,
     tokenizer: DefaultClass::Always(&class::QWEN2),
+    images: None,
     remote_code: RemoteCode::None,
 };
 
@@ -25,6 +26,7 @@ pub(super) const QWEN2: Family = Family {
 pub(super) const GTE_QWEN2: Family = Family {
     load: Load { cpu: load_both_ways, portable: load_both_ways },
     classifier: None,
+    images: None,
     remote_code: RemoteCode::Other(&["modeling_qwen.Qwen2Model"]),
     ..QWEN2
 };

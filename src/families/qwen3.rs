@@ -19,6 +19,7 @@ pub(super) const QWEN3: Family = Family {
     classifier: Some(|_| Ok(ClassificationHead::last("score"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::QWEN2),
+    images: None,
     remote_code: RemoteCode::None,
 };
 
@@ -27,6 +28,7 @@ pub(super) const PPLX_QWEN3: Family = Family {
     model_type: "bidirectional_pplx_qwen3",
     load: Load { cpu: load_both_ways, portable: load_both_ways },
     classifier: None,
+    images: None,
     remote_code: RemoteCode::Same(&["PPLXQwen3Config", "PPLXQwen3Model"]),
     ..QWEN3
 };
@@ -35,6 +37,7 @@ pub(super) const PPLX_QWEN3: Family = Family {
 pub(super) const VOYAGE_QWEN3: Family = Family {
     load: Load { cpu: load_voyage, portable: load_voyage },
     classifier: None,
+    images: None,
     remote_code: RemoteCode::Other(&["Qwen3BidirectionalForTextEmbedding"]),
     ..QWEN3
 };

@@ -21,6 +21,7 @@ pub(super) const T5: Family = Family {
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::T5),
+    images: None,
     remote_code: RemoteCode::None,
 };
 

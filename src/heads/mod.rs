@@ -2,6 +2,7 @@
 
 mod bge_m3;
 mod classifier;
+mod features;
 mod logit_score;
 mod multi_vector;
 mod output;
@@ -24,6 +25,7 @@ use crate::layers::{Backbone, Checkpoint};
 use crate::ops::{DeviceBatch, Ops, TokenSelection};
 use crate::weights::Weights;
 
+pub(crate) use self::features::{Feature, load as load_feature};
 pub(crate) use self::logit_score::yes_and_no;
 pub(crate) use self::multi_vector::PROJECTION;
 pub(crate) use self::output::{HeadRequest, Output, SparseRow, largest_of_each};
@@ -125,7 +127,9 @@ pub(crate) fn load<O: Ops>(
         }
         Kind::Reranker => vec![match files.task {
             TransformerTask::TextGeneration => logit_score::load(files, weights, limits, ops)?,
-            TransformerTask::FeatureExtraction => sentence::load_scores(files, backbone, ops)?,
+            TransformerTask::FeatureExtraction | TransformerTask::Features => {
+                sentence::load_scores(files, backbone, ops)?
+            }
             TransformerTask::SequenceClassification | TransformerTask::FillMask => {
                 classifier::load(files, weights, limits.hidden_size, ops)?
             }

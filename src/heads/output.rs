@@ -91,6 +91,18 @@ impl Output {
         self.token_rows(&self.token_vectors, token..token + 1)
     }
 
+    /// Makes the output of a batch of those of its parts, each with the indices of its texts. They have pooled rows alone.
+    pub(crate) fn joined(batch: &Batch, parts: &[(Vec<usize>, Self)]) -> Self {
+        let width = parts.iter().map(|(texts, part)| part.pooled.len() / texts.len().max(1)).max().unwrap_or(0);
+        let mut pooled = vec![0.0; batch.len() * width];
+        for (texts, part) in parts {
+            for (text, row) in texts.iter().zip(part.pooled.chunks_exact(width.max(1))) {
+                pooled[text * width..][..width].copy_from_slice(row);
+            }
+        }
+        Self { pooled, ..Self::of(batch) }
+    }
+
     /// Splits the results by numbers of texts, in order.
     pub(crate) fn split(mut self, counts: &[usize]) -> Vec<Self> {
         if counts.len() == 1 {

@@ -48,15 +48,8 @@ impl<O: Ops> Sentence<O> {
             after = Some(rest);
         }
         let pooling = modules::pooling(after, files.folder, files.config)?;
-        let mut width = pooling.modes.len() * hidden_size;
-        let mut modules = Vec::new();
-        let mut rest = after.unwrap_or_default().iter().skip(1).peekable();
-        while let Some(entry) = rest.next() {
-            let on = if rest.peek().is_none() { last } else { ModuleInput::Sentences };
-            let (module, output) = Module::load(entry, on, width, ops)?;
-            modules.push(module);
-            width = output;
-        }
+        let rest = after.and_then(|after| after.get(1..)).unwrap_or_default();
+        let (modules, width) = modules::load(rest, last, pooling.modes.len() * hidden_size, ops)?;
         Ok(Self { pooling, modules, hidden_size, embedding_dimension: width })
     }
 

@@ -137,7 +137,7 @@ impl ChatTemplate {
         max_length: usize,
         cut: Option<TruncationSide>,
     ) -> Result<Tokens> {
-        if let Input::Ids(_) = input {
+        if let Input::Ids(_) | Input::Image(_) = input {
             return tokenizer.encode_cut(input, "", max_length, cut);
         }
         let text = self.render(input, &prompt.text).map_err(Error::Tokenizer)?;
@@ -154,7 +154,7 @@ impl ChatTemplate {
     /// Returns the tokens at the end of all inputs with this prompt: those that two renders of other contents share.
     fn suffix<'a>(&self, tokenizer: &Tokenizer, input: Input<'_>, prompt: &'a Prompt) -> &'a [u32] {
         let (which, fillers) = match input {
-            Input::Text(_) | Input::Ids(_) => (0, [Input::Text("0"), Input::Text("1 2 3 4")]),
+            Input::Text(_) | Input::Ids(_) | Input::Image(_) => (0, [Input::Text("0"), Input::Text("1 2 3 4")]),
             Input::Pair(..) => (1, [Input::Pair("0", "0"), Input::Pair("1 2 3 4", "1 2 3 4")]),
         };
         prompt.suffixes[which].get_or_init(|| {
@@ -171,7 +171,7 @@ impl ChatTemplate {
         let system = (!prompt.is_empty()).then(|| self.message("system", prompt));
         let contents = match input {
             Input::Text(text) => vec![self.message("user", text)],
-            Input::Ids(_) => Vec::new(),
+            Input::Ids(_) | Input::Image(_) => Vec::new(),
             Input::Pair(query, document) => {
                 self.pairs.clone()?;
                 vec![self.message("query", query), self.message("document", document)]

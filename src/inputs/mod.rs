@@ -2,8 +2,9 @@
 
 mod chat;
 mod chunks;
+mod image;
 mod text;
 
 pub(crate) use chat::ChatTemplate;
 pub use text::Reader;
-pub(crate) use text::{Read, TEXTS_A_PIECE, first_error, is_small};
+pub(crate) use text::{Read, TEXTS_A_PIECE, first_error, is_small, pieces};

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::observer::{NoObserver, Observer};
 use crate::options::{CallOptions, TruncationSide};
 use crate::threads::schedule;
-use crate::tokenize::{Input, PadTo, Tokenizer, Tokens};
+use crate::tokenize::{Input, PadTo, Tokenizer, Tokens, no_text};
 
 /// Number of texts that a thread tokenizes at a time.
 pub(crate) const TEXTS_A_PIECE: usize = 32;
@@ -25,7 +25,24 @@ pub(crate) type Read = std::result::Result<Tokens, String>;
 /// Returns true for inputs that are tokenized faster than a thread wakes up.
 pub(crate) fn is_small(inputs: &[Input<'_>]) -> bool {
     const BYTES: usize = 4096;
-    inputs.len() <= TEXTS_A_PIECE && inputs.iter().map(|input| input.bytes()).sum::<usize>() <= BYTES
+    let has_image = inputs.iter().any(|input| matches!(input, Input::Image(_)));
+    !has_image && inputs.len() <= TEXTS_A_PIECE && inputs.iter().map(|input| input.bytes()).sum::<usize>() <= BYTES
+}
+
+/// Splits inputs into pieces of a number of texts, or of fewer images, which take more time and memory.
+pub(crate) fn pieces<'a, 'i>(mut rest: &'a [Input<'i>], texts: usize) -> impl Iterator<Item = &'a [Input<'i>]> {
+    const TEXTS_AN_IMAGE: usize = 16;
+    std::iter::from_fn(move || {
+        let mut size = 0;
+        let mut exceeds = |input: &Input<'_>| {
+            size += if matches!(input, Input::Image(_)) { TEXTS_AN_IMAGE } else { 1 };
+            size > texts
+        };
+        let end = rest.iter().position(&mut exceeds).map_or(rest.len(), |end| end.max(1));
+        let (piece, others) = rest.split_at(end);
+        rest = others;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Returns the tokens of inputs, or an error for the first problem. `index` maps the `i`-th input to the caller's
@@ -40,7 +57,7 @@ pub(crate) fn first_error(read: Vec<Read>, index: &dyn Fn(usize) -> usize) -> Re
 /// queries.
 #[derive(Clone)]
 pub struct Reader {
-    loaded: Arc<Loaded>,
+    pub(super) loaded: Arc<Loaded>,
     prompt: Arc<Prompt>,
     /// Number of the prompt's tokens that pooling excludes.
     excluded: usize,
@@ -111,7 +128,7 @@ impl Reader {
     pub fn tokenize(&self, inputs: &[Input<'_>], options: &CallOptions<'_>) -> Result<Vec<Tokens>> {
         first_error(
             for_each_input(inputs, options.observer.unwrap_or(&NoObserver), |input, checkpoint| {
-                self.read(input, checkpoint)
+                if matches!(input, Input::Image(_)) { Err(no_text()) } else { self.read(input, checkpoint) }
             })?,
             &|i| i,
         )
@@ -134,6 +151,9 @@ impl Reader {
 
     /// Reads an input. Returns its tokens, or the problem with it.
     pub(crate) fn read(&self, input: Input<'_>, checkpoint: &dyn Fn() -> Result<()>) -> Result<Read> {
+        if let Input::Image(image) = input {
+            return self.read_image(image);
+        }
         let (prompt, max_length, cut) = (Arc::clone(&self.prompt), self.max_length, self.cut);
         let work = move |loaded: &Loaded, input: Input<'_>| encode(loaded, input, &prompt, max_length, cut);
         match self.interruptible(input, checkpoint, work) {
@@ -149,10 +169,17 @@ impl Reader {
         if !matches!(input, Input::Ids(_)) {
             tokens.excluded = self.excluded;
         }
-        if let Some(pad_to) = self.pad_to {
+        if let Some(pad_to) = self.pad_to.or_else(|| self.pad_to_max()) {
             pad_to.apply(&mut tokens);
         }
         tokens
+    }
+
+    /// Returns the padding of all texts to the greatest length, if the folder asks for it.
+    fn pad_to_max(&self) -> Option<PadTo> {
+        let Loaded { settings, tokenizer, .. } = &*self.loaded;
+        let token_id = tokenizer.pad_id().filter(|_| settings.pads_to_max() && self.max_length < usize::MAX)?;
+        Some(PadTo { token_id, length: self.max_length, attend: true, left: tokenizer.pad_left() })
     }
 
     /// Checks that there are tokens, and that the embedding tables have a row for every id.

@@ -63,6 +63,8 @@ enum Logistic {
     Tanh,
     /// x σ(x)
     Silu,
+    /// x σ(1.702 x)
+    QuickGelu,
     /// x σ(2 √(2/π) (x + 0.044715 x³)), as 1 + tanh y = 2 σ(2y)
     GeluTanh,
 }
@@ -76,6 +78,7 @@ impl Elementwise for Logistic {
             *inner = match self {
                 Self::Sigmoid | Self::Silu => x,
                 Self::Tanh => simd.mul_f32s(two, x),
+                Self::QuickGelu => simd.mul_f32s(simd.splat_f32s(1.702), x),
                 Self::GeluTanh => {
                     let slope = 2.0 * (2.0 / std::f32::consts::PI).sqrt();
                     let cubic = simd.mul_f32s(simd.splat_f32s(slope * 0.044_715), simd.mul_f32s(x, x));
@@ -91,7 +94,7 @@ impl Elementwise for Logistic {
             *x = match self {
                 Self::Sigmoid => sigmoid,
                 Self::Tanh => simd.sub_f32s(simd.mul_f32s(two, sigmoid), one),
-                Self::Silu | Self::GeluTanh => simd.mul_f32s(*x, sigmoid),
+                Self::Silu | Self::QuickGelu | Self::GeluTanh => simd.mul_f32s(*x, sigmoid),
             };
         }
     }
@@ -107,6 +110,7 @@ pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, mut x: RowsMut<'_>
             Activation::Gelu => each(simd, GELU, row),
             Activation::Relu => each(simd, Relu, row),
             Activation::GeluTanh => each(simd, Logistic::GeluTanh, row),
+            Activation::QuickGelu => each(simd, Logistic::QuickGelu, row),
             Activation::Silu => each(simd, Logistic::Silu, row),
             Activation::Tanh => each(simd, Logistic::Tanh, row),
             Activation::Sigmoid => each(simd, Logistic::Sigmoid, row),
@@ -192,7 +196,14 @@ mod tests {
 
     #[test]
     fn nan_stays_nan() {
-        let all = [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh];
+        let all = [
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::Relu,
+            Activation::Silu,
+            Activation::Tanh,
+            Activation::QuickGelu,
+        ];
         for isa in Isa::available() {
             for activation in all.into_iter().chain([Activation::Sigmoid, Activation::Identity]) {
                 for length in 1..40 {
@@ -213,6 +224,7 @@ mod tests {
             }
             Activation::Relu => x.max(0.0),
             Activation::Silu => x / (1.0 + (-x).exp()),
+            Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
             Activation::Tanh => x.tanh(),
             Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             // `Activation::of` has a test of its own.

@@ -24,6 +24,7 @@ pub(crate) mod norm;
 pub(crate) mod panels;
 pub(crate) mod pool;
 pub(crate) mod prefetch;
+pub(crate) mod resample;
 pub(crate) mod rotary;
 pub(crate) mod rows;
 pub(crate) mod squares;

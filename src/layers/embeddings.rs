@@ -1,5 +1,6 @@
 //! Embedding layer: sums a token's vectors in one or more tables and normalizes the sum.
 
+use super::patches::Patches;
 use crate::batch::Batch;
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
@@ -10,6 +11,8 @@ pub(crate) struct Embeddings<O: Ops> {
     pub(crate) words: O::Table,
     pub(crate) token_types: Option<O::Table>,
     pub(crate) positions: Option<(O::Table, PositionRule)>,
+    /// Patches of images, which are added before the norm.
+    pub(crate) patches: Option<Patches<O>>,
     pub(crate) norm: Option<O::Norm>,
     /// Projection to the encoder's width, if the tables are narrower.
     pub(crate) projection: Option<O::Linear>,
@@ -19,7 +22,7 @@ pub(crate) struct Embeddings<O: Ops> {
 impl<O: Ops> Embeddings<O> {
     /// Makes embeddings of the word table alone.
     pub(crate) fn of_words(words: O::Table) -> Self {
-        Self { words, token_types: None, positions: None, norm: None, projection: None, factor: None }
+        Self { words, token_types: None, positions: None, patches: None, norm: None, projection: None, factor: None }
     }
 
     /// Returns the embeddings of a batch, `(tokens, hidden_size)`.
@@ -28,7 +31,13 @@ impl<O: Ops> Embeddings<O> {
         let mut lookups = vec![Lookup { table: &self.words, entries: &batch.input_ids }];
         lookups.extend(self.token_types.as_ref().map(|table| Lookup { table, entries: &batch.token_type_ids }));
         lookups.extend(positions.as_ref().map(|(table, positions)| Lookup { table: *table, entries: positions }));
-        let mut x = ops.embed(&lookups, self.norm.as_ref())?;
+        let mut x = match &self.patches {
+            None => ops.embed(&lookups, self.norm.as_ref())?,
+            Some(patches) => {
+                let x = patches.add(ops, ops.embed(&lookups, None)?, batch)?;
+                self.norm.as_ref().map_or_else(|| Ok(None), |norm| ops.norm(&x, norm).map(Some))?.unwrap_or(x)
+            }
+        };
         if let Some(projection) = &self.projection {
             x = ops.linear(&x, projection, Activation::Identity)?;
         }

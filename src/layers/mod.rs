@@ -9,9 +9,11 @@ pub(crate) mod experts;
 pub(crate) mod gemma;
 pub(crate) mod ntk;
 mod parameters;
+pub(crate) mod patches;
 pub(crate) mod per_layer_input;
 pub(crate) mod post_norm;
 pub(crate) mod rope;
+pub(crate) mod tower;
 
 use crate::config::JsonFile;
 use crate::error::Result;
@@ -60,6 +62,12 @@ impl<O: Ops> Backbone<O> {
             return Err(config.unsupported("model_type", config.value["model_type"].to_string(), supported));
         }
         Ok(())
+    }
+
+    /// Adds a linear layer after the last norm, to another width.
+    pub(crate) fn projected(self, projection: O::Linear, hidden_size: usize) -> Self {
+        let Self { embeddings, encoder, limits } = self;
+        Self { embeddings, encoder: encoder.with_projection(projection), limits: Limits { hidden_size, ..limits } }
     }
 
     /// Returns its limits.

@@ -1,13 +1,11 @@
 //! Encoding methods of [`Model`].
 
 use super::sentence::{Model, check_truncate_dim};
-#[cfg(doc)]
-use crate::Error;
 use crate::config::Role;
 use crate::engine::{DenseRows, Encodings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::EncodeOptions;
-use crate::tokenize::Input;
+use crate::tokenize::{Input, NO_TEXT};
 use crate::vectors::embeddings::{Embeddings, TokenEncoding};
 
 impl Model {
@@ -66,6 +64,9 @@ impl Model {
     /// # Errors
     /// The errors of [`Model::encode`].
     pub fn encode_tokens(&self, inputs: &[Input<'_>], options: &EncodeOptions<'_>) -> Result<Vec<TokenEncoding>> {
+        if let Some(index) = inputs.iter().position(|input| matches!(input, Input::Image(_))) {
+            return Err(Error::InvalidInput { index, problem: NO_TEXT.to_owned() });
+        }
         let columns = self.columns(check_truncate_dim(options.truncate_dim)?.or(self.truncate_dim));
         let rows = |inputs| Encodings::new(inputs, columns, options.normalize_embeddings);
         Ok(self.engine.run(inputs, &options.request(), rows)?.encodings())

@@ -148,7 +148,7 @@ fn padding(engine: &Engine, expansion: &Expansion) -> Result<PadTo> {
         let what = format!("{}: query_expansion, with a tokenizer that pads", file.display());
         return Err(Error::unsupported(what, "left", "right"));
     }
-    Ok(PadTo { token_id: id, length: expansion.length, attend: expansion.attend })
+    Ok(PadTo { token_id: id, length: expansion.length, attend: expansion.attend, left: false })
 }
 
 /// Embedding.

@@ -92,6 +92,11 @@ impl Model {
         self.engine.other.is_some()
     }
 
+    /// Returns true if the model embeds images and texts in one space.
+    pub fn embeds_images(&self) -> bool {
+        self.engine.loaded.images.is_some()
+    }
+
     /// Returns true if its folder lists modules. A folder without a list means mean pooling.
     pub fn lists_modules(&self) -> bool {
         self.engine.loaded.entries.is_some()

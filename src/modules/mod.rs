@@ -95,6 +95,24 @@ fn int8_code(x: f32) -> f32 {
     (f64::from(x).tanh() as f32 * 127.0).round_ties_even()
 }
 
+/// Loads modules on rows of `width` columns, and returns the number of their output's columns, too. `last` is the input and
+/// output of the last one.
+pub(crate) fn load<O: Ops>(
+    entries: &[ModuleEntry],
+    last: ModuleInput,
+    mut width: usize,
+    ops: &O,
+) -> Result<(Vec<Module<O>>, usize)> {
+    let mut modules = Vec::new();
+    for (i, entry) in entries.iter().enumerate() {
+        let on = if i + 1 == entries.len() { last } else { ModuleInput::Sentences };
+        let (module, output) = Module::load(entry, on, width, ops)?;
+        modules.push(module);
+        width = output;
+    }
+    Ok((modules, width))
+}
+
 /// Applies modules in order, and copies the result from the device.
 pub(crate) fn apply<O: Ops>(modules: &[Module<O>], ops: &O, x: &O::Tensor) -> Result<Vec<f32>> {
     let mut output = None;

@@ -2,6 +2,7 @@
 
 pub(crate) mod static_embedding;
 pub(crate) mod token_weights;
+mod towers;
 
 use std::sync::Mutex;
 
@@ -90,13 +91,22 @@ pub(crate) fn load<O: LoadOps>(kind: Kind, files: &Files<'_>, ops: O) -> Result<
     if let Some(adapter) = &files.adapter {
         weights = weights.adapted(adapter.clone())?;
     }
+    if let Some(tower) = &files.family.images {
+        let network = towers::load(kind, files, tower, weights.clone(), &ops)?;
+        weights.check_adapter()?;
+        return Ok(network);
+    }
     let mut backbone = files.family.load(files.config, weights.clone(), &ops)?;
     let heads = heads::load(kind, files, &weights, &mut backbone, &ops)?;
     weights.check_adapter()?;
-    Ok(Box::new(Transformer { ops, idle: Mutex::default(), backbone, heads }))
+    Ok(Box::new(Transformer::new(ops, backbone, heads)))
 }
 
 impl<O: Ops> Transformer<O> {
+    fn new(ops: O, backbone: Backbone<O>, heads: Vec<Box<dyn Head<O>>>) -> Self {
+        Self { ops, idle: Mutex::default(), backbone, heads }
+    }
+
     /// Returns the tokens whose embeddings the requested heads read.
     fn selection(&self, batch: &Batch, request: HeadRequest) -> TokenSelection {
         let mut selections = self.asked(request).map(|head| head.selection(batch));

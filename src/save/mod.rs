@@ -163,6 +163,8 @@ impl SaveTarget<'_> {
 fn write_listed(model: &Engine, own: &KindSettings, staged: &mut Staged<'_>) -> Result<Vec<Value>> {
     let write = |(i, entry): (usize, &ModuleEntry)| {
         let path = match entry.kind {
+            // Old versions look for it where it has always been.
+            ModuleKind::ClipModel => format!("{i}_{}", entry.kind.name()),
             // transformers looks in the folder itself.
             transformer if transformer.is_transformer() => String::new(),
             other => format!("{i}_{}", other.name()),
@@ -234,6 +236,7 @@ fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
     let implied = |kind| ModuleEntry::new(kind, parts.folder.clone());
     let config = parts.config()?;
     Ok(match kind {
+        Kind::Sentence if parts.images.is_some() => vec![implied(ModuleKind::Transformer)],
         Kind::Sentence => {
             let pooling = pooling(None, &parts.folder, &config)?;
             let pooling = ModuleEntry { pooling: Some(pooling), ..implied(ModuleKind::Pooling) };

@@ -13,6 +13,7 @@ use crate::config::{
 use crate::engine::Engine;
 use crate::engine::source_files::TRANSFORMER_FILES;
 use crate::error::{Error, Result};
+use crate::families::Family;
 use crate::heads::{PROJECTION, yes_and_no};
 use crate::inputs::ChatTemplate;
 use crate::network::token_weights;
@@ -40,7 +41,7 @@ pub(crate) fn write(
         Kind::Reranker | Kind::Sentence | Kind::Sparse => ModuleInput::Sentences,
     };
     match entry.kind {
-        ModuleKind::Transformer | ModuleKind::TaskTransformer | ModuleKind::MlmTransformer => {
+        ModuleKind::Transformer | ModuleKind::TaskTransformer | ModuleKind::ClipModel | ModuleKind::MlmTransformer => {
             write_transformer(model, &entry.folder, own, path, staged)
         }
         ModuleKind::StaticEmbedding => {
@@ -152,6 +153,7 @@ fn write_transformer(
     let folders = parts.adapter_folders.of(from);
     let mut config = parts.config()?;
     let task = TransformerTask::of(parts.folder_kind, parts.entries.as_deref(), &config);
+    let task = Family::of(&config, task)?.task(task);
     let original = config.value.clone();
     parts.choices.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
     if let Some(config) = config.value.as_object_mut() {
@@ -200,13 +202,16 @@ fn write_transformer(
 /// since those refuse these keys.
 fn task_settings(model: &Engine, task: TransformerTask) -> Map<String, Value> {
     let chat = model.loaded.chat.as_ref().map(ChatTemplate::settings);
-    if chat.is_none() && matches!(model.loaded.kind, Kind::Sentence | Kind::Sparse) {
+    let is_old = matches!(model.loaded.kind, Kind::Sentence | Kind::Sparse) && task != TransformerTask::Features;
+    if chat.is_none() && is_old {
         return Map::new();
     }
     let mut settings = task.settings(chat.as_ref().and_then(|chat| chat.format).map(MessageFormat::name));
     let arguments = chat.map(|chat| chat.arguments()).filter(|arguments| !arguments.is_empty());
     if let Some(arguments) = arguments {
         settings.insert("processing_kwargs".to_owned(), json!({ "chat_template": arguments }));
+    } else if model.loaded.settings.pads_to_max() {
+        settings.insert("processing_kwargs".to_owned(), json!({ "text": { "padding": "max_length" } }));
     }
     settings
 }

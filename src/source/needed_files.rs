@@ -6,13 +6,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::config::{COLBERT_LINEAR, IDF, JsonFile, PeftConfig, SPARSE_LINEAR, TemplateSource};
+use crate::images::PROCESSOR_FILES;
 use crate::weights::{ADAPTER_FILES, Weights};
 
 /// Files that list the folders of a model's modules.
 pub(super) const LAYOUT: [&str; 2] = ["modules.json", "router_config.json"];
 
 /// Files of a module, or of the whole model, other than the module's own weights.
-const FILES: [&str; 21] = [
+const FILES: [&str; 23] = [
     "README.md",
     "added_tokens.json",
     "artifact.metadata",
@@ -23,6 +24,8 @@ const FILES: [&str; 21] = [
     "config.json",
     "config_sentence_transformers.json",
     "merges.txt",
+    PROCESSOR_FILES[0],
+    PROCESSOR_FILES[1],
     "sentencepiece.bpe.model",
     "special_tokens_map.json",
     "spiece.model",

@@ -15,6 +15,11 @@ thread_local! {
 /// The crate panics on some files: a bad charsmap, merges that don't fit, a template without its tokens. Callers drop
 /// everything that `call` changed on an error, so no half-built state is visible.
 pub(super) fn catch_panic<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    catch_panic_of("the tokenizers crate", call)
+}
+
+/// Runs a `call` into a library like [`catch_panic`].
+pub(crate) fn catch_panic_of<T>(library: &str, call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     silence_caught_panics();
     let outer = CAUGHT.replace(true);
     let result = catch_unwind(AssertUnwindSafe(call));
@@ -23,7 +28,7 @@ pub(super) fn catch_panic<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Re
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(panic) => match panic.downcast::<Aborted>() {
             Ok(aborted) => Err(aborted.0),
-            Err(panic) => Err(format!("the tokenizers crate can't read it: {}", message(panic.as_ref()))),
+            Err(panic) => Err(format!("{library} can't read it: {}", message(panic.as_ref()))),
         },
     }
 }

@@ -206,7 +206,7 @@ const HERBERT: Class = Class {
     template: Template::Bert("cls_token", "sep_token"),
     ..UNALIASED
 };
-const CLIP: Class = Class {
+pub(crate) const CLIP: Class = Class {
     name: "CLIPTokenizer",
     special_tokens: CLIP_TOKENS,
     vocabulary_files: VocabularyFiles::VocabularyAndMerges,

@@ -33,18 +33,21 @@ use std::ops::Range;
 use tokenizers::AddedToken;
 
 use self::catch_panic::catch_panic;
+#[cfg(feature = "images")]
+pub(crate) use self::catch_panic::catch_panic_of;
 use self::layout::{Layouts, longest_first};
 use self::model2vec::Model2VecRule;
 use self::steps::Steps;
 use crate::alloc;
 use crate::error::{Error, Result};
+use crate::images::{Image, Prepared};
 use crate::options::TruncationSide;
 
 pub use self::difference::TokenizerDifference;
 pub(crate) use self::load::TokenizerSettings;
 pub(crate) use self::pad_to::PadTo;
 
-/// One input: a text, a pair of texts, or token ids.
+/// One input: a text, a pair of texts, token ids, or an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Input<'a> {
     /// A text.
@@ -53,6 +56,8 @@ pub enum Input<'a> {
     Pair(&'a str, &'a str),
     /// Token ids of the model's tokenizer, special ones included. They are computed without a prompt.
     Ids(&'a [u32]),
+    /// An image, for models that embed texts and images in one space. It is computed without a prompt.
+    Image(Image<'a>),
 }
 
 impl<'a> Input<'a> {
@@ -66,6 +71,7 @@ impl<'a> Input<'a> {
             Self::Text(text) => text.len(),
             Self::Pair(first, second) => first.len() + second.len(),
             Self::Ids(ids) => size_of_val(ids),
+            Self::Image(image) => image.bytes(),
         }
     }
 }
@@ -73,6 +79,12 @@ impl<'a> Input<'a> {
 impl<'a> From<&'a str> for Input<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(text)
+    }
+}
+
+impl<'a> From<Image<'a>> for Input<'a> {
+    fn from(image: Image<'a>) -> Self {
+        Self::Image(image)
     }
 }
 
@@ -101,6 +113,8 @@ pub struct Tokens {
     pub(crate) unattended: usize,
     /// Number of the first tokens that pooling leaves out: the prompt's.
     pub(crate) excluded: usize,
+    /// Image whose tokens these are, if the input is one.
+    pub(crate) image: Option<Prepared>,
 }
 
 impl Tokens {
@@ -223,6 +237,7 @@ impl Tokenizer {
             Input::Text(text) => (text, None),
             Input::Pair(first, second) => (first, Some(second)),
             Input::Ids(ids) => return Ok(self.given(ids, max_length, cut_left)),
+            Input::Image(_) => return Err(no_text()),
         };
         let first = match prompt {
             "" => Cow::Borrowed(first),
@@ -236,7 +251,14 @@ impl Tokenizer {
         let second = second.unwrap_or_default();
         let full_length = layout.length(first_length, second_length.unwrap_or_default());
         let (ids, type_ids) = layout.join(cut(&first, kept_first, cut_left), cut(&second, kept_second, cut_left));
-        Ok(Tokens { ids, type_ids: self.token_type_ids.then_some(type_ids), full_length, unattended: 0, excluded: 0 })
+        Ok(Tokens {
+            ids,
+            type_ids: self.token_type_ids.then_some(type_ids),
+            full_length,
+            unattended: 0,
+            excluded: 0,
+            image: None,
+        })
     }
 
     /// Returns true if truncation removes the first tokens: by the given side, else by the tokenizer's own.
@@ -249,7 +271,7 @@ impl Tokenizer {
         let all = self.encode_plain(text)?;
         let ids = cut(&all, all.len().min(max_length), self.cuts_left(side)).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
-        Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0 })
+        Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0, image: None })
     }
 
     /// Returns the ids of a text without special tokens, and their number before model2vec's cut by characters.
@@ -279,7 +301,7 @@ impl Tokenizer {
         let full_length = ids.len();
         let ids = cut(ids, max_length, cut_left).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
-        Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0 }
+        Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0, image: None }
     }
 
     /// Returns the number of special tokens around a text or a pair, whichever has more. No input is cut to fewer tokens.
@@ -297,6 +319,7 @@ impl Tokenizer {
             Input::Text(text) => self.layouts.single.length(length(text)?, 0),
             Input::Pair(first, second) => self.layouts.pair.length(length(first)?, length(second)?),
             Input::Ids(ids) => ids.len(),
+            Input::Image(_) => return Err(no_text()),
         })
     }
 
@@ -425,6 +448,14 @@ fn check_memory(text: &str) -> Result<()> {
         text.len().saturating_mul(BYTES_PER_BYTE),
         &format!("the tokens of a text of {} bytes", text.len()),
     )
+}
+
+/// Problem with an image where a text is due.
+pub(crate) const NO_TEXT: &str = "is an image: only texts have token ids and token embeddings";
+
+/// Returns the error of an image, which a tokenizer doesn't read.
+pub(crate) fn no_text() -> Error {
+    Error::Tokenizer(NO_TEXT.to_owned())
 }
 
 /// Removes the spaces that decoding leaves before punctuation and English endings.

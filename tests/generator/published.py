@@ -16,12 +16,12 @@ from . import archives, storage
 from .storage import read_json, write_json
 
 KINDS = {"dense": "tiny", "rerank": "rerank", "sparse": "sparse", "bge-m3": "hybrid"}
-KINDS |= {"asym": "routes", "multivector": "multi_vector", "static": "static"}
+KINDS |= {"image-text": "tiny", "asym": "routes", "multivector": "multi_vector", "static": "static"}
 FILES = ["expected64*.npy", "expected_logits.npy", "expected_prompt.npy", "expected_without_adapter.npy"]
 FILES += ["expected_sparse.json", "texts.json", "token_ids.json"]
 # The last three tell where the numbers come from.
 META = ["model_type", "dim", "max_seq_length", "max_length", "num_labels", "float32_vs_float64_max_abs"]
-META += ["extra_prompt", "how", "versions", "note", *archives.META]
+META += ["extra_prompt", "images", "how", "versions", "note", *archives.META]
 
 
 def take(source):
@@ -37,6 +37,7 @@ def take(source):
         # With a prompt or a task: half the size, and far below the tolerance.
         np.save(file, np.load(file).astype(np.float32))
     take_base(source, target)
+    take_images(source, target)
     if meta["kind"] == "rerank":
         # The reference gets the limit as an argument; tests read the folder's.
         path = target / "model/tokenizer_config.json"
@@ -50,6 +51,17 @@ def take_base(source, target):
     """Copy the base model of an adapter into the adapter's folder, from which its relative name counts, too."""
     if (source / "base").exists() and not (target / "model/model.safetensors").exists():
         shutil.copytree(source / "base", target / "model/base")
+
+
+def take_images(source, target):
+    """Copy images, their embeddings, and their pixels as Pillow 12 resizes and crops them: `(n, side, side, 3)`."""
+    if not (source / "images").exists():
+        return
+    shutil.copytree(source / "images", target / "images")
+    shutil.copyfile(source / "expected_images_pillow.npy", target / "expected_images.npy")
+    shutil.copyfile(source / "expected_image_paths.npy", target / "expected_image_paths.npy")
+    pixels = np.load(source / "pixels.npz")["pillow"]
+    (target / "pixels.bin").write_bytes(pixels.transpose(0, 2, 3, 1).tobytes())
 
 
 def drop_empty_seconds(case):

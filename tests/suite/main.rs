@@ -21,6 +21,7 @@ mod families;
 mod fuzz;
 mod golden;
 mod hybrid;
+mod images;
 mod inputs;
 mod late_chunks;
 mod loading;

@@ -57,7 +57,8 @@ fn embed(case: &Case, way: &LoadOptions) -> Vec<f32> {
 
 /// Returns the name of a case's family: its `model_type`, and its code where that tells it apart. `None` where it has none.
 fn family(case: &Case, families: &[Family]) -> Option<String> {
-    let mut folders = [case.model.clone(), case.model.join("0_Transformer")].into_iter();
+    let mut folders =
+        [case.model.clone(), case.model.join("0_Transformer"), case.model.join("0_CLIPModel")].into_iter();
     let file = folders.find_map(|folder| Some(folder.join("config.json")).filter(|file| file.exists()))?;
     let config: Value = json(&file);
     let model_type = config["model_type"].as_str().filter(|name| *name != "model2vec")?;

@@ -79,6 +79,7 @@ fn activated(x: Tensor, activation: Activation) -> Result<Tensor> {
         Activation::GeluTanh => x.gelu()?,
         // candle's own turns NaN into 0.
         Activation::Relu => (x.relu()? + (x * 0.0)?)?,
+        Activation::QuickGelu => (&x * sigmoid(&(&x * 1.702)?)?)?,
         Activation::Silu => x.silu()?,
         Activation::Tanh => x.tanh()?,
         Activation::Sigmoid => sigmoid(&x)?,
