@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import _columns
+from rushlight import _columns, _images
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -202,15 +202,19 @@ def adapters(adapters: Any) -> dict[str, str | os.PathLike[str]]:
     return {text("adapters", name): adapter for name, adapter in adapters.items()}
 
 
-def texts(inputs: Any, name: str = "inputs", null_value: str | None = None) -> tuple[list[str | tuple[str, str]], bool]:
-    """Return inputs as a list, and True if they were a single text; `name` is the argument's.
+def texts(
+    inputs: Any, name: str = "inputs", null_value: str | None = None, *, images: bool = False
+) -> tuple[list[Any], bool]:
+    """Return inputs as a list, and True if they were a single text, or with `images` one image.
+
+    `name` is the argument's.
 
     Raises
     ------
     InvalidInputError
         The inputs are not a batch of texts, or one of a column is null and there is no `null_value`.
     """
-    if isinstance(inputs, str):
+    if isinstance(inputs, str) or (images and _images.is_single(inputs)):
         return [inputs], True
     some = batch(name, inputs)
     some = some if isinstance(some, list) else list(some)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rushlight import _arguments, _core
+import numpy as np
+
+from rushlight import _arguments, _core, _images
 from rushlight._loaded import progress, warn_of_truncation
 from rushlight._quantized import PRECISIONS, quantized
 from rushlight._streaming import chunks
@@ -77,7 +79,7 @@ def encode(
 ) -> Any:
     """Embed inputs, and return the result in the form of `output`; `warn` logs how many texts were truncated."""
     torch = _arguments.torch() if output.tensors else None
-    texts, single = _arguments.texts(inputs, null_value=null_value)
+    texts, single = _arguments.texts(inputs, null_value=null_value, images=engine.embeds_images)
     if len(texts) == 1 and output.precision in _RANGED:
         raise InvalidArgumentError(f"precision: {output.precision!r} needs several texts, to take their ranges from")
     rows = output.rows(engine, None if single else len(texts), request["truncate_dim"])
@@ -118,6 +120,12 @@ def _sentences(
     """Return embeddings, the number of truncated texts, and the token count of the longest one."""
     if workers is not None:
         embeddings, truncated, longest = engine.encode_sharded(texts, request, *workers)
+    elif out is None and engine.embeds_images and _images.are_among(texts):
+        columns = engine.embedding_dimension
+        shape = (len(texts), min(request["truncate_dim"] or columns, columns))
+        embeddings, truncated, longest = _sentences_into(
+            np.empty(shape, np.float32), engine, texts, request, "float32", chunk_size=_images.CHUNK
+        )
     elif out is None:
         embeddings, truncated, longest = engine.encode(texts, request)
     else:
@@ -134,10 +142,12 @@ def _sentences_into(
     texts: list[str | tuple[str, str]],
     request: _core._Request,
     precision: str,
+    *,
+    chunk_size: int = 1000,
 ) -> tuple[NDArray[Any], int, int]:
     """Embed texts chunk by chunk into the rows of an array; the rest is as of `_sentences`."""
     done = truncated = longest = 0
-    for embeddings, count, most in chunks(engine.stream(request), texts, 1000):
+    for embeddings, count, most in chunks(engine.stream(request), texts, chunk_size):
         end = done + len(embeddings)
         out[done:end] = quantized(embeddings, precision)
         done, truncated, longest = end, truncated + count, max(longest, most)

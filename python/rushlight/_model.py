@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from rushlight import _images
     from rushlight._loaded import Role
     from rushlight._pool import Pool
 
@@ -221,7 +222,7 @@ class Model(_comparing.Comparing[_core.Model]):
 
     def encode(
         self,
-        inputs: str | Iterable[str | tuple[str, str]],
+        inputs: str | _images.Image | Iterable[str | tuple[str, str] | _images.Image],
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
@@ -251,7 +252,9 @@ class Model(_comparing.Comparing[_core.Model]):
         ----------
         inputs
             Text, or iterable of texts, also a column of Arrow, Polars, pandas or numpy. A tuple of two texts inside an
-            iterable is a pair, which the model reads as one.
+            iterable is a pair, which the model reads as one. Models with "image" in `modalities` also embed images:
+            `pathlib.Path`, the bytes of a file, images of PIL, uint8 arrays `(height, width, channels)`, and
+            `{"image": ...}` with one of them. A str is always a text.
         prompt_name
             Name of one of `prompts`; ignored if `prompt` is given. None means the role's prompt (none if the role has
             none), or without a role the one of `default_prompt_name`.
@@ -344,6 +347,11 @@ class Model(_comparing.Comparing[_core.Model]):
     def embedding_kinds(self) -> list[str]:
         """Kinds of embeddings that `encode_all` computes: "dense", and in bge-m3 "sparse" and "multi_vector"."""
         return self._engine.embedding_kinds
+
+    @property
+    def modalities(self) -> list[str]:
+        """Kinds of inputs: "text", and "image" in models such as CLIP that embed both in one space."""
+        return ["text", "image"] if self._engine.embeds_images else ["text"]
 
     @property
     def tasks(self) -> list[str]:

@@ -4,31 +4,50 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use rushlight::{Device, Dtype, Error, HubToken, Input, LoadOptions, Result, Role, Truncation};
+use rushlight::{Device, Dtype, Error, HubToken, Image, Input, LoadOptions, Pixels, Result, Role, Truncation};
 
 use crate::errors::{IntoPython, exception};
 
-/// Text or pair, borrowed from Python strings.
+/// Text, pair or image, borrowed from Python's objects.
 pub(crate) enum Text {
     One(PyBackedStr),
     Pair(PyBackedStr, PyBackedStr),
+    Image(Source),
+}
+
+/// Image, or the text in a dict, as `rushlight._images.source` returns it.
+#[derive(FromPyObject)]
+pub(crate) enum Source {
+    Text(PyBackedStr),
+    Bytes(PyBackedBytes),
+    /// Content, width, height and channels of an array.
+    Pixels(PyBackedBytes, usize, usize, usize),
+    File(PathBuf),
 }
 
 impl Text {
-    fn as_input(&self) -> Input<'_> {
-        match self {
-            Self::One(text) => Input::Text(text),
+    fn as_input(&self) -> Result<Input<'_>> {
+        Ok(match self {
+            Self::One(text) | Self::Image(Source::Text(text)) => Input::Text(text),
             Self::Pair(first, second) => Input::Pair(first, second),
-        }
+            Self::Image(Source::Bytes(bytes)) => Input::Image(Image::Bytes(bytes)),
+            Self::Image(Source::File(path)) => Input::Image(Image::File(path)),
+            Self::Image(Source::Pixels(data, width, height, channels)) => {
+                Input::Image(Image::Pixels(Pixels::new(data, *width, *height, *channels)?))
+            }
+        })
     }
 }
 
 /// Converts texts to the crate's inputs.
 pub(crate) fn inputs(texts: &[Text]) -> Result<Vec<Input<'_>>> {
     let mut inputs = with_capacity(texts.len())?;
-    inputs.extend(texts.iter().map(Text::as_input));
+    for text in texts {
+        inputs.push(text.as_input()?);
+    }
     Ok(inputs)
 }
 
@@ -44,26 +63,48 @@ fn with_capacity<T>(count: usize) -> Result<Vec<T>> {
 /// Converts the items of a list to texts and pairs. The error names the first invalid item by argument and index;
 /// `first` is the index of the list's first item.
 pub(crate) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
+    texts_or_images(argument, first, inputs, false)
+}
+
+/// Converts items like [`texts`], and images if the model takes them.
+pub(crate) fn texts_or_images(
+    argument: &str,
+    first: usize,
+    inputs: &Bound<'_, PyList>,
+    takes_images: bool,
+) -> PyResult<Vec<Text>> {
     let mut texts = with_capacity(inputs.len()).into_python(inputs.py())?;
     for (i, item) in inputs.iter().enumerate() {
-        texts.push(text(|| format!("{argument}[{}]", first + i), &item)?);
+        texts.push(text(|| format!("{argument}[{}]", first + i), &item, takes_images)?);
     }
     Ok(texts)
 }
 
-fn text(label: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Text> {
+fn text(label: impl Fn() -> String, item: &Bound<'_, PyAny>, takes_images: bool) -> PyResult<Text> {
     if let Ok(string) = item.cast::<PyString>() {
         return Ok(Text::One(utf8(&label, string)?));
     }
     if let Some([first, second]) = pair(item) {
         return Ok(Text::Pair(utf8(&label, &first)?, utf8(&label, &second)?));
     }
+    if let Some(image) = takes_images.then(|| image(&label, item)).transpose()?.flatten() {
+        return Ok(Text::Image(image));
+    }
     let got = match modality(item) {
         Some(modality) => format!("the modality {modality:?}, which is not supported"),
         None => item.get_type().fully_qualified_name()?.to_string(),
     };
-    let message = format!("{}: must be a str, or a pair of two, got {got}", label());
+    let or_image = if takes_images { ", or an image" } else { "" };
+    let message = format!("{}: must be a str, or a pair of two{or_image}, got {got}", label());
     Err(exception(item.py(), "InvalidInputError", message))
+}
+
+/// Converts an image, or the text in a dict; `None` for other types.
+fn image(label: impl Fn() -> String, item: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
+    static SOURCE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = item.py();
+    let source = SOURCE.import(py, "rushlight._images", "source")?;
+    source.call1((label(), item))?.extract()
 }
 
 /// Returns the modality that a dict in sentence-transformers' form names, such as `{"image": …}`.

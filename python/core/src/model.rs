@@ -15,7 +15,7 @@ use rushlight::{
 use crate::arrays::array;
 use crate::errors::IntoPython;
 use crate::hybrid;
-use crate::inputs::{Loading, inputs, role, texts, truncation};
+use crate::inputs::{Loading, inputs, role, texts, texts_or_images, truncation};
 use crate::observer::{Watchers, compute, compute_watched, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -99,7 +99,7 @@ impl Stream {
         texts_or_pairs: &Bound<'py, PyList>,
         first: usize,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let texts = texts("inputs", first, texts_or_pairs)?;
+        let texts = texts_or_images("inputs", first, texts_or_pairs, self.model.embeds_images())?;
         let embeddings = compute_watched(py, self.request.watchers(py), |observer| {
             let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
             let options = self.request.options()?.with_observer(observer);
@@ -175,7 +175,8 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
+        let model = self.model.get();
+        let texts = texts_or_images("inputs", 0, texts_or_pairs, model.embeds_images())?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_inputs(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
@@ -199,7 +200,7 @@ impl Model {
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let devices = parsed(&devices).into_python(py)?;
         let pool = self.pool(py, &devices)?;
-        let texts = texts("inputs", 0, texts_or_pairs)?;
+        let texts = texts_or_images("inputs", 0, texts_or_pairs, self.model.get().embeds_images())?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             let options = request.options()?.with_observer(observer);
             pool.encode_inputs(&inputs(&texts)?, &options, chunk_size)
@@ -219,7 +220,8 @@ impl Model {
         texts_or_pairs: &Bound<'py, PyList>,
         request: Request,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
-        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
+        let model = self.model.get();
+        let texts = texts_or_images("inputs", 0, texts_or_pairs, model.embeds_images())?;
         let encodings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_tokens(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
@@ -246,6 +248,12 @@ impl Model {
         request: hybrid::Request,
     ) -> PyResult<hybrid::Embedded<'py>> {
         hybrid::encode_all(py, &self.model.get(), &texts("inputs", 0, texts_or_pairs)?, request)
+    }
+
+    /// Returns true if the model embeds images, too.
+    #[getter]
+    fn embeds_images(&self) -> bool {
+        self.model.get().embeds_images()
     }
 
     /// Names of the kinds of embeddings that the model's heads give.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from rushlight import SparseEmbeddings, _arguments
+from rushlight import SparseEmbeddings, _arguments, _images
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, workers
 from rushlight.compat._calls import called_like
@@ -220,11 +220,11 @@ class Upstream(Loaded[Core]):
 
     @property
     def modalities(self) -> list[str]:
-        """Kinds of inputs: "text"."""
-        return ["text"]
+        """Kinds of inputs: "text", and "image" in models that embed both."""
+        return ["text", "image"] if getattr(self._engine, "embeds_images", False) else ["text"]
 
     def supports(self, modality: Any) -> bool:
-        """Return True for "text"."""
+        """Return True for a kind of inputs in `modalities`."""
         return modality in self.modalities
 
     def get_model_kwargs(self) -> list[str]:
@@ -236,8 +236,8 @@ class Upstream(Loaded[Core]):
         return self._engine.max_seq_length
 
     def is_singular_input(self, inputs: Any) -> bool:
-        """Return True for a single text."""
-        return isinstance(inputs, str)
+        """Return True for a single text, or a single image if the model embeds images."""
+        return isinstance(inputs, str) or ("image" in self.modalities and _images.is_single(inputs))
 
     def evaluate(self, evaluator: Callable[[Any, str | None], Any], output_path: str | None = None) -> Any:
         """Call an evaluator with the model and the folder `output_path`, which is created, and return its result."""

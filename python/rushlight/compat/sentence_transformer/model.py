@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rushlight import Model, _core
+from rushlight import Model, _core, _images
 from rushlight._quantized import PRECISIONS
 from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
@@ -125,7 +125,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
             self._check_workers(device, pool, chunk_size)
             device = pool = chunk_size = None  # one gives the same as several
         result = super().encode(
-            with_pairs(inputs),
+            self._inputs(inputs),
             role=role,
             task=task,
             prompt=self._prompt(prompt, prompt_name),
@@ -145,6 +145,10 @@ class SentenceTransformer(Compared[_core.Model], Model):
         if output_value is None:
             return self._with_modality(result, self._prompt(prompt, prompt_name))
         return _quantized(result, precision) if tokens_in_bits else result
+
+    def _inputs(self, inputs: Any) -> Any:
+        """Return inputs as `rushlight.Model` takes them."""
+        return _images.as_sentence_transformers(inputs) if self._engine.embeds_images else with_pairs(inputs)
 
     def _with_modality(self, result: Any, prompt: str) -> Any:
         """Add `modality` and, with a prompt, `prompt_length`: its tokens without the last special one."""
