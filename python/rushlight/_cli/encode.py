@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import MultiVectorModel, SparseModel, util
-from rushlight._cli import embedding, folders, hybrid, options, reading, writing
+from rushlight._cli import embedding, folders, hybrid, images, options, reading, writing
 from rushlight._cli.reading import Record
 from rushlight.exceptions import InvalidArgumentError
 
@@ -44,7 +44,8 @@ rushlight encode all-MiniLM-L6-v2 'in/*.parquet' -o out/ --engine ray --workers 
 rushlight encode naver/splade-v3 corpus.txt --kind sparse --document -o corpus.jsonl
 cat corpus.txt | rushlight encode all-MiniLM-L6-v2 --precision ubinary | head -1
 rushlight encode all-MiniLM-L6-v2 corpus.csv --field title --prompt "title: " -o titles.jsonl
-rushlight encode BAAI/bge-m3 corpus.txt --kinds dense sparse -o corpus.jsonl"""
+rushlight encode BAAI/bge-m3 corpus.txt --kinds dense sparse -o corpus.jsonl
+rushlight encode clip-ViT-B-32 --images photos -o photos.parquet"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_model(command)
     command.add_argument(
         "input", metavar="INPUT", nargs="*", help="files of texts, or patterns such as 'in/*.txt' (default: -, stdin)"
+    )
+    command.add_argument(
+        "--images", metavar="DIR", help='embed the images in a folder instead of texts; the field "image" is their path'
     )
     command.add_argument(
         "--kind",
@@ -110,6 +114,8 @@ def _run(arguments: argparse.Namespace) -> None:
     if folders.is_folder(arguments):
         folders.run(arguments, places)
         return
+    if arguments.images is not None:
+        places = []
     files = reading.Files(places, reading.options(arguments))
     writing.check(arguments, places)
     if arguments.kinds is not None:
@@ -118,11 +124,14 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.kind != "dense":
         _others(arguments, files)
         return
+    pictures = None if arguments.images is None else images.Folder(arguments.images)
     model = embedding.load(arguments)
+    if pictures is not None:
+        images.check(model, arguments.images)
     precision = arguments.precision
     like = model.encode([], precision=precision)
     done = writing.resumed(arguments, like)
-    source = _Skipping(_Chunks(model, files, arguments) if arguments.chunk else files, done.skipped)
+    source = _Skipping(pictures or (_Chunks(model, files, arguments) if arguments.chunk else files), done.skipped)
     how = {"normalize_embeddings": arguments.normalize}
     if precision in {"int8", "uint8"}:
         chunks = _ranged(embedding.stream(model, source, arguments, **how), precision)
@@ -135,6 +144,8 @@ def _check(arguments: argparse.Namespace) -> None:
     """Check that the options agree."""
     if arguments.kinds is not None:
         hybrid.check(arguments)
+    if arguments.images is not None:
+        _check_images(arguments)
     if arguments.overlap and not arguments.chunk:
         raise InvalidArgumentError("--overlap: is for --chunk")
     if arguments.resume and arguments.precision in {"int8", "uint8"}:
@@ -146,6 +157,19 @@ def _check(arguments: argparse.Namespace) -> None:
             raise InvalidArgumentError(f"--{name.replace('_', '-')}: is for dense models, not {arguments.kind}")
     if arguments.precision != "float32":
         raise InvalidArgumentError(f"--precision {arguments.precision}: is for dense models, not {arguments.kind}")
+
+
+def _check_images(arguments: argparse.Namespace) -> None:
+    """Check that no option for texts comes with images."""
+    if arguments.input:
+        raise InvalidArgumentError("--images: takes the place of INPUT, so give one of them")
+    if folders.is_folder(arguments):
+        raise InvalidArgumentError("--images: writes one file; give -o a file")
+    for name in ("format", "field", "delimiter", "chunk", "kinds"):
+        if getattr(arguments, name):
+            raise InvalidArgumentError(f"--{name}: is for texts, not for --images")
+    if arguments.kind != "dense":
+        raise InvalidArgumentError(f"--kind {arguments.kind}: is for texts, not for --images")
 
 
 class _Skipping:

@@ -29,9 +29,9 @@ _COMPRESSED = (".gz", ".zst")
 
 
 class Record(NamedTuple):
-    """A text, all fields of its row, including the text, and its file and line."""
+    """A text or an image's file, all fields of its row, including the text, and its file and line."""
 
-    text: str
+    text: Any
     fields: dict[str, Any]
     place: str
 

@@ -1,4 +1,4 @@
-"""The command `search`, which finds the nearest texts to a query."""
+"""The command `search`, which finds the nearest texts or images to a query."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rushlight import util
-from rushlight._cli import embedding, options, reading, results, streams
+from rushlight._cli import embedding, images, options, reading, results, streams
 from rushlight._cli.reading import Record
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rushlight import Model
-    from rushlight._cli.reading import Source
+    from rushlight._cli.reading import Records, Source
 
 _MORE = """\
-CORPUS is a file of texts, or an npy file of embeddings that encode wrote in float32, binary or ubinary. An npy file is
+CORPUS is a file of texts, a folder of images for models such as CLIP, or an npy file of embeddings that encode wrote in
+float32, binary or ubinary. An npy file is
 memory-mapped, and --texts gives the texts to show. Binary embeddings only find candidates; these are scored again, with
 the float32 embeddings of --rescore if given. Without QUERY, queries come from --queries, or from stdin, where each is
 answered at once. Queries and texts get the model's prompts for queries and documents.\
@@ -33,7 +34,8 @@ _EXAMPLES = """\
 rushlight search all-MiniLM-L6-v2 corpus.txt "a light in a room" "money"
 rushlight search all-MiniLM-L6-v2 corpus.npy --texts corpus.txt --top-k 3 --jsonl < queries.txt
 rushlight search all-MiniLM-L6-v2 bits.npy --rescore corpus.npy --texts corpus.txt "a light in a room"
-rushlight search all-MiniLM-L6-v2 corpus.jsonl --field body --queries queries.txt"""
+rushlight search all-MiniLM-L6-v2 corpus.jsonl --field body --queries queries.txt
+rushlight search clip-ViT-B-32 photos 'two dogs in the snow'"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,12 +44,14 @@ def parser() -> argparse.ArgumentParser:
         "search",
         _run,
         words="MODEL CORPUS [QUERY ...]",
-        says="Find the nearest texts to a query.",
+        says="Find the nearest texts or images to a query.",
         more=_MORE,
         examples=_EXAMPLES,
     )
     options.add_model(command)
-    command.add_argument("corpus", metavar="CORPUS", help="file of texts, - for stdin, or npy of embeddings")
+    command.add_argument(
+        "corpus", metavar="CORPUS", help="file of texts, - for stdin, folder of images, or npy of embeddings"
+    )
     command.add_argument("query", metavar="QUERY", nargs="*", help="text to search for")
     command.add_argument("--queries", metavar="FILE", help='file of queries, in the field "text" unless txt')
     command.add_argument("--texts", metavar="FILE", help="file of the texts of an npy CORPUS, in its order")
@@ -70,12 +74,17 @@ def _run(arguments: argparse.Namespace) -> None:
     ready = Path(arguments.corpus).suffix.lower() == ".npy"
     _check(arguments, ready=ready)
     path = arguments.texts if ready else arguments.corpus
+    pictures = images.Folder(path) if path and Path(path).is_dir() else None
     with ExitStack() as opened:
         asked = None if arguments.query else opened.enter_context(reading.source(arguments.queries or "-"))
-        source = opened.enter_context(reading.source(path, **reading.options(arguments))) if path else None
+        source: Records | None = pictures
+        if path and source is None:
+            source = opened.enter_context(reading.source(path, **reading.options(arguments)))
         model = embedding.load(arguments)
+        if pictures is not None:
+            images.check(model, path)
         records = list(source.records()) if source else []
-        texts = [record.text for record in records]
+        texts = [record.fields[images.FIELD] if pictures else record.text for record in records]
         how = {"score_function": embedding.score_function(model), "top_k": arguments.top_k}
         if ready:
             corpus = _ready(arguments.corpus)
