@@ -32,6 +32,7 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 # Packages that pages may import beside the standard library, numpy and rushlight. Pages stop where one is absent.
 OPTIONAL = {
+    "PIL",
     *("bertopic", "chromadb", "dspy", "duckdb", "faiss", "fastapi", "haystack", "keybert", "lancedb", "langchain_core"),
     "llama_index",
     *("mteb", "pandas", "polars", "pyarrow", "pydantic", "pyspark", "qdrant_client", "ray", "sklearn", "usearch"),
@@ -47,6 +48,7 @@ FOLDERS = SimpleNamespace(
     sparse=DATA / "sparse/splade-bert-max/model",
     multi_vector=DATA / "multi_vector/multivector-stanford-bert/model",
     hybrid=DATA / "hybrid/bgem3-heads/model",
+    clip=DATA / "tiny/clip-transformer/model",
 )
 STAND_INS = {
     "cross-encoder/ms-marco-MiniLM-L6-v2": "reranker",
@@ -57,6 +59,7 @@ STAND_INS = {
     "naver/splade-v3": "sparse",
     "colbert-ir/colbertv2.0": "multi_vector",
     "BAAI/bge-m3": "hybrid",
+    "sentence-transformers/clip-ViT-B-32": "clip",
 }
 
 needs_model = pytest.mark.skipif(
