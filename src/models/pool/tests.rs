@@ -47,7 +47,7 @@ impl Device {
 fn number(input: &Input<'_>) -> usize {
     match input {
         Input::Text(text) => text.parse().unwrap(),
-        Input::Pair(..) | Input::Ids(_) => panic!("no text"),
+        Input::Pair(..) | Input::Ids(_) | Input::Image(_) => panic!("no text"),
     }
 }
 
