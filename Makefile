@@ -332,12 +332,15 @@ release-check: ## All that a release does but publishing; without a network beyo
 	$(MAKE) check-version TAG=v$(VERSION)
 	$(MAKE) check-notices deny audit check-api docs release-notes package dist
 
-# The site of each version is a folder of the branch gh-pages. A release candidate isn't the latest version.
+# The site of each version is a folder of the branch gh-pages. A release candidate isn't the latest version. mike runs the
+# mkdocs on the PATH.
+MIKE = NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(dir $(PY)):$$PATH" mike
+
 .PHONY: publish-docs
 publish-docs: $(DOCUMENTING) ## Push this version's site to the branch gh-pages; for the release workflow
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mike deploy --config-file docs/mkdocs.yml --push --update-aliases \
+	$(MIKE) deploy --config-file docs/mkdocs.yml --push --update-aliases \
 		$(VERSION) $(if $(findstring -,$(VERSION)),next,latest)
-	$(if $(findstring -,$(VERSION)),,$(PY) -m mike set-default --config-file docs/mkdocs.yml --push latest)
+	$(if $(findstring -,$(VERSION)),,$(MIKE) set-default --config-file docs/mkdocs.yml --push latest)
 
 .PHONY: publish-crate
 publish-crate: ## Publish the crate; for the release workflow

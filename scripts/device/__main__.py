@@ -102,15 +102,15 @@ def run(step: str, command: list[str], site: Path | None, seconds: float) -> dic
         done = subprocess.run(
             [sys.executable, *command], check=False, capture_output=True, text=True, timeout=seconds, env=environment
         )
-        output, passed = (done.stdout + done.stderr).strip(), done.returncode == 0
+        passed, printed, errors = done.returncode == 0, done.stdout.strip(), done.stderr.strip()
     except subprocess.TimeoutExpired:
-        output, passed = "took longer than the time left", False
+        passed, printed, errors = False, "", "took longer than the time left"
     result: dict[str, Any] = {"passed": passed, "seconds": round(time.monotonic() - start, 1)}
-    last = output.splitlines()[-1] if output else ""
-    result["output"] = last if passed else output[-4000:]
+    last = printed.splitlines()[-1] if printed else ""
     if passed and last.startswith("{"):
         result["result"] = json.loads(last)
-        del result["output"]
+    else:
+        result["output"] = last if passed else f"{printed}\n{errors}"[-4000:]
     print(f"{step}: {'passed' if passed else 'FAILED'} in {result['seconds']} s", flush=True)
     return result
 
