@@ -47,7 +47,7 @@ def run(target: str, seconds: int, scratch: str) -> tuple[str, int, list[str]]:
     environment = os.environ | {"RUSHLIGHT_FUZZ": target, "ASAN_OPTIONS": SANITIZER, "TMPDIR": scratch}
     log = found.with_suffix(".log")
     with log.open("w") as file:
-        command = [program(), corpus, seeds, *options]
+        command = [str(program()), str(corpus), str(seeds), *options]
         subprocess.run(command, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
     executed = re.findall(r"(?:^#|number_of_executed_units: )(\d+)", log.read_text(errors="replace"), re.MULTILINE)
     new = sorted(path.name for path in set(found.iterdir()) - before)

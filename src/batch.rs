@@ -24,6 +24,7 @@ impl TokenBudget {
     /// threads finish at about the same time.
     pub(crate) const FOR_CACHE: Self = Self { max: 512, min: 64, concurrent: true };
     /// Budget for a GPU: large enough to hide kernel launches, small enough that activations fit in memory.
+    #[cfg(feature = "portable")]
     pub(crate) const FOR_GPU: Self = Self { max: 16_384, min: 16_384, concurrent: false };
 }
 
@@ -101,6 +102,7 @@ impl Batch {
     }
 
     /// Groups adjacent texts of similar lengths: the shortest has at least seven eighths of the longest's tokens.
+    #[cfg(any(feature = "portable", test))]
     pub(crate) fn alike(&self) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         let (mut shortest, mut longest) = (0, 0);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "portable")]
 use candle_core::DType;
 
 use crate::error::{Error, Result};
@@ -127,6 +128,7 @@ impl Dtype {
     const ALL: [Self; 4] = [Self::Float32, Self::Float16, Self::BFloat16, Self::Int8];
 
     /// Returns candle's type, or none where candle's ops can't compute in it.
+    #[cfg(feature = "portable")]
     pub(crate) fn candle(self) -> Option<DType> {
         match self {
             Self::Float32 => Some(DType::F32),

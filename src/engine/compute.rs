@@ -1,9 +1,13 @@
 //! Device, dtype and ops of a model.
 
-use crate::device::{Device, Dtype, first_line};
+#[cfg(feature = "portable")]
+use crate::device::first_line;
+use crate::device::{Device, Dtype};
 use crate::error::{Error, Result};
 use crate::kernels::weight::WeightForm;
-use crate::ops::{Cpu, Portable};
+use crate::ops::Cpu;
+#[cfg(feature = "portable")]
+use crate::ops::Portable;
 use crate::options::{Kernels, LoadOptions};
 use crate::process;
 
@@ -18,6 +22,7 @@ pub(crate) struct Compute {
 /// Ops of a device.
 pub(crate) enum ComputeOps {
     Cpu(Cpu),
+    #[cfg(feature = "portable")]
     Portable(Portable),
 }
 
@@ -40,20 +45,35 @@ impl Compute {
     /// # Errors
     /// [`Error::Device`] if this build or machine lacks the device, or the device doesn't support the dtype.
     pub(crate) fn ops(self) -> Result<ComputeOps> {
-        let unable = |problem: String| Error::Device { device: self.device.to_string(), problem };
         if self.device == Device::Cpu && self.kernels == Kernels::Native {
             let Some(form) = WeightForm::of(self.dtype) else {
-                return Err(unable(format!("computes in dtype float32, bfloat16 or int8, got {}", self.dtype)));
+                return Err(self.unable(format!("computes in dtype float32, bfloat16 or int8, got {}", self.dtype)));
             };
             return Ok(ComputeOps::Cpu(Cpu::new(process::isa()?, form)));
         }
+        self.by_candle()
+    }
+
+    #[cfg(feature = "portable")]
+    fn by_candle(self) -> Result<ComputeOps> {
         let Some(dtype) = self.dtype.candle() else {
-            return Err(unable(format!("computes in dtype float32, float16 or bfloat16, got {}", self.dtype)));
+            return Err(self.unable(format!("computes in dtype float32, float16 or bfloat16, got {}", self.dtype)));
         };
         let ops = Portable::new(self.device.open()?, dtype);
         let ops =
-            ops.map_err(|error| unable(format!("can't compute in dtype {}: {}", self.dtype, first_line(&error))))?;
+            ops.map_err(|error| self.unable(format!("can't compute in dtype {}: {}", self.dtype, first_line(&error))))?;
         Ok(ComputeOps::Portable(ops))
+    }
+
+    /// Fails: the features of other devices bring candle's operations.
+    #[cfg(not(feature = "portable"))]
+    fn by_candle(self) -> Result<ComputeOps> {
+        let problem = |_| self.unable("needs the feature portable".to_owned());
+        Err(self.device.open().map_or_else(|error| error, problem))
+    }
+
+    fn unable(self, problem: String) -> Error {
+        Error::Device { device: self.device.to_string(), problem }
     }
 }
 

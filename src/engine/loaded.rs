@@ -268,6 +268,7 @@ impl Loaded {
         };
         let network = |files: &Files<'_>| match compute.ops()? {
             ComputeOps::Cpu(ops) => network::load(kind, files, ops),
+            #[cfg(feature = "portable")]
             ComputeOps::Portable(ops) => network::load(kind, files, ops),
         };
         let (tokenizer, network) = match (transformer_task, &entries) {
@@ -328,6 +329,7 @@ impl Loaded {
         }
         let network = match compute.ops()? {
             ComputeOps::Cpu(ops) => static_embedding::load(listed, ops)?,
+            #[cfg(feature = "portable")]
             ComputeOps::Portable(ops) => static_embedding::load(listed, ops)?,
         };
         let parts =

@@ -2,7 +2,7 @@
 //! CamemBERT: the same transformer, whose positions begin elsewhere.
 
 use super::heads::{ClassificationHead, MaskedLmHead, OutputBias, TransformLayer};
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile, token_id};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -15,7 +15,7 @@ use crate::weights::Weights;
 
 pub(super) const BERT: Family = Family {
     model_type: "bert",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::first("bert.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: Some(|file| {
         let shape = shape(file)?;
@@ -35,7 +35,7 @@ pub(super) const BERT: Family = Family {
 
 pub(super) const ROBERTA: Family = Family {
     model_type: "roberta",
-    load: Load { cpu: load_roberta, portable: load_roberta },
+    load: load_by!(load_roberta),
     classifier: Some(|_| Ok(ClassificationHead::first("classifier.dense", Activation::Tanh, "classifier.out_proj"))),
     masked_lm: Some(|file| {
         let shape = shape(file)?;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Family, ImageTower, Load, RemoteCode, part};
+use super::{Family, ImageTower, RemoteCode, part};
 use crate::config::{JsonFile, token_id};
 use crate::error::Result;
 use crate::heads::Feature;
@@ -16,12 +16,12 @@ use crate::weights::Weights;
 
 pub(super) const CLIP: Family = Family {
     model_type: "clip",
-    load: Load { cpu: load_text, portable: load_text },
+    load: load_by!(load_text),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::CLIP),
     images: Some(ImageTower {
-        load: Load { cpu: load_images, portable: load_images },
+        load: load_by!(load_images),
         shape: |file| shape(&vision(file)?).map_err(|error| error.under(VISION)),
         processor: Defaults::CLIP,
         text_feature: |file| end(&text(file)?).map_err(|error| error.under(TEXT)),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::bert::WORDS;
 use super::heads::ClassificationHead;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile, truthy};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -20,7 +20,7 @@ use crate::weights::Weights;
 
 pub(super) const DEBERTA_V2: Family = Family {
     model_type: "deberta-v2",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|file| {
         let activation = file.activation("pooler_hidden_act", "gelu")?;
         Ok(ClassificationHead::first("pooler.dense", activation, "classifier"))

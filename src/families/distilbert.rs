@@ -2,7 +2,7 @@
 
 use super::bert::WORDS;
 use super::heads::{ClassificationHead, MaskedLmHead, OutputBias, TransformLayer};
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -15,7 +15,7 @@ use crate::weights::Weights;
 
 pub(super) const DISTILBERT: Family = Family {
     model_type: "distilbert",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::first("pre_classifier", Activation::Relu, "classifier"))),
     masked_lm: Some(|file| {
         let shape = shape(file)?;

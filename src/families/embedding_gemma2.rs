@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -22,7 +22,7 @@ use crate::weights::{Array, Weights};
 /// The text model alone.
 pub(super) const EMBEDDING_GEMMA2_TEXT: Family = Family {
     model_type: "embedding_gemma2_text",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),
@@ -31,11 +31,8 @@ pub(super) const EMBEDDING_GEMMA2_TEXT: Family = Family {
 };
 
 /// The text model in a folder that has towers for pictures and sound, too.
-pub(super) const EMBEDDING_GEMMA2: Family = Family {
-    model_type: "embedding_gemma2",
-    load: Load { cpu: load_text_part, portable: load_text_part },
-    ..EMBEDDING_GEMMA2_TEXT
-};
+pub(super) const EMBEDDING_GEMMA2: Family =
+    Family { model_type: "embedding_gemma2", load: load_by!(load_text_part), ..EMBEDDING_GEMMA2_TEXT };
 
 /// Key of the text model's config.
 const TEXT: &str = "text_config";

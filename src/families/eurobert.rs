@@ -1,6 +1,6 @@
 //! EuroBERT (Boizard et al., 2025): Llama's layers, whose queries see the whole text.
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -13,7 +13,7 @@ use crate::weights::Weights;
 
 pub(super) const EUROBERT: Family = Family {
     model_type: "eurobert",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),

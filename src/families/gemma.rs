@@ -1,6 +1,6 @@
 //! Gemma (Gemma Team, 2024): Llama's layers, with scaled embeddings, wide heads and GELU.
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -13,7 +13,7 @@ use crate::weights::Weights;
 
 pub(super) const GEMMA: Family = Family {
     model_type: "gemma",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),

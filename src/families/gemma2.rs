@@ -1,7 +1,7 @@
 //! Gemma 2 (Gemma Team, 2024): Gemma's layers with norms after each block too, attention scores that approach a limit, and a
 //! sliding window in every second layer.
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::decoder::{DecoderShape, LayerType, LayerTypes, Sight};
@@ -14,7 +14,7 @@ use crate::weights::Weights;
 
 pub(super) const GEMMA2: Family = Family {
     model_type: "gemma2",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::decoder::{DecoderShape, LayerType, LayerTypes};
@@ -18,7 +18,7 @@ use crate::weights::Weights;
 
 pub(super) const GEMMA3: Family = Family {
     model_type: "gemma3_text",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::bert::WORDS;
 use super::heads::{ClassificationHead, MaskedLmHead, OutputBias, TransformLayer};
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -22,7 +22,7 @@ use crate::weights::Weights;
 
 pub(super) const GTE: Family = Family {
     model_type: "gte",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::first("gte.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),
@@ -33,7 +33,7 @@ pub(super) const GTE: Family = Family {
 /// Alibaba's code, in gte-base-en-v1.5 and its sisters, and in stella_en_400M_v5.
 pub(super) const NEW: Family = Family {
     model_type: "new",
-    load: Load { cpu: load_published, portable: load_published },
+    load: load_by!(load_published),
     classifier: Some(|_| Ok(ClassificationHead::first("new.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: Some(masked_lm),
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),

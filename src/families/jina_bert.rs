@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::bert::{self, WORDS};
 use super::heads::ClassificationHead;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::encoder::Layer;
@@ -20,7 +20,7 @@ use crate::weights::Weights;
 
 pub(super) const JINA_BERT: Family = Family {
     model_type: "bert",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::first("bert.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::BERT),

@@ -3,7 +3,7 @@
 
 use super::bert::{self, WORDS};
 use super::heads::ClassificationHead;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::{Error, Result};
 use crate::layers::attention_heads::AttentionHeads;
@@ -17,7 +17,7 @@ use crate::weights::Weights;
 
 pub(super) const JINA_V3: Family = Family {
     model_type: "jina_embeddings_v3",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),
@@ -28,7 +28,7 @@ pub(super) const JINA_V3: Family = Family {
 /// The published code. Weights merge the adapters, so that the layers are plain.
 pub(super) const JINA_XLM_ROBERTA: Family = Family {
     model_type: "xlm-roberta",
-    load: Load { cpu: load_published, portable: load_published },
+    load: load_by!(load_published),
     classifier: Some(|_| Ok(ClassificationHead::first("classifier.dense", Activation::Tanh, "classifier.out_proj"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::XLM_ROBERTA),

@@ -1,6 +1,6 @@
 //! Llama (Touvron et al., 2023): causal layers with rotary positions, RMS norms and a gated feed-forward block.
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -13,7 +13,7 @@ use crate::weights::Weights;
 
 pub(super) const LLAMA: Family = Family {
     model_type: "llama",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),

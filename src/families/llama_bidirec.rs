@@ -3,7 +3,7 @@
 
 use super::heads::{ClassificationHead, Summary};
 use super::llama::shape;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::rope::Rope;
@@ -14,7 +14,7 @@ use crate::weights::Weights;
 
 pub(super) const LLAMA_BIDIREC: Family = Family {
     model_type: "llama_bidirec",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(classifier),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GENERIC),

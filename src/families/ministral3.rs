@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::mistral::window;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -16,7 +16,7 @@ use crate::weights::Weights;
 
 pub(super) const MINISTRAL3: Family = Family {
     model_type: "ministral3",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     // transformers distrusts the class that these folders declare.

@@ -1,6 +1,6 @@
 //! Mistral (Jiang et al., 2023): Llama's layers, with a sliding window in all of them.
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -13,7 +13,7 @@ use crate::weights::Weights;
 
 pub(super) const MISTRAL: Family = Family {
     model_type: "mistral",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     // transformers distrusts the class that these folders declare.

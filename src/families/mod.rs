@@ -2,6 +2,17 @@
 //!
 //! A family is a value, [`Family`]: everything that tells it from the others. [`FAMILIES`] lists them.
 
+/// Makes the `Load` of a function that is generic over the ops.
+macro_rules! load_by {
+    ($load:ident) => {
+        $crate::families::Load {
+            cpu: $load,
+            #[cfg(feature = "portable")]
+            portable: $load,
+        }
+    };
+}
+
 mod albert;
 mod bert;
 mod clip;
@@ -38,7 +49,9 @@ use crate::error::{Error, Result};
 use crate::heads::Feature;
 use crate::images::{Defaults, ImageShape};
 use crate::layers::Backbone;
-use crate::ops::{Cpu, Ops, Portable};
+#[cfg(feature = "portable")]
+use crate::ops::Portable;
+use crate::ops::{Cpu, Ops};
 use crate::tokenize::class::DefaultClass;
 use crate::weights::Weights;
 
@@ -113,6 +126,7 @@ pub(crate) struct ImageTower {
 /// Loads a backbone, with either version of the ops.
 pub(crate) struct Load {
     cpu: LoadWith<Cpu>,
+    #[cfg(feature = "portable")]
     portable: LoadWith<Portable>,
 }
 
@@ -132,6 +146,7 @@ impl LoadOps for Cpu {
     }
 }
 
+#[cfg(feature = "portable")]
 impl LoadOps for Portable {
     fn select(load: &Load) -> LoadWith<Self> {
         load.portable

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::heads::{ClassificationHead, MaskedLmHead, NormLayer, OutputBias, Summary, TransformLayer};
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -21,7 +21,7 @@ use crate::weights::Weights;
 
 pub(super) const MODERNBERT: Family = Family {
     model_type: "modernbert",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|file| {
         Ok(ClassificationHead {
             summary: match file.text("classifier_pooling", "cls")?.as_str() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bert::WORDS;
 use super::heads::{ClassificationHead, MaskedLmHead, OutputBias, TransformLayer};
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -19,7 +19,7 @@ use crate::weights::Weights;
 
 pub(super) const MPNET: Family = Family {
     model_type: "mpnet",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::first("classifier.dense", Activation::Tanh, "classifier.out_proj"))),
     masked_lm: Some(|file| {
         let shape = shape(file)?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::bert::WORDS;
 use super::heads::ClassificationHead;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -24,7 +24,7 @@ use crate::weights::Weights;
 
 pub(super) const NOMIC_BERT: Family = Family {
     model_type: "nomic_bert",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::first("nomic_bert.pooler.dense", Activation::Tanh, "classifier"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::BERT),

@@ -1,7 +1,7 @@
 //! Qwen2 (Yang et al., 2024): Llama's causal layers, with biases of queries, keys and values. GTE's models look both ways.
 
 use super::heads::ClassificationHead;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -14,7 +14,7 @@ use crate::weights::Weights;
 
 pub(super) const QWEN2: Family = Family {
     model_type: "qwen2",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::last("score"))),
     masked_lm: None,
     tokenizer: DefaultClass::Always(&class::QWEN2),
@@ -24,7 +24,7 @@ pub(super) const QWEN2: Family = Family {
 
 /// The code of gte-Qwen2-1.5B-instruct and its sisters, which never looks at `is_causal`.
 pub(super) const GTE_QWEN2: Family = Family {
-    load: Load { cpu: load_both_ways, portable: load_both_ways },
+    load: load_by!(load_both_ways),
     classifier: None,
     images: None,
     remote_code: RemoteCode::Other(&["modeling_qwen.Qwen2Model"]),

@@ -2,7 +2,7 @@
 //! both ways.
 
 use super::heads::ClassificationHead;
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -15,7 +15,7 @@ use crate::weights::Weights;
 
 pub(super) const QWEN3: Family = Family {
     model_type: "qwen3",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: Some(|_| Ok(ClassificationHead::last("score"))),
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::QWEN2),
@@ -26,7 +26,7 @@ pub(super) const QWEN3: Family = Family {
 /// Perplexity's code, in pplx-embed-v1-0.6b and its sisters.
 pub(super) const PPLX_QWEN3: Family = Family {
     model_type: "bidirectional_pplx_qwen3",
-    load: Load { cpu: load_both_ways, portable: load_both_ways },
+    load: load_by!(load_both_ways),
     classifier: None,
     images: None,
     remote_code: RemoteCode::Same(&["PPLXQwen3Config", "PPLXQwen3Model"]),
@@ -35,7 +35,7 @@ pub(super) const PPLX_QWEN3: Family = Family {
 
 /// Voyage's code, in voyage-4-nano, which adds a linear layer.
 pub(super) const VOYAGE_QWEN3: Family = Family {
-    load: Load { cpu: load_voyage, portable: load_voyage },
+    load: load_by!(load_voyage),
     classifier: None,
     images: None,
     remote_code: RemoteCode::Other(&["Qwen3BidirectionalForTextEmbedding"]),

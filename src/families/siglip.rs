@@ -1,7 +1,7 @@
 //! SigLIP (Zhai et al., 2023) and SigLIP 2 of fixed resolution (Tschannen et al., 2025): transformers for texts and for patches
 //! of images, which look both ways. A learned query pools the patches.
 
-use super::{Family, ImageTower, Load, RemoteCode, part};
+use super::{Family, ImageTower, RemoteCode, part};
 use crate::config::JsonFile;
 use crate::error::Result;
 use crate::heads::Feature;
@@ -15,12 +15,12 @@ use crate::weights::Weights;
 
 pub(super) const SIGLIP: Family = Family {
     model_type: "siglip",
-    load: Load { cpu: load_text, portable: load_text },
+    load: load_by!(load_text),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::GEMMA),
     images: Some(ImageTower {
-        load: Load { cpu: load_images, portable: load_images },
+        load: load_by!(load_images),
         shape: |file| shape(&part(file, VISION)?).map_err(|error| error.under(VISION)),
         processor: Defaults::SIGLIP,
         // It was trained on texts that are padded to one length: the last token, whatever it is.

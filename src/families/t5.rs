@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Family, Load, RemoteCode};
+use super::{Family, RemoteCode};
 use crate::config::{Activation, JsonFile};
 use crate::error::Result;
 use crate::layers::attention_heads::AttentionHeads;
@@ -17,7 +17,7 @@ use crate::weights::Weights;
 
 pub(super) const T5: Family = Family {
     model_type: "t5",
-    load: Load { cpu: load, portable: load },
+    load: load_by!(load),
     classifier: None,
     masked_lm: None,
     tokenizer: DefaultClass::Undeclared(&class::T5),

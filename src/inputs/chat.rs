@@ -46,6 +46,9 @@ impl From<&str> for Prompt {
     }
 }
 
+/// Maximum size of a template. Published ones have up to 20 kB.
+const MAX_BYTES: usize = 1 << 16;
+
 impl ChatTemplate {
     /// Loads the template of a model whose settings send inputs through one. `folder` is the tokenizer's. A reranker needs a
     /// template that carries pairs.
@@ -94,7 +97,11 @@ impl ChatTemplate {
             file,
             key,
         };
-        let added = template.environment.add_template_owned(NAME, environment::without_generation(&text));
+        if text.len() > MAX_BYTES {
+            return Err(template.error(&format!("must have at most {MAX_BYTES} bytes, got {}", text.len())));
+        }
+        let compile = || template.environment.add_template_owned(NAME, environment::without_generation(&text));
+        let added = environment::on_deep_stack(compile).map_err(|error| template.error(&error.to_string()))?;
         added.map_err(|error| template.error(&environment::message(&error)))?;
         template.pairs = template.check_pairs();
         Ok(template)
@@ -110,8 +117,12 @@ impl ChatTemplate {
 
     /// Returns true if the template's text depends on a variable.
     fn reads(&self, variable: &str) -> bool {
-        let template = self.environment.get_template(NAME);
-        template.is_ok_and(|template| template.undeclared_variables(false).contains(variable))
+        let reads = || {
+            let template = self.environment.get_template(NAME);
+            template.is_ok_and(|template| template.undeclared_variables(false).contains(variable))
+        };
+        // Without a thread nothing is known, and what isn't known to be supported is refused.
+        environment::on_deep_stack(reads).unwrap_or(true)
     }
 
     /// Makes an error about the template.
@@ -179,7 +190,8 @@ impl ChatTemplate {
         };
         let messages: Vec<_> = system.into_iter().chain(contents).collect();
         let context = context! { messages => messages, ..self.variables.clone() };
-        let rendered = self.environment.get_template(NAME).and_then(|template| template.render(context));
+        let render = || self.environment.get_template(NAME).and_then(|template| template.render(context));
+        let rendered = environment::on_deep_stack(render).map_err(|error| format!("the chat template: {error}"))?;
         rendered.map_err(|error| format!("the chat template fails: {}", environment::message(&error)))
     }
 

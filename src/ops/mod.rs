@@ -5,6 +5,7 @@
 //! device, pads texts of similar lengths for attention and pooling, and is the oracle of [`Cpu`] on the CPU.
 
 mod cpu;
+#[cfg(feature = "portable")]
 mod portable;
 mod rotary;
 
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
 pub(crate) use cpu::Cpu;
+#[cfg(feature = "portable")]
 pub(crate) use portable::Portable;
 pub(crate) use rotary::Rotary;
 
@@ -188,6 +190,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
 /// A micro-batch and its description for the device, made once for all layers.
 pub(crate) struct DeviceBatch<'a, O: Ops> {
     batch: &'a Batch,
+    #[cfg_attr(not(feature = "portable"), expect(dead_code, reason = "candle's operations read it"))]
     pub(crate) layout: O::Layout,
 }
 

@@ -18,6 +18,7 @@ pub enum Kernels {
     #[default]
     Native,
     /// candle's tensors. On a CPU they are slower and give the same numbers to 1e-5, not the same bits in every batch.
+    #[cfg(feature = "portable")]
     Portable,
 }
 

@@ -260,9 +260,9 @@ impl ServeCommand {
     }
 
     #[cfg(not(feature = "otlp"))]
-    fn traces(&self) -> Result<()> {
+    fn traces(&self) -> Result<Option<std::convert::Infallible>> {
         match &self.otlp_endpoint {
-            None => Ok(()),
+            None => Ok(None),
             Some(_) => Err(Error::argument("otlp_endpoint", "needs a build with the feature otlp, which wheels lack")),
         }
     }

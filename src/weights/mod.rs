@@ -25,6 +25,7 @@ pub(crate) use peft::{FILES as ADAPTER_FILES, PeftAdapter};
 use array::Data;
 use file::Contents;
 
+use crate::alloc;
 use crate::config::{Adapter, AdapterSource, JsonFile, inside, stand_in};
 use crate::error::{Error, Result};
 
@@ -209,7 +210,7 @@ impl Weights {
     pub(crate) fn any_matrix_or_int8(&self, name: &str) -> Result<Array> {
         match self.entries.get(name).filter(|_| self.is_int8(name)) {
             Some(Entry { shape, data, .. }) if shape.len() == 2 && shape[1] > 0 => {
-                let numbers = each(data.as_slice(), |[x]| f32::from(x.cast_signed()));
+                let numbers = each(name, data.as_slice(), |[x]| f32::from(x.cast_signed()))?;
                 Ok(Array { shape: shape.clone(), data: Data::Owned(numbers) })
             }
             _ => self.any_matrix(name),
@@ -280,10 +281,10 @@ impl Entry {
             return Ok(Data::Mapped(Arc::clone(file), range.clone()));
         }
         let numbers: Arc<[f32]> = match self.dtype {
-            Dtype::F32 => each(bytes, f32::from_le_bytes),
-            Dtype::F64 => each(bytes, |x| f64::from_le_bytes(x) as f32),
-            Dtype::F16 => each(bytes, |x| half::f16::from_le_bytes(x).to_f32()),
-            Dtype::BF16 => each(bytes, |x| half::bf16::from_le_bytes(x).to_f32()),
+            Dtype::F32 => each(name, bytes, f32::from_le_bytes)?,
+            Dtype::F64 => each(name, bytes, |x| f64::from_le_bytes(x) as f32)?,
+            Dtype::F16 => each(name, bytes, |x| half::f16::from_le_bytes(x).to_f32())?,
+            Dtype::BF16 => each(name, bytes, |x| half::bf16::from_le_bytes(x).to_f32())?,
             other => {
                 let what = format!("{}: dtype of tensor {name:?}", self.file.display());
                 return Err(Error::unsupported(what, format!("{other:?}"), "F32, F16, BF16, F64"));
@@ -293,8 +294,10 @@ impl Entry {
     }
 }
 
-fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Arc<[f32]> {
-    bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()
+/// Converts the numbers of a tensor, whose size a file chooses.
+fn each<const N: usize>(name: &str, bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Result<Arc<[f32]>> {
+    alloc::check::<f32>(bytes.len() / N, name)?;
+    Ok(bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect())
 }
 
 /// Remedy for incomplete files.

@@ -11,6 +11,7 @@ use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Global, Node, Pickle, Result, Stream, Value};
+use crate::alloc;
 use crate::error::Error;
 
 /// Numbers of a tensor: little endian, row-major, without gaps.
@@ -190,7 +191,7 @@ fn tensors(pickle: &Pickle<'_>, storages: &Storages<'_>, limit: usize) -> Result
     if total > limit.saturating_mul(MAX_GROWTH) {
         return Err(format!("its tensors are {total} bytes, more than {MAX_GROWTH} times the file"));
     }
-    Ok(views.into_iter().map(|(name, view)| (name, view.into_tensor())).collect())
+    views.into_iter().map(|(name, view)| Ok((name, view.into_tensor()?))).collect()
 }
 
 /// Returns the arguments of the call that makes a tensor, or none for another value.
@@ -240,13 +241,13 @@ impl<'a> View<'a> {
         Ok(Self { dtype, storage, shape, strides, offset, size })
     }
 
-    fn into_tensor(self) -> TorchTensor {
-        let mut data = Vec::with_capacity(self.size);
+    fn into_tensor(self) -> Result<TorchTensor> {
+        let mut data = alloc::with_capacity(self.size, "a tensor").map_err(|error| error.to_string())?;
         if self.size > 0 {
             let dimensions: Vec<_> = self.shape.iter().copied().zip(self.strides).collect();
             gather(self.storage, width(self.dtype), self.offset, &dimensions, &mut data);
         }
-        TorchTensor { dtype: self.dtype, shape: self.shape, data }
+        Ok(TorchTensor { dtype: self.dtype, shape: self.shape, data })
     }
 }
 

@@ -215,3 +215,24 @@ fn chunks_fit_with_the_template_and_the_prompt() {
     let texts: Vec<_> = chunks.into_iter().map(|chunk| &text[chunk]).collect();
     short.encode(&texts, &strict).unwrap();
 }
+
+/// The engine recurses for each operator, and for each level of a value.
+#[test]
+fn templates_of_any_depth_end_without_an_overflow() {
+    let deep = |part: &str| format!("{{{{ messages[0].content }}}}{{{{ {}1 }}}}", part.repeat(65_000 / part.len()));
+    let nested = "{% set ns = namespace(x=1) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}";
+    let value = format!("{nested}{nested}{{{{ messages[0].content }}}}{{{{ ns.x | tojson | length }}}}");
+    let parts = ["-", "not ", "1 + ", "1 ~ ", "1 if 1 else ", "x.a.a.a.a|trim|trim or ", "[", "("];
+    for template in parts.map(deep).into_iter().chain([value]) {
+        let folder = copied("tiny/qwen3-chat-template-lasttoken");
+        write(&folder, TEMPLATE, &template);
+        let encode = |model: Model| model.encode(&["a text"], &EncodeOptions::default()).map(|_| ());
+        let result = Model::from_dir(folder.path()).and_then(encode);
+        let typed = matches!(result, Ok(()) | Err(Error::InvalidConfig { .. } | Error::InvalidInput { .. }));
+        assert!(typed, "{result:?} for {}", &template[..60]);
+    }
+    let folder = copied("tiny/qwen3-chat-template-lasttoken");
+    write(&folder, TEMPLATE, &"a".repeat(65_537));
+    let error = Model::from_dir(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("at most 65536 bytes, got 65537"), "{error}");
+}

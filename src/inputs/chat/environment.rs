@@ -1,6 +1,7 @@
 //! The template engine, set up as transformers sets up Jinja for chat templates.
 
 use std::io;
+use std::panic::resume_unwind;
 
 use jiff::ZonedDateTime;
 use minijinja::syntax::SyntaxConfig;
@@ -10,11 +11,18 @@ use minijinja_contrib::pycompat;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-/// Budget of instructions and memory of one render, so that no template runs forever: about 1 GB of text.
-const FUEL: u64 = 1 << 24;
+/// Budget of instructions and memory of one render, so that no template runs forever: about 128 MB of text.
+const FUEL: u64 = 1 << 21;
+
+/// Stack of a thread that compiles or renders. The engine recurses for each operator of an expression and for each level of
+/// a value, which the template's size and the budget bound. The system gives memory for what is used alone.
+const STACK: usize = 256 << 20;
 
 /// Maximum `indent` of `tojson`, which the budget doesn't count. Templates have 2 or 4.
 const MAX_INDENT: usize = 64;
+
+/// Maximum nesting of macros and blocks. The engine's own, 500, overflows stacks of 1 MB.
+const MAX_NESTING: usize = 100;
 
 /// Makes an environment without a template.
 pub(super) fn new() -> Environment<'static> {
@@ -22,11 +30,23 @@ pub(super) fn new() -> Environment<'static> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.unwrap_or_default());
     environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(MAX_NESTING);
     environment.set_unknown_method_callback(pycompat::unknown_method_callback);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", to_json);
     environment
+}
+
+/// Runs `work` of the engine on a stack that no template overflows.
+///
+/// # Errors
+/// The system's, when it has no more threads or memory.
+pub(super) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work)?;
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Describes an error, with its line in the template.
