@@ -40,6 +40,8 @@ pub(crate) struct Batch {
     unattended: Vec<usize>,
     /// Number of each text's first tokens that belong to the prompt and that pooling excludes.
     pub(crate) excluded: Vec<usize>,
+    /// Position of each text's first token.
+    first_positions: Vec<usize>,
     /// Image that each text stands for, if it is one.
     pub(crate) images: Vec<Option<Prepared>>,
 }
@@ -56,6 +58,7 @@ impl Batch {
             batch.offsets.push(batch.input_ids.len());
             batch.unattended.push(tokens.unattended);
             batch.excluded.push(tokens.excluded);
+            batch.first_positions.push(tokens.first_position);
             batch.images.push(tokens.image.clone());
         }
         batch
@@ -71,6 +74,7 @@ impl Batch {
             batch.offsets.push(batch.input_ids.len());
             batch.unattended.push(self.unattended[*text]);
             batch.excluded.push(self.excluded[*text]);
+            batch.first_positions.push(self.first_positions[*text]);
             batch.images.push(self.images[*text].clone());
         }
         batch
@@ -119,9 +123,10 @@ impl Batch {
         groups
     }
 
-    /// Returns each token's position in its text, from 0.
+    /// Returns each token's position in its text, from 0 unless padding precedes it.
     pub(crate) fn positions(&self) -> Vec<u32> {
-        self.texts().flat_map(|text| 0..text.len() as u32).collect()
+        let positions = |(text, first): (Range<usize>, &usize)| *first as u32..(first + text.len()) as u32;
+        self.texts().zip(&self.first_positions).flat_map(positions).collect()
     }
 }
 
@@ -204,7 +209,15 @@ mod tests {
     use super::*;
 
     fn tokens(length: usize) -> Tokens {
-        Tokens { ids: vec![7; length], type_ids: None, full_length: length, unattended: 0, excluded: 0, image: None }
+        Tokens {
+            ids: vec![7; length],
+            type_ids: None,
+            full_length: length,
+            unattended: 0,
+            excluded: 0,
+            first_position: 0,
+            image: None,
+        }
     }
 
     proptest! {

@@ -102,6 +102,7 @@ mod tests {
             full_length: ids.len(),
             unattended: 0,
             excluded: 0,
+            first_position: 0,
             image: None,
         };
         let batch = Batch::new(&[tokens(&[1, 9, 3, 9]), tokens(&[9]), tokens(&[1, 2])]);

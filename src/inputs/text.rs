@@ -169,17 +169,26 @@ impl Reader {
         if !matches!(input, Input::Ids(_)) {
             tokens.excluded = self.excluded;
         }
-        if let Some(pad_to) = self.pad_to.or_else(|| self.pad_to_max()) {
-            pad_to.apply(&mut tokens);
+        match self.pad_to {
+            Some(pad_to) => pad_to.apply(&mut tokens),
+            None => self.pad_to_max(&mut tokens),
         }
         tokens
     }
 
-    /// Returns the padding of all texts to the greatest length, if the folder asks for it.
-    fn pad_to_max(&self) -> Option<PadTo> {
+    /// Pads a text to the greatest length, if the folder asks for it.
+    fn pad_to_max(&self, tokens: &mut Tokens) {
         let Loaded { settings, tokenizer, .. } = &*self.loaded;
-        let token_id = tokenizer.pad_id().filter(|_| settings.pads_to_max() && self.max_length < usize::MAX)?;
-        Some(PadTo { token_id, length: self.max_length, attend: true, left: tokenizer.pad_left() })
+        if !settings.pads_to_max() || self.max_length == usize::MAX {
+            return;
+        }
+        if tokenizer.pad_left() && tokenizer.masks_padding() {
+            // Padding only moves the text.
+            tokens.first_position = self.max_length.saturating_sub(tokens.ids.len());
+        } else if let Some(token_id) = tokenizer.pad_id() {
+            let attend = !tokenizer.masks_padding();
+            PadTo { token_id, length: self.max_length, attend, left: tokenizer.pad_left() }.apply(tokens);
+        }
     }
 
     /// Checks that there are tokens, and that the embedding tables have a row for every id.

@@ -75,7 +75,8 @@ impl Tokenizer {
         }
         Ok(Self {
             special_ids: special.ids(&inner),
-            token_type_ids: takes_token_type_ids(config, class)?,
+            token_type_ids: takes(config, "token_type_ids", class.token_type_ids)?,
+            attention_mask: takes(config, "attention_mask", true)?,
             max_id: inner.get_vocab(true).into_values().max().unwrap_or(0).max(layouts.max_id()),
             pad_id: special.get("pad_token").and_then(|token| inner.token_to_id(token)),
             expansion_token_id: ["mask_token", "eos_token"]
@@ -113,6 +114,7 @@ impl Tokenizer {
         Ok(Self {
             special_ids: HashSet::new(),
             token_type_ids: false,
+            attention_mask: true,
             max_id: inner.get_vocab(true).into_values().max().unwrap_or(0),
             pad_id: None,
             expansion_token_id: None,
@@ -155,10 +157,11 @@ fn lowercase_first(tokenizer: &mut Steps) -> Result<()> {
     .map_err(Error::Tokenizer)
 }
 
-fn takes_token_type_ids(config: &JsonObject, class: &Class) -> Result<bool> {
+/// Returns true if the model gets an input of this name.
+fn takes(config: &JsonObject, input: &str, default: bool) -> Result<bool> {
     match config.get("model_input_names") {
-        None => Ok(class.token_type_ids),
-        Some(Value::Array(names)) => Ok(names.iter().any(|name| name == "token_type_ids")),
+        None => Ok(default),
+        Some(Value::Array(names)) => Ok(names.iter().any(|name| name == input)),
         Some(other) => Err(config.mismatch("model_input_names", "a list", other)),
     }
 }

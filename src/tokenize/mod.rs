@@ -113,6 +113,8 @@ pub struct Tokens {
     pub(crate) unattended: usize,
     /// Number of the first tokens that pooling leaves out: the prompt's.
     pub(crate) excluded: usize,
+    /// Position of the first token. Padding before it, which no token attends to, isn't computed.
+    pub(crate) first_position: usize,
     /// Image whose tokens these are, if the input is one.
     pub(crate) image: Option<Prepared>,
 }
@@ -130,6 +132,8 @@ pub struct Tokenizer {
     layouts: Layouts,
     special_ids: HashSet<u32>,
     token_type_ids: bool,
+    /// True if the model gets an attention mask, by which it leaves padding out.
+    attention_mask: bool,
     max_id: u32,
     pad_id: Option<u32>,
     expansion_token_id: Option<u32>,
@@ -257,8 +261,14 @@ impl Tokenizer {
             full_length,
             unattended: 0,
             excluded: 0,
+            first_position: 0,
             image: None,
         })
+    }
+
+    /// Returns true if the model gets an attention mask, by which it leaves padding out.
+    pub(crate) fn masks_padding(&self) -> bool {
+        self.attention_mask
     }
 
     /// Returns true if truncation removes the first tokens: by the given side, else by the tokenizer's own.
@@ -271,7 +281,7 @@ impl Tokenizer {
         let all = self.encode_plain(text)?;
         let ids = cut(&all, all.len().min(max_length), self.cuts_left(side)).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
-        Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0, image: None })
+        Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0, first_position: 0, image: None })
     }
 
     /// Returns the ids of a text without special tokens, and their number before model2vec's cut by characters.
@@ -301,7 +311,7 @@ impl Tokenizer {
         let full_length = ids.len();
         let ids = cut(ids, max_length, cut_left).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
-        Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0, image: None }
+        Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0, first_position: 0, image: None }
     }
 
     /// Returns the number of special tokens around a text or a pair, whichever has more. No input is cut to fewer tokens.

@@ -60,8 +60,18 @@ def take_images(source, target):
     shutil.copytree(source / "images", target / "images")
     shutil.copyfile(source / "expected_images_pillow.npy", target / "expected_images.npy")
     shutil.copyfile(source / "expected_image_paths.npy", target / "expected_image_paths.npy")
+    drop_padding(target)
     pixels = np.load(source / "pixels.npz")["pillow"]
     (target / "pixels.bin").write_bytes(pixels.transpose(0, 2, 3, 1).tobytes())
+
+
+def drop_padding(case):
+    """Drop padding before texts, which masks leave out: it only moves their positions."""
+    every = read_json(case / "token_ids.json")
+    pad = min(ids[0] for ids in every)
+    if all(len(ids) == len(every[0]) for ids in every):
+        first = [next(i for i, token in enumerate(ids) if token != pad) for ids in every]
+        write_json(case / "token_ids.json", [ids[i:] for i, ids in zip(first, every, strict=True)])
 
 
 def drop_empty_seconds(case):
