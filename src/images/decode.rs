@@ -56,7 +56,7 @@ fn decode_or_fail(bytes: &[u8]) -> Result<Rgb> {
         ColorType::La8 => colors::to_rgb(&data, 2, size)?,
         ColorType::Rgb8 => Rgb { size, data },
         ColorType::Rgba8 => colors::to_rgb(&data, 4, size)?,
-        ColorType::L16 => colors::to_rgb(&high_bytes(&data), 1, size)?,
+        ColorType::L16 => colors::to_rgb(&cut_to_bytes(&data), 1, size)?,
         ColorType::La16 => colors::to_rgb(&high_bytes(&data), 2, size)?,
         ColorType::Rgb16 => colors::to_rgb(&high_bytes(&data), 3, size)?,
         ColorType::Rgba16 => colors::to_rgb(&high_bytes(&data), 4, size)?,
@@ -71,7 +71,12 @@ fn is_complete_jpeg(bytes: &[u8]) -> bool {
     last(0xD9) > last(0xDA)
 }
 
-/// Returns the upper halves of 16-bit numbers.
+/// Returns 16-bit numbers, with 255 for all above, as Pillow converts grey.
+fn cut_to_bytes(data: &[u8]) -> Vec<u8> {
+    data.as_chunks().0.iter().map(|number| u16::from_ne_bytes(*number).min(255) as u8).collect()
+}
+
+/// Returns the upper halves of 16-bit numbers, as Pillow reads colors.
 fn high_bytes(data: &[u8]) -> Vec<u8> {
     data.as_chunks().0.iter().map(|number| (u16::from_ne_bytes(*number) >> 8) as u8).collect()
 }

@@ -61,10 +61,12 @@ impl Filter {
     }
 
     fn taps_of(self, from: usize, scale: f64, pixel: usize) -> Taps {
-        let center = (pixel as f64 + 0.5) * scale;
         if self == Self::Nearest {
-            return Taps { first: (center as usize).min(from - 1), weights: vec![1 << BITS] };
+            // Pillow adds up steps, whose rounding decides between neighbours.
+            let at = (0..pixel).fold(0.5 * scale, |at, _| at + scale);
+            return Taps { first: (at as usize).min(from - 1), weights: vec![1 << BITS] };
         }
+        let center = (pixel as f64 + 0.5) * scale;
         let stretch = scale.max(1.0);
         let support = self.support() * stretch;
         let first = (center - support + 0.5).max(0.0) as usize;

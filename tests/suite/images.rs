@@ -72,22 +72,22 @@ fn embeddings_of_pixels_are_those_of_sentence_transformers() {
     }
 }
 
-/// Images that sentence-transformers reads otherwise as a file than as an image of PIL: EXIF turns a file alone, and Pillow
-/// makes nearly all of 16-bit grey white.
-const OTHERWISE: [&str; 3] = ["exif4.png", "exif6.jpg", "grey16.png"];
+/// Images that sentence-transformers reads otherwise as a file than as an image of PIL: EXIF turns a file alone.
+const TURNED: [&str; 2] = ["exif4.png", "exif6.jpg"];
 
 #[test]
-fn files_with_exif_and_16_bits_have_the_embeddings_of_files() {
+fn files_are_turned_by_exif() {
     for images in Images::cases() {
         let model = images.load(&native());
         let width = model.embedding_dimension();
         let expected = npy(&images.case.folder.join("expected_image_paths.npy"));
         let of_files = encode(&model, &files(&images.files()));
-        for name in OTHERWISE {
+        for name in TURNED {
             let at = images.names.iter().position(|other| other == name).unwrap() * width;
             let difference = largest_difference(&of_files[at..at + width], &expected[at..at + width]);
-            // torchvision resizes otherwise than Pillow, by 1 in some pixels.
-            assert!(difference < 3e-3, "{} {name}: {difference:e}", images.case.name);
+            // torchvision resizes otherwise than Pillow, by 1 in some pixels; decoders of JPEG differ by 2.
+            let most = if name.ends_with("jpg") { 0.02 } else { 3e-3 };
+            assert!(difference < most, "{} {name}: {difference:e}", images.case.name);
         }
     }
 }
@@ -102,7 +102,7 @@ fn files_have_the_pixels_of_pillow() {
         let all = images.pixels();
         let of_pixels = encode(&model, &all.iter().map(|bytes| pixels(bytes)).collect::<Vec<_>>());
         let rows = of_files.chunks(width).zip(of_pixels.chunks(width)).zip(&images.names);
-        for ((file, pixels), name) in rows.filter(|(_, name)| !OTHERWISE.contains(&name.as_str())) {
+        for ((file, pixels), name) in rows.filter(|(_, name)| !TURNED.contains(&name.as_str())) {
             let difference = file.iter().zip(pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             let most = if name.ends_with("jpg") { 0.03 } else { 0.0 };
             assert!(difference <= most, "{} {name}: {difference:e}", images.case.name);
