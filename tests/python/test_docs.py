@@ -59,7 +59,7 @@ STAND_INS = {
     "naver/splade-v3": "sparse",
     "colbert-ir/colbertv2.0": "multi_vector",
     "BAAI/bge-m3": "hybrid",
-    "sentence-transformers/clip-ViT-B-32": "clip",
+    "clip-ViT-B-32": "clip",
 }
 
 needs_model = pytest.mark.skipif(

@@ -92,13 +92,19 @@ def test_a_saved_model_is_the_same(name: str, tmp_path: Path) -> None:
         assert not settings.exists()
     else:
         # The published code of Jina v3 strips texts, so its name stays.
-        published = "custom_st.Transformer" if name == "jina-v3-lora" else "sentence_transformers.models.Transformer"
-        assert modules[0]["type"] == published
+        # Older versions know CLIP by a class of its own.
+        classes = {
+            "jina-v3-lora": "custom_st.Transformer",
+            "clip-legacy-module": "sentence_transformers.models.CLIPModel",
+        }
+        assert modules[0]["type"] == classes.get(name, "sentence_transformers.models.Transformer")
+        settings = tmp_path / "saved" / modules[0]["path"] / "sentence_bert_config.json"
         saved = json.loads(settings.read_text())
-        # A model with a chat template says what becomes a message; settings of the old form mean plain text.
+        # A model with a chat template says what becomes a message, one of images what embeds them; settings of the
+        # old form mean plain text.
         if "modality_config" not in saved:
             assert saved == {"max_seq_length": model.max_seq_length, "do_lower_case": False}
-        assert ("modality_config" in saved) == ("chat-template" in name)
+        assert ("modality_config" in saved) == ("chat-template" in name or "image" in model.modalities)
 
 
 def test_saving_keeps_all_settings(changed: Model, tmp_path: Path) -> None:
