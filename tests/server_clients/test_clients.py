@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from served import MODEL, RERANKER
 
 from rushlight import Model, Reranker
 
-DATA = Path(__file__).parents[1] / "data"
-MODEL = DATA / "tiny/bert-mean-normalize/model"
-RERANKER = DATA / "rerank/rerank-bert/model"
 TEXTS = ["the cat sat", "a dog ran over the hill", "the cat sat over the hill and the dog ran"]
 DOCUMENTS = ["a cat", "a dog", "over the hill"]
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["LITELLM_TELEMETRY"] = "False"
-
-
-@pytest.fixture(scope="session")
-def url():
-    words = [sys.executable, "-m", "rushlight", "serve", f"mine={MODEL}", f"ranks={RERANKER}", "--port", "0"]
-    words += ["--json-output", "--api-key", "secret", "--host", "127.0.0.1"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if '"serving"' in line:
-                yield line.partition('"url":"')[2].partition('"')[0]
-                break
-        process.terminate()
-        process.stderr.read()
-        assert process.wait(30) == 0
 
 
 @pytest.fixture(scope="session")
