@@ -17,18 +17,15 @@ from rushlight import (
     _source,
     _streaming,
 )
-from rushlight._loaded import check_truncation, logger
+from rushlight._loaded import logger
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Mapping
 
-    from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from rushlight import _images
     from rushlight._loaded import Role
-    from rushlight._pool import Pool
 
 
 class Model(_comparing.Comparing[_core.Model]):
@@ -220,120 +217,7 @@ class Model(_comparing.Comparing[_core.Model]):
 
     # Embedding
 
-    def encode(
-        self,
-        inputs: str | _images.Image | Iterable[str | tuple[str, str] | _images.Image],
-        *,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        role: Role | None = None,
-        task: str | None = None,
-        batch_size: int = 32,
-        show_progress_bar: bool | None = None,
-        output_value: Literal["sentence_embedding", "token_embeddings"] | None = "sentence_embedding",
-        precision: Literal["float32", "int8", "uint8", "binary", "ubinary"] = "float32",
-        convert_to_numpy: bool = True,
-        convert_to_tensor: bool = False,
-        normalize_embeddings: bool = False,
-        truncate_dim: int | None = None,
-        truncation: Literal["ignore", "warn", "error"] = "ignore",
-        device: str | Iterable[str] | None = None,
-        pool: Pool | None = None,
-        chunk_size: int | None = None,
-        out: NDArray[Any] | None = None,
-        null_value: str | None = None,
-    ) -> Any:
-        """Embed texts.
-
-        On a CPU, the embedding of a text has the same bits whatever the other texts, their order and the number of
-        threads.
-
-        Parameters
-        ----------
-        inputs
-            Text, or iterable of texts, also a column of Arrow, Polars, pandas or numpy. A tuple of two texts inside an
-            iterable is a pair, which the model reads as one. Models with "image" in `modalities` also embed images:
-            `pathlib.Path`, the bytes of a file, images of PIL, uint8 arrays `(height, width, channels)`, and
-            `{"image": ...}` with one of them. A str is always a text.
-        prompt_name
-            Name of one of `prompts`; ignored if `prompt` is given. None means the role's prompt (none if the role has
-            none), or without a role the one of `default_prompt_name`.
-        prompt
-            Text to put before every input; "" suppresses the default prompt.
-        role
-            "query" or "document": use the prompt, the route and the task of `encode_query` or `encode_document`.
-        task
-            One of `tasks`, for models that have an adapter or modules for each. None is the role's task, else the
-            folder's default, else no adapter. The first call with a task loads the weights once more.
-        batch_size
-            At least 1, without effect: micro-batches depend on tokens, and change neither results nor memory.
-        show_progress_bar
-            Show a progress bar; None shows one if the logger "rushlight" is at level INFO or below.
-        output_value
-            "sentence_embedding"; "token_embeddings" for an array `(tokens, hidden)` per text; or None for a dict per
-            text with both, `input_ids`, `attention_mask`, and `token_type_ids` if the tokenizer has them.
-        precision
-            "float32"; "int8" or "uint8", with ranges of these texts; "binary" or "ubinary", with packed bits of `x >
-            0`.
-        convert_to_numpy
-            Return an array; False returns a list of torch tensors.
-        convert_to_tensor
-            Return one torch tensor.
-        normalize_embeddings
-            Divide each embedding by its L2 norm, after truncation.
-        truncate_dim
-            Number of columns to keep; overrides the model's `truncate_dim`.
-        truncation
-            For texts longer than `max_seq_length` tokens: "ignore" truncates them, "warn" also logs one warning per
-            call, "error" raises `InvalidArgumentError`.
-        device
-            Device, or devices with a worker each; None is the model's own.
-        pool
-            Workers from `start_multi_process_pool`, instead of `device`.
-        chunk_size
-            Number of texts that a worker takes at a time; None is a tenth of its share, at most 5,000.
-        out
-            Array to write the embeddings into and to return, such as a `numpy.memmap`. It must be C-contiguous,
-            writable, and have the shape and dtype of the result. A failing call may leave it partly written. int8,
-            uint8 and tensors are not supported.
-        null_value
-            Text to embed in place of nulls: None, NaN, and those of a column. Without it they are errors.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 `(n, d)`; int8 or uint8 `(n, d)`; packed bits, int8 or uint8 `(n, ceil(d / 8))`. A single text gives
-            its row alone. The array is C-contiguous and owned by the caller.
-
-        Raises
-        ------
-        InvalidInputError
-            An input is not text; the message names its type and index.
-        InvalidArgumentError
-            An argument is out of range or unknown, or a text is too long and `truncation="error"`.
-        MissingDependencyError
-            Tensors need torch, which is not installed.
-        """
-        check_truncation(truncation)
-        _arguments.positive("batch_size", batch_size)
-        engine = self._engine
-        workers = _pool.workers(engine.device, device, pool, chunk_size)
-        output = _encoding.Output(output_value, precision, convert_to_numpy, convert_to_tensor, out)
-        output.check(workers)
-        prompt = self._prompt(prompt, prompt_name, role, task)
-        request = self._request(prompt, role, task, normalize_embeddings, truncate_dim, truncation=truncation)
-        warn = truncation == "warn"
-        return _encoding.encode(
-            engine,
-            inputs,
-            request,
-            output,
-            workers,
-            show_progress_bar=show_progress_bar,
-            warn=warn,
-            null_value=null_value,
-        )
-
+    encode = _encoding.encode
     encode_query = _encoding.encode_query
     encode_document = _encoding.encode_document
 
