@@ -75,15 +75,23 @@ SentenceEvaluator = BaseEvaluator
 class Evaluator(BaseEvaluator):
     """Evaluator of the package: subclasses measure, and name the columns of the CSV file."""
 
-    name = ""
-    batch_size = 32
-    show_progress_bar: bool | None = False
-    write_csv = True
-    truncate_dim: int | None = None
     # Name of the CSV file.
     csv_file = ""
     # Attributes that `get_config_dict` returns if they are set.
     _settings: tuple[str, ...] = ("truncate_dim",)
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        batch_size: int = 32,
+        show_progress_bar: bool | None = False,
+        write_csv: bool = True,
+        truncate_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.write_csv = name, write_csv
+        self.batch_size, self.show_progress_bar, self.truncate_dim = batch_size, show_progress_bar, truncate_dim
 
     def __call__(
         self, model: Any, output_path: str | os.PathLike[str] | None = None, epoch: int = -1, steps: int = -1

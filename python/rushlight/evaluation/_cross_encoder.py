@@ -73,12 +73,11 @@ class CrossEncoderClassificationEvaluator(Scoring):
         write_csv: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(name=name, batch_size=batch_size, show_progress_bar=show_progress_bar, write_csv=write_csv)
         _ = kwargs  # of older versions of sentence-transformers, which ignores them
         same_length(sentence_pairs=sentence_pairs, labels=labels)
         self.sentence_pairs, self.labels = sentence_pairs, np.asarray(labels)
-        self.name, self.prompt_name, self.batch_size = name, prompt_name, batch_size
-        self.show_progress_bar, self.write_csv = show_progress_bar, write_csv
+        self.prompt_name = prompt_name
         self.csv_file = f"CrossEncoderClassificationEvaluator{suffix(name)}_results.csv"
         self._headers: list[tuple[str, str]] = []
 
@@ -148,11 +147,10 @@ class CrossEncoderCorrelationEvaluator(Scoring):
         show_progress_bar: bool | None = None,
         write_csv: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(name=name, batch_size=batch_size, show_progress_bar=show_progress_bar, write_csv=write_csv)
         same_length(sentence_pairs=sentence_pairs, scores=scores)
         self.sentence_pairs, self.scores = sentence_pairs, scores
-        self.name, self.prompt_name, self.batch_size = name, prompt_name, batch_size
-        self.show_progress_bar, self.write_csv = show_progress_bar, write_csv
+        self.prompt_name = prompt_name
         self.csv_file = f"CrossEncoderCorrelationEvaluator{suffix(name)}_results.csv"
 
     @classmethod
@@ -218,15 +216,14 @@ class CrossEncoderRerankingEvaluator(Ranked, Scoring):
         write_csv: bool = True,
         mrr_at_k: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(name=name, batch_size=batch_size, show_progress_bar=show_progress_bar, write_csv=write_csv)
         self.samples = checked(samples, "query", "positive")
         for i, sample in enumerate(self.samples):
             if ("negative" in sample) == ("documents" in sample):
                 raise InvalidArgumentError(f"samples[{i}]: must have either 'negative' or 'documents'")
         self.at_k = _arguments.positive("at_k", at_k if mrr_at_k is None else mrr_at_k)
         self.always_rerank_positives = always_rerank_positives
-        self.name, self.prompt_name, self.batch_size = name, prompt_name, batch_size
-        self.show_progress_bar, self.write_csv = show_progress_bar, write_csv
+        self.prompt_name = prompt_name
         self.csv_file = f"CrossEncoderRerankingEvaluator{suffix(name)}_results_@{self.at_k}.csv"
 
     def _measure(self, model: Any) -> Metrics:

@@ -55,10 +55,14 @@ class MSEEvaluator(Evaluator):
         write_csv: bool = True,
         truncate_dim: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         same_length(source_sentences=source_sentences, target_sentences=target_sentences)
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim = write_csv, truncate_dim
         self.target_sentences = target_sentences
         self.csv_file = f"mse_evaluation_{name}_results.csv"
         self.source_embeddings = _dense(self._embed(_teacher(teacher_model), source_sentences))
@@ -113,8 +117,7 @@ class MSEEvaluatorFromDataFrame(Evaluator):
         write_csv: bool = True,
         truncate_dim: int | None = None,
     ) -> None:
-        super().__init__()
-        self.name, self.batch_size, self.write_csv, self.truncate_dim = name, batch_size, write_csv, truncate_dim
+        super().__init__(name=name, batch_size=batch_size, write_csv=write_csv, truncate_dim=truncate_dim)
         self.combinations = list(combinations)
         self.csv_file = f"mse_evaluation{suffix(name)}_results.csv"
         rows = list(dataframe)

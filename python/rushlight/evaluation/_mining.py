@@ -61,12 +61,16 @@ class ParaphraseMiningEvaluator(Evaluator):
         write_csv: bool = True,
         truncate_dim: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         if len(sentences_map) < 2:
             raise InvalidArgumentError(f"sentences_map: must have at least 2 sentences, got {len(sentences_map)}")
         self.ids, self.sentences = list(sentences_map), list(sentences_map.values())
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim = write_csv, truncate_dim
         self.query_chunk_size, self.corpus_chunk_size = query_chunk_size, corpus_chunk_size
         self.max_pairs, self.top_k = max_pairs, top_k
         self._closed = add_transitive_closure
@@ -174,11 +178,16 @@ class TranslationEvaluator(Evaluator):
         write_csv: bool = True,
         truncate_dim: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         same_length(source_sentences=source_sentences, target_sentences=target_sentences)
         self.source_sentences, self.target_sentences = source_sentences, target_sentences
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim, self.print_wrong_matches = write_csv, truncate_dim, print_wrong_matches
+        self.print_wrong_matches = print_wrong_matches
         self.csv_file = f"translation_evaluation{suffix(name)}_results.csv"
 
     def _measure(self, model: Any) -> Metrics:

@@ -159,7 +159,7 @@ class MultiVectorDistillationEvaluator(Evaluator):
         show_progress_bar: bool | None = False,
         write_csv: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(name=name, batch_size=batch_size, show_progress_bar=show_progress_bar, write_csv=write_csv)
         same_length(queries=queries, documents=documents, scores=scores)
         self.queries = list(queries)
         self.nested_documents = isinstance(documents[0], (list, tuple))
@@ -169,8 +169,6 @@ class MultiVectorDistillationEvaluator(Evaluator):
         self.student_temperature = _temperature("student_temperature", student_temperature or temperature)
         self.teacher_temperature = _temperature("teacher_temperature", teacher_temperature or temperature)
         self.similarity_fct = similarity_fct
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv = write_csv
         self.csv_file = f"distillation_evaluation{suffix(name)}_results.csv"
 
     def _measure(self, model: Any) -> Metrics:

@@ -152,12 +152,11 @@ class NanoBEIREvaluator(_Aggregate):
         write_predictions: bool = False,
         **further: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(show_progress_bar=show_progress_bar, write_csv=write_csv, truncate_dim=truncate_dim)
         self._take_names(dataset_names, tuple(DATASETS))
         self.dataset_id, self.aggregate_fn, self.aggregate_key = dataset_id, aggregate_fn, aggregate_key
         self.query_prompts = self._prompts("query_prompts", query_prompts)
         self.corpus_prompts = self._prompts("corpus_prompts", corpus_prompts)
-        self.write_csv, self.show_progress_bar, self.truncate_dim = write_csv, show_progress_bar, truncate_dim
         self._cutoffs = Cutoffs(mrr_at_k, ndcg_at_k, accuracy_at_k, precision_recall_at_k, map_at_k)
         self.main_score_function = getattr(main_score_function, "value", main_score_function)
         # Number of columns or of weights, which ends the names of all metrics.
@@ -305,11 +304,11 @@ class CrossEncoderNanoBEIREvaluator(_Aggregate, Ranked):
         aggregate_fn: Callable[[list[float]], float] = np.mean,
         aggregate_key: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(write_csv=write_csv)
         self._take_names(dataset_names, [name for name in DATASETS if name not in _NOT_RERANKED])
         self.dataset_id, self.aggregate_fn, self.aggregate_key = dataset_id, aggregate_fn, aggregate_key
         self.rerank_k, self.at_k = _arguments.positive("rerank_k", rerank_k), _arguments.positive("at_k", at_k)
-        self.always_rerank_positives, self.write_csv = always_rerank_positives, write_csv
+        self.always_rerank_positives = always_rerank_positives
         self.name = f"NanoBEIR_R{rerank_k}_{aggregate_key}"
         self.csv_file = f"NanoBEIR_evaluation_{aggregate_key}_results.csv"
         options = {

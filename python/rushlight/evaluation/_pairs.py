@@ -88,12 +88,16 @@ class BinaryClassificationEvaluator(ByName):
         truncate_dim: int | None = None,
         similarity_fn_names: Sequence[str] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         same_length(sentences1=sentences1, sentences2=sentences2, labels=labels)
         self.sentences1, self.sentences2, self.labels = sentences1, sentences2, labels
         self._labels = binary_labels(labels)
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim = write_csv, truncate_dim
         self._take_names(similarity_fn_names)
         self.csv_file = f"binary_classification_evaluation{suffix(name)}_results.csv"
 
@@ -233,12 +237,17 @@ class EmbeddingSimilarityEvaluator(ByName):
         precision: str | None = None,
         truncate_dim: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         same_length(sentences1=sentences1, sentences2=sentences2, scores=scores)
         _arguments.one_of("precision", precision, (None, "float32", "int8", "uint8", "binary", "ubinary"))
         self.sentences1, self.sentences2, self.scores = sentences1, sentences2, scores
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim, self.precision = write_csv, truncate_dim, precision
+        self.precision = precision
         self.main_similarity = main_similarity
         self._take_names(similarity_fn_names, main_similarity)
         self.csv_file = f"similarity_evaluation{suffix(name)}{suffix(precision or '')}_results.csv"

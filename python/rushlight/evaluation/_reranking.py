@@ -106,7 +106,13 @@ class RerankingEvaluator(Ranked):
         truncate_dim: int | None = None,
         mrr_at_k: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         self.at_k = _arguments.positive("at_k", at_k if mrr_at_k is None else mrr_at_k)
         self.samples = [
             {**sample, **{side: texts_of(sample, side) for side in ("positive", "negative")}}
@@ -115,8 +121,6 @@ class RerankingEvaluator(Ranked):
         self.samples = [sample for sample in self.samples if sample["positive"] and sample["negative"]]
         if not self.samples:
             raise InvalidArgumentError("samples: must have one with both positive and negative documents")
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim = write_csv, truncate_dim
         self.similarity_fct, self.use_batched_encoding = similarity_fct, use_batched_encoding
         self.csv_file = f"RerankingEvaluator{suffix(name)}_results_@{self.at_k}.csv"
 
@@ -216,14 +220,13 @@ class ReciprocalRankFusionEvaluator(Ranked):
         write_csv: bool = True,
         write_predictions: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(name=name, batch_size=batch_size, show_progress_bar=show_progress_bar, write_csv=write_csv)
         keys = "query_id", "query", "positive", "documents"
         self.dense_samples, self.sparse_samples = checked(dense_samples, *keys), checked(sparse_samples, *keys)
         if [s["query_id"] for s in self.dense_samples] != [s["query_id"] for s in self.sparse_samples]:
             raise InvalidArgumentError("sparse_samples: must have the query_ids of dense_samples, in the same order")
         self.at_k, self.rrf_k = _arguments.positive("at_k", at_k), rrf_k
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.write_predictions = write_csv, write_predictions
+        self.write_predictions = write_predictions
         self.csv_file = f"ReciprocalRankFusion_evaluation{suffix(name)}_results.csv"
         self.predictions_file = f"ReciprocalRankFusion_evaluation{suffix(name)}_predictions.jsonl"
 

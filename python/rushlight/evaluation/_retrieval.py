@@ -170,7 +170,13 @@ class InformationRetrievalEvaluator(Evaluator):
         corpus_prompt_name: str | None = None,
         write_predictions: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         self.queries_ids = [query for query in queries if relevant_docs.get(query)]
         if not self.queries_ids or not corpus:
             raise InvalidArgumentError("relevant_docs: must have a document of the corpus for at least one query")
@@ -182,8 +188,7 @@ class InformationRetrievalEvaluator(Evaluator):
         self._cutoffs = Cutoffs(mrr_at_k, ndcg_at_k, accuracy_at_k, precision_recall_at_k, map_at_k)
         self.mrr_at_k, self.ndcg_at_k, self.accuracy_at_k = mrr_at_k, ndcg_at_k, accuracy_at_k
         self.precision_recall_at_k, self.map_at_k = precision_recall_at_k, map_at_k
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim, self.write_predictions = write_csv, truncate_dim, write_predictions
+        self.write_predictions = write_predictions
         self.score_functions = None if score_functions is None else dict(score_functions)
         self.score_function_names = sorted(self.score_functions or {})
         self.main_score_function = getattr(main_score_function, "value", main_score_function)

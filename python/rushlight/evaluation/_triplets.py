@@ -66,11 +66,15 @@ class TripletEvaluator(ByName):
         similarity_fn_names: Sequence[str] | None = None,
         main_distance_function: str | None = "deprecated",
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name=name,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            write_csv=write_csv,
+            truncate_dim=truncate_dim,
+        )
         same_length(anchors=anchors, positives=positives, negatives=negatives)
         self.anchors, self.positives, self.negatives = anchors, positives, negatives
-        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
-        self.write_csv, self.truncate_dim = write_csv, truncate_dim
         if main_similarity_function is None and main_distance_function != "deprecated":
             main_similarity_function = main_distance_function
         self.main_similarity_function = main_similarity_function
