@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import logging
 import threading
 
@@ -113,6 +114,18 @@ def test_empty_and_wrong_embeddings():
     with pytest.raises(TypeError, match="embeddings: must be an array or a tensor, got list"):
         SparseEncoder(SPARSE).decode([1, 2, 3])
     assert issubclass(InvalidInputError, TypeError)
+
+
+def test_the_transformer_of_a_reranker_tells_its_name_and_settings():
+    model = CrossEncoder(RERANKER)
+    settings = json.loads((RERANKER / "config.json").read_text())
+    assert model.model.name_or_path == model.config.name_or_path == str(RERANKER)
+    assert model.config.to_dict() == settings
+    assert model.config.hidden_size == settings["hidden_size"]
+    assert getattr(model.config, "_commit_hash", None) is None
+    assert not hasattr(model.model, "get_input_embeddings")
+    with pytest.raises(AttributeError, match=r"CrossEncoder\.model\.forward: a rushlight model is not a torch module"):
+        model.model.forward()
 
 
 # Modules

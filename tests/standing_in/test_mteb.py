@@ -7,7 +7,7 @@ import pytest
 from evaluations import CASES, FOLDER, arguments
 
 from rushlight import Model, Reranker, evaluation
-from rushlight.compat import SentenceTransformer
+from rushlight.compat import CrossEncoder, SentenceTransformer
 from rushlight.evaluation.mteb import MTEBEncoder, MTEBReranker
 from rushlight.exceptions import InvalidArgumentError
 
@@ -116,6 +116,21 @@ def test_mtebs_own_wrapper_takes_a_model():
     wrapper = SentenceTransformerEncoderWrapper(SentenceTransformer(DENSE))
     expected = CASES["similarity"]["metrics"]["s_spearman_cosine"]
     assert scores(wrapper, similarity())["cosine_spearman"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_mtebs_own_wrapper_takes_a_reranker():
+    from datasets import Dataset
+    from mteb.models.sentence_transformer_wrapper import CrossEncoderWrapper
+    from mteb.types import PromptType
+    from torch.utils.data import DataLoader
+
+    folder, pairs = FOLDER / "rerank-bert", [("red lamp", "river"), ("stone", "bread"), ("lamp", "lamp")]
+    wrapper = CrossEncoderWrapper(CrossEncoder(folder))
+    assert wrapper.mteb_model_meta.name == str(folder)
+    loaders = [DataLoader(Dataset.from_dict({"text": list(side)}), 2) for side in zip(*pairs, strict=True)]
+    options = {"task_metadata": retrieval().metadata, "hf_split": "test", "hf_subset": "default"}
+    scores = wrapper.predict(*loaders, **options, prompt_type=PromptType.query, show_progress_bar=False)
+    assert np.allclose(scores, Reranker(folder).predict(pairs), atol=1e-6)
 
 
 def test_pairs_of_batches_are_scored():

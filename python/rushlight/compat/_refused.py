@@ -15,7 +15,7 @@ NAMES = {name: refusal.reason for refusal in REFUSALS for name in refusal.names.
 TOKENIZER_MEMBERS = {name: refusal.reason for refusal in REFUSALS for name in refusal.tokenizer.split()}
 
 
-class _AbsentMemberError(UnsupportedFeatureError, AttributeError):
+class AbsentMemberError(UnsupportedFeatureError, AttributeError):
     """Error that makes `hasattr` return False."""
 
 
@@ -35,12 +35,12 @@ def refuse_of_tokenizer(name: str) -> NoReturn:
 
 def refuse_setting(name: str) -> NoReturn:
     """Raise an error for an attribute of a tokenizer that cannot be set."""
-    raise _AbsentMemberError(f"Tokenizer.{name}: it cannot be set; the model's folder defines it")
+    raise AbsentMemberError(f"Tokenizer.{name}: it cannot be set; the model's folder defines it")
 
 
 def _refuse_attribute(kind: str, reasons: dict[str, str], name: str) -> NoReturn:
     if name in reasons:
-        raise _AbsentMemberError(f"{kind}.{name}: {reasons[name]}")
+        raise AbsentMemberError(f"{kind}.{name}: {reasons[name]}")
     raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from rushlight import Reranker, _arguments, _core
 from rushlight.compat._activations import ActivationName
 from rushlight.compat._calls import check_names, extending, renamed
+from rushlight.compat._pretrained import pretrained
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import Upstream, task_of
 from rushlight.exceptions import InvalidArgumentError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from rushlight._pool import Pool
     from rushlight.compat._loading import Loading
+    from rushlight.compat._pretrained import Config, PreTrainedModel
 
 __all__ = ["CrossEncoder"]
 
@@ -182,6 +184,16 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
         self.max_length = tokens
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """Transformer of the model: its `name_or_path` and its `config`."""
+        return pretrained(self._engine.folder)
+
+    @property
+    def config(self) -> Config:
+        """Settings of the transformer, read from `config.json`."""
+        return self.model.config
 
     @property
     def default_activation_function(self) -> Any:
