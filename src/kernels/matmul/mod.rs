@@ -67,6 +67,7 @@ pub(crate) fn matmul(
     b: &Panels,
     panels: Range<usize>,
     epilogue: Epilogue<'_>,
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "AMX alone needs it"))]
     scratch: &mut MatmulScratch,
     out: RowsMut<'_>,
 ) {
