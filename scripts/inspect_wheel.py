@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Bytes that a wheel may have: README promises less than 9 MB.
-LIMIT = 9_000_000
+LIMIT = 8_000_000
 # Endings of platform tags, with the format and the machine of their programs.
 PLATFORMS = {
     r"linux_\d+_\d+_x86_64": ("ELF", 62),
