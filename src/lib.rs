@@ -19,9 +19,12 @@
 //! | feature | default | effect |
 //! |---|---|---|
 //! | `hub` | yes | downloads models; without it the program contains no network code |
+//! | `images` | yes | decodes files of images; without it images are pixels |
+//! | `portable` | yes | candle's operations, which other devices need; programs for a CPU alone are smaller without it |
 //! | `serde` | no | `Serialize` and `Deserialize` for results |
 //! | `ndarray` | no | conversions from and to arrays of ndarray |
 //! | `server` | no | the HTTP server `server`, and the program `rushlight` |
+//! | `otlp` | no | traces of the server's requests for OpenTelemetry |
 //! | `cuda` | no | NVIDIA GPUs; the build needs CUDA's nvcc |
 //! | `metal` | no | Apple GPUs |
 //! | `accelerate` | no | Apple's Accelerate matrix products, for candle's operations on the CPU |

@@ -235,7 +235,7 @@ fn unsupported_features_are_named_with_the_supported_ones() {
     assert_is!(Spoiled::bert().config("model_type", Value::Null).fails(&["model_type"]), Error::InvalidConfig { .. });
     assert_is!(Spoiled::bert().config("model_type", json!(3)).fails(&["model_type"]), Error::InvalidConfig { .. });
     let refused = [
-        ("hidden_act", json!("quick_gelu"), "gelu_new"),
+        ("hidden_act", json!("laplace"), "gelu_new"),
         ("position_embedding_type", json!("relative_key"), "absolute"),
         ("is_decoder", json!(true), "false"),
         ("auto_map", json!({ "AutoModel": "org/other-implementation--modeling_bert.OtherBertModel" }), "auto_map"),
