@@ -255,7 +255,7 @@ def _paired(text: Any, pair: Any) -> tuple[list[str | tuple[str, str]], bool]:
     pairs, _ = _arguments.texts(pair, "text_pair")
     if len(pairs) != len(texts):
         raise InvalidArgumentError(f"text_pair: must be one for each of {len(texts)} texts, got {len(pairs)}")
-    return list(zip(texts, pairs, strict=True)), single  # type: ignore[arg-type]  # pairs of pairs are refused
+    return list(zip(texts, pairs, strict=True)), single
 
 
 def _choice(name: str, value: Any, known: dict[Any, Any]) -> Any:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from rushlight._images import Image
     from rushlight._pool import Pool
     from rushlight.compat._loading import Loading
 
@@ -95,7 +96,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
     @renamed(sentences="inputs")
     def encode(
         self,
-        inputs: str | Iterable[str | tuple[str, str]],
+        inputs: str | Image | Iterable[str | tuple[str, str] | Image],
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int = 32,
