@@ -47,18 +47,20 @@ impl Reader {
             return Ok(whole());
         }
         let mut chunks: Vec<Range<usize>> = Vec::new();
-        let mut next = parted.after_blanks(0);
-        let mut first = next;
+        let (mut first, mut next) = (0, 0);
         while next < parted.spans.len() {
             checkpoint()?;
             let (start, chunk, end) = parted.next_chunk(first, next, &fits)?;
-            next = parted.after_blanks(end);
+            next = end;
             // White space alone is not a chunk.
             if !chunk.is_empty() && chunk.end > chunks.last().map_or(0, |last| last.end) {
                 chunks.push(chunk);
             }
-            let back = end.saturating_sub(options.overlap);
-            first = (back.max(start + 1)..end).find(|i| parted.begins_chunk(*i, start)).unwrap_or(next);
+            let back = next.saturating_sub(options.overlap);
+            // After a token of white space alone, the next one starts no later.
+            let last = chunks.last().map(|last| last.start);
+            let begins = |i: &usize| parted.begins_word(*i) && Some(parted.between(*i, next).start) > last;
+            first = (back.max(start + 1)..next).find(begins).unwrap_or(next);
         }
         Ok(if chunks.is_empty() { whole() } else { chunks })
     }
@@ -83,7 +85,7 @@ impl Parted<'_> {
         fits: &dyn Fn(&Range<usize>) -> Result<bool>,
     ) -> Result<(usize, Range<usize>, usize)> {
         let mut cut = None;
-        for start in (first..=next).filter(|i| *i == first || *i == next || self.begins_chunk(*i, first)) {
+        for start in (first..=next).filter(|i| *i == first || *i == next || self.begins_word(*i)) {
             let (chunk, end, fitting) = self.longest(start, next + 1, fits)?;
             if fitting && (end == self.spans.len() || self.begins_word(end)) {
                 return Ok((start, chunk, end));
@@ -134,34 +136,11 @@ impl Parted<'_> {
     /// Returns the bytes from the token `first` to the token before `end`, without white space at both ends. Characters
     /// that the tokenizer drops, such as accents, belong to the token before them.
     fn between(&self, first: usize, end: usize) -> Range<usize> {
-        let start = self.start(first);
+        let start = if first == 0 { 0 } else { self.spans[first].start };
         let end = self.spans.get(end).map_or(self.text.len(), |span| span.start).max(start);
         let chunk = &self.text[start..end];
         let end = start + chunk.trim_end().len();
         end - chunk.trim().len()..end
-    }
-
-    /// Returns the first token from `i` on that isn't blank.
-    fn after_blanks(&self, i: usize) -> usize {
-        (i..self.spans.len()).find(|i| !self.is_blank(*i)).unwrap_or(self.spans.len())
-    }
-
-    /// Returns true if only white space lies between a token's start and that of a later token.
-    fn is_blank(&self, i: usize) -> bool {
-        let start = self.start(i);
-        let later = self.spans[i..].iter().map(|span| span.start).find(|later| *later > start);
-        self.text[start..later.unwrap_or(self.text.len())].trim().is_empty()
-    }
-
-    /// Returns true if a chunk may begin at a token after one that begins at the token `other`. A chunk that began with a
-    /// blank token would start where the word after it does, and so could the next chunk.
-    fn begins_chunk(&self, i: usize, other: usize) -> bool {
-        self.begins_word(i) && !self.is_blank(i) && self.start(i) > self.start(other)
-    }
-
-    /// Returns the first byte of a token. Characters that the tokenizer drops before the first token belong to it.
-    fn start(&self, i: usize) -> usize {
-        if i == 0 { 0 } else { self.spans[i].start }
     }
 
     /// Returns true if white space separates a token from the one before, or starts the token.

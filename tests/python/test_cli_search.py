@@ -303,6 +303,11 @@ def test_example(line: str, corpus: Path, tmp_path: Path) -> None:
     if "rushlight evaluate" in line:
         pytest.importorskip("sklearn")
         pytest.importorskip("matplotlib")
+    photos = DATA / "tiny/clip-transformer/images"
+    if "photos" in line:
+        (tmp_path / "photos").mkdir()
+        for name in ("rgb.png", "q90.jpg"):
+            shutil.copy(photos / name, tmp_path / "photos")
     if "--engine" in line:
         pytest.skip("make test-integrations runs it")
     line = line.replace("corpus.jsonl", "out.jsonl") if "--kind" in line else line
@@ -311,6 +316,7 @@ def test_example(line: str, corpus: Path, tmp_path: Path) -> None:
     names = {"cross-encoder/": "", "ms-marco-MiniLM-L6-v2": RERANKER, "all-MiniLM-L6-v2": MODEL}
     names["naver/splade-v3"] = DATA / "sparse/splade-bert-max/model"
     names |= {"BAAI/bge-m3": DATA / "hybrid/bgem3-heads/model", "all-mpnet-base-v2": MODEL}
+    names["clip-ViT-B-32"] = DATA / "tiny/clip-transformer/model"
     for name, place in names.items():
         line = line.replace(name, str(place))
     shell = f'rushlight() {{ {shlex.join(PROGRAM)} "$@"; }}; {line}'

@@ -18,6 +18,7 @@ mod bad_models;
 mod chat_templates;
 mod config_variants;
 mod families;
+#[cfg(feature = "server")]
 mod fuzz;
 mod golden;
 mod hybrid;
