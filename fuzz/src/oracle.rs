@@ -1,4 +1,4 @@
-//! What must hold of every model and every input.
+//! Checks of every model and every input.
 
 use std::path::Path;
 
