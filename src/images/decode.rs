@@ -13,20 +13,7 @@ use crate::tokenize::catch_panic_of;
 
 /// Decodes a file's content, and turns the image upright by its EXIF orientation.
 pub(super) fn decode(bytes: &[u8]) -> Result<Rgb> {
-    let mut memory = None;
-    let decoded = catch_panic_of("the decoder", || match decode_or_fail(bytes) {
-        Ok(image) => Ok(Some(image)),
-        Err(Error::InvalidInput { problem, .. }) => Err(problem.into()),
-        Err(error) => {
-            memory = Some(error);
-            Ok(None)
-        }
-    });
-    match (decoded, memory) {
-        (Ok(Some(image)), _) => Ok(image),
-        (Err(text), _) => Err(problem(text)),
-        (Ok(None), error) => Err(error.unwrap_or_else(|| problem("can't be decoded"))),
-    }
+    catch_panic_of("the decoder", || Ok(decode_or_fail(bytes))).unwrap_or_else(|panic| Err(problem(panic)))
 }
 
 fn decode_or_fail(bytes: &[u8]) -> Result<Rgb> {

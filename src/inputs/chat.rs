@@ -46,7 +46,7 @@ impl From<&str> for Prompt {
     }
 }
 
-/// Maximum size of a template. Published ones have up to 20 kB.
+/// Maximum size of a template.
 const MAX_BYTES: usize = 1 << 16;
 
 impl ChatTemplate {

@@ -35,7 +35,10 @@ impl<O: Ops> Embeddings<O> {
             None => ops.embed(&lookups, self.norm.as_ref())?,
             Some(patches) => {
                 let x = patches.add(ops, ops.embed(&lookups, None)?, batch)?;
-                self.norm.as_ref().map_or_else(|| Ok(None), |norm| ops.norm(&x, norm).map(Some))?.unwrap_or(x)
+                match &self.norm {
+                    Some(norm) => ops.norm(&x, norm)?,
+                    None => x,
+                }
             }
         };
         if let Some(projection) = &self.projection {

@@ -87,7 +87,7 @@ impl Traces {
             "" | "/" => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
             _ => endpoint.to_owned(),
         };
-        let exporter = SpanExporter::builder().with_http().with_http_client(Client).with_endpoint(url).build();
+        let exporter = SpanExporter::builder().with_http().with_http_client(Client::new()).with_endpoint(url).build();
         let exporter = exporter.map_err(|error| problem(error.to_string()))?;
         // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES count more than the name here.
         let resource = match std::env::var_os("OTEL_SERVICE_NAME") {
@@ -111,16 +111,22 @@ impl Drop for Traces {
 
 /// Client that blocks: spans are sent on a thread of their own.
 #[derive(Debug)]
-struct Client;
+struct Client(ureq::Agent);
+
+impl Client {
+    fn new() -> Self {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
+        Self(config.build().into())
+    }
+}
 
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: http::Request<Bytes>) -> std::result::Result<Response<Bytes>, HttpError> {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build();
         let (head, body) = request.into_parts();
         let request = http::Request::from_parts(head, body.to_vec());
-        let (head, mut body) = ureq::Agent::from(agent).run(request)?.into_parts();
+        let (head, mut body) = self.0.run(request)?.into_parts();
         Ok(Response::from_parts(head, Bytes::from(body.read_to_vec()?)))
     }
 }
