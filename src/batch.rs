@@ -209,15 +209,7 @@ mod tests {
     use super::*;
 
     fn tokens(length: usize) -> Tokens {
-        Tokens {
-            ids: vec![7; length],
-            type_ids: None,
-            full_length: length,
-            unattended: 0,
-            excluded: 0,
-            first_position: 0,
-            image: None,
-        }
+        Tokens::new(vec![7; length], None, length)
     }
 
     proptest! {

@@ -96,15 +96,7 @@ mod tests {
 
     #[test]
     fn a_feature_is_that_of_the_first_end() {
-        let tokens = |ids: &[u32]| Tokens {
-            ids: ids.to_vec(),
-            type_ids: None,
-            full_length: ids.len(),
-            unattended: 0,
-            excluded: 0,
-            first_position: 0,
-            image: None,
-        };
+        let tokens = |ids: &[u32]| Tokens::new(ids.to_vec(), None, ids.len());
         let batch = Batch::new(&[tokens(&[1, 9, 3, 9]), tokens(&[9]), tokens(&[1, 2])]);
         let rows = |feature: Feature| feature.rows(&batch);
         assert_eq!([rows(Feature::First), rows(Feature::Last)], [[0, 4, 5], [3, 4, 6]]);

@@ -202,15 +202,7 @@ impl ImageProcessor {
         let ids = self.shape.ids();
         let prepared = Prepared { pixels, values: Arc::clone(&self.values), shape: self.shape };
         // Nothing of an image is truncated, so it has no length.
-        Ok(Tokens {
-            full_length: 0,
-            ids,
-            type_ids: None,
-            unattended: 0,
-            excluded: 0,
-            first_position: 0,
-            image: Some(prepared),
-        })
+        Ok(Tokens { image: Some(prepared), ..Tokens::new(ids, None, 0) })
     }
 }
 

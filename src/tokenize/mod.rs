@@ -120,6 +120,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Tokens of a text without padding.
+    pub(crate) fn new(ids: Vec<u32>, type_ids: Option<Vec<u32>>, full_length: usize) -> Self {
+        Self { ids, type_ids, full_length, unattended: 0, excluded: 0, first_position: 0, image: None }
+    }
+
     /// Number of the last tokens that are padding which other tokens don't attend to: of late-interaction queries.
     pub fn unattended(&self) -> usize {
         self.unattended
@@ -255,15 +260,7 @@ impl Tokenizer {
         let second = second.unwrap_or_default();
         let full_length = layout.length(first_length, second_length.unwrap_or_default());
         let (ids, type_ids) = layout.join(cut(&first, kept_first, cut_left), cut(&second, kept_second, cut_left));
-        Ok(Tokens {
-            ids,
-            type_ids: self.token_type_ids.then_some(type_ids),
-            full_length,
-            unattended: 0,
-            excluded: 0,
-            first_position: 0,
-            image: None,
-        })
+        Ok(Tokens::new(ids, self.token_type_ids.then_some(type_ids), full_length))
     }
 
     /// Returns true if the model gets an attention mask, by which it leaves padding out.
@@ -281,7 +278,7 @@ impl Tokenizer {
         let all = self.encode_plain(text)?;
         let ids = cut(&all, all.len().min(max_length), self.cuts_left(side)).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
-        Ok(Tokens { ids, type_ids, full_length: all.len(), unattended: 0, excluded: 0, first_position: 0, image: None })
+        Ok(Tokens::new(ids, type_ids, all.len()))
     }
 
     /// Returns the ids of a text without special tokens, and their number before model2vec's cut by characters.
@@ -311,7 +308,7 @@ impl Tokenizer {
         let full_length = ids.len();
         let ids = cut(ids, max_length, cut_left).to_vec();
         let type_ids = self.token_type_ids.then(|| vec![0; ids.len()]);
-        Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0, first_position: 0, image: None }
+        Tokens::new(ids, type_ids, full_length)
     }
 
     /// Returns the number of special tokens around a text or a pair, whichever has more. No input is cut to fewer tokens.

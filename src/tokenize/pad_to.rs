@@ -37,8 +37,7 @@ mod tests {
     fn short_texts_are_padded_and_long_ones_are_not() {
         let padded = |left, ids: &[u32]| {
             let (ids, type_ids, full_length) = (ids.to_vec(), Some(vec![1; ids.len()]), ids.len());
-            let mut tokens =
-                Tokens { ids, type_ids, full_length, unattended: 0, excluded: 0, first_position: 0, image: None };
+            let mut tokens = Tokens::new(ids, type_ids, full_length);
             PadTo { token_id: 9, length: 4, attend: false, left }.apply(&mut tokens);
             (tokens.ids, tokens.type_ids.unwrap(), tokens.unattended)
         };
