@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _BITS = {"binary", "ubinary"}
 _SIGNED = {"int8", "binary"}
+_BLOCK = 4096  # rows
 
 
 def quantized(embeddings: NDArray[np.float32], precision: str) -> NDArray[Any]:
@@ -64,11 +65,16 @@ class Code(NamedTuple):
     def numbers(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
         """Convert bytes of this code to numbers `(n, dim)`; bits become 1 and -1."""
         levels = values.view(np.uint8) ^ np.uint8(0x80 if self.precision in _SIGNED else 0)
-        if self.precision in _BITS:
-            return np.unpackbits(levels, axis=1, count=self.dim).astype(np.float32) * 2 - 1
-        low, high = self.bounds(name)
-        step = (high - low) / np.float32(255)
-        numbers: NDArray[np.float32] = low + levels.astype(np.float32) * np.where(step == 0, np.float32(1), step)
+        bits = self.precision in _BITS
+        low, high = (np.float32(-1), np.float32(1)) if bits else self.bounds(name)
+        step = (high - low) / np.float32(1 if bits else 255)
+        step = np.where(step == 0, np.float32(1), step)
+        numbers = np.empty((len(levels), self.dim), np.float32)
+        # By blocks: they stay in the cache, and Ctrl-C is noticed between them.
+        for start in range(0, len(levels), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            block = np.unpackbits(levels[rows], axis=1, count=self.dim) if bits else levels[rows]
+            numbers[rows] = low + block.astype(np.float32) * step
         return numbers
 
 
