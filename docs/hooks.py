@@ -57,8 +57,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the plots of the benchmarks."""
-    for plot in sorted((ROOT / "benches/results").glob("*.svg")):
-        files.append(File.generated(config, f"results/{plot.name}", abs_src_path=str(plot)))
+    benches = ROOT / "benches"
+    for plot in sorted(benches.glob("results/*/*.svg")):
+        files.append(File.generated(config, plot.relative_to(benches).as_posix(), abs_src_path=str(plot)))
     return files
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from harness import paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WORKLOAD = "mixed"
 
@@ -51,13 +54,13 @@ THEMES = (
 )
 
 
-def draw(content: dict[str, Any]) -> None:
+def draw(content: dict[str, Any], folder: Path) -> None:
     """Draw the chart of a throughput run, once for each theme; nothing where not all of the bars were measured."""
     workload = content["workloads"].get(WORKLOAD)
     if workload is None or not all(run in workload["contenders"] for bar in BARS for run in bar.runs):
         return
     for theme in THEMES:
-        file = paths.RESULTS / f"bars-{content['model']}-{theme.name}.svg"
+        file = folder / f"bars-{content['model']}-{theme.name}.svg"
         file.write_text(_svg(content, workload, theme), encoding="utf-8")
         print(f"drawn in {file.relative_to(paths.ROOT)}")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import chart, paths
 from harness.contenders import OURS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _figure(columns: int = 1, width: float = 7.5) -> tuple[Any, Any]:
@@ -19,8 +22,7 @@ def _figure(columns: int = 1, width: float = 7.5) -> tuple[Any, Any]:
     return plt.subplots(1, columns, figsize=(width * (1 if columns == 1 else 1.6), 4.8), layout="constrained")
 
 
-def _save(figure: Any, name: str) -> None:
-    file = paths.RESULTS / f"{name}.svg"
+def _save(figure: Any, file: Path) -> None:
     figure.savefig(file, metadata={"Date": None})
     print(f"drawn in {file.relative_to(paths.ROOT)}")
 
@@ -37,17 +39,19 @@ def _style(i: int) -> dict[str, Any]:
 
 def draw_all() -> None:
     """Draw all results that there are."""
-    contents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in paths.RESULTS.glob("*.json")}
-    for name, content in sorted(contents.items()):
+    for file in sorted(paths.RESULTS.glob("*/*.json")):
+        content = json.loads(file.read_text(encoding="utf-8"))
         if content["measurement"] == "throughput":
-            chart.draw(content)
-            _bars(name, content)
-            _roofline(f"roofline-{content['model']}", content, contents.get(f"single-{content['model']}"))
+            chart.draw(content, file.parent)
+            _bars(file.with_suffix(".svg"), content)
+            single = file.with_name(f"single-{content['model']}.json")
+            measured = json.loads(single.read_text(encoding="utf-8")) if single.exists() else None
+            _roofline(file.with_name(f"roofline-{content['model']}.svg"), content, measured)
         elif content["measurement"] == "growth":
-            _growth(name, content)
+            _growth(file.with_suffix(".svg"), content)
 
 
-def _bars(name: str, content: dict[str, Any]) -> None:
+def _bars(file: Path, content: dict[str, Any]) -> None:
     """Draw the share of the peak that each contender reaches on each workload."""
     figure, axes = _figure()
     names = list(next(iter(content["workloads"].values()))["contenders"])
@@ -66,10 +70,10 @@ def _bars(name: str, content: dict[str, Any]) -> None:
     axes.set_xlabel("useful operations as a share of the peak of fused multiply-adds, %")
     axes.set_title(f"{content['model']}: {_caption(content)}", fontsize=8)
     figure.legend(fontsize=7, loc="outside lower center", ncols=4)
-    _save(figure, name)
+    _save(figure, file)
 
 
-def _roofline(name: str, content: dict[str, Any], single: dict[str, Any] | None) -> None:
+def _roofline(file: Path, content: dict[str, Any], single: dict[str, Any] | None) -> None:
     """Draw rates over operations per byte of weights, where a call reads each weight once."""
     figure, axes = _figure()
     loads = content["workloads"].values()
@@ -97,10 +101,10 @@ def _roofline(name: str, content: dict[str, Any], single: dict[str, Any] | None)
     axes.set_xlabel(f"useful operations of a call per byte of weights ({shapes})", fontsize=8)
     axes.set_title(f"{content['model']}: {_caption(content)}", fontsize=8)
     figure.legend(fontsize=7, loc="outside lower center", ncols=4)
-    _save(figure, name)
+    _save(figure, file)
 
 
-def _growth(name: str, content: dict[str, Any]) -> None:
+def _growth(file: Path, content: dict[str, Any]) -> None:
     """Draw tokens per second, with what the peak would allow."""
     figure, both = _figure(2)
     for axes, series, key, label in (
@@ -117,4 +121,4 @@ def _growth(name: str, content: dict[str, Any]) -> None:
         axes.grid(visible=True, which="both", alpha=0.2)
     both[0].legend(fontsize=7)
     figure.suptitle(f"{OURS}: {_caption(content)}", fontsize=8)
-    _save(figure, name)
+    _save(figure, file)

@@ -57,9 +57,11 @@ def _verdict(report: dict[str, Any]) -> str:
 
 def write(measurement: str, model: str, threads: int, result: dict[str, Any]) -> Path:
     """Write what was measured, beside what it was measured on."""
-    paths.RESULTS.mkdir(exist_ok=True)
-    file = paths.RESULTS / f"{measurement}-{model}.json"
-    content = {"measurement": measurement, "model": model, "machine": machine.describe(threads), **result}
+    described = machine.describe(threads)
+    folder = paths.RESULTS / described["info"]["instruction_set"]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{measurement}-{model}.json"
+    content = {"measurement": measurement, "model": model, "machine": described, **result}
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"written to {file.relative_to(paths.ROOT)}")
     return file

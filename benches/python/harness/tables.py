@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def render() -> str:
     """Return all results that there are."""
     sections = []
-    for file in sorted(paths.RESULTS.glob("*.json")):
+    for file in sorted(paths.RESULTS.glob("*/*.json")):
         content = json.loads(file.read_text(encoding="utf-8"))
         machine = content["machine"]
         sections += [
