@@ -12,6 +12,7 @@ mod late_interaction;
 mod lenient;
 mod logit_score;
 mod lora;
+mod model2vec;
 mod modules;
 mod peft;
 mod role;
@@ -36,6 +37,7 @@ pub(crate) use late_interaction::{Expansion, LateInteraction, Strategy, with_imp
 pub(crate) use lenient::{as_integer, is_truthy, optional_integer, token_id, truthy};
 pub(crate) use logit_score::LogitScoreConfig;
 pub(crate) use lora::{Adapter, AdapterSource, Adapters, TaskIndex};
+pub(crate) use model2vec::{model2vec_length, model2vec_modules};
 pub use modules::PoolingMode;
 pub(crate) use modules::{
     DenseConfig, LayerNormConfig, LayerPoolingConfig, ModuleInput, NormalizeConfig, PoolingConfig,

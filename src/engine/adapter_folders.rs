@@ -8,7 +8,7 @@ use crate::options::LoadOptions;
 use crate::source;
 use crate::weights::{PeftAdapter, Weights};
 
-use super::loaded::transformer_folder;
+use super::folders::transformer_folder;
 use super::source_files::TRANSFORMER_FILES;
 
 /// Name of the adapter in the model's own folder, as in peft.

@@ -94,7 +94,7 @@ mod tests {
         model.set_max_seq_length(9).unwrap();
         let compute = Compute { kernels: Kernels::Portable, ..Compute::of(&on_cpu) };
         let twin = Model { engine: model.engine.at(compute, &NoObserver).unwrap(), ..model.clone() };
-        assert_eq!(twin.engine.loaded.compute, compute);
+        assert_eq!(twin.engine.loaded.variant.compute, compute);
         assert_eq!(twin.max_seq_length(), Some(9));
         let texts = ["A lamp lights the room, and the street, and the whole of the town.", "It is small."];
         for embed in [Model::encode_query::<&str>, Model::encode_document::<&str>] {
@@ -106,7 +106,7 @@ mod tests {
         let same = |a: &Engine, b: &Engine| std::ptr::eq(&*a.loaded, &*b.loaded);
         assert!(same(&own.at(compute, &NoObserver).unwrap(), other));
         assert!(same(&other.at(compute, &NoObserver).unwrap(), other));
-        assert!(same(&other.at(own.loaded.compute, &NoObserver).unwrap(), own));
+        assert!(same(&other.at(own.loaded.variant.compute, &NoObserver).unwrap(), own));
         assert!(same(&own.on(Device::Cpu, &NoObserver).unwrap(), own));
     }
 }

@@ -7,7 +7,9 @@ mod adapter_folders;
 mod calibration;
 mod collect;
 pub(crate) mod compute;
+pub(crate) mod folders;
 mod hybrid;
+mod load;
 pub(crate) mod loaded;
 mod prompts;
 pub(crate) mod routes;
@@ -78,15 +80,15 @@ impl Engine {
 
     /// Folder that the model was loaded from.
     pub(crate) fn folder(&self) -> &Path {
-        &self.loaded.folder
+        &self.loaded.folders.folder
     }
 
     pub(crate) fn device(&self) -> Device {
-        self.loaded.compute.device
+        self.loaded.variant.compute.device
     }
 
     pub(crate) fn dtype(&self) -> Dtype {
-        self.loaded.compute.dtype
+        self.loaded.variant.compute.dtype
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
@@ -111,12 +113,12 @@ impl Engine {
     /// Returns the same model on another device. It is loaded there once, and stays as long as this one or a clone
     /// lives.
     pub(crate) fn on(&self, device: Device, observer: &dyn Observer) -> Result<Self> {
-        self.at(self.loaded.compute.on(device), observer)
+        self.at(self.loaded.variant.compute.on(device), observer)
     }
 
     pub(crate) fn at(&self, compute: Compute, observer: &dyn Observer) -> Result<Self> {
         let other = self.other.as_ref().map(|other| other.at(compute, observer)).transpose()?;
-        let variant = Variant { compute, ..self.loaded.variant() };
+        let variant = Variant { compute, ..self.loaded.variant };
         Ok(Self { loaded: self.loaded.twin(variant, observer)?, other, ..self.clone() })
     }
 
@@ -141,11 +143,11 @@ impl Engine {
             Some(routes) => Some(routes.choose(request.role, request.task)?),
             None => loaded.adapters.choose(engine.task(request.role, request.task))?,
         };
-        if task == loaded.task {
+        if task == loaded.variant.task {
             return Ok(engine);
         }
         let observer = request.observer.unwrap_or(&NoObserver);
-        let loaded = loaded.twin(Variant { task, ..loaded.variant() }, observer)?;
+        let loaded = loaded.twin(Variant { task, ..loaded.variant }, observer)?;
         Ok(Cow::Owned(Self { loaded, ..engine.into_owned() }))
     }
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::adapter_folders::AdapterFolders;
 use super::compute::Compute;
-use super::loaded::{Choices, Loaded, ModelFolders, Variant, opened, transformer_folder};
+use super::folders::{ModelFolders, opened, transformer_folder};
+use super::loaded::{Loaded, Variant};
 use super::{Engine, Prompts};
 use crate::config::{Kind, ModelSettings, ModuleEntry, Role, RouterEntries};
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub(crate) struct OtherRoute {
 impl OtherRoute {
     /// Returns the same route on another device.
     pub(crate) fn at(&self, compute: Compute, observer: &dyn Observer) -> Result<Self> {
-        let variant = Variant { compute, ..self.loaded.variant() };
+        let variant = Variant { compute, ..self.loaded.variant };
         Ok(Self { loaded: self.loaded.twin(variant, observer)?, ..self.clone() })
     }
 }
@@ -47,8 +47,8 @@ impl Engine {
         if !options.adapters.is_empty() {
             return Err(Error::argument("adapters", "must be empty for a model with a Router"));
         }
-        let folders = folders(folder, Some(other), None, options)?;
-        let loaded = Loaded::load(kind, folders, Variant { task: None, ..engine.loaded.variant() })?;
+        let folders = ModelFolders::find(folder, Some(other), None, options)?;
+        let loaded = Loaded::load(kind, folders, Variant { task: None, ..engine.loaded.variant })?;
         let widths = [&loaded, &*engine.loaded].map(|loaded| loaded.network.width());
         if widths[0] != widths[1] {
             let problem = format!("both routes must have the same width, got {widths:?}");
@@ -78,7 +78,7 @@ impl Engine {
             return Err(Error::argument("adapters", "applies to embedding models, whose calls select one by its task"));
         }
         // An adapter that can't be merged is refused before any other complaint.
-        let folders = folders(folder.clone(), entries.clone(), None, options)?;
+        let folders = ModelFolders::find(folder.clone(), entries.clone(), None, options)?;
         // sentence-transformers ignores its own settings file in a folder without modules.json.
         let (settings, file) = match &entries {
             Some(entries) => {
@@ -91,16 +91,4 @@ impl Engine {
         let prompts = Prompts::of(kind, &settings, &file, options)?;
         Ok((Self::new(loaded, prompts, options)?, settings))
     }
-}
-
-/// Finds the folders that a model of these modules is loaded from.
-pub(crate) fn folders(
-    folder: PathBuf,
-    entries: Option<Vec<ModuleEntry>>,
-    layers: Option<usize>,
-    options: &LoadOptions,
-) -> Result<ModelFolders> {
-    let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
-    let choices = Choices { layers, static_rule: options.static_rule, mmap: options.mmap };
-    Ok(ModelFolders { folder, entries, choices, adapter_folders })
 }

@@ -23,7 +23,7 @@ struct State {
 
 impl State {
     fn find(&self, variant: Variant) -> Option<Arc<Loaded>> {
-        self.made.iter().find(|twin| twin.variant() == variant).map(Arc::clone)
+        self.made.iter().find(|twin| twin.variant == variant).map(Arc::clone)
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     /// Another dtype stands for another device.
     fn elsewhere(model: &Model) -> Compute {
-        let mut compute = model.engine.loaded.compute;
+        let mut compute = model.engine.loaded.variant.compute;
         compute.dtype = Dtype::BFloat16;
         compute
     }
@@ -115,7 +115,7 @@ mod tests {
         let stop = AtomicBool::new(true);
         let stopped = model.engine.at(elsewhere(&model), &stop);
         assert!(matches!(stopped.map(|_| ()), Err(Error::Interrupted)));
-        assert_eq!(model.engine.at(elsewhere(&model), &NoObserver).unwrap().loaded.compute, elsewhere(&model));
+        assert_eq!(model.engine.at(elsewhere(&model), &NoObserver).unwrap().loaded.variant.compute, elsewhere(&model));
     }
 
     /// Waits in its first question until the test goes on.

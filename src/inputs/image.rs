@@ -9,7 +9,7 @@ impl Reader {
     /// Decodes an image and makes the model's pixels of it. Returns its tokens, or the problem with it.
     pub(super) fn read_image(&self, image: Image<'_>) -> Result<Read> {
         let Some(processor) = &self.loaded.images else {
-            let folder = self.loaded.folder.display();
+            let folder = self.loaded.folders.folder.display();
             return Ok(Err(format!("is an image, but the model in {folder} embeds texts alone")));
         };
         match processor.prepare(image) {

@@ -71,7 +71,7 @@ pub struct Reader {
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader")
-            .field("folder", &self.loaded.folder)
+            .field("folder", &self.loaded.folders.folder)
             .field("max_length", &self.max_length)
             .finish_non_exhaustive()
     }

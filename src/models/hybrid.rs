@@ -140,6 +140,6 @@ fn width(engine: &Engine, kind: EmbeddingKind) -> Option<usize> {
 }
 
 fn ends_in_normalize(engine: &Engine) -> bool {
-    let last = engine.loaded.entries.as_deref().and_then(<[_]>::last);
+    let last = engine.loaded.folders.entries.as_deref().and_then(<[_]>::last);
     last.is_some_and(|entry| entry.kind == ModuleKind::Normalize)
 }

@@ -7,7 +7,7 @@ use super::loading::{LoadFolder, loading};
 use super::reranker::{Ranked, ranked};
 use super::shared_settings;
 use crate::config::{Expansion, Kind, Role, Strategy, object, with_implied};
-use crate::engine::loaded::{opened, transformer_folder};
+use crate::engine::folders::{opened, transformer_folder};
 use crate::engine::{Engine, KeptTokens, Request, TokenRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;

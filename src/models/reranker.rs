@@ -86,7 +86,7 @@ impl Reranker {
     pub fn default_activation(&self) -> Result<ScoreActivation> {
         let config = self.engine.loaded.config()?;
         // sentence-transformers ignores its own settings file in a folder without modules.json.
-        let settings = match self.engine.loaded.entries.is_some() {
+        let settings = match self.engine.loaded.folders.entries.is_some() {
             true => JsonFile::read_if_there(self.folder().join("config_sentence_transformers.json"))?,
             false => None,
         };
@@ -179,7 +179,7 @@ impl Reranker {
     /// # Errors
     /// [`Error::InvalidConfig`] if the file has changed and can't be read.
     pub fn labels(&self) -> Result<Vec<String>> {
-        let config = JsonFile::read(self.engine.loaded.transformer().join("config.json"), "it has the labels")?;
+        let config = JsonFile::read(self.engine.loaded.folders.transformer().join("config.json"), "it has the labels")?;
         let name = |id: usize| {
             let label = config.value.pointer(&format!("/id2label/{id}")).and_then(Value::as_str);
             label.map_or_else(|| format!("LABEL_{id}"), str::to_owned)

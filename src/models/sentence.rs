@@ -99,7 +99,7 @@ impl Model {
 
     /// Returns true if its folder lists modules. A folder without a list means mean pooling.
     pub fn lists_modules(&self) -> bool {
-        self.engine.loaded.entries.is_some()
+        self.engine.loaded.folders.entries.is_some()
     }
 }
 

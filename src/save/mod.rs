@@ -56,7 +56,7 @@ impl KindSettings {
             return Ok(None);
         }
         const MAX_ACTIVE_DIMS: &str = "max_active_dims";
-        let (stored, _) = ModelSettings::read(&parts.folder, parts.folder_kind)?;
+        let (stored, _) = ModelSettings::read(&parts.folders.folder, parts.folder_kind)?;
         let mut settings = object([
             ("similarity_fn_name", stored.similarity_fn_name.into()),
             ("truncate_dim", stored.truncate_dim.into()),
@@ -222,7 +222,7 @@ fn write_routes(routes: &Routes<&Engine>, own: &KindSettings, staged: &mut Stage
 fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
     let parts = &model.loaded;
     let kind = parts.folder_kind;
-    if let Some(entries) = &parts.entries {
+    if let Some(entries) = &parts.folders.entries {
         let splade = entries.iter().any(|entry| entry.kind == ModuleKind::SpladePooling);
         let as_saved = |entry: &ModuleEntry| match entry.kind {
             // Older versions know it by this name.
@@ -233,12 +233,12 @@ fn modules(model: &Engine) -> Result<Vec<ModuleEntry>> {
         };
         return Ok(entries.iter().map(as_saved).collect());
     }
-    let implied = |kind| ModuleEntry::new(kind, parts.folder.clone());
+    let implied = |kind| ModuleEntry::new(kind, parts.folders.folder.clone());
     let config = parts.config()?;
     Ok(match kind {
         Kind::Sentence if parts.images.is_some() => vec![implied(ModuleKind::Transformer)],
         Kind::Sentence => {
-            let pooling = pooling(None, &parts.folder, &config)?;
+            let pooling = pooling(None, &parts.folders.folder, &config)?;
             let pooling = ModuleEntry { pooling: Some(pooling), ..implied(ModuleKind::Pooling) };
             vec![implied(ModuleKind::Transformer), pooling]
         }

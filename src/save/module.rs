@@ -29,12 +29,12 @@ pub(crate) fn write(
 ) -> Result<()> {
     let parts = &model.loaded;
     // Files with only some of the weights would not load as the same model.
-    if parts.choices.layers.is_none() && !parts.has_projection() && parts.adapters.tasks.is_empty() {
+    if parts.folders.choices.layers.is_none() && !parts.has_projection() && parts.adapters.tasks.is_empty() {
         staged.renew(&entry.folder, path);
     }
     let read = || JsonFile::read(entry.folder.join("config.json"), "the module needs it");
     let config = path.join("config.json");
-    let last = parts.entries.as_deref().and_then(<[_]>::last);
+    let last = parts.folders.entries.as_deref().and_then(<[_]>::last);
     let on = match parts.folder_kind {
         Kind::MultiVector => ModuleInput::Tokens,
         Kind::Reranker if last.is_some_and(|last| last.folder == entry.folder) => ModuleInput::SentencesForScores,
@@ -63,7 +63,7 @@ pub(crate) fn write(
             staged.write_json(config, &PoolingConfig { include_prompt, ..pooling }.to_json(model.hidden_size()))
         }
         ModuleKind::SpladePooling => {
-            let pooling = match parts.entries {
+            let pooling = match parts.folders.entries {
                 Some(_) => SpladeConfig::read(&entry.folder)?,
                 None => SpladeConfig::default(),
             };
@@ -97,7 +97,7 @@ pub(crate) fn write(
             copy_weights(&entry.folder, path, staged)
         }
         ModuleKind::LogitScore => {
-            let tokens = match parts.entries {
+            let tokens = match parts.folders.entries {
                 Some(_) => LogitScoreConfig::read(&entry.folder)?,
                 None => yes_and_no(model.tokenizer(), &entry.folder)?,
             };
@@ -150,12 +150,12 @@ fn write_transformer(
 ) -> Result<()> {
     let parts = &model.loaded;
     let projection = parts.has_projection();
-    let folders = parts.adapter_folders.of(from);
+    let folders = parts.folders.adapter_folders.of(from);
     let mut config = parts.config()?;
-    let task = TransformerTask::of(parts.folder_kind, parts.entries.as_deref(), &config);
+    let task = TransformerTask::of(parts.folder_kind, parts.folders.entries.as_deref(), &config);
     let task = Family::of(&config, task)?.task(task);
     let original = config.value.clone();
-    parts.choices.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
+    parts.folders.choices.layers.map_or(Ok(()), |layers| keep_layers(&mut config, layers))?;
     if let Some(config) = config.value.as_object_mut() {
         if projection {
             // It names the class with the projection.
@@ -171,16 +171,16 @@ fn write_transformer(
     write_files(folders.tokenizer, &changed, path, staged)?;
     copy_code(folders.config, path, staged)?;
 
-    let adapter = parts.task.map(|task| parts.adapters.adapter(task)).filter(AdapterSource::is_folder);
+    let adapter = parts.variant.task.map(|task| parts.adapters.adapter(task)).filter(AdapterSource::is_folder);
     let weights = |from: &Path| match &adapter {
         Some(adapter) => Weights::open(from)?.adapted(adapter.clone()),
         None => Weights::open(from),
     };
-    if parts.choices.layers.is_none() && !projection && adapter.is_none() {
+    if parts.folders.choices.layers.is_none() && !projection && adapter.is_none() {
         copy_weights(folders.weights, path, staged)?;
     } else {
         let kept = |name: &str| {
-            let behind = parts.choices.layers.is_some_and(|layers| is_behind(name, layers));
+            let behind = parts.folders.choices.layers.is_some_and(|layers| is_behind(name, layers));
             !(behind || projection && name == PROJECTION)
         };
         save_weights(&weights(folders.weights)?, path, staged, kept)?;

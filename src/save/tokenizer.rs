@@ -39,7 +39,8 @@ pub(crate) fn changed(model: &Engine, folder: &Path) -> Result<Vec<NamedJson>> {
     // The file is large and mostly unchanged.
     let old_tokenizer = if promoted.is_empty() { Map::new() } else { read("tokenizer.json")? };
     let (mut config, mut tokenizer) = (old_config.clone(), old_tokenizer.clone());
-    let by_tokenizer = model.loaded.kind == Kind::Reranker || model.loaded.first() == ModuleKind::SparseStaticEmbedding;
+    let by_tokenizer =
+        model.loaded.kind == Kind::Reranker || model.loaded.folders.first() == Some(ModuleKind::SparseStaticEmbedding);
     if let Some(limit) = model.max_seq_length.filter(|_| by_tokenizer) {
         config.insert("model_max_length".to_owned(), limit.into());
     }

@@ -69,7 +69,7 @@ fn model_type(served: &Served, model: &AnyModel) -> Value {
 /// Returns the pooling in TEI's words.
 fn pooling(model: &AnyModel) -> String {
     let AnyModel::Sentence(model) = model else { return "none".to_owned() };
-    let entries = model.engine.loaded.entries.iter().flatten();
+    let entries = model.engine.loaded.folders.entries.iter().flatten();
     let modes = entries.filter_map(|entry| entry.pooling.as_ref()).flat_map(|pooling| &pooling.modes);
     let names: Vec<_> = modes.map(ToString::to_string).collect();
     match names.join("+").as_str() {

@@ -1,0 +1,74 @@
+//! Folders that a model is loaded from.
+
+use std::path::{Path, PathBuf};
+
+use super::adapter_folders::AdapterFolders;
+use crate::config::{ModuleEntry, ModuleKind, model2vec_modules, modules};
+use crate::error::{Error, Result};
+use crate::options::{LoadOptions, StaticRule};
+
+/// Folders that a model is loaded from, with its modules.
+#[derive(Clone)]
+pub(crate) struct ModelFolders {
+    pub(crate) folder: PathBuf,
+    /// Modules that `modules.json` lists, if there is one.
+    pub(crate) entries: Option<Vec<ModuleEntry>>,
+    pub(crate) choices: Choices,
+    pub(crate) adapter_folders: AdapterFolders,
+}
+
+/// Choices of the caller that a folder's files don't make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choices {
+    /// Number of the transformer's first layers that are kept; `None` keeps all.
+    pub(crate) layers: Option<usize>,
+    /// Rule of a static model; `None` is that of its kind of folder.
+    pub(crate) static_rule: Option<StaticRule>,
+    /// Maps weights into memory.
+    pub(crate) mmap: bool,
+}
+
+impl ModelFolders {
+    /// Finds the folders that a model of these modules is loaded from, with its first `layers` layers.
+    ///
+    /// # Errors
+    /// The errors of [`AdapterFolders::find`].
+    pub(crate) fn find(
+        folder: PathBuf,
+        entries: Option<Vec<ModuleEntry>>,
+        layers: Option<usize>,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
+        let choices = Choices { layers, static_rule: options.static_rule, mmap: options.mmap };
+        Ok(Self { folder, entries, choices, adapter_folders })
+    }
+
+    /// Returns the folder of the first module.
+    pub(crate) fn transformer(&self) -> &Path {
+        transformer_folder(self.entries.as_deref(), &self.folder)
+    }
+
+    /// Returns the kind of the first module; `None` if there is none. A folder without a list holds a transformer.
+    pub(crate) fn first(&self) -> Option<ModuleKind> {
+        match &self.entries {
+            Some(entries) => entries.first().map(|entry| entry.kind),
+            None => Some(ModuleKind::Transformer),
+        }
+    }
+}
+
+/// Returns the folder of the first module.
+pub(crate) fn transformer_folder<'a>(entries: Option<&'a [ModuleEntry]>, folder: &'a Path) -> &'a Path {
+    entries.and_then(<[_]>::first).map_or(folder, |entry| &entry.folder)
+}
+
+/// Checks that a folder exists, and reads its list of modules, if there is one.
+pub(crate) fn opened(folder: PathBuf) -> Result<(PathBuf, Option<Vec<ModuleEntry>>)> {
+    if !folder.is_dir() {
+        let looked = vec![format!("{}: no such folder", folder.display())];
+        return Err(Error::ModelNotFound { name: folder.display().to_string(), looked });
+    }
+    let listed = modules(&folder)?.map_or_else(|| model2vec_modules(&folder), |listed| Ok(Some(listed)))?;
+    Ok((folder, listed))
+}
