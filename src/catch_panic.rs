@@ -1,4 +1,4 @@
-//! Converts panics of the tokenizers crate into errors.
+//! Converts panics of libraries that read untrusted files into errors.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -14,7 +14,7 @@ thread_local! {
 ///
 /// The crate panics on some files: a bad charsmap, merges that don't fit, a template without its tokens. Callers drop
 /// everything that `call` changed on an error, so no half-built state is visible.
-pub(super) fn catch_panic<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+pub(crate) fn catch_panic<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     catch_panic_of("the tokenizers crate", call)
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn catch_panic_of<T>(library: &str, call: impl FnOnce() -> tokenizers
 }
 
 /// Unwinds to [`catch_panic`], which returns this error. Needed where the tokenizers crate drops returned errors.
-pub(super) fn abort(problem: String) -> ! {
+pub(crate) fn abort(problem: String) -> ! {
     resume_unwind(Box::new(Aborted(problem)))
 }
 
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn only_panics_that_are_caught_here_print_nothing() {
-        let test = "tokenize::catch_panic::tests::panics_here_and_elsewhere";
+        let test = "catch_panic::tests::panics_here_and_elsewhere";
         let mut command = Command::new(std::env::current_exe().unwrap());
         let done = command.args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap();
         let printed = String::from_utf8_lossy(&done.stderr);

@@ -148,6 +148,7 @@ compile_error!("rushlight needs a 64-bit processor: sizes of tensors and of mapp
 
 mod alloc;
 mod batch;
+mod catch_panic;
 mod config;
 mod device;
 mod engine;

@@ -8,8 +8,8 @@ use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
 use super::resize::Size;
 use super::{MAX_PIXELS, Rgb, check_size, colors, problem};
 use crate::alloc;
+use crate::catch_panic::catch_panic_of;
 use crate::error::{Error, Result};
-use crate::tokenize::catch_panic_of;
 
 /// Decodes a file's content, and turns the image upright by its EXIF orientation.
 pub(super) fn decode(bytes: &[u8]) -> Result<Rgb> {

@@ -12,12 +12,12 @@ use tokenizers::{
     PreTokenizedString, PreTokenizerWrapper,
 };
 
-use super::catch_panic::catch_panic;
 use super::class::Class;
 use super::files::TokenizerFile;
 use super::layout::Layouts;
 use super::steps::{Normalizer, PreTokenizer, Steps};
 use super::{Input, Tokenizer};
+use crate::catch_panic::catch_panic;
 
 /// Texts whose tokens are compared: case, accents, spaces, signs, and letters of several scripts.
 const PROBES: [&str; 7] = [

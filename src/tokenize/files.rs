@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 use tokenizers::{PaddingParams, TruncationParams};
 
-use super::catch_panic::catch_panic;
 use super::special::{Special, TokensById};
+use crate::catch_panic::catch_panic;
 use crate::config::{JsonFile, WHOLE_FILE, is_truthy, read_if_there, type_name};
 use crate::error::{Error, Result};
 

@@ -4,8 +4,8 @@ use std::iter::repeat_n;
 
 use tokenizers::{Encoding, PostProcessor, Token};
 
-use super::catch_panic::catch_panic;
 use super::steps::Steps;
+use crate::catch_panic::catch_panic;
 
 /// Placeholders of the first and the second text. Passing them through a post-processor reveals its layout.
 const FIRST: u32 = u32::MAX;

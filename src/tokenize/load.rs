@@ -7,7 +7,6 @@ use serde_json::Value;
 use tokenizers::normalizers::Lowercase;
 use tokenizers::{ModelWrapper, PaddingDirection, PostProcessorWrapper, TruncationDirection};
 
-use super::catch_panic::catch_panic;
 use super::class::{Class, DefaultClass};
 use super::difference::{FiledSteps, TokenizerDifference};
 use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
@@ -15,6 +14,7 @@ use super::layout::Layouts;
 use super::special::SpecialTokens;
 use super::steps::{Normalizer, Steps};
 use super::{Tokenizer, rebuild};
+use crate::catch_panic::catch_panic;
 use crate::config::as_integer;
 use crate::error::{Error, Result};
 

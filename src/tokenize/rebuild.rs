@@ -26,10 +26,10 @@ use tokenizers::{
     DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, SplitDelimiterBehavior,
 };
 
-use super::catch_panic::catch_panic;
 use super::files::{JsonObject, TokenizerFile};
 use super::special::SpecialTokens;
 use super::steps::{Decoder, Normalizer, PreTokenizer, Steps};
+use crate::catch_panic::catch_panic;
 use crate::config::type_name;
 use crate::error::{Error, Result};
 

@@ -9,10 +9,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use super::catch_panic::catch_panic;
 use super::class::Class;
 use super::files::{JsonObject, TokenizerFile};
 use super::steps::Steps;
+use crate::catch_panic::catch_panic;
 use crate::error::Result;
 
 /// Added tokens with their ids, in the file's order.

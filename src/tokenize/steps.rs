@@ -11,8 +11,8 @@ use tokenizers::{
     PreTokenizedString, PreTokenizerWrapper, Result, SplitDelimiterBehavior, TokenizerImpl,
 };
 
-use super::catch_panic::abort;
 use super::regex::Regex;
+use crate::catch_panic::abort;
 
 /// A tokenizer of these steps.
 pub(super) type Steps = TokenizerImpl<ModelWrapper, Normalizer, PreTokenizer, PostProcessorWrapper, Decoder>;
