@@ -13,6 +13,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::pickle::{Global, Node, Pickle, Result, Stream, Value};
 use crate::alloc;
 use crate::error::Error;
+use crate::observer::ask_while_loading;
 
 /// Numbers of a tensor: little endian, row-major, without gaps.
 #[derive(Debug, PartialEq)]
@@ -39,10 +40,16 @@ const MAGIC: Value<'_> = Value::Long(&[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a,
 /// It runs no code of the file.
 pub(crate) fn read(path: &Path) -> crate::error::Result<BTreeMap<String, TorchTensor>> {
     let file = super::Contents::open(path)?;
-    parse(&file).map_err(|problem| Error::weights(path, problem))
+    let wrong = |problem| Error::weights(path, problem);
+    let views = parse(&file).map_err(wrong)?;
+    let tensors = views.into_iter().map(|(name, view)| {
+        ask_while_loading()?;
+        Ok((name, view.into_tensor().map_err(wrong)?))
+    });
+    tensors.collect()
 }
 
-fn parse(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
+fn parse(file: &[u8]) -> Result<Views<'_>> {
     if file.starts_with(b"PK\x03\x04") {
         parse_zip(file)
     } else if file.starts_with(&[0x80]) {
@@ -54,7 +61,7 @@ fn parse(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
 }
 
 /// Reads a zip: under one folder, `data.pkl`, `data/<key>` for each storage, and `byteorder` if torch is 2.1 or later.
-fn parse_zip(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
+fn parse_zip(file: &[u8]) -> Result<Views<'_>> {
     let mut archive =
         ZipArchive::new(Cursor::new(file)).map_err(|error| format!("zip: {error}; {}", super::ENDED_EARLY))?;
     let mut roots = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix("/data.pkl")?.to_owned()));
@@ -78,7 +85,7 @@ fn parse_zip(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
         }
         storages.insert(key, bytes);
     }
-    tensors(&pickle, &storages, file.len())
+    views(&pickle, &storages, file.len())
 }
 
 /// Returns the bytes of a zip's entry in place. torch neither compresses entries nor verifies their checksums.
@@ -96,7 +103,7 @@ fn entry<'a>(file: &'a [u8], archive: &mut ZipArchive<Cursor<&'a [u8]>>, name: &
 
 /// Reads the older format: pickles of a magic number, a version, a dict about the system, the state dict and the list of
 /// storage keys; then for each key the number of elements and the elements.
-fn parse_pickles(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
+fn parse_pickles(file: &[u8]) -> Result<Views<'_>> {
     let mut stream = Stream::new(file);
     if stream.read()?.root != MAGIC {
         return Err("a pickle, but not of torch.save".to_owned());
@@ -126,11 +133,14 @@ fn parse_pickles(file: &[u8]) -> Result<BTreeMap<String, TorchTensor>> {
         storages.insert(key, bytes);
         rest = after;
     }
-    tensors(&pickle, &storages, file.len())
+    views(&pickle, &storages, file.len())
 }
 
-/// Bytes of each storage, by key.
-type Storages<'a> = HashMap<&'a str, &'a [u8]>;
+/// Bytes of each storage in the file, by key.
+type Storages<'p, 'a> = HashMap<&'p str, &'a [u8]>;
+
+/// Tensors by name.
+type Views<'a> = BTreeMap<String, View<'a>>;
 
 /// Description of a storage in a pickle.
 #[derive(Clone, Copy, PartialEq)]
@@ -173,8 +183,8 @@ fn storage_ids<'a>(pickle: &Pickle<'a>) -> Result<BTreeMap<&'a str, StorageId<'a
     Ok(ids)
 }
 
-/// Returns the tensors of the top-level dict.
-fn tensors(pickle: &Pickle<'_>, storages: &Storages<'_>, limit: usize) -> Result<BTreeMap<String, TorchTensor>> {
+/// Returns the tensors of the top-level dict as views of their storages.
+fn views<'a>(pickle: &Pickle<'_>, storages: &Storages<'_, 'a>, limit: usize) -> Result<Views<'a>> {
     let items = pickle.dict(pickle.root).ok_or("not a state dict: its top is no dict")?;
     let mut views = BTreeMap::new();
     let mut total = 0_usize;
@@ -191,7 +201,7 @@ fn tensors(pickle: &Pickle<'_>, storages: &Storages<'_>, limit: usize) -> Result
     if total > limit.saturating_mul(MAX_GROWTH) {
         return Err(format!("its tensors are {total} bytes, more than {MAX_GROWTH} times the file"));
     }
-    views.into_iter().map(|(name, view)| Ok((name, view.into_tensor()?))).collect()
+    Ok(views)
 }
 
 /// Returns the arguments of the call that makes a tensor, or none for another value.
@@ -213,6 +223,7 @@ fn tensor_arguments<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Result<
 }
 
 /// View of a storage that is a tensor, within the storage's bounds.
+#[derive(Debug)]
 struct View<'a> {
     dtype: Dtype,
     storage: &'a [u8],
@@ -225,7 +236,7 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new<'p>(pickle: &Pickle<'p>, arguments: &[Value<'p>], storages: &Storages<'a>) -> Result<Self> {
+    fn new<'p>(pickle: &Pickle<'p>, arguments: &[Value<'p>], storages: &Storages<'_, 'a>) -> Result<Self> {
         let [storage, Value::Int(offset), shape, strides, ..] = arguments else {
             return Err("not made of a storage, an offset, a shape and strides".to_owned());
         };

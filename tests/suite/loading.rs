@@ -70,6 +70,14 @@ fn an_observer_stops_the_loading_of_each_kind_of_model_before_each_weight() {
 }
 
 #[test]
+fn an_observer_stops_the_reading_of_a_torch_file_before_each_tensor() {
+    let folder = folder("tiny/legacy-mpnet-mean-normalize");
+    let asks = asks(|options| Model::from_dir_with(&folder, options).map(|_| ()), &native());
+    // Before each of its 39 tensors, and as for other files.
+    assert!(asks >= 39 + 6, "{asks}");
+}
+
+#[test]
 fn an_observer_may_load_a_model_itself() {
     let inner = Arc::new(StopAfter::new(usize::MAX));
     for options in [native(), native().with_observer(Arc::clone(&inner))] {

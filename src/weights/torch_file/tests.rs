@@ -18,6 +18,10 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(fixture(name)).unwrap()
 }
 
+fn parse(file: &[u8]) -> Result<Tensors> {
+    super::parse(file)?.into_iter().map(|(name, view)| Ok((name, view.into_tensor()?))).collect()
+}
+
 fn problem(file: &[u8]) -> String {
     parse(file).unwrap_err()
 }
