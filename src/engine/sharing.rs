@@ -17,6 +17,9 @@ use crate::observer::{self, Observer, Step};
 use crate::threads::executor::{Caller, Executor, PATIENCE, lock};
 use crate::tokenize::Tokens;
 
+/// Number of tokens from which on a thread computes as fast alone: its time is no longer that of reading the weights.
+const TOKENS_OF_A_THREAD: usize = 256;
+
 /// Queue of micro-batches whose calls wait for a permit, in order of arrival.
 #[derive(Default)]
 pub(crate) struct Waiting {
@@ -105,7 +108,7 @@ impl Waiting {
             if !executor.is_here() {
                 return alone();
             }
-            let taken = self.take(&entry, budget);
+            let taken = self.take(&entry, budget, 1 + executor.free());
             if !taken.is_empty() {
                 executor.release(&taken[1..].iter().map(|entry| &entry.caller).collect::<Vec<_>>());
                 // An observer may be slow, and must not delay the other calls.
@@ -132,10 +135,13 @@ impl Waiting {
         }
     }
 
-    /// Takes an entry from the queue, and later entries with the same request, up to the budget. Returns nothing if
-    /// another call has taken the entry.
-    fn take(&self, own: &Arc<Entry>, budget: usize) -> Vec<Arc<Entry>> {
+    /// Takes an entry from the queue, and later entries with the same request, up to the budget. Of a long queue it takes a
+    /// share, since `threads` forward passes at once need not wait for each other at each op. Returns nothing if another
+    /// call has taken the entry.
+    fn take(&self, own: &Arc<Entry>, budget: usize, threads: usize) -> Vec<Arc<Entry>> {
         let mut queue = lock(&self.queue);
+        let all: usize = queue.iter().map(|entry| entry.tokens()).sum();
+        let budget = budget.min(all.div_ceil(threads).max(TOKENS_OF_A_THREAD));
         let Some(index) = queue.iter().position(|entry| Arc::ptr_eq(entry, own)) else { return Vec::new() };
         let mut taken: Vec<_> = queue.remove(index).into_iter().collect();
         let mut tokens = own.tokens();

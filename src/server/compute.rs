@@ -13,6 +13,7 @@ use super::body::json_response;
 use super::failure::{Failure, FailureKind};
 use super::metrics::{Metrics, Task};
 use super::models::{AnyModel, Served};
+use super::routes::OneInput;
 use crate::observer::{Observer, Step};
 use crate::threads::executor::lock;
 
@@ -22,6 +23,23 @@ pub(super) struct Job {
     pub(super) task: Task,
     /// Number of inputs.
     pub(super) inputs: usize,
+    /// True for one short input. Its computation takes little longer than waking another thread.
+    is_short: bool,
+}
+
+impl Job {
+    /// Describes a computation of a number of texts.
+    pub(super) fn new(task: Task, inputs: usize) -> Self {
+        Self { task, inputs, is_short: false }
+    }
+
+    /// Describes the embedding of inputs.
+    pub(super) fn embed(inputs: &[OneInput]) -> Self {
+        /// Most bytes of a short input.
+        const SHORT: usize = 1024;
+        let is_short = matches!(inputs, [input] if input.as_input().bytes() <= SHORT);
+        Self { task: Task::Embed, inputs: inputs.len(), is_short }
+    }
 }
 
 /// Tells the outermost layer that a request has several inputs.
@@ -136,7 +154,9 @@ pub(super) async fn compute(
     let watch = Arc::new(Watch::new(Arc::clone(&app.metrics)));
     let _stop = StopOnDrop(Arc::clone(&watch));
     let served = Arc::clone(served);
-    let task = tokio::task::spawn_blocking(move || {
+    // It isn't stopped if its client leaves, and delays no other.
+    let here = job.is_short && may_block() && app.metrics.computing.get() == 1;
+    let task = move || {
         let result = catch_unwind(AssertUnwindSafe(|| work(&model, &watch))).unwrap_or_else(|_| {
             let message = "this is a bug in rushlight, please report it: the computation panicked";
             Err(Failure::new(FailureKind::Broken, message))
@@ -144,8 +164,13 @@ pub(super) async fn compute(
         let times = record(job, &served, &watch, &result);
         drop((watch, permit));
         result.map(|body| (body, times))
-    });
-    let (body, times) = task.await.map_err(|error| Failure::new(FailureKind::Broken, error.to_string()))??;
+    };
+    let (body, times) = if here {
+        tokio::task::block_in_place(task)?
+    } else {
+        let broken = |error: tokio::task::JoinError| Failure::new(FailureKind::Broken, error.to_string());
+        tokio::task::spawn_blocking(task).await.map_err(broken)??
+    };
     let mut response = json_response(StatusCode::OK, body);
     for (name, time) in ["x-tokenization-time", "x-queue-time", "x-inference-time"].into_iter().zip(times) {
         response.headers_mut().insert(name, HeaderValue::from(time.as_millis() as u64));
@@ -156,6 +181,11 @@ pub(super) async fn compute(
         response.extensions_mut().insert(IsBatch);
     }
     Ok(response)
+}
+
+/// Returns true if other threads of the runtime take over what this one has to do while it blocks.
+fn may_block() -> bool {
+    tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread
 }
 
 /// Records the end of a computation, and returns its times.

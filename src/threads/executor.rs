@@ -143,6 +143,11 @@ impl Executor {
         lock(&self.state).limit()
     }
 
+    /// Returns the number of permits that nobody holds.
+    pub(crate) fn free(&self) -> usize {
+        lock(&self.state).free()
+    }
+
     /// Sets the number of permits. Permits that are held stay valid.
     pub(crate) fn set_limit(&'static self, limit: usize) {
         // The environment is not read any more, so it may be wrong.

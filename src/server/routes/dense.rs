@@ -13,7 +13,6 @@ use crate::server::app::App;
 use crate::server::body::{Json, to_json};
 use crate::server::compute::{Job, compute};
 use crate::server::failure::{Failure, FailureKind};
-use crate::server::metrics::Task;
 use crate::server::models::{AnyModel, ModelKind, Served};
 use crate::{Model, Role};
 
@@ -67,7 +66,7 @@ pub(super) async fn embed_request(app: &App, path: &ModelInPath, request: EmbedR
     let reading = Reading::new(app, request.truncate, request.truncation_direction).named(request.prompt_name);
     reading.check(&inputs)?;
     let normalize = request.normalize.unwrap_or(true);
-    let job = Job { task: Task::Embed, inputs: inputs.len() };
+    let job = Job::embed(&inputs);
     compute(app, served, job, move |model, watch| {
         let inputs: Vec<_> = inputs.iter().map(OneInput::as_input).collect();
         let options = reading.encode(watch).with_normalize_embeddings(normalize).with_truncate_dim(request.dimensions);
@@ -88,7 +87,7 @@ pub(super) async fn embed_all(
     let inputs = request.inputs.checked(&app, "inputs")?;
     let reading = Reading::new(&app, request.truncate, request.truncation_direction).named(request.prompt_name);
     reading.check(&inputs)?;
-    let job = Job { task: Task::Embed, inputs: inputs.len() };
+    let job = Job::embed(&inputs);
     compute(&app, served, job, move |model, watch| {
         let inputs: Vec<_> = inputs.iter().map(OneInput::as_input).collect();
         if let AnyModel::MultiVector(model) = model {

@@ -33,7 +33,7 @@ pub(in crate::server) enum Inputs {
 }
 
 impl OneInput {
-    pub(super) fn as_input(&self) -> Input<'_> {
+    pub(in crate::server) fn as_input(&self) -> Input<'_> {
         match self {
             Self::Text(text) => Input::Text(text),
             Self::Ids(ids) => Input::Ids(ids),

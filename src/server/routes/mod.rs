@@ -30,6 +30,7 @@ use super::models::{ModelKind, Served};
 
 pub(super) use dense::EmbedRequest;
 pub(super) use info::probe;
+pub(super) use inputs::OneInput;
 pub(super) use openai::EmbeddingsRequest;
 pub(super) use predict::PredictRequest;
 pub(super) use rerank::{RerankRequest, ScoreRequest};

@@ -16,7 +16,6 @@ use crate::server::app::App;
 use crate::server::body::{Json, answer, to_json};
 use crate::server::compute::{Job, compute};
 use crate::server::failure::Failure;
-use crate::server::metrics::Task;
 use crate::server::models::{ModelKind, Served};
 
 /// Body of `POST /v1/embeddings`.
@@ -116,7 +115,7 @@ pub(super) async fn embeddings(
     };
     reading.check(&inputs)?;
     let (name, format, normalize) = (served.name.clone(), request.encoding_format, request.normalize.unwrap_or(true));
-    let job = Job { task: Task::Embed, inputs: inputs.len() };
+    let job = Job::embed(&inputs);
     compute(&app, served, job, move |model, watch| {
         let inputs: Vec<_> = inputs.iter().map(OneInput::as_input).collect();
         let options = reading.encode(watch).with_normalize_embeddings(normalize).with_truncate_dim(request.dimensions);

@@ -88,7 +88,7 @@ pub(super) async fn predict_request(
         (false, 1) => ScoreActivation::Sigmoid,
         (false, _) => ScoreActivation::Softmax,
     };
-    let job = Job { task: Task::Predict, inputs: inputs.len() };
+    let job = Job::new(Task::Predict, inputs.len());
     compute(app, served, job, move |model, watch| {
         let AnyModel::Reranker(model) = model else {
             return Err(Failure::new(FailureKind::WrongModel, "model is not a classifier"));

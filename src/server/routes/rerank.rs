@@ -130,7 +130,7 @@ pub(super) async fn rerank_request(
     let reading = Reading::new(app, request.truncate, request.truncation_direction);
     let activation = if request.raw_scores { ScoreActivation::Identity } else { ScoreActivation::Sigmoid };
     let name = served.name.clone();
-    let job = Job { task: Task::Rerank, inputs: texts.len() };
+    let job = Job::new(Task::Rerank, texts.len());
     compute(app, served, job, move |model, watch| {
         let scores = one_to_many(model, watch, &reading, activation, &request.query, &texts)?;
         let ranks = ranked(&scores, request.top_n);
@@ -260,7 +260,7 @@ pub(super) async fn score(
     }
     let reading = Reading::new(&app, request.truncate, None);
     let (name, created) = (served.name.clone(), served.created);
-    let job = Job { task: Task::Rerank, inputs: first.len() };
+    let job = Job::new(Task::Rerank, first.len());
     compute(&app, served, job, move |model, watch| {
         let scores = pairwise(model, watch, &reading, &first, &second)?;
         let score = |(index, score)| Score { index, object: "score", score };

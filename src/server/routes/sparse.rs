@@ -42,7 +42,7 @@ pub(super) async fn embed_sparse_request(
     let inputs = request.inputs.checked(app, "inputs")?;
     let reading = Reading::new(app, request.truncate, request.truncation_direction).named(request.prompt_name);
     reading.check(&inputs)?;
-    let job = Job { task: Task::Embed, inputs: inputs.len() };
+    let job = Job::embed(&inputs);
     compute(app, served, job, move |model, watch| {
         let AnyModel::Sparse(model) = model else {
             return Err(Failure::new(FailureKind::WrongModel, "model is not a sparse embedding model"));
@@ -107,7 +107,7 @@ pub(super) async fn similarity_request(
     }
     let SimilarityParameters { truncate, truncation_direction, prompt_name } = request.parameters;
     let reading = Reading::new(app, truncate, truncation_direction).named(prompt_name);
-    let job = Job { task: Task::Embed, inputs: sentences.len() + 1 };
+    let job = Job::new(Task::Embed, sentences.len() + 1);
     compute(app, served, job, move |model, watch| {
         to_json(&scores(model, watch, &reading, &source_sentence, &sentences)?)
     })
