@@ -7,9 +7,9 @@ use pulp::{Simd, WithSimd};
 use super::buffer::Buffer;
 #[cfg(target_arch = "x86_64")]
 use super::matmul::sums_of_pairs;
-use super::matmul::{Accumulate, Epilogue, PanelForm, strip, strip_of_floats};
+use super::matmul::{Accumulate, Epilogue, FloatPanel, PanelForm, strip, strip_of_floats};
 use super::panels::{PanelShape, Panels};
-use super::prefetch::Spread;
+use super::prefetch::{Spread, Upcoming};
 use super::rows::{Rows, RowsMut};
 use super::{Isa, multiply_add};
 use crate::error::Result;
@@ -119,7 +119,8 @@ impl WithSimd for Product<'_> {
                 let width = b.shape.whole_columns(panel).len();
                 scratch.resize(a.width() * width);
                 widen(pairs, width, scratch);
-                strip_of_floats(simd, a, scratch, Accumulate::Zero, epilogue, out);
+                let panel = FloatPanel { numbers: scratch, next: Upcoming::behind(pairs) };
+                strip_of_floats(simd, a, panel, Accumulate::Zero, epilogue, out);
             }
         }
     }
@@ -141,8 +142,8 @@ struct Pairs<'a>(&'a [u32]);
 
 impl<S: Simd> PanelForm<S> for Pairs<'_> {
     #[inline(always)]
-    fn end(self) -> (usize, *const u8) {
-        (size_of_val(self.0), self.0.as_ptr_range().end.cast())
+    fn next(self) -> Upcoming {
+        Upcoming::behind(self.0)
     }
 
     #[inline(always)]

@@ -21,6 +21,21 @@ pub(crate) fn prefetch_behind<T>(items: &[T], bytes: usize) {
     fetch::<2>(items.as_ptr_range().end.cast::<u8>().wrapping_add(bytes));
 }
 
+/// Memory that is read soon.
+#[derive(Clone, Copy)]
+pub(crate) struct Upcoming {
+    start: *const u8,
+    bytes: usize,
+}
+
+impl Upcoming {
+    /// Returns the memory behind a panel, where the next one of the same size begins.
+    #[inline(always)]
+    pub(crate) fn behind<T>(panel: &[T]) -> Self {
+        Self { start: panel.as_ptr_range().end.cast(), bytes: size_of_val(panel) }
+    }
+}
+
 /// Prefetches memory into the second-level cache, spread evenly over the steps of a loop: all at once would stall on memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Spread {
@@ -29,9 +44,9 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Spreads `bytes` of memory over `steps`, at most a cache line a step.
+    /// Spreads memory over `steps`, at most a cache line a step.
     #[inline(always)]
-    pub(crate) fn over(start: *const u8, bytes: usize, steps: usize) -> Self {
+    pub(crate) fn over(Upcoming { start, bytes }: Upcoming, steps: usize) -> Self {
         Self { line: start, stride: bytes.div_ceil(steps.max(1)).min(2 * LINE) }
     }
 

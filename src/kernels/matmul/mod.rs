@@ -17,12 +17,13 @@ use super::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::panels::Panels;
+use super::prefetch::Upcoming;
 use super::rows::{Rows, RowsMut};
 use crate::config::Activation;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::sums_of_pairs;
-pub(super) use tiles::{PanelForm, add, load, store, strip};
+pub(super) use tiles::{FloatPanel, PanelForm, add, load, store, strip};
 
 /// Operations on a product's sums before they are stored.
 #[derive(Clone, Copy, Default)]
@@ -100,7 +101,9 @@ impl WithSimd for Product<'_> {
         for panel in panels {
             let columns = b.columns_of(panel..panel + 1);
             let out = out.columns(columns.start - all.start..columns.end - all.start);
-            strip_of_floats(simd, a, b.panel(panel), start, epilogue.columns(columns), out);
+            let numbers = b.panel(panel);
+            let panel = FloatPanel { numbers, next: Upcoming::behind(numbers) };
+            strip_of_floats(simd, a, panel, start, epilogue.columns(columns), out);
         }
     }
 }
@@ -112,13 +115,13 @@ impl WithSimd for Product<'_> {
 pub(super) fn strip_of_floats<S: Simd>(
     simd: S,
     a: Rows<'_>,
-    panel: &[f32],
+    panel: FloatPanel<'_>,
     start: Accumulate,
     epilogue: Epilogue<'_>,
     out: RowsMut<'_>,
 ) {
-    struct Floats<'a>(Rows<'a>, &'a [f32], Accumulate, Epilogue<'a>, RowsMut<'a>);
-    impl WithSimd for Floats<'_> {
+    struct Strip<'a>(Rows<'a>, FloatPanel<'a>, Accumulate, Epilogue<'a>, RowsMut<'a>);
+    impl WithSimd for Strip<'_> {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
@@ -126,7 +129,7 @@ pub(super) fn strip_of_floats<S: Simd>(
             strip(simd, a, panel, start, epilogue, out);
         }
     }
-    simd.vectorize(Floats(a, panel, start, epilogue, out));
+    simd.vectorize(Strip(a, panel, start, epilogue, out));
 }
 
 /// Computes the columns of `a · b` that some of `b`'s panels hold, for kernels that have chosen their instruction set.

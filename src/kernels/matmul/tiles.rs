@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::{Accumulate, Epilogue};
-use crate::kernels::prefetch::Spread;
+use crate::kernels::prefetch::{Spread, Upcoming};
 use crate::kernels::rows::{Rows, RowsMut};
 use crate::kernels::{activation, multiply_add};
 
@@ -29,8 +29,8 @@ pub(in crate::kernels) fn strip<S: Simd>(
 
 /// Form of a panel's numbers.
 pub(in crate::kernels) trait PanelForm<S: Simd>: Copy {
-    /// Returns the size of the panel in bytes, and its end, where the next panel begins.
-    fn end(self) -> (usize, *const u8);
+    /// Returns the memory of the next panel.
+    fn next(self) -> Upcoming;
 
     /// Computes the sums of a tile, each in the order of the inner dimension: a broadcast of each row's number times a vector
     /// of the panel. Each step prefetches a line of the next panel.
@@ -83,8 +83,7 @@ impl<'a, S: Simd, P: PanelForm<S>, const VECTORS: usize> Strip<'a, S, P, VECTORS
         let most = tile_rows::<S>(VECTORS);
         let count = self.a.count();
         let tiles = count.div_ceil(most);
-        let (bytes, end) = self.panel.end();
-        let next = Spread::over(end, bytes, tiles * self.a.width());
+        let next = Spread::over(self.panel.next(), tiles * self.a.width());
         let (mut first, mut left) = (0, tiles);
         while left > 0 {
             let rows = (count - first).div_ceil(left);
@@ -123,10 +122,18 @@ impl<'a, S: Simd, P: PanelForm<S>, const VECTORS: usize> Strip<'a, S, P, VECTORS
     }
 }
 
-impl<S: Simd> PanelForm<S> for &[f32] {
+/// A panel of float32.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct FloatPanel<'a> {
+    pub(in crate::kernels) numbers: &'a [f32],
+    /// The next panel, in whatever form it is stored.
+    pub(in crate::kernels) next: Upcoming,
+}
+
+impl<S: Simd> PanelForm<S> for FloatPanel<'_> {
     #[inline(always)]
-    fn end(self) -> (usize, *const u8) {
-        (size_of_val(self), self.as_ptr_range().end.cast())
+    fn next(self) -> Upcoming {
+        self.next
     }
 
     #[inline(always)]
@@ -139,10 +146,10 @@ impl<S: Simd> PanelForm<S> for &[f32] {
         mut next: Spread,
     ) -> [[S::f32s; VECTORS]; ROWS] {
         #[cfg(target_arch = "x86_64")]
-        if let Some(sums) = super::avx2::sums_of_floats(simd, rows, self, next) {
+        if let Some(sums) = super::avx2::sums_of_floats(simd, rows, self.numbers, next) {
             return sums;
         }
-        let panel = S::as_simd_f32s(self).0.as_chunks::<VECTORS>().0;
+        let panel = S::as_simd_f32s(self.numbers).0.as_chunks::<VECTORS>().0;
         for i in 0..ROWS {
             assert!(rows[i].len() == panel.len());
             rows[i] = &rows[i][..panel.len()];
