@@ -47,11 +47,12 @@ class Load:
     """Texts a request."""
 
     def of_library(self, number: int) -> list[str]:
-        """Return as many texts as a call of the library gets."""
+        """Return as many texts as a call of the library gets. They have the lengths of those that `serve.lua` sends."""
+        salt = int(time.time()) % 100_000 * 1000 + number
         words = "the train to the city leaves at nine "
         if self.texts == 1:
-            return [f"{number} {i} {SHORT}" for i in range(1024)]
-        return [f"{number} {i} " + words * (1 + i * 7 % 15) for i in range(512)]
+            return [f"{salt} {i} {SHORT}" for i in range(1024)]
+        return [f"{salt} {i} " + words * (1 + i * 7 % 15) for i in range(512)]
 
 
 LOADS = [Load(f"{clients} clients, one short text", clients) for clients in (1, 8, 64, 256)]
@@ -186,9 +187,9 @@ def library(model: rushlight.Model, load: Load, number: int) -> float:
 def alone(model: rushlight.Model, number: int) -> float:
     """Return the median milliseconds of a call with one text."""
     times = []
-    for i in range(300):
+    for text in LOADS[0].of_library(number)[:300]:
         start = time.perf_counter()
-        model.encode(f"{number} {i} {SHORT}", normalize_embeddings=True)
+        model.encode(text, normalize_embeddings=True)
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
 
