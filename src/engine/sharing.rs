@@ -18,7 +18,7 @@ use crate::threads::executor::{Caller, Executor, PATIENCE, lock};
 use crate::tokenize::Tokens;
 
 /// Number of tokens from which on a thread computes as fast alone: its time is no longer that of reading the weights.
-const TOKENS_OF_A_THREAD: usize = 256;
+const TOKENS_OF_A_THREAD: usize = 64;
 
 /// Queue of micro-batches whose calls wait for a permit, in order of arrival.
 #[derive(Default)]
