@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import select
+import socket
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections import defaultdict
 from dataclasses import dataclass, field
+from http.client import parse_headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -223,3 +228,44 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+class Proxy:
+    """Proxy that tunnels, as companies' proxies do, and asks for a user and a password if it is given them."""
+
+    def __init__(self, user: str | None = None) -> None:
+        self.targets: list[str] = []
+        proxy = self
+
+        class Handler(StreamRequestHandler):
+            def handle(self) -> None:
+                method, target, _ = self.rfile.readline().decode().split()
+                headers = parse_headers(self.rfile)
+                given = headers.get("Proxy-Authorization")
+                if user is not None and given != "Basic " + b64encode(user.encode()).decode():
+                    self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+                    return
+                proxy.targets.append(f"{method} {target}")
+                host, _, port = target.rpartition(":")
+                with socket.create_connection((host, int(port))) as hub:
+                    self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    relay(self.connection, hub)
+
+        self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Send what each of two connections says to the other, until one ends."""
+    while True:
+        for source in select.select([one, other], [], [])[0]:
+            data = source.recv(1 << 16)
+            if not data:
+                return
+            (other if source is one else one).sendall(data)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import trustme
 from cases import DATA, tiny
-from hub import COMMIT, Fault, Hub
+from hub import COMMIT, Fault, Hub, Proxy
 
 from rushlight import Model, Reranker, SparseModel
 from rushlight.exceptions import DownloadError, InvalidArgumentError, ModelFormatError, ModelNotFoundError
@@ -406,6 +406,32 @@ def test_https_by_certificates_of_the_environments(tmp_path: Path, monkeypatch: 
     with pytest.raises(ModelFormatError, match="must hold certificates in PEM format"):
         Model("org/other")
     hub.close()
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_the_environments_proxy_carries_all_requests(hub: Hub, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    proxy = Proxy("me:proxy-password")
+    monkeypatch.setenv(variable, f"http://me:proxy-password@{proxy.address}")
+    check(Model(NAME))
+    servers = {hub.address(server).removeprefix("http://") for server in (0, 1)}
+    assert set(proxy.targets) == {f"CONNECT {server}" for server in servers}
+    count = len(proxy.targets)
+    hub.add("org/direct", CASE.model)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    check(Model("org/direct"))
+    assert len(proxy.targets) == count
+    proxy.close()
+
+
+def test_a_proxy_that_fails_is_an_error_without_its_password(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy("me:proxy-password")
+    for address in (f"me:wrong-password@{proxy.address}", "me:wrong-password@127.0.0.1:1"):
+        monkeypatch.setenv("HTTP_PROXY", f"http://{address}")
+        with pytest.raises(DownloadError) as raised:
+            Model(NAME)
+        assert "password" not in str(raised.value)
+    assert hub.log == []
+    proxy.close()
 
 
 def test_a_token_is_shown_to_the_hub_and_to_nobody_else(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

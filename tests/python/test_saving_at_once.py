@@ -17,7 +17,7 @@ import pytest
 from cases import tiny
 
 from rushlight import Model
-from rushlight.exceptions import ModelFormatError, ModelNotFoundError
+from rushlight.exceptions import InferenceError, ModelFormatError, ModelNotFoundError
 
 # Of the same shapes: of mixed files something would come out, too.
 FOLDERS = [tiny("bert-mean-normalize").model, tiny("bert-cls-normalize-prompts").model]
@@ -171,6 +171,41 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing(
         assert refused(path, cwd)
         assert np.array_equal(embedded(folder), expected[0])
         assert not saving_folders(folder)
+
+
+def free_bytes(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a small file system to fill")
+def test_a_disk_that_fills_leaves_the_old_model_or_the_new_one(tmp_path: Path, expected: list[np.ndarray]) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small file system")
+    try:
+        folder, rest = disk / "model", disk / "rest"
+        Model(FOLDERS[0]).save_pretrained(folder)
+        page, size = os.statvfs(disk).f_bsize, sum(path.stat().st_size for path in folder.rglob("*"))
+        refused = 0
+        for free in [0, *(random.randrange(0, 2 * size, page) for _ in range(20))]:
+            rest.write_bytes(bytes(free_bytes(disk) - free))
+            try:
+                Model(FOLDERS[1]).save_pretrained(folder)
+            except InferenceError as error:
+                assert isinstance(error.__cause__, OSError), error
+                assert np.array_equal(embedded(folder), expected[0])
+                refused += 1
+            assert is_one(embedded(folder), expected)
+            assert not saving_folders(folder)
+            rest.unlink()
+            Model(FOLDERS[0]).save_pretrained(folder)
+            assert np.array_equal(embedded(folder), expected[0])
+        assert 0 < refused < 21
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_load_without_any_right_to_end_a_save_is_refused(tmp_path: Path) -> None:
