@@ -80,18 +80,31 @@ test-stubs: $(PACKAGE) ## Hold the type stubs against the built module
 soak: $(PACKAGE) ## Threads, pools, streams, forks and interrupts at random, for MINUTES=10; on Linux
 	$(PY) tests/soak.py tests/data/tiny/bert-mean-normalize/model --minutes $(or $(MINUTES),10)
 
+# This machine, as Rust names it.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
 # Coverage and sanitizers are unstable options of rustc, which RUSTC_BOOTSTRAP allows without a nightly one.
 UNSTABLE := RUSTC_BOOTSTRAP=1
+
+# AddressSanitizer halves the speed; SANITIZER=none fuzzes without it.
+SANITIZER ?= address
 
 .PHONY: fuzz
 fuzz: ## Fuzz all targets under AddressSanitizer for MINUTES=10 in all, or TARGETS="texts"; on Linux
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	$(UNSTABLE) cargo fuzz build any
+	$(UNSTABLE) cargo fuzz build --sanitizer $(SANITIZER) any
 	$(PYTHON) scripts/fuzz.py --minutes $(or $(MINUTES),10) $(TARGETS)
 
 .PHONY: interleavings
 interleavings: ## Run the executor in thousands of interleavings of its threads, by the model checker shuttle: minutes
 	cd tests/interleavings && cargo test --locked interleavings::
+
+.PHONY: races
+races: ## Run the executor under Miri and ThreadSanitizer, which find data races: nightly Rust with miri and rust-src
+	cd tests/interleavings && MIRIFLAGS='-Zmiri-ignore-leaks -Zmiri-many-seeds=0..8' \
+		cargo +nightly miri test --locked --features system interleavings::
+	cd tests/interleavings && RUSTFLAGS=-Zsanitizer=thread cargo +nightly test --locked --features system \
+		-Zbuild-std --target $(HOST) interleavings::
 
 # Valgrind has no AVX-512 and no AMX, so the kernels' other instruction sets run. Tests of time and threads are left out.
 MEMCHECKED := kernels:: weights:: vectors:: batch:: ops::

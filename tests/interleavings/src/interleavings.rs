@@ -1,9 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
-use shuttle::sync::atomic::{AtomicBool, AtomicUsize};
-use shuttle::{check_pct, check_random, thread};
-
+use crate::checker::{AtomicBool, AtomicUsize, check_pct, check_random, thread};
 use crate::error::Error;
 use crate::threads::executor::{Caller, Executor, Lend, Progress};
 

@@ -1,12 +1,13 @@
 //! The executor's parking, waking and lending in thousands of interleavings, by the model checker shuttle.
 //!
 //! shuttle's timeouts never end, so a wakeup that is missed is a deadlock here, even where a timeout hides it in rushlight.
+//! With the feature `system` the same programs run on the system's threads, under Miri or ThreadSanitizer.
 #![cfg(test)]
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 #[path = "../../../src/threads"]
 mod threads {
-    #[path = "../../tests/interleavings/src/sync.rs"]
+    #[cfg_attr(not(feature = "system"), path = "../../tests/interleavings/src/sync.rs")]
     pub mod sync;
 
     pub mod executor;
@@ -29,4 +30,6 @@ mod error {
     }
 }
 
+#[cfg_attr(feature = "system", path = "system.rs")]
+mod checker;
 mod interleavings;
