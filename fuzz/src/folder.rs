@@ -17,20 +17,24 @@ fn stored() -> PathBuf {
     places.into_iter().find(|place| place.exists()).expect("tests/data")
 }
 
-/// Returns the files of a case's model, also those that it shares with others.
+/// Returns the files of a case's model.
 pub fn files(case: &str) -> Files {
+    below(&format!("{case}/model/"))
+}
+
+/// Returns the files of a folder, also those that it shares with others.
+pub fn below(prefix: &str) -> Files {
     let stored = stored();
     let shared: HashMap<String, String> =
         serde_json::from_slice(&fs::read(stored.join("shared.json")).unwrap()).unwrap();
-    let prefix = format!("{case}/model/");
     let mut files = Files::new();
-    add(&stored.join(&prefix), "", &mut files);
+    add(&stored.join(prefix), "", &mut files);
     for (path, source) in shared {
-        if let Some(name) = path.strip_prefix(&prefix) {
+        if let Some(name) = path.strip_prefix(prefix) {
             files.insert(name.to_owned(), fs::read(stored.join(source)).unwrap());
         }
     }
-    assert!(!files.is_empty(), "no case {case}");
+    assert!(!files.is_empty(), "no files below {prefix}");
     files
 }
 

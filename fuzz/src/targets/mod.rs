@@ -21,11 +21,13 @@ pub struct Target {
 targets! {
     chat_templates,
     configs,
+    images,
     late_interaction,
     pickles,
     #[cfg(feature = "server")]
     requests,
     safetensors,
+    sparse_embeddings,
     static_models,
     texts,
     tokenizers,

@@ -1,14 +1,10 @@
 //! Texts for a tokenizer of each class: rows, tokens and chunks.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-
 use arbitrary::{Arbitrary, Unstructured};
 use rushlight::server::AnyModel;
-use rushlight::{CallOptions, ChunkOptions, Error, Input, Kernels, Model, Reader};
+use rushlight::{CallOptions, ChunkOptions, Error, Input, Model, Reader};
 
-use super::super::folder::on_case;
-use super::super::oracle::{check_rows, kind, load};
+use super::super::oracle::{both, check_rows, inputs, kind};
 use super::super::texts::{Text, Texts};
 
 /// A case of each tokenizer class and of each kind of model.
@@ -42,10 +38,10 @@ struct Call {
 
 pub fn check(data: &[u8]) {
     let Ok(call) = Call::arbitrary_take_rest(Unstructured::new(data)) else { return };
-    let models = models(CASES[usize::from(call.case) % CASES.len()]);
+    let models = both(CASES[usize::from(call.case) % CASES.len()]);
     let [native, portable] = &*models;
     let texts = call.texts.as_strs();
-    check_rows(native, portable, &texts);
+    check_rows(native, portable, &inputs(native, &texts));
     if let AnyModel::Sentence(model) = native {
         check_tokens(&model.reader(None), &texts);
         if let Some((max_tokens, overlap, prompt)) = &call.chunks {
@@ -57,15 +53,6 @@ pub fn check(data: &[u8]) {
             texts.iter().for_each(|text| check_chunks(model, text, &options));
         }
     }
-}
-
-/// Returns both implementations of a case's model, loaded once.
-fn models(case: &str) -> Arc<[AnyModel; 2]> {
-    static MODELS: LazyLock<Mutex<HashMap<String, Arc<[AnyModel; 2]>>>> = LazyLock::new(Mutex::default);
-    let load = |kernels| on_case(case, |folder| folder.with(&Default::default(), |path| load(path, kernels).unwrap()));
-    let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);
-    let both = || Arc::new([load(Kernels::Native), load(Kernels::Portable)]);
-    Arc::clone(models.entry(case.to_owned()).or_insert_with(both))
 }
 
 /// A text has the same tokens alone and in a batch, and their number is that which is counted, up to the limit.
