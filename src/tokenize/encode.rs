@@ -78,7 +78,9 @@ impl Tokenizer {
         let mut all = if beginning == text { ids.clone() } else { self.encode_plain(text)? };
         ids.truncate(self.limit.unwrap_or(usize::MAX));
         [&mut ids, &mut all].into_iter().for_each(|ids| rule.keep_known(ids));
-        Ok((ids, all.len()))
+        // A long unknown word can begin with known tokens, which only the cut text has.
+        let length = all.len().max(ids.len());
+        Ok((ids, length))
     }
 
     fn stripped<'a>(&self, text: &'a str) -> &'a str {
