@@ -1,6 +1,8 @@
 //! Regular expressions of a tokenizer.json. If the engine of the tokenizers crate gives up, the rest of the text silently
 //! becomes one word. Expressions of this module use a fallback or return an error instead.
 
+use std::sync::OnceLock;
+
 use fancy_regex::Regex as Backtracking;
 use regex::Regex as Linear;
 use tokenizers::{Offsets, Result, pattern::Pattern};
@@ -13,29 +15,32 @@ const BLANKS: &str = r"\s+(?!\S)";
 #[derive(Clone)]
 pub(super) struct Regex {
     backtracking: Backtracking,
-    linear: Option<Linear>,
+    /// Compiled when it is first needed, which is rare: it takes longer than the rest of a small model's load.
+    linear: OnceLock<Option<Linear>>,
 }
 
 impl Regex {
     pub(super) fn new(pattern: &str) -> Result<Self> {
-        Ok(Self { backtracking: Backtracking::new(pattern)?, linear: without_look_ahead(pattern) })
+        Ok(Self { backtracking: Backtracking::new(pattern)?, linear: OnceLock::new() })
     }
 
     /// Makes an expression that matches `text` literally.
     pub(super) fn literal(text: &str) -> Result<Self> {
         Self::new(&regex::escape(text))
     }
+
+    /// Returns the equivalent expression without look-ahead, if there is one.
+    fn linear(&self) -> Option<&Linear> {
+        self.linear.get_or_init(|| without_look_ahead(self.backtracking.as_str())).as_ref()
+    }
 }
 
 impl Pattern for &Regex {
     fn find_matches(&self, text: &str) -> Result<Vec<(Offsets, bool)>> {
-        match ((&self.backtracking).find_matches(text), &self.linear) {
-            (Err(_), Some(linear)) => Ok(find_linear(linear, text)),
-            (Err(error), None) => {
-                Err(format!("the tokenizer's pattern {:?} gives up: {error}", self.backtracking.as_str()).into())
-            }
-            (found, _) => found,
-        }
+        (&self.backtracking).find_matches(text).or_else(|error| match self.linear() {
+            Some(linear) => Ok(find_linear(linear, text)),
+            None => Err(format!("the tokenizer's pattern {:?} gives up: {error}", self.backtracking.as_str()).into()),
+        })
     }
 }
 
@@ -96,7 +101,7 @@ mod tests {
         fn the_linear_one_matches_the_same(text in "[ab1'!s \n\r\t\u{3000}é]{0,40}") {
             for pattern in PATTERNS {
                 let regex = Regex::new(pattern).unwrap();
-                let linear = find_linear(regex.linear.as_ref().unwrap(), &text);
+                let linear = find_linear(regex.linear().unwrap(), &text);
                 if !text.is_empty() {
                     prop_assert_eq!((&regex.backtracking).find_matches(&text).unwrap(), linear, "{}", pattern);
                 }
