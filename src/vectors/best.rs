@@ -43,8 +43,9 @@ pub(super) struct Best {
 }
 
 impl Best {
+    /// Makes an empty collection with memory for `limit` hits.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, hits: BinaryHeap::new() }
+        Self { limit, hits: BinaryHeap::with_capacity(limit) }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -27,7 +27,7 @@ pub(super) fn search_binary(
     let bytes = corpus.bytes_in_row();
     let packed = corpus.pack(queries, run)?;
     let query = |i: usize| &packed[i * bytes..][..bytes];
-    let best = none_yet(queries.rows(), top_k.min(corpus.rows()));
+    let best = none_yet(queries.rows(), top_k.min(corpus.rows()))?;
     let size = (BYTES / bytes.max(1)).max(1);
     let tiles = (0..corpus.rows()).step_by(size);
     let tiles = tiles.flat_map(|row| (0..queries.rows()).step_by(QUERIES).map(move |first| (row, first)));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::best::falling;
 use super::search::search;
+use crate::alloc;
 use crate::config::Similarity;
 use crate::error::{Error, Result};
 use crate::observer::ask;
@@ -63,7 +64,11 @@ pub(super) fn mine(
     top_k: usize,
     run: Run<'_>,
 ) -> Result<Vec<SimilarPair>> {
+    /// Memory of a pair: its own in a tree that is half empty, and that of the result.
+    const PAIR: usize = 3 * size_of::<SimilarPair>();
     check(max_pairs, top_k)?;
+    let most = max_pairs.min(rows.rows().saturating_mul(top_k.min(rows.rows())));
+    alloc::check::<u8>(most.saturating_mul(PAIR), &format!("{most} pairs; take fewer max_pairs or a smaller top_k"))?;
     // A pair's score is the same from both sides, so the set takes it once.
     let mut pairs = BTreeSet::new();
     for first in (0..rows.rows()).step_by(ROWS) {

@@ -94,7 +94,7 @@ pub fn pairwise_similarity<'a, 'b>(
 ///   quantized, too. For scores of the queries as they are, find a few times more hits and [`rescore`] them.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if the widths differ or `top_k` is 0; [`Error::Interrupted`].
+/// [`Error::InvalidArgument`] if the widths differ or `top_k` is 0; [`Error::Memory`]; [`Error::Interrupted`].
 ///
 /// # Examples
 /// ```
@@ -150,7 +150,7 @@ pub fn rescore<'q, 'c>(
 /// Finds the most similar pairs among each row and its `top_k` most similar others: each pair once, the best first.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if `max_pairs` or `top_k` is 0; [`Error::Interrupted`].
+/// [`Error::InvalidArgument`] if `max_pairs` or `top_k` is 0; [`Error::Memory`]; [`Error::Interrupted`].
 ///
 /// # Examples
 /// ```

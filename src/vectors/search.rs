@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use super::best::Best;
 use super::binary::search_binary;
 use super::corpus::Corpus;
+use crate::alloc;
 use crate::config::Similarity;
 use crate::error::{Error, Result};
 use crate::threads::schedule::{self, lock};
@@ -46,7 +47,7 @@ fn search_rows(
     run: Run<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
     similarity::same_width(("queries", queries.columns()), ("corpus", corpus.columns()))?;
-    let best = none_yet(queries.rows(), top_k.min(corpus.rows()));
+    let best = none_yet(queries.rows(), top_k.min(corpus.rows()))?;
     similarity::visit(kind, queries, corpus, run, |tile| {
         for (scores, best) in tile.scores.chunks_exact(tile.columns).zip(&best[tile.row..]) {
             lock(best).consider(tile.column, scores);
@@ -56,8 +57,17 @@ fn search_rows(
 }
 
 /// Makes an empty collection for each query, of at most `limit` hits.
-pub(super) fn none_yet(queries: usize, limit: usize) -> Vec<Mutex<Best>> {
-    (0..queries).map(|_| Mutex::new(Best::new(limit))).collect()
+///
+/// # Errors
+/// [`Error::Memory`], if there is none for the hits of all queries.
+pub(super) fn none_yet(queries: usize, limit: usize) -> Result<Vec<Mutex<Best>>> {
+    /// Memory of a hit: its own, and a caller's copy.
+    const HIT: usize = 2 * size_of::<Hit>();
+    /// Memory of a query's collection beside its hits.
+    const COLLECTION: usize = 128;
+    let bytes = queries.saturating_mul(limit.saturating_mul(HIT).saturating_add(COLLECTION));
+    alloc::check::<u8>(bytes, &format!("{limit} hits of {queries} queries; take fewer queries at a time"))?;
+    Ok((0..queries).map(|_| Mutex::new(Best::new(limit))).collect())
 }
 
 /// Sorts the hits of each query, the best first.

@@ -250,3 +250,16 @@ fn rows_are_iterated_and_indexed() {
     // Rows without numbers are rows, too.
     assert_eq!(MatrixView::new(3, 0, &[]).unwrap().into_iter().count(), 3);
 }
+
+#[test]
+fn results_beyond_memory_are_errors() {
+    let rows = Matrix::new(1 << 40, 0, Vec::new()).unwrap();
+    let few = Matrix::new(2, 0, Vec::new()).unwrap();
+    for error in [
+        searched(&rows, &rows, usize::MAX, Similarity::Dot).unwrap_err(),
+        searched(&rows, &few, 1, Similarity::Dot).unwrap_err(),
+        mined(&rows, usize::MAX, usize::MAX, Similarity::Dot).unwrap_err(),
+    ] {
+        assert!(matches!(error, crate::Error::Memory { .. }), "{error}");
+    }
+}

@@ -99,8 +99,12 @@ pub(crate) fn semantic_search<'py>(
                 vectors::rescore(queries, &found, rows, &options)?
             }
         };
-        let (ids, scores): (Vec<_>, Vec<_>) =
-            hits.iter().flatten().map(|hit| (hit.corpus_id as i64, hit.score)).unzip();
+        let count = hits.iter().map(Vec::len).sum();
+        let (mut ids, mut scores) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for hit in hits.iter().flatten() {
+            ids.push(hit.corpus_id as i64);
+            scores.push(hit.score);
+        }
         Ok((ids.len().checked_div(queries.rows()).unwrap_or(0), ids, scores))
     })?;
     Ok((array(py, ids, queries.rows(), columns)?, array(py, scores, queries.rows(), columns)?))
