@@ -160,8 +160,9 @@ fn plain(value: &Value) -> String {
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     /// More than three times the size of the largest known tokenizer.json.
     const MAX_BYTES: u64 = 1 << 27;
-    /// Memory that a byte of JSON may take when parsed. Without the check the process would abort.
-    const BYTES_PER_PARSED_BYTE: usize = 16;
+    /// Memory that a byte of JSON may take when parsed: tokenizers of short tokens, with the maps of their vocabulary, need
+    /// most. Without the check the process would abort.
+    const BYTES_PER_PARSED_BYTE: usize = 40;
     let size = match plain_file_size(path) {
         Err(Error::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(None),
         size => size?,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::io;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -53,8 +54,11 @@ impl Contents {
 
     #[expect(unsafe_code, reason = "a memory map")]
     fn map(path: &Path) -> Result<Self> {
-        plain_file_size(path)?;
-        let failed = |error| Error::io(path, error);
+        let size = plain_file_size(path)?;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::OutOfMemory => alloc::out_of_memory::<u8>(size as usize, &path.display().to_string()),
+            _ => Error::io(path, error),
+        };
         let file = File::open(path).map_err(failed)?;
         let stamp = Stamp::from(&file.metadata().map_err(failed)?);
         // SAFETY: the map is only read. Reads would fault or change if another process truncated or rewrote the file. Like
