@@ -353,7 +353,10 @@ def test_late_interaction():
     lengths = [len(query) for query in queries]
     mean = model.similarity_pairwise(queries, documents, length_normalize=True)
     np.testing.assert_allclose(mean, pairs / lengths, rtol=1e-6)
-    for options, said in [({"output_value": None}, "output_value"), ({"token_pooling": object()}, "token_pooling")]:
+    for options, said in [
+        ({"output_value": "sentence_embedding"}, "output_value"),
+        ({"token_pooling": object()}, "token_pooling"),
+    ]:
         with pytest.raises(InvalidArgumentError, match=said):
             model.encode_query(TEXTS, **options)
     with pytest.raises(TypeError, match="convert_to_tensor"):
@@ -364,6 +367,36 @@ def test_late_interaction():
     for method in (model.similarity, model.similarity_pairwise):
         with pytest.raises(InferenceError, match="closed"):
             method(queries, documents)
+
+
+def test_all_of_a_text_with_a_vector_per_token():
+    model = MultiVectorEncoder(FOLDERS[MultiVectorEncoder])
+    for task in ("query", "document"):
+        vectors = model.encode(TEXTS, task=task)
+        features = model.encode(TEXTS, task=task, output_value=None, convert_to_numpy=True)
+        for one, expected in zip(features, vectors, strict=True):
+            assert np.array_equal(one["token_embeddings"], expected)
+            assert one["attention_mask"].tolist() == [1] * len(expected)
+            assert one["modality"] == "text"
+            assert "prompt_length" not in one
+    prompted = model.encode(TEXTS[0], prompt="a ", output_value=None)
+    expected = model.tokenize(["a one text"])["input_ids"][0]
+    assert np.array_equal(prompted["input_ids"], expected)
+    assert prompted["prompt_length"] == len(model.tokenizer("a ")["input_ids"]) - 1
+    with pytest.raises(InvalidArgumentError, match="output_value"):
+        model.encode(TEXTS, output_value="sentence_embedding")
+
+
+@pytest.mark.parametrize("saved", FOLDERS)
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_models_of_another_kind_are_refused_with_the_reason(saved, kind, tmp_path):
+    saved(FOLDERS[saved]).save_pretrained(tmp_path)
+    if kind is saved:
+        kind(tmp_path)
+        return
+    reason = f"would convert the {saved.__name__}, .*: train it there as a {kind.__name__}"
+    with pytest.raises(UnsupportedModelError, match=reason):
+        kind(tmp_path)
 
 
 def test_messages_go_to_rushlights_logger(model, caplog):

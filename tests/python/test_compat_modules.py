@@ -41,6 +41,7 @@ THERE = {
     "sentence_transformer.modules.pooling": ["Pooling"],
     "sparse_encoder.modules": ["MLMTransformer", "SpladePooling"],
     "sparse_encoder.search_engines": ["semantic_search_qdrant", "semantic_search_seismic"],
+    "util.deprecated_import": ["DEPRECATED_MODULE_PATHS"],
     "util.environment": ["get_device_name"],
     "util.file_io": ["http_get", "load_file_path"],
     "util.logging": ["LoggingHandler"],

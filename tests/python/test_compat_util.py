@@ -236,3 +236,20 @@ def test_functions_without_a_reason_are_plainly_absent():
     assert not hasattr(util, "no_such_name")
     with pytest.raises(UnsupportedFeatureError, match="does not train"):
         from rushlight.compat.util import mine_hard_negatives  # noqa: F401
+
+
+def test_versions_of_packages_that_a_model_asks_for(caplog):
+    util.check_version_requirements(None)
+    util.check_version_requirements({"python": ">=3", "numpy": {"specifier": ">=1"}, "pytest": ""})
+    wanted = {"numpy": ">=999", "no-such-package": {"specifier": ">=1", "reason": "It is new."}, "python": ">=99"}
+    with pytest.raises(ImportError) as error:
+        util.check_version_requirements(wanted, "a/model")
+    lines = str(error.value).splitlines()
+    assert lines[0] == "'a/model' requires:"
+    assert lines[1].startswith("- numpy>=999, but numpy==")
+    assert lines[2] == "- no-such-package>=1, but it is not installed. It is new."
+    assert lines[3].startswith("- python>=99, but python==")
+    assert lines[4] == 'pip install -U "numpy>=999" "no-such-package>=1"'
+    for unread in ({"numpy": "999"}, {"numpy": 999}, ["numpy>=999"]):
+        util.check_version_requirements(unread)
+    assert len(caplog.messages) == 3

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.abc
 import sys
+import types
+import warnings
+from importlib.machinery import ModuleSpec
 
 from rushlight.compat._refused import RefusingFinder, refusing
+from rushlight.compat.util.deprecated_import import DEPRECATED_MODULE_PATHS
 
 # The paths of 6.2 are files, which type checkers see.
 _PATHS = (
@@ -30,6 +35,7 @@ _PATHS = (
     "sparse_encoder.modules",
     "sparse_encoder.search_engines",
     "util",
+    "util.deprecated_import",
     "util.environment",
     "util.file_io",
     "util.logging",
@@ -39,17 +45,8 @@ _PATHS = (
     "util.similarity",
     "util.tensor",
 )
-# Older paths are entries in sys.modules: files named like classes would hide the classes. Old pickles name `_logging`.
-_OLDER = {
-    "LoggingHandler": "util.logging",
-    "SentenceTransformer": "sentence_transformer.model",
-    "base.modules": "sentence_transformer.modules",
-    "cross_encoder.CrossEncoder": "cross_encoder.model",
-    "models": "sentence_transformer.modules",
-    "sparse_encoder.SparseEncoder": "sparse_encoder.model",
-    "sparse_encoder.models": "sparse_encoder.modules",
-    "_logging": "util.logging",
-}
+# Older paths that have no successor in 6.2. Old pickles name `_logging`.
+_WITHOUT_SUCCESSOR = {"base.modules": "sentence_transformer.modules", "_logging": "util.logging"}
 # Modules of a class or two each, which are one module here. Some have the names of their classes, too.
 _CLASSES = {
     "base.evaluation": "evaluator sequential",
@@ -64,13 +61,48 @@ _CLASSES = {
     " sparse_information_retrieval sparse_mse sparse_nano_beir sparse_reranking sparse_translation sparse_triplet",
     "sparse_encoder.modules": "mlm_transformer sparse_auto_encoder sparse_static_embedding splade_pooling",
 }
-_NAMED_LIKE_CLASSES = (
-    "cross_encoder.evaluation",
-    "evaluation",
-    "models",
-    "sparse_encoder.evaluation",
-    "sparse_encoder.models",
-)
+_ROOT = "sentence_transformers."
+# Files named like classes would hide the classes, so most older paths are entries in sys.modules.
+_OLDER = {older.removeprefix(_ROOT): path.removeprefix(_ROOT) for older, path in DEPRECATED_MODULE_PATHS.items()}
+
+
+class _Package(types.ModuleType):
+    """Module whose classes stay when a module of the same name is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, types.ModuleType) and isinstance(vars(self).get(name), type)):
+            super().__setattr__(name, value)
+
+
+class _OlderLoader(importlib.abc.Loader):
+    """Loader of a module that is imported already, by another path."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, _: object) -> types.ModuleType:
+        return self._module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__spec__ = self._spec  # importing has replaced it
+
+
+class OlderFinder(importlib.abc.MetaPathFinder):
+    """Finder that gives the modules of 6.2 by older paths of sentence-transformers, with its warning."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, *_: object) -> ModuleSpec | None:
+        """Return the module that an older path stands for."""
+        path = DEPRECATED_MODULE_PATHS.get(fullname)
+        if path is None:
+            return None
+        warnings.warn(
+            f"Importing from '{fullname}' is deprecated and will be removed in a future version. "
+            f"Please use '{path}' instead.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return ModuleSpec(fullname, _OlderLoader(importlib.import_module(path)))
 
 
 def install() -> None:
@@ -80,8 +112,10 @@ def install() -> None:
         module = importlib.import_module(package + path)
         vars(module)["__getattr__"] = refusing(module.__name__)
         vars(module).setdefault("__path__", [])  # a package, whose modules are asked for from the finder
-    _register(_OLDER)
-    _register(_classes())
+        module.__class__ = _Package
+    _register(_WITHOUT_SUCCESSOR)
+    _register({f"{module}.{name}": module for module, names in _CLASSES.items() for name in names.split()})
+    _register({older: path for older, path in _OLDER.items() if older not in _PATHS})
     if RefusingFinder not in sys.meta_path:
         sys.meta_path.append(RefusingFinder)
 
@@ -90,8 +124,11 @@ def alias(package: str, name: str) -> None:
     """Register all public modules of a package under another name, with the reasons for those that it lacks."""
     prefix = f"{package}."
     found = {path: module for path, module in sys.modules.items() if f"{path}.".startswith(prefix) and "._" not in path}
-    sys.modules.update({name + path.removeprefix(package): module for path, module in found.items()})
+    aliases = {name + path.removeprefix(package): module for path, module in found.items()}
+    sys.modules.update({path: aliases[path] for path in aliases.keys() - DEPRECATED_MODULE_PATHS.keys()})
     RefusingFinder.packages.add(name)
+    if OlderFinder not in sys.meta_path:
+        sys.meta_path.insert(0, OlderFinder)  # before the finder of files, some of which have older paths
 
 
 def _register(older: dict[str, str]) -> None:
@@ -101,12 +138,3 @@ def _register(older: dict[str, str]) -> None:
     for path, module in modules.items():
         parent, name = path.rpartition(".")[::2]
         vars(sys.modules[parent]).setdefault(name, module)  # unless it is a class
-
-
-def _classes() -> dict[str, str]:
-    """Return the paths of modules of single classes, with the modules that have them."""
-    paths = {f"{module}.{name}": module for module, names in _CLASSES.items() for name in names.split()}
-    for path in _NAMED_LIKE_CLASSES:
-        module = sys.modules[f"{__package__}.{path}"]
-        paths |= {f"{path}.{name}": path for name in module.__all__}
-    return {**paths, "evaluation.SimilarityFunction": "util.similarity"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rushlight.compat._refusals import NO_MODULE
 from rushlight.exceptions import InvalidArgumentError, UnsupportedFeatureError
@@ -64,6 +64,10 @@ class Module:
         if name in self._config:
             return self._config[name]
         raise _AbsentPartError(f"{type(self).__name__}.{name}: {NO_MODULE}")
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise `UnsupportedFeatureError`: a module computes within its model."""
+        raise UnsupportedFeatureError(f"{type(self).__name__}(...): {NO_MODULE}")
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._config.items())

@@ -97,12 +97,12 @@ REFUSALS = (
     Refusal(
         "it is a tool of sentence-transformers' own code, and not part of inference",
         # `util` is the module of `cross_encoder`.
-        names="ORIGINAL_TRANSFORMER_MODELS all_gather all_gather_padded all_gather_with_grad append_to_last_row"
-        " cat_padded_token_embeddings check_version_requirements dataset decorators deprecated_import"
-        " disable_datasets_caching distributed get_rank get_world_size import_module_class install_logger"
-        " is_dist_initialized modality modality_types repad_flattened_features save_to_hub_args_decorator"
-        " stack_padded_token_embeddings util _convert_to_batch _convert_to_batch_tensor _convert_to_tensor"
-        " _move_tensors_to_cpu",
+        names="ORIGINAL_TRANSFORMER_MODELS TRANSFORMER_TASK_DEFAULTS all_gather all_gather_padded all_gather_with_grad"
+        " append_to_last_row cat_padded_token_embeddings dataset decorators disable_datasets_caching distributed"
+        " get_rank get_world_size import_module_class install_logger is_dist_initialized modality modality_types"
+        " repad_flattened_features save_to_hub_args_decorator set_temporary_class_attrs stack_padded_token_embeddings"
+        " suggest_extra_on_exception util _chunk_ranges _convert_legacy_pooling_kwargs _convert_to_batch"
+        " _convert_to_batch_tensor _convert_to_tensor _count_media_per_sample _move_tensors_to_cpu",
     ),
 )
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
-from rushlight import SparseEmbeddings, _arguments, _images
+from rushlight import SparseEmbeddings, _arguments, _images, _source
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, workers
 from rushlight.compat._calls import called_like
+from rushlight.compat._conversions import refuse_conversion
 from rushlight.compat._loading import check, device_and_dtype
 from rushlight.compat._parts import assembled, modules_of
 from rushlight.compat._refusals import NO_MODULE
@@ -20,7 +21,13 @@ from rushlight.compat._sparse import as_tensor
 from rushlight.compat._tensors import dtype_of, name_of, names_of, tensor, torch
 from rushlight.compat._tokenizer import Tokenizer
 from rushlight.compat._tokens import Tokens
-from rushlight.exceptions import DeviceError, InvalidArgumentError, InvalidInputError, UnsupportedFeatureError
+from rushlight.exceptions import (
+    DeviceError,
+    InvalidArgumentError,
+    InvalidInputError,
+    UnsupportedFeatureError,
+    UnsupportedModelError,
+)
 
 if TYPE_CHECKING:
     import os
@@ -51,6 +58,7 @@ class Upstream(Loaded[Core]):
     return the model. Calls that would move or cast it raise `DeviceError`.
     """
 
+    model_type: ClassVar[str]
     training = False
     _padding_side: str | None = None
     model_card_data = NoCard()
@@ -116,6 +124,14 @@ class Upstream(Loaded[Core]):
         if limit is not None:
             self._set_limit(limit)
 
+    def _load(self, name: str | os.PathLike[str], **options: Any) -> Path:
+        try:
+            return super()._load(name, **options)
+        except UnsupportedModelError as error:
+            where = {key: options[key] for key in ("cache_folder", "revision", "local_files_only", "token")}
+            refuse_conversion(_source.find(name, self._organization, **where), self.model_type, error)
+            raise
+
     def _assemble(self, modules: Any, prompts: Mapping[str, str | None] | None, default_name: str | None) -> None:
         """Put a model together of modules, which only SentenceTransformer can."""
         make: Any = getattr(type(self), "from_backbone", None)
@@ -139,6 +155,18 @@ class Upstream(Loaded[Core]):
                 refused = tried
             tried = (taken + refused) // 2
         self._engine.max_seq_length = min(taken, tokens)
+
+    def _with_modality(self, result: Any, prompt: str) -> Any:
+        """Add `modality` and, with a prompt, `prompt_length`: its tokens without the last special one."""
+        added: dict[str, Any] = {"modality": "text"}
+        if prompt:
+            ids = self.tokenizer(prompt)["input_ids"]
+            special = {token for _, token in self._engine.tokenizer(None).special_tokens()}
+            last = self.tokenizer.convert_ids_to_tokens(ids[-1:])
+            added["prompt_length"] = len(ids) - (last[0] in special)
+        if isinstance(result, dict):
+            return {**result, **added}
+        return [{**one, **added} for one in result]
 
     def _as_given(self, embeddings: Any) -> Any:
         """Return embeddings of rushlight as this model gives them: tensors, if torch is installed."""
@@ -262,7 +290,7 @@ class Upstream(Loaded[Core]):
         if isinstance(texts, str):
             raise InvalidInputError("inputs: must be a list of texts, got a str")
         if prompt:
-            texts = [_after(prompt, text) for text in texts]
+            texts = [after(prompt, text) for text in texts]
         tokens = self._tokens(texts, None if task is None else task == "query")
         if self._padding_side is not None:
             mask = tokens["attention_mask"]
@@ -373,7 +401,7 @@ def with_pairs(inputs: Any) -> Any:
     return inputs.tolist() if isinstance(inputs, np.ndarray) and inputs.ndim == 2 else inputs
 
 
-def _after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
+def after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
     """Put a prompt before a text, or before the first text of a pair."""
     return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from rushlight import MultiVectorModel, _arguments, _core, util
 from rushlight.compat._calls import called_like, check_names, extending, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import Upstream, task_of, with_pairs
+from rushlight.compat._upstream import Upstream, after, task_of, with_pairs
 from rushlight.compat.util.similarity import SimilarityFunction
 from rushlight.exceptions import InvalidArgumentError
 
@@ -82,14 +84,16 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
 
         Returns
         -------
-        list of torch.Tensor or of numpy.ndarray
+        list of torch.Tensor, of numpy.ndarray or of dict
             float32 `(tokens, embedding_dimension)` per text, without the list for a single text. Arrays with
-            `convert_to_numpy` or without torch.
+            `convert_to_numpy` or without torch. With `output_value=None`, dicts of `token_embeddings`, the
+            `attention_mask` of these tokens, which are all scored, `modality`, `prompt_length` with a prompt, and
+            `input_ids` if every token of the text has a vector.
         """
         kwargs["task"] = task
         encode = super().encode_query if task_of(kwargs) == "query" else super().encode_document
         check_names(self, encode, kwargs)
-        _arguments.one_of("output_value", output_value, ("token_embeddings",))
+        _arguments.one_of("output_value", output_value, ("token_embeddings", None))
         if token_pooling is not None and not hasattr(token_pooling, "pool"):
             raise InvalidArgumentError(f"token_pooling: must have the method pool, got {token_pooling!r}")
         self._check_workers(device, pool, chunk_size)
@@ -100,13 +104,27 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
             show_progress_bar=show_progress_bar,
             **kwargs,
         )
-        if normalize_embeddings:
+        if normalize_embeddings and output_value is not None:
             single = self.is_singular_input(inputs)
             rows = [util.normalize_embeddings(row) for row in ([embeddings] if single else embeddings)]
             embeddings = rows[0] if single else rows
         if token_pooling is not None:
             embeddings = self._pooled(embeddings, token_pooling, task, single=self.is_singular_input(inputs))
+        if output_value is None:
+            return self._features(inputs, embeddings, self._prompt(prompt, prompt_name), task)
         return embeddings if convert_to_numpy else tensor(embeddings)
+
+    def _features(self, inputs: Any, embeddings: Any, prompt: str, task: str | None) -> Any:
+        """Return the vectors of each text with its mask, and with its tokens if each of them has a vector."""
+        if single := self.is_singular_input(inputs):
+            inputs, embeddings = [inputs], [embeddings]
+        features = []
+        for text, vectors in zip(with_pairs(inputs), embeddings, strict=True):
+            one = {"token_embeddings": vectors, "attention_mask": np.ones(len(vectors), np.int64)}
+            ids = self._tokens([after(prompt, text)], task == "query")["input_ids"][0]
+            features.append({**one, "input_ids": ids} if len(ids) == len(vectors) else one)
+        named = self._with_modality(tensor(features), prompt)
+        return named[0] if single else named
 
     @staticmethod
     def _pooled(embeddings: Any, pooling: Any, task: str | None, *, single: bool) -> Any:

@@ -151,18 +151,6 @@ class SentenceTransformer(Compared[_core.Model], Model):
         """Return inputs as `rushlight.Model` takes them."""
         return _images.as_sentence_transformers(inputs) if self._engine.embeds_images else with_pairs(inputs)
 
-    def _with_modality(self, result: Any, prompt: str) -> Any:
-        """Add `modality` and, with a prompt, `prompt_length`: its tokens without the last special one."""
-        added: dict[str, Any] = {"modality": "text"}
-        if prompt:
-            ids = self.tokenizer(prompt)["input_ids"]
-            special = {token for _, token in self._engine.tokenizer(None).special_tokens()}
-            last = self.tokenizer.convert_ids_to_tokens(ids[-1:])
-            added["prompt_length"] = len(ids) - (last[0] in special)
-        if isinstance(result, dict):
-            return {**result, **added}
-        return [{**one, **added} for one in result]
-
     @renamed(sentences="inputs")
     @called_like(encode)
     def encode_query(self, **options: Any) -> Any:
