@@ -176,7 +176,8 @@ def test_models_are_put_together_of_modules():
     assert np.array_equal(model.encode_query(TEXTS), expected.encode([f"red {text}" for text in TEXTS]))
     assert [type(module).__name__ for module in model] == ["Transformer", "Pooling", "Dense", "Normalize"]
     assert dense.out_features == 32
-    flags = models.Pooling(word_embedding_dimension=32, pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)
+    with pytest.warns(FutureWarning, match="pooling_mode_cls_token, pooling_mode_mean_tokens: pooling_mode replaces"):
+        flags = models.Pooling(word_embedding_dimension=32, pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)
     alone = SentenceTransformer(modules=[models.Transformer(folder), flags])
     assert np.array_equal(alone.encode(TEXTS), Model.from_backbone(folder, pooling="cls").encode(TEXTS))
     with pytest.raises(UnsupportedFeatureError, match="Dense: rushlight has it in saved models"):

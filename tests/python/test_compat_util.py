@@ -238,7 +238,7 @@ def test_functions_without_a_reason_are_plainly_absent():
         from rushlight.compat.util import mine_hard_negatives  # noqa: F401
 
 
-def test_versions_of_packages_that_a_model_asks_for(caplog):
+def test_versions_of_packages_that_a_model_asks_for(caplog, monkeypatch):
     util.check_version_requirements(None)
     util.check_version_requirements({"python": ">=3", "numpy": {"specifier": ">=1"}, "pytest": ""})
     wanted = {"numpy": ">=999", "no-such-package": {"specifier": ">=1", "reason": "It is new."}, "python": ">=99"}
@@ -250,6 +250,16 @@ def test_versions_of_packages_that_a_model_asks_for(caplog):
     assert lines[2] == "- no-such-package>=1, but it is not installed. It is new."
     assert lines[3].startswith("- python>=99, but python==")
     assert lines[4] == 'pip install -U "numpy>=999" "no-such-package>=1"'
-    for unread in ({"numpy": "999"}, {"numpy": 999}, ["numpy>=999"]):
+    monkeypatch.setattr(np, "__version__", "2.0.unknown")
+    for unread in ({"numpy": "999"}, {"numpy": 999}, ["numpy>=999"], {"numpy": ">=1"}):
         util.check_version_requirements(unread)
-    assert len(caplog.messages) == 3
+    assert len(caplog.messages) == 4
+
+
+def test_documents_without_tokens_are_logged(caplog):
+    vectors = np.ones((2, 3, 4), dtype=np.float32)
+    mask = np.array([[1, 1, 1], [0, 0, 0]])
+    assert (util.maxsim(vectors, vectors, b_mask=mask)[:, 1] == -1e9).all()
+    assert "keep_only_token_ids" in caplog.text
+    with pytest.raises(TypeError, match="a_mask"):
+        util.maxsim(vectors, vectors, a_mask="not a mask")

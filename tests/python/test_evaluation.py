@@ -72,6 +72,21 @@ def test_chunks_and_score_functions_change_no_rank():
     assert evaluation.InformationRetrievalEvaluator(**given)(encoder, corpus_embeddings=embeddings) == expected
 
 
+def test_prompts_that_replace_the_markers_of_a_model_are_logged(caplog):
+    encoder, given = model("multi-vector-retrieval"), arguments(CASES["multi-vector-retrieval"])
+    encoder.prompts = {"query": "[Q] ", "passage": "[D] "}
+    measure = evaluation.MultiVectorInformationRetrievalEvaluator
+    measure(**given, query_prompt="[Q] a ")(encoder)
+    assert caplog.messages == []
+    measure(**given, query_prompt="a ", corpus_prompt="b ")(encoder)
+    assert caplog.messages == [
+        "query_prompt replaces the model's registered 'query' prompt, '[Q] '",
+        "corpus_prompt replaces the model's registered 'passage' prompt, '[D] '",
+    ]
+    with pytest.raises(InvalidArgumentError, match="chunk_elements only configures"):
+        measure(**given, chunk_elements=1, score_functions={"own": max})
+
+
 def test_sparse_and_multi_vector_corpora_can_be_given():
     for name in ("sparse-retrieval", "multi-vector-retrieval"):
         encoder, given = model(name), arguments(CASES[name])

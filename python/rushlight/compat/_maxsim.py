@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from rushlight import _arguments, _core
 from rushlight.compat._tensors import dense, name_of, tensor
-from rushlight.exceptions import DeviceError, InvalidArgumentError
+from rushlight.exceptions import DeviceError, InvalidArgumentError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _P = ParamSpec("_P")
+
+logger = logging.getLogger("rushlight")
 
 
 def maxsim(
@@ -72,7 +75,13 @@ def _scored(
     if name_of(device) not in (None, "cpu"):
         raise DeviceError(f"device {name_of(device)!r}: scores are computed on 'cpu'")
     name = "meanmaxsim" if length_normalize else "maxsim"
-    return tensor(score(name, token_vectors("a", a, a_mask), token_vectors("b", b, b_mask)))
+    documents = token_vectors("b", b, b_mask)
+    if not all(map(len, documents)):
+        logger.warning(
+            "b: documents without tokens score -1e9; look at their mask, and at the model's skiplist_words and "
+            "keep_only_token_ids"
+        )
+    return tensor(score(name, token_vectors("a", a, a_mask), documents))
 
 
 def _variant(function: Callable[_P, Any], name: str, score: Any, *, mean: bool) -> Callable[_P, Any]:
@@ -110,6 +119,8 @@ def token_vectors(name: str, embeddings: Any, mask: Any = None) -> list[NDArray[
     texts = [_arguments.matrix(f"{name}[{i}]", dense(rows)) for i, rows in enumerate(embeddings)]
     if mask is None:
         return [rows[rows.any(axis=1)] for rows in texts] if dimensions == 3 else texts
+    if isinstance(mask, str) or not isinstance(mask, Iterable):
+        raise InvalidInputError(f"{name}_mask: must be an array, or a list of arrays, got {type(mask).__name__}")
     masks = [np.asarray(row) for row in mask]
     if len(masks) == 1:  # the same for all, as one row is broadcast over many
         masks *= len(texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -163,6 +164,9 @@ class Pooling(Module):
         unknown = [name for name in kwargs if name not in _FLAGS]
         if unknown:
             raise TypeError(f"Pooling() got an unexpected keyword argument {unknown[0]!r}")
+        older = [name for name in kwargs if name in _FLAGS]
+        if older:
+            warnings.warn(f"{', '.join(older)}: pooling_mode replaces these flags", FutureWarning, stacklevel=2)
         modes = [mode for flag, mode in _FLAGS.items() if kwargs.get(flag)] or pooling_mode
         modes = [modes] if isinstance(modes, str) else list(modes)
         for mode in modes:
@@ -173,7 +177,9 @@ class Pooling(Module):
 
     @classmethod
     def _of(cls, model: Any, config: Mapping[str, Any]) -> Self:
-        module = cls(**config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # a saved model may have the older flags
+            module = cls(**config)
         module._model = model
         return module
 

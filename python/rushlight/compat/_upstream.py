@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -24,7 +25,6 @@ from rushlight.compat._tokens import Tokens
 from rushlight.exceptions import (
     DeviceError,
     InvalidArgumentError,
-    InvalidInputError,
     UnsupportedFeatureError,
     UnsupportedModelError,
 )
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from rushlight._loaded import Role
     from rushlight.compat._parts import Module
+
+logger = logging.getLogger("rushlight")
 
 # Methods that `encode` and `predict` call in sentence-transformers, but never in rushlight.
 _HOOKS = "forward", "preprocess"
@@ -279,16 +281,14 @@ class Upstream(Loaded[Core]):
         return Tokenizer(self)
 
     def preprocess(self, inputs: Iterable[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any) -> Tokens:
-        """Tokenize texts or pairs after a prompt, truncated and padded to the longest.
+        """Tokenize a text, or texts or pairs, after a prompt, truncated and padded to the longest.
 
         `**kwargs` is `task`, "query" or "document", for models that tokenize them differently.
         """
         task = task_of(kwargs)
         if kwargs:
             raise InvalidArgumentError(f"kwargs: known are 'prompt' and 'task', got {', '.join(map(repr, kwargs))}")
-        texts = with_pairs(inputs)
-        if isinstance(texts, str):
-            raise InvalidInputError("inputs: must be a list of texts, got a str")
+        texts = [inputs] if isinstance(inputs, str) else with_pairs(inputs)
         if prompt:
             texts = [after(prompt, text) for text in texts]
         tokens = self._tokens(texts, None if task is None else task == "query")
@@ -299,7 +299,8 @@ class Upstream(Loaded[Core]):
         return Tokens(tensor(tokens))
 
     def tokenize(self, texts: Iterable[str | tuple[str, str]], **kwargs: Any) -> Tokens:
-        """Call `preprocess`; the older name."""
+        """Call `preprocess`; the older name, which is logged."""
+        logger.warning("tokenize is deprecated; it is now called preprocess")
         return self.preprocess(texts, **kwargs)
 
     def save_pretrained(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rushlight import _arguments
+from rushlight import _arguments, _core
 from rushlight.evaluation import _statistics as statistics
 from rushlight.evaluation._base import Evaluator, same_length, suffix
 from rushlight.evaluation._embeddings import pairwise, take
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rushlight.evaluation._base import Metrics
+
+logger = logging.getLogger("rushlight")
 
 
 def refuse_truncation(options: Mapping[str, Any]) -> None:
@@ -61,8 +64,23 @@ class MultiVectorInformationRetrievalEvaluator(InformationRetrievalEvaluator):
     ) -> None:
         refuse_truncation(kwargs)
         self.chunk_elements = _arguments.optional_positive("chunk_elements", chunk_elements)
+        if chunk_elements is not None and score_functions is not None:
+            raise InvalidArgumentError(
+                "chunk_elements only configures the model's own score; score_functions are given"
+            )
         options = {"corpus_chunk_size": corpus_chunk_size, "score_functions": score_functions, **kwargs}
         super().__init__(queries, corpus, relevant_docs, **options)
+
+    def _measure(self, model: Any) -> Metrics:
+        own = getattr(model, "prompts", {})
+        for argument, role in (("query_prompt", "query"), ("corpus_prompt", "document")):
+            given, name = (
+                getattr(self, argument),
+                next((name for name in _core.prompt_names(role) if own.get(name)), ""),
+            )
+            if given is not None and name and not given.startswith(own[name]):
+                logger.warning("%s replaces the model's registered %r prompt, %r", argument, name, own[name])
+        return super()._measure(model)
 
 
 class MultiVectorTripletEvaluator(TripletEvaluator):

@@ -105,7 +105,7 @@ def _unmet(name: str, wanted: Any, source: str | None) -> tuple[str, str] | None
     """Return a requirement that is not met, and what there is instead."""
     try:
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
-        from packaging.version import InvalidVersion
+        from packaging.version import InvalidVersion, Version
     except ImportError:
         raise MissingDependencyError("check_version_requirements: needs packaging: pip install packaging") from None
     name = "torch" if name == "pytorch" else name
@@ -114,7 +114,8 @@ def _unmet(name: str, wanted: Any, source: str | None) -> tuple[str, str] | None
     )
     installed = get_installed_version(name)
     try:
-        if SpecifierSet(str(specifier), prereleases=True).contains(installed or "0") and installed is not None:
+        allowed = SpecifierSet(str(specifier), prereleases=True)
+        if installed is not None and allowed.contains(Version(installed)):
             return None
     except (InvalidSpecifier, InvalidVersion) as error:
         logger.warning("Could not verify the requirement of %r, %s %r: %s", source, name, specifier, error)
