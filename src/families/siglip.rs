@@ -18,7 +18,7 @@ pub(super) const SIGLIP: Family = Family {
     load: load_by!(load_text),
     classifier: None,
     masked_lm: None,
-    tokenizer: DefaultClass::Undeclared(&class::GEMMA),
+    tokenizer: DefaultClass::Undeclared(&class::SIGLIP),
     images: Some(ImageTower {
         load: load_by!(load_images),
         shape: |file| shape(&part(file, VISION)?).map_err(|error| error.under(VISION)),

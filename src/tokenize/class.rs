@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::default_tokens::{
     ALBERT_TOKENS, BERT_TOKENS, CLIP_TOKENS, DEBERTA_TOKENS, GEMMA_TOKENS, GPT_NEOX_TOKENS, GPT2_TOKENS,
-    HERBERT_TOKENS, LLAMA_TOKENS, MPNET_TOKENS, QWEN_TOKENS, ROBERTA_TOKENS, T5_TOKENS,
+    HERBERT_TOKENS, LLAMA_TOKENS, MPNET_TOKENS, QWEN_TOKENS, ROBERTA_TOKENS, SIGLIP_TOKENS, T5_TOKENS,
 };
 use super::files::{JsonObject, TokenizerFile, VocabularyFiles};
 use super::layout::Layouts;
@@ -77,9 +77,11 @@ enum Template {
     AsFiledOrBert(&'static str, &'static str),
     /// `A last`, `A last B last`: all of type 0.
     Last(&'static str),
+    /// The same, unless a text ends with `last` already.
+    LastOnce(&'static str),
     /// No special tokens, whatever the files have.
     Bare,
-    /// The same if `add_eos_token` is on, else no special tokens.
+    /// `A last` if `add_eos_token` is on, else no special tokens.
     LastIfOn(&'static str),
     /// `first A last`, `first A last B last`: B and what follows it are of type 1.
     Bert(&'static str, &'static str),
@@ -216,7 +218,16 @@ pub(crate) const CLIP: Class = Class {
     ..UNALIASED
 };
 
-static CLASSES: [Class; 18] = [
+pub(crate) const SIGLIP: Class = Class {
+    name: "SiglipTokenizer",
+    special_tokens: SIGLIP_TOKENS,
+    vocabulary_files: VocabularyFiles::SentencePiece,
+    build: rebuild::siglip,
+    template: Template::LastOnce("eos_token"),
+    ..UNALIASED
+};
+
+static CLASSES: [Class; 19] = [
     GENERIC,
     BERT,
     DISTILBERT,
@@ -235,6 +246,7 @@ static CLASSES: [Class; 18] = [
     GPT2,
     GPT_NEOX,
     HERBERT,
+    SIGLIP,
 ];
 
 /// Classes of transformers that rushlight lacks. Names in neither list are generic in transformers, and here.
@@ -247,7 +259,7 @@ const MISSING: &[&str] = &[
     "GPTSw3", "Lasr", "LayoutLMv2", "LayoutLMv3", "LayoutXLM", "Luke", "M2M100", "MBart",
     "MBart50", "MLuke", "Marian", "MarkupLM", "Mgpstr", "MyT5", "Nllb", "Nougat", "OpenAIGPT", "PLBart", "Parakeet",
     "Pegasus", "Perceiver", "Phobert", "Pop2Piano", "ProphetNet", "Qwen3_5", "Rag", "Reformer", "RemBert",
-    "RoCBert", "RoFormer", "SeamlessM4T", "Siglip", "Siglip2", "Speech2Text", "SpeechT5", "Splinter", "Tapas",
+    "RoCBert", "RoFormer", "SeamlessM4T", "Siglip2", "Speech2Text", "SpeechT5", "Splinter", "Tapas",
     "Tipsv2", "Udop", "VideoPrism", "Vits", "Wav2Vec2CTC", "Wav2Vec2PhonemeCTC", "Whisper", "XGLM", "XLM", "XLNet",
 ];
 
@@ -322,6 +334,11 @@ impl Class {
         self.name
     }
 
+    /// Returns the token that is put after a text, unless the text ends with it.
+    pub(super) fn ends_once<'a>(&self, special: &'a SpecialTokens) -> Option<&'a str> {
+        if let Template::LastOnce(role) = self.template { special.get(role) } else { None }
+    }
+
     pub(super) fn build(&self, file: TokenizerFile, config: &JsonObject, special: &SpecialTokens) -> Result<Steps> {
         (self.build)(rebuild::Source { file, config, special })
     }
@@ -350,7 +367,7 @@ impl Class {
             }
             Template::Bare => Ok(Layouts::bare()),
             Template::LastIfOn(_) if !config.flag("add_eos_token", false)? => Ok(Layouts::bare()),
-            Template::Last(last) | Template::LastIfOn(last) => Ok(Layouts::ended(id(last)?)),
+            Template::Last(last) | Template::LastOnce(last) | Template::LastIfOn(last) => Ok(Layouts::ended(id(last)?)),
             Template::Bert(first, last) => Ok(Layouts::bert(id(first)?, id(last)?)),
             Template::Roberta(first, last) => Ok(Layouts::roberta(id(first)?, id(last)?)),
         }

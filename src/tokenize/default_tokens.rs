@@ -78,3 +78,4 @@ pub(super) const MPNET_TOKENS: Tokens = &[
     ("cls_token", "<s>"),
     ("mask_token", "<mask>"),
 ];
+pub(super) const SIGLIP_TOKENS: Tokens = &[("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "</s>")];

@@ -69,7 +69,8 @@ impl Tokenizer {
     fn encode_text(&self, text: &str) -> Result<(Vec<u32>, usize)> {
         let text = self.stripped(text);
         let Some(rule) = self.model2vec else {
-            let ids = self.encode_plain(text)?;
+            let mut ids = self.encode_plain(text)?;
+            ids.pop_if(|last| Some(*last) == self.ends_once);
             let length = ids.len();
             return Ok((ids, length));
         };

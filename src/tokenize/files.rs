@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 use tokenizers::{PaddingParams, TruncationParams};
 
+use super::sentence_piece::SentencePieceModel;
 use super::special::{Special, TokensById};
 use crate::catch_panic::catch_panic;
 use crate::config::{JsonFile, WHOLE_FILE, is_truthy, read_if_there, type_name};
@@ -123,11 +124,20 @@ pub(super) struct TokenizerFile {
     pub(super) truncation: Option<TruncationParams>,
     /// Unparsed, since specific classes read only the vocabulary.
     pub(super) model: Map<String, Value>,
+    /// Vocabulary of a class that reads no tokenizer.json.
+    pub(super) sentence_piece: Option<SentencePieceModel>,
 }
 
 impl TokenizerFile {
     /// Reads a folder's tokenizer.json, else the older files that hold only a vocabulary.
     pub(super) fn read_any(folder: &Path, vocabulary_files: VocabularyFiles) -> Result<Self> {
+        if let VocabularyFiles::SentencePiece = vocabulary_files {
+            let path = folder.join("spiece.model");
+            return match SentencePieceModel::read(&path)? {
+                Some(model) => Ok(Self { sentence_piece: Some(model), ..Self::of_vocabulary(path, Map::new()) }),
+                None => Err(Error::FileNotFound { path, needed: vocabulary_files.alternatives().to_owned() }),
+            };
+        }
         let path = folder.join("tokenizer.json");
         if path.exists() {
             return Self::read(&path);
@@ -167,6 +177,7 @@ impl TokenizerFile {
             padding: None,
             truncation: None,
             model,
+            sentence_piece: None,
         }
     }
 
@@ -193,6 +204,7 @@ impl TokenizerFile {
             padding: file.take_step("padding")?,
             truncation: file.take_step("truncation")?,
             model,
+            sentence_piece: None,
         })
     }
 }
@@ -205,6 +217,8 @@ pub(super) enum VocabularyFiles {
     Vocabulary,
     /// vocab.json: tokens with their ids; merges.txt: two tokens a line.
     VocabularyAndMerges,
+    /// spiece.model, which is read even beside a tokenizer.json, as by transformers.
+    SentencePiece,
 }
 
 impl VocabularyFiles {
@@ -219,7 +233,7 @@ impl VocabularyFiles {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let entry = |key: &str, value: Value| (key.to_owned(), value);
         match self {
-            Self::None => Ok(None),
+            Self::None | Self::SentencePiece => Ok(None),
             Self::Vocabulary => Ok(text("vocab.txt")?.map(|text| {
                 let model = Map::from_iter([entry("vocab", lines(&text).into())]);
                 (folder.join("vocab.txt"), model)
@@ -241,6 +255,7 @@ impl VocabularyFiles {
         match self {
             Self::None => "this class reads no other file; save the tokenizer with transformers' fast class",
             Self::Vocabulary => "a vocab.txt would do too",
+            Self::SentencePiece => "it holds the vocabulary; this class reads no other file",
             Self::VocabularyAndMerges => "vocab.json with merges.txt would do too",
         }
     }

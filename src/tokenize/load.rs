@@ -95,6 +95,7 @@ impl Tokenizer {
             cleans_up_spaces: config.truthy("clean_up_tokenization_spaces", false)
                 && !matches!(inner.get_model(), ModelWrapper::BPE(_)),
             word_end: class.word_end,
+            ends_once: class.ends_once(&special).and_then(|token| inner.token_to_id(token)),
             inner,
             layouts,
             promoted: Vec::new(),
@@ -126,6 +127,7 @@ impl Tokenizer {
             model2vec: None,
             cleans_up_spaces: false,
             word_end: None,
+            ends_once: None,
             inner,
             layouts: Layouts::bare(),
             promoted: Vec::new(),

@@ -4,11 +4,13 @@
 //! - [`load`]: loading a tokenizer from its folder.
 //! - [`class`]: the tokenizer classes, with their [`default_tokens`]; [`rebuild`]: the steps that each class builds.
 //! - [`steps`]: the steps that change a text, and [`regex`], in bounded time and memory.
+//! - [`sentence_piece`]: models of SentencePiece, with their rules of normalization, [`charsmap`].
 //! - [`special`]: special and added tokens, from up to four files.
 //! - [`difference`]: tokens of a class that differ from those of tokenizer.json itself.
 //! - [`encode`]: text to ids. [`layout`]: positions of special tokens, and truncation.
 //! - [`pad_to`]: query expansion.
 
+mod charsmap;
 pub(crate) mod class;
 mod default_tokens;
 mod difference;
@@ -21,6 +23,7 @@ mod model2vec;
 mod pad_to;
 mod rebuild;
 mod regex;
+mod sentence_piece;
 mod special;
 mod steps;
 #[cfg(test)]
@@ -67,6 +70,8 @@ pub struct Tokenizer {
     model2vec: Option<Model2VecRule>,
     cleans_up_spaces: bool,
     word_end: Option<&'static str>,
+    /// End token that isn't added to a text that ends with it.
+    ends_once: Option<u32>,
     /// Tokens made special after loading; the files don't list them as such.
     promoted: Vec<(u32, String)>,
     difference: Option<TokenizerDifference>,

@@ -27,6 +27,7 @@ use tokenizers::{
 };
 
 use super::files::{JsonObject, TokenizerFile};
+use super::sentence_piece::SentencePieceModel;
 use super::special::SpecialTokens;
 use super::steps::{Decoder, Normalizer, PreTokenizer, Steps};
 use crate::catch_panic::catch_panic;
@@ -204,6 +205,39 @@ pub(super) fn t5(mut source: Source<'_>) -> Result<Steps> {
     let pieces = source.pieces()?;
     let normalizer = source.charsmap();
     source.sentence_piece(pieces, 2, normalizer, PrependScheme::Always)
+}
+
+/// Builds SigLIP's tokenizer: lowercased words without ASCII's punctuation, in the likeliest pieces of SentencePiece itself.
+pub(super) fn siglip(mut source: Source<'_>) -> Result<Steps> {
+    /// White space of Python.
+    const SPACES: &str = r"[\s\x1c-\x1f]+";
+    const PUNCTUATION: &str = r"[!-/:-@\[-`{-~]+";
+    let Some(SentencePieceModel { pieces, controls, unk_id, charsmap }) = source.file.sentence_piece.take() else {
+        return Err(source.error("pieces", "must be there"));
+    };
+    let lowercases = source.config.truthy("do_lower_case", true);
+    let model = source.build("pieces", || Unigram::from(pieces, Some(unk_id), false))?;
+    let replace = |pattern: &str, by| build_step(|| Replace::new(ReplacePattern::Regex(pattern.to_owned()), by));
+    let clean = vec![replace(PUNCTUATION, "")?.into(), replace(SPACES, " ")?.into(), Strip::new(true, true).into()];
+    let clean = build_step(|| Normalizer::new(NormalizerSequence::new(clean).into()))?;
+    let clean = if lowercases { clean.lowercasing_text() } else { clean };
+    // Full-width letters could spell a control piece, which SentencePiece finds in no text.
+    let spelled: Vec<_> = controls.iter().filter_map(|control| spelled(control)).collect();
+    let pattern = SplitPattern::Regex(spelled.join("|"));
+    let split = || Split::new(pattern, SplitDelimiterBehavior::MergedWithPrevious, false);
+    let apart = if spelled.is_empty() { Vec::new() } else { vec![build_step(split)?.into()] };
+    let boundary = Metaspace::new(BOUNDARY, PrependScheme::Always, false);
+    let mut tokenizer = assemble(model, None, Sequence::new(apart), boundary, None)?;
+    build_step(|| tokenizer.with_normalizer(Some(clean.then_by(charsmap))).map(drop))?;
+    Ok(tokenizer)
+}
+
+/// Returns the pattern of a piece's first letter before its others; `None` for a single letter.
+fn spelled(piece: &str) -> Option<String> {
+    let code = |letter: char| format!(r"\x{{{:x}}}", u32::from(letter));
+    let mut letters = piece.chars();
+    let (first, others) = (code(letters.next()?), letters.map(code).collect::<String>());
+    (!others.is_empty()).then(|| format!("{first}(?={others})"))
 }
 
 /// Builds ALBERT's tokenizer: the unknown token has id 1; quotes, accents and case are normalized before the charsmap.

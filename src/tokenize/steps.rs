@@ -11,6 +11,7 @@ use tokenizers::{
     PreTokenizedString, PreTokenizerWrapper, Result, SplitDelimiterBehavior, TokenizerImpl,
 };
 
+use super::charsmap::{self, Charsmap};
 use super::regex::Regex;
 use crate::catch_panic::abort;
 
@@ -88,6 +89,9 @@ pub(super) struct Normalizer(Vec<NormalizerStep>);
 enum NormalizerStep {
     Replace(Replace),
     Prepend(String),
+    /// Lowercases as Python does.
+    LowercaseText,
+    SentencePiece(Charsmap),
     Other(NormalizerWrapper),
 }
 
@@ -108,6 +112,18 @@ impl Normalizer {
         Ok(())
     }
 
+    /// Appends SentencePiece's own normalization.
+    pub(super) fn then_by(mut self, charsmap: Charsmap) -> Self {
+        self.0.push(NormalizerStep::SentencePiece(charsmap));
+        self
+    }
+
+    /// Puts Python's lowercasing first.
+    pub(super) fn lowercasing_text(mut self) -> Self {
+        self.0.insert(0, NormalizerStep::LowercaseText);
+        self
+    }
+
     /// Puts a lowercasing step first, unless there is one.
     pub(super) fn lowercasing(mut self) -> Self {
         let lowercases = |step: &_| matches!(step, NormalizerStep::Other(NormalizerWrapper::Lowercase(_)));
@@ -126,6 +142,10 @@ impl NormalizerStep {
             Self::Prepend(prefix) => {
                 check_growth(text.len() + prefix.len(), max)?;
                 text.prepend(prefix);
+            }
+            Self::LowercaseText => charsmap::lowercase(text),
+            Self::SentencePiece(charsmap) => {
+                charsmap.normalize(text, max).or_else(|bytes| check_growth(bytes, max))?;
             }
             Self::Other(step) => tokenizers::Normalizer::normalize(step, text)?,
         }

@@ -1,6 +1,7 @@
 //! Tests against transformers' results for small folders (tests/data/tokenizers, written by make.py).
 
 mod bad_files;
+mod siglip;
 
 use std::collections::BTreeMap;
 use std::fs;
