@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{copy, tiny};
+use crate::common::{copy, json, tiny};
 use rushlight::{Error, Model};
 use serde_json::{Value, json};
 
@@ -337,5 +337,94 @@ fn sizes_that_are_not_those_of_the_tensors_are_named() {
     for (case, changes) in shapes {
         let error = error(case, &changes);
         assert!(matches!(error, Error::WeightShape { .. }), "{case} {changes}: {error:?}");
+    }
+}
+
+/// Returns a part of a case's config with changed keys.
+fn changed(case: &str, part: &str, changes: &Value) -> Value {
+    let config: Value = json(&tiny(case).model.join("config.json"));
+    let mut changed = config[part].clone();
+    changed.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    json!({ part: changed })
+}
+
+const CLIP: &str = "clip-transformer";
+const SIGLIP: &str = "siglip";
+const TEXT: &str = "text_config";
+const VISION: &str = "vision_config";
+
+#[test]
+fn configs_of_towers_are_checked() {
+    for (case, part, changes, name) in [
+        (CLIP, VISION, json!({ "patch_size": 64 }), "vision_config.patch_size"),
+        (CLIP, VISION, json!({ "patch_size": 0 }), "vision_config.patch_size"),
+        (CLIP, VISION, json!({ "image_size": 100_000 }), "vision_config.image_size"),
+        (CLIP, VISION, json!({ "image_size": 64 }), "64 x 64"),
+        (CLIP, VISION, json!({ "num_attention_heads": 5 }), "vision_config.num_attention_heads"),
+        (CLIP, TEXT, json!({ "num_attention_heads": 5 }), "text_config.num_attention_heads"),
+        (CLIP, TEXT, json!({ "eos_token_id": -1 }), "text_config.eos_token_id"),
+        (SIGLIP, VISION, json!({ "layer_norm_eps": -1.0 }), "vision_config.layer_norm_eps"),
+        (SIGLIP, TEXT, json!({ "projection_size": 0 }), "text_config.projection_size"),
+    ] {
+        let error = error(case, &changed(case, part, &changes));
+        assert!(matches!(error, Error::InvalidConfig { .. }), "{case} {changes}: {error:?}");
+        assert!(error.to_string().contains(name), "{case} {changes}: {error}");
+    }
+    for (case, part, changes, name) in [
+        (CLIP, VISION, json!({ "num_channels": 1 }), "vision_config.num_channels"),
+        (CLIP, VISION, json!({ "hidden_act": "laplace" }), "hidden_act"),
+        (SIGLIP, VISION, json!({ "vision_use_head": false }), "vision_use_head"),
+        (SIGLIP, TEXT, json!({ "hidden_act": "laplace" }), "hidden_act"),
+    ] {
+        let error = error(case, &changed(case, part, &changes));
+        assert!(matches!(error, Error::Unsupported { .. }), "{case} {changes}: {error:?}");
+        assert!(error.to_string().contains(name), "{case} {changes}: {error}");
+    }
+    for (case, part, changes, name) in [
+        (CLIP, VISION, json!({ "num_hidden_layers": 5 }), "vision_model.encoder.layers."),
+        (SIGLIP, TEXT, json!({ "num_hidden_layers": 5 }), "text_model.encoder.layers."),
+    ] {
+        let error = error(case, &changed(case, part, &changes));
+        assert!(matches!(error, Error::MissingWeight { .. }), "{case} {changes}: {error:?}");
+        assert!(error.to_string().contains(name), "{case} {changes}: {error}");
+    }
+    for (case, part, changes) in [
+        (CLIP, VISION, json!({ "patch_size": 4 })),
+        (CLIP, VISION, json!({ "intermediate_size": 1u64 << 63 })),
+        (CLIP, TEXT, json!({ "max_position_embeddings": 1u64 << 62 })),
+        (SIGLIP, VISION, json!({ "patch_size": 16 })),
+        (SIGLIP, TEXT, json!({ "projection_size": 16 })),
+    ] {
+        let error = error(case, &changed(case, part, &changes));
+        assert!(matches!(error, Error::WeightShape { .. }), "{case} {changes}: {error:?}");
+    }
+    assert!(matches!(error(CLIP, &json!({ "projection_dim": 7 })), Error::WeightShape { .. }));
+}
+
+#[test]
+fn image_processors_are_checked() {
+    for (changes, key) in [
+        (json!({ "image_processor_type": "ViTImageProcessor" }), "image_processor_type"),
+        (json!({ "size": { "longest_edge": 32 } }), "size"),
+        (json!({ "size": { "shortest_edge": 16 } }), "size"),
+        (json!({ "size": 0 }), "size"),
+        (json!({ "crop_size": 16 }), "crop_size"),
+        (json!({ "crop_size": { "height": 32 } }), "crop_size"),
+        (json!({ "resample": 9 }), "resample"),
+        (json!({ "image_mean": [0.5] }), "image_mean"),
+        (json!({ "image_std": [0.5, 0.0, 0.5] }), "image_std"),
+        (json!({ "do_resize": "yes" }), "do_resize"),
+        (json!({ "rescale_factor": "1/255" }), "rescale_factor"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&tiny(CLIP).model, folder.path());
+        let path = folder.path().join("processor_config.json");
+        let mut config: Value = json(&path);
+        config["image_processor"].as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        fs::write(&path, config.to_string()).unwrap();
+        let error = Model::from_dir(folder.path()).expect_err(&changes.to_string());
+        assert!(matches!(error, Error::InvalidConfig { .. } | Error::Unsupported { .. }), "{changes}: {error:?}");
+        let message = error.to_string();
+        assert!(message.contains("processor_config.json") && message.contains(key), "{changes}: {message}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::common::{is_native, named, native, tiny, ways};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use rushlight::{EncodeOptions, Error, LoadOptions, Model};
+use rushlight::{EncodeOptions, Error, Image, Input, LoadOptions, Model, Pixels};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
@@ -79,6 +79,17 @@ impl Sizes {
         config["head_dim"] = json!(2 * self.pairs);
         config["attention_bias"] = json!(self.flags[0]);
         config
+    }
+
+    /// Returns the config of a tower for images, which is wider than that of texts.
+    fn images(&self) -> Value {
+        let patch = 2 + self.window % 7;
+        json!({
+            "hidden_size": 2 * self.hidden(), "num_hidden_layers": 1 + self.middle % 3, "num_attention_heads": self.heads,
+            "intermediate_size": self.window, "hidden_act": self.activation, "patch_size": patch,
+            // Pixels that fill no patch are left out.
+            "image_size": patch * (1 + self.middle % 5) + usize::from(self.flags[1]),
+        })
     }
 }
 
@@ -257,6 +268,17 @@ fn families() -> Vec<fn(&Sizes) -> Value> {
                 }),
             )
         },
+        |s| {
+            let text = s.config("clip_text_model", json!({ "max_position_embeddings": 70, "eos_token_id": 2 }));
+            json!({
+                "model_type": "clip", "projection_dim": 8 + s.middle, "text_config": text, "vision_config": s.images(),
+            })
+        },
+        |s| {
+            let text = json!({ "max_position_embeddings": 70, "projection_size": 2 * s.hidden() });
+            let text = s.config("siglip_text_model", text);
+            json!({ "model_type": "siglip", "text_config": text, "vision_config": s.images() })
+        },
     ]
 }
 
@@ -267,6 +289,10 @@ fn fill(folder: &Path, config: &Value, seed: u64) {
         fs::copy(tokenizer.join(file), folder.join(file)).unwrap();
     }
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    if let Some(side) = config["vision_config"].get("image_size") {
+        let processor = json!({ "size": { "height": side, "width": side }, "crop_size": side });
+        fs::write(folder.join("preprocessor_config.json"), processor.to_string()).unwrap();
+    }
     let mut tensors = BTreeMap::from([("none".to_owned(), vec![0])]);
     if config.to_string().contains(NORMED) {
         // The name of this tensor tells the form of the code.
@@ -304,7 +330,8 @@ fn write(folder: &Path, tensors: &BTreeMap<String, Vec<usize>>, seed: u64) {
     let bytes = tensors.iter().map(|(name, shape)| {
         let norm = shape.len() == 1 && name.ends_with("weight");
         // Scaled so that a layer's output is as large as its input.
-        let spread = if shape.len() == 2 { (3.0 / shape[1] as f32).sqrt() } else { 0.2 };
+        let inputs = shape.iter().skip(1).product::<usize>();
+        let spread = if shape.len() % 2 == 0 { (3.0 / inputs as f32).sqrt() } else { 0.2 };
         let number = |x: f32| if norm { 1.0 + 0.2 * x } else { spread * x };
         let count = shape.iter().product::<usize>();
         (name, shape, (0..count).flat_map(|_| number(next()).to_le_bytes()).collect::<Vec<u8>>())
@@ -316,9 +343,16 @@ fn write(folder: &Path, tensors: &BTreeMap<String, Vec<usize>>, seed: u64) {
     fs::write(folder.join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
+/// Embeds texts, and images of several sizes if the model takes them.
 fn embeddings(folder: &Path, way: &LoadOptions, texts: &[String]) -> Vec<f32> {
     let model = Model::from_dir_with(folder, way).unwrap();
-    model.encode(texts, &EncodeOptions::default()).unwrap().into_vec()
+    let bytes: Vec<u8> = (0..40 * 30 * 3_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let pixels = [(1, 1), (7, 40), (40, 30)].map(|(width, height)| {
+        Input::Image(Image::Pixels(Pixels::new(&bytes[..width * height * 3], width, height, 3).unwrap()))
+    });
+    let images = pixels.into_iter().filter(|_| model.embeds_images());
+    let inputs: Vec<_> = texts.iter().map(|text| Input::Text(text)).chain(images).collect();
+    model.encode_inputs(&inputs, &EncodeOptions::default()).unwrap().into_vec()
 }
 
 #[test]
