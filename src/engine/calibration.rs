@@ -1,8 +1,9 @@
-//! Calibration of int8: a forward pass of a few texts, by which linear layers distribute their steps over the inputs.
+//! Calibration of int8: a forward pass of a few texts and images, by which linear layers distribute their steps over the inputs.
 
 use crate::batch::Batch;
 use crate::config::Kind;
 use crate::error::Result;
+use crate::images::{Image, ImageProcessor, Pixels, drawn};
 use crate::network::Network;
 use crate::tokenize::{Input, Tokenizer, Tokens};
 
@@ -64,7 +65,12 @@ const TEXTS: [&str; 40] = [
 ///
 /// # Errors
 /// The errors of the forward pass, and [`Error::Memory`](crate::Error::Memory).
-pub(super) fn calibrate(kind: Kind, tokenizer: &Tokenizer, network: &dyn Network) -> Result<()> {
+pub(super) fn calibrate(
+    kind: Kind,
+    tokenizer: &Tokenizer,
+    images: Option<&ImageProcessor>,
+    network: &dyn Network,
+) -> Result<()> {
     let limits = network.limits();
     let max = [tokenizer.limit(), limits.max_tokens].into_iter().flatten().fold(MAX_TOKENS, usize::min);
     let input = |i: usize| match kind {
@@ -74,9 +80,17 @@ pub(super) fn calibrate(kind: Kind, tokenizer: &Tokenizer, network: &dyn Network
     let known = |tokens: &Tokens| !tokens.ids.is_empty() && limits.check_ids(tokens).is_ok();
     // A tokenizer that can't read one of these texts may well read its users'.
     let encoded = (0..TEXTS.len()).filter_map(|i| tokenizer.encode(input(i), "", max).ok());
-    let sequences: Vec<_> = encoded.filter(known).collect();
+    let mut sequences: Vec<_> = encoded.filter(known).collect();
+    sequences.extend(images.map(calibrating_images).transpose()?.into_iter().flatten());
     if sequences.is_empty() {
         return Ok(());
     }
     network.calibrate(&Batch::new(&sequences))
+}
+
+/// Returns drawn images of the size that the model reads.
+fn calibrating_images(processor: &ImageProcessor) -> Result<Vec<Tokens>> {
+    let side = processor.side();
+    let read = |pixels: Vec<u8>| processor.prepare(Image::Pixels(Pixels::new(&pixels, side, side, 3)?));
+    drawn(side).map(read).collect()
 }

@@ -128,7 +128,7 @@ impl Loaded {
         let chat = ChatTemplate::load(kind, &settings, files_from.tokenizer, &tokenizer)?;
         check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
         if variant.compute.dtype == Dtype::Int8 {
-            calibrate(kind, &tokenizer, &*network)?;
+            calibrate(kind, &tokenizer, images.as_ref(), &*network)?;
         }
         let variant = Variant { task, ..variant };
         Ok(Self {

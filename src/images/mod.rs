@@ -3,12 +3,14 @@
 mod colors;
 #[cfg(feature = "images")]
 mod decode;
+mod drawn;
 mod processor;
 mod resize;
 
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
+pub(crate) use drawn::drawn;
 pub(crate) use processor::{Defaults, ImageProcessor, ImageShape, PROCESSOR_FILES, Prepared};
 
 use crate::alloc;

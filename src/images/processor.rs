@@ -185,6 +185,11 @@ impl ImageProcessor {
         }
     }
 
+    /// Width and height of the model's images.
+    pub(crate) fn side(&self) -> usize {
+        self.shape.side
+    }
+
     /// Makes the model's image of any.
     pub(crate) fn prepare(&self, image: Image<'_>) -> Result<Tokens> {
         let image = image.rgb()?;

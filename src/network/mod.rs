@@ -28,7 +28,7 @@ pub(crate) trait Network: Send + Sync {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output>;
 
-    /// Computes texts, so that linear layers see inputs before they quantize.
+    /// Computes texts and images, so that linear layers see inputs before they quantize.
     fn calibrate(&self, _: &Batch) -> Result<()> {
         Ok(())
     }

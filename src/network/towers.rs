@@ -49,7 +49,7 @@ impl<O: Ops> Network for Towers<O> {
         threads: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Output> {
-        let (images, texts): (Vec<_>, Vec<_>) = (0..batch.len()).partition(|text| batch.images[*text].is_some());
+        let (images, texts) = parted(batch);
         if images.is_empty() {
             return self.text.forward(batch, request, threads, checkpoint);
         }
@@ -62,7 +62,13 @@ impl<O: Ops> Network for Towers<O> {
     }
 
     fn calibrate(&self, batch: &Batch) -> Result<()> {
-        self.text.calibrate(batch)
+        let (images, texts) = parted(batch);
+        for (tower, some) in [(&self.text, texts), (&self.images, images)] {
+            if !some.is_empty() {
+                tower.calibrate(&batch.some(&some))?;
+            }
+        }
+        Ok(())
     }
 
     fn limits(&self) -> Limits {
@@ -76,4 +82,9 @@ impl<O: Ops> Network for Towers<O> {
     fn width(&self) -> usize {
         self.text.width()
     }
+}
+
+/// Returns the images and the texts of a batch.
+fn parted(batch: &Batch) -> (Vec<usize>, Vec<usize>) {
+    (0..batch.len()).partition(|text| batch.images[*text].is_some())
 }

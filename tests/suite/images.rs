@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use rushlight::{EncodeOptions, Error, Image, Input, LoadOptions, Model, Pixels, process};
+use rushlight::{Dtype, EncodeOptions, Error, Image, Input, LoadOptions, Model, Pixels, process};
 
+use super::precision::cosines;
 use crate::common::{Case, copy, largest_difference, named, native, npy, tiny, tiny_cases, ways};
 
 /// Width and height of the images of the small models.
@@ -68,6 +69,23 @@ fn embeddings_of_pixels_are_those_of_sentence_transformers() {
             let error = largest_difference(&encode(&images.load(&way), &inputs), &expected);
             println!("{} by {}: {error:.1e}", images.case.name, named(&way));
             assert!(error <= 1e-5 * largest, "{} by {}: {error:e}", images.case.name, named(&way));
+        }
+    }
+}
+
+/// The bounds are those of texts: loading quantizes by drawn images, too.
+#[test]
+fn lower_precision_is_within_its_bound() {
+    for (dtype, mean, worst) in [(Dtype::BFloat16, 0.9999, 0.9995), (Dtype::Int8, 0.998, 0.98)] {
+        for images in &Images::cases() {
+            let expected = npy(&images.case.folder.join("expected_images.npy"));
+            let all = images.pixels();
+            let inputs: Vec<_> = all.iter().map(|bytes| pixels(bytes)).collect();
+            let got = encode(&images.load(&native().with_dtype(dtype)), &inputs);
+            let (mean_cosine, least) = cosines(&got, &expected, expected.len() / all.len());
+            let largest = largest_difference(&got, &expected);
+            println!("{} in {dtype}: mean {mean_cosine:.6} worst {least:.6}, at most {largest:.4}", images.case.name);
+            assert!(mean_cosine >= mean && least >= worst, "{} in {dtype}: {mean_cosine} {least}", images.case.name);
         }
     }
 }

@@ -20,7 +20,7 @@ fn encode(case: &Case, options: &LoadOptions) -> Vec<f32> {
 }
 
 /// Returns the mean and the least cosine of rows with those in float64.
-fn cosines(got: &[f32], expected: &[f64], width: usize) -> (f64, f64) {
+pub(crate) fn cosines(got: &[f32], expected: &[f64], width: usize) -> (f64, f64) {
     assert_eq!(got.len(), expected.len());
     let got: Vec<f64> = got.iter().map(|x| f64::from(*x)).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
