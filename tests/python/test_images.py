@@ -144,6 +144,7 @@ def test_errors_name_the_input(clip: Model, tmp_path: Path) -> None:
         ({"image": 3}, "under 'image'"),
         ({"image": "a.png", "text": "a"}, "one modality"),
         ({"audio": "a.wav"}, "modality 'audio'|modality \"audio\""),
+        ({"role": "user", "content": [{"type": "image", "image": "a.png"}]}, "an image, got"),
         (3, "an image, got builtins.int|an image, got int"),
     ]:
         with pytest.raises(InvalidInputError, match=message):
