@@ -148,6 +148,8 @@ def test_chunks_of_long_texts(command, model: Model) -> None:
     rows = np.array([line["embedding"] for line in lines], np.float32)
     assert np.array_equal(rows, model.encode([*(text for text, _, _ in expected), "short"]))
     assert "--overlap: is for --chunk" in command("encode", MODEL, "--overlap", 5, stdin="a").error
+    assert "--chunk: must leave room" in command("encode", MODEL, "--chunk", 1, stdin="a").error
+    assert "--overlap: must be less than" in command("encode", MODEL, "--chunk", 20, "--overlap", 30, stdin="a").error
 
 
 def test_threads_and_columns(command) -> None:

@@ -201,12 +201,20 @@ class _Chunks:
     def records(self) -> Iterator[Record]:
         """Yield the chunks."""
         for record in self._source.records():
-            for number, (text, start, end) in enumerate(self._model.chunk(record.text, **self._how)):
+            for number, (text, start, end) in enumerate(self._split(record)):
                 fields = {**record.fields, self._field: text, "chunk": number, "start": start, "end": end}
                 yield Record(text, fields, record.place)
 
     def count(self) -> None:
         """Return None: the number is not known."""
+
+    def _split(self, record: Record) -> list[tuple[str, int, int]]:
+        try:
+            return self._model.chunk(record.text, **self._how)
+        except InvalidArgumentError as error:
+            argument, _, problem = str(error).partition(": ")
+            label = {"max_tokens": "--chunk", "overlap": "--overlap", "text": record.place}.get(argument, argument)
+            raise InvalidArgumentError(f"{label}: {problem}") from error
 
 
 def _others(arguments: argparse.Namespace, files: reading.Files) -> None:
