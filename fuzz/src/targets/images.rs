@@ -59,7 +59,7 @@ impl Picture {
                 bytes.iter().for_each(|(place, byte)| changed[at(place)] = *byte);
                 if let Some((place, lost, others)) = splice {
                     let start = at(place);
-                    changed.splice(start..length.min(start + usize::from(*lost)), others.iter().copied());
+                    drop(changed.splice(start..length.min(start + usize::from(*lost)), others.iter().copied()));
                 }
                 changed.truncate(changed.len().saturating_sub(cut.unwrap_or(0).into()));
                 changed

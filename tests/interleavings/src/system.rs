@@ -5,7 +5,7 @@ pub use std::thread;
 
 /// Runs a program again and again. Miri is slow, and takes the seeds of its interleavings from outside.
 pub fn check_random(program: impl Fn(), runs: usize) {
-    (0..if cfg!(miri) { 1 } else { runs / 10 }).for_each(|_| program());
+    (0..if cfg!(miri) { 1 } else { runs / 100 }).for_each(|_| program());
 }
 
 /// Does nothing: the system's scheduler can't be asked for few switches.
