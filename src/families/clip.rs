@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{Family, ImageTower, RemoteCode, part};
-use crate::config::{JsonFile, token_id};
+use crate::config::JsonFile;
 use crate::error::Result;
 use crate::heads::Feature;
 use crate::images::{Defaults, ImageShape};
@@ -57,9 +57,9 @@ fn shape(vision: &JsonFile) -> Result<ImageShape> {
 /// largest id of a text.
 fn end(text: &JsonFile) -> Result<Feature> {
     const MISTAKE: u32 = 2;
-    Ok(match text.get_with("eos_token_id", Some(49_407), token_id)? {
-        None | Some(MISTAKE) => Feature::LargestId,
-        Some(id) => Feature::FirstOf(id),
+    Ok(match text.get("eos_token_id", 49_407)? {
+        MISTAKE => Feature::LargestId,
+        id => Feature::FirstOf(id),
     })
 }
 

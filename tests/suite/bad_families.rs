@@ -371,7 +371,7 @@ fn configs_of_towers_are_checked() {
         assert!(error.to_string().contains(name), "{case} {changes}: {error}");
     }
     for (case, part, changes, name) in [
-        (CLIP, VISION, json!({ "num_channels": 1 }), "vision_config.num_channels"),
+        (CLIP, VISION, json!({ "num_channels": 1 }), "num_channels"),
         (CLIP, VISION, json!({ "hidden_act": "laplace" }), "hidden_act"),
         (SIGLIP, VISION, json!({ "vision_use_head": false }), "vision_use_head"),
         (SIGLIP, TEXT, json!({ "hidden_act": "laplace" }), "hidden_act"),
