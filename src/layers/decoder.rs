@@ -242,3 +242,20 @@ impl QwenWindows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// By transformers' masks: `q - k < width` for causal models, `|q - k| <= width` for others.
+    #[test]
+    fn a_sliding_window_is_a_width_for_causal_models_and_a_radius_for_others() {
+        for (causal, expected) in [(true, Window { before: 7, after: 0 }), (false, Window { before: 8, after: 8 })] {
+            let file = JsonFile { path: "config.json".into(), value: json!({ "is_causal": causal }) };
+            let sight = Sight::read(&file).unwrap();
+            assert_eq!(sight.sliding_window(&file, "sliding_window", 8).unwrap(), expected);
+        }
+    }
+}

@@ -55,6 +55,26 @@ fn scores_are_the_references() {
     }
 }
 
+/// Gemma 2's bound of the logits.
+#[test]
+fn logits_stay_below_their_cap() {
+    const CAP: f32 = 0.25;
+    let case = rerank("rerank-gemma-causal-true-only");
+    let pairs: Pairs = json(&case.join("texts.json"));
+    let folder = tempfile::tempdir().unwrap();
+    copy(&case.join("model"), folder.path());
+    let mut config: Value = json(&folder.path().join("config.json"));
+    config["final_logit_softcapping"] = json!(CAP);
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let capped = Reranker::from_dir(folder.path()).unwrap();
+    let logits = |model: &Reranker| {
+        model.predict(&pairs, &plain().with_activation(ScoreActivation::Identity)).unwrap().into_vec()
+    };
+    for (capped, logit) in logits(&capped).into_iter().zip(logits(&load(&case, &native()))) {
+        assert!((capped - (logit / CAP).tanh() * CAP).abs() <= 1e-6, "{capped} of {logit}");
+    }
+}
+
 #[test]
 fn the_same_pair_gives_the_same_bits() {
     let before = process::num_threads().unwrap();
