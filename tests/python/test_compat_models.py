@@ -20,6 +20,7 @@ from rushlight.compat import (
     SparseEncoder,
     util,
 )
+from rushlight.compat.multi_vector_encoder.modules import HierarchicalTokenPooling, LambdaTokenPooling
 from rushlight.exceptions import (
     DeviceError,
     InferenceError,
@@ -28,6 +29,7 @@ from rushlight.exceptions import (
     MissingDependencyError,
     UnsupportedModelError,
 )
+from rushlight.util import normalize_embeddings
 
 TEXTS = ["one text", "another, longer text", "one text"]
 PAIRS = [("a query", "a document"), ("a query", "another one"), ("b", "")]
@@ -385,6 +387,43 @@ def test_all_of_a_text_with_a_vector_per_token():
     assert prompted["prompt_length"] == len(model.tokenizer("a ")["input_ids"]) - 1
     with pytest.raises(InvalidArgumentError, match="output_value"):
         model.encode(TEXTS, output_value="sentence_embedding")
+
+
+def test_vectors_of_documents_are_pooled_by_clusters():
+    pytest.importorskip("scipy")
+    near = np.array([[1, 0, 0], [0, 1, 0], [0.1, 1, 0], [0, 0, 1], [0, 0.1, 1]], dtype=np.float32)
+    near = normalize_embeddings(near)
+    pooled = HierarchicalTokenPooling(2, normalize_embeddings=False).pool([near])[0]
+    np.testing.assert_allclose(pooled[0], near[0])
+    assert {tuple(row) for row in pooled[1:].round(5)} == {
+        tuple(near[rows].mean(axis=0).round(5)) for rows in ([1, 2], [3, 4])
+    }
+    unit = HierarchicalTokenPooling(2).pool([near])[0]
+    np.testing.assert_allclose(unit, normalize_embeddings(pooled), rtol=1e-6)
+    assert np.array_equal(HierarchicalTokenPooling(normalize_embeddings=False).pool([near])[0], near)
+    assert np.array_equal(HierarchicalTokenPooling(100, num_protected_tokens=5).pool([near])[0], near)
+    queries = [near]
+    assert HierarchicalTokenPooling(2).pool(queries, task="query") is queries
+    assert len(HierarchicalTokenPooling(2, tasks=["query"]).pool(queries, task="query")[0]) == 3
+    for side, start in (("right", 0), ("left", 2)):
+        padded = np.zeros((2, 7, 3), np.float32)
+        padded[0, start : start + 5], padded[1, start] = near, near[0]
+        result = HierarchicalTokenPooling(2, normalize_embeddings=False).pool(padded, padding_side=side)
+        assert result.shape[0] == 2
+        np.testing.assert_allclose(result[0, :3] if side == "right" else result[0, -3:], pooled)
+        mask = padded.any(axis=2)
+        masked = HierarchicalTokenPooling(2, normalize_embeddings=False).pool(padded, attention_mask=mask)
+        np.testing.assert_allclose(masked[0, :3], pooled)
+    model = MultiVectorEncoder(FOLDERS[MultiVectorEncoder])
+    vectors = model.encode_document(TEXTS)
+    firsts = model.encode_document(TEXTS, token_pooling=LambdaTokenPooling(lambda rows: rows[:1]))
+    assert all(np.array_equal(first, rows[:1]) for first, rows in zip(firsts, vectors, strict=True))
+    for wrong in ({"pool_factor": 0.5}, {"num_protected_tokens": -1}):
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            HierarchicalTokenPooling(**wrong)
+    for wrong in (near, [near[0]], near[None, None]):
+        with pytest.raises(InvalidArgumentError, match="embeddings"):
+            HierarchicalTokenPooling(2).pool(wrong)
 
 
 @pytest.mark.parametrize("saved", FOLDERS)

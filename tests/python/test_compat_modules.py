@@ -27,6 +27,8 @@ THERE = {
     "base.modules.dense": ["Dense"],
     "multi_vector_encoder": ["MultiVectorEncoder", "maxsim", "maxsim_pairwise"],
     "multi_vector_encoder.model": ["MultiVectorEncoder"],
+    "multi_vector_encoder.modules": ["HierarchicalTokenPooling", "LambdaTokenPooling", "MultiVectorMask"],
+    "multi_vector_encoder.modules.token_pooling": ["BaseTokenPooling"],
     "multi_vector_encoder.evaluation": ["MultiVectorDistillationEvaluator"],
     "sentence_transformer": ["SentenceTransformer"],
     "sentence_transformer.evaluation": ["NanoBEIREvaluator", "SimilarityFunction", "TripletEvaluator"],
@@ -68,7 +70,7 @@ THERE = {
 REFUSED = {
     "backend": "exports to no other engine",
     "base.model": "not a torch module",
-    "multi_vector_encoder.modules": "from_backbone builds a model from parts",
+    "cross_encoder.modules": "from_backbone builds a model from parts",
     "cross_encoder.losses.MSELoss": "does not train",
     "cross_encoder.trainer": "does not train",
     "datasets": "does not train",

@@ -23,6 +23,7 @@ _PATHS = (
     "multi_vector_encoder",
     "multi_vector_encoder.evaluation",
     "multi_vector_encoder.model",
+    "multi_vector_encoder.modules",
     "quantization",
     "sentence_transformer",
     "sentence_transformer.evaluation",
@@ -53,6 +54,7 @@ _CLASSES = {
     "base.modules": "dense input_module module normalize router transformer",
     "cross_encoder.evaluation": "classification correlation deprecated nano_beir reranking",
     "multi_vector_encoder.evaluation": "distillation information_retrieval nano_beir reranking triplet",
+    "multi_vector_encoder.modules": "multi_vector_mask token_pooling",
     "sentence_transformer.evaluation": "binary_classification embedding_similarity information_retrieval mse"
     " mse_from_dataframe nano_beir paraphrase_mining reranking translation triplet",
     "sentence_transformer.modules": "bow clip_model cnn dropout layer_norm lstm normalize pooling static_embedding"

@@ -38,9 +38,9 @@ REFUSALS = (
     ),
     Refusal(
         NO_MODULE,
-        "append apply children clear_placement_cache config extend forward insert load_state_dict model modules"
-        " named_modules named_parameters parameters pop processor register_forward_hook state_dict"
-        " transformers_model",
+        "add_module append apply buffers children clear_placement_cache config extend forward get_parameter"
+        " get_submodule insert load_state_dict model modules named_buffers named_modules named_parameters parameters"
+        " pop processor register_forward_hook register_module state_dict transformers_model",
         "BaseModel model",
     ),
     Refusal(
@@ -71,8 +71,7 @@ REFUSALS = (
     ),
     Refusal(
         "the model's folder defines its modules; rushlight.Model.from_backbone builds a model from parts",
-        names="BaseTokenPooling HierarchicalTokenPooling LambdaTokenPooling PhraseTokenizer WhitespaceTokenizer"
-        " WordTokenizer modules token_pooling tokenizer",
+        names="PhraseTokenizer WhitespaceTokenizer WordTokenizer modules tokenizer",
     ),
     Refusal(
         "it evaluates a classifier in training, by its batches; CrossEncoderClassificationEvaluator evaluates a saved"
@@ -83,7 +82,7 @@ REFUSALS = (
         "it scores batches for losses; util.maxsim and util.maxsim_pairwise score embeddings",
         names="scoring",
     ),
-    Refusal("it draws on images, and rushlight embeds text", names="interpretability"),
+    Refusal("it draws on images, and MultiVectorModel embeds text", names="interpretability"),
     Refusal(
         "use get_vocab for all tokens, and cls_token and the like for special tokens",
         tokenizer="added_tokens_decoder added_tokens_encoder all_special_ids all_special_tokens"

@@ -25,6 +25,7 @@ from rushlight.compat._tokens import Tokens
 from rushlight.exceptions import (
     DeviceError,
     InvalidArgumentError,
+    InvalidInputError,
     UnsupportedFeatureError,
     UnsupportedModelError,
 )
@@ -281,14 +282,16 @@ class Upstream(Loaded[Core]):
         return Tokenizer(self)
 
     def preprocess(self, inputs: Iterable[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any) -> Tokens:
-        """Tokenize a text, or texts or pairs, after a prompt, truncated and padded to the longest.
+        """Tokenize texts or pairs after a prompt, truncated and padded to the longest.
 
         `**kwargs` is `task`, "query" or "document", for models that tokenize them differently.
         """
         task = task_of(kwargs)
         if kwargs:
             raise InvalidArgumentError(f"kwargs: known are 'prompt' and 'task', got {', '.join(map(repr, kwargs))}")
-        texts = [inputs] if isinstance(inputs, str) else with_pairs(inputs)
+        texts = with_pairs(inputs)
+        if isinstance(texts, str):
+            raise InvalidInputError("inputs: must be a list of texts, got a str")
         if prompt:
             texts = [after(prompt, text) for text in texts]
         tokens = self._tokens(texts, None if task is None else task == "query")
