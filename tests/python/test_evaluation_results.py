@@ -12,7 +12,7 @@ from evaluations import CASES, FOLDER, arguments, evaluator, model
 
 from rushlight import Model, evaluation
 from rushlight.evaluation import Evaluation
-from rushlight.evaluation._statistics import mean
+from rushlight.evaluation._statistics import matthews, mean
 from rushlight.exceptions import InvalidArgumentError
 
 pytest.importorskip("scipy")
@@ -43,6 +43,13 @@ def test_intervals_of_all_kinds_of_statistics():
             bounds = result.interval(metric, n_resamples=50)
             assert bounds.low <= bounds.high
             assert bounds.low - 0.2 <= result[metric] <= bounds.high + 0.2
+
+
+@pytest.mark.filterwarnings("error")
+def test_resamples_with_one_label_correlate_with_nothing():
+    assert matthews(np.array([0.1, 0.9]), np.array([1, 1])) == 0
+    assert matthews(np.array([0.5, 0.5]), np.array([0, 1])) == 0
+    assert matthews(np.array([0.1, 0.9]), np.array([0, 1])) == 1
 
 
 def test_two_models_on_the_same_items():

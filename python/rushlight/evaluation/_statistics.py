@@ -163,6 +163,8 @@ def matthews(scores: NDArray[Any], labels: NDArray[Any], *, higher: bool = True)
     """Return Matthews' correlation of labels with those that the threshold of the best F1 predicts."""
     threshold = best_f1(scores, labels, higher=higher)[3]
     predicted = scores >= threshold if higher else scores <= threshold
+    if min(len(np.unique(labels)), len(np.unique(predicted))) < 2:
+        return 0.0  # nothing correlates with a constant; scikit-learn would warn
     return float(sklearn_metrics().matthews_corrcoef(labels, predicted))
 
 
