@@ -7,8 +7,16 @@ use rushlight::{CallOptions, Similarity, SparseEmbeddings};
 use super::super::oracle::kind;
 
 #[derive(Arbitrary, Debug)]
-struct Arrays {
+struct Call {
     dim: Width,
+    /// Another width of `b`.
+    other: Option<Width>,
+    a: Arrays,
+    b: Arrays,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Arrays {
     indptr: Starts,
     indices: Vec<Number>,
     values: Vec<Value>,
@@ -40,12 +48,17 @@ enum Value {
     Any(f32),
 }
 
+impl Width {
+    fn dim(&self) -> usize {
+        match *self {
+            Self::Small(dim) => dim.into(),
+            Self::Any(dim) => dim as usize,
+        }
+    }
+}
+
 impl Arrays {
-    fn embeddings(&self) -> rushlight::Result<SparseEmbeddings> {
-        let dim = match self.dim {
-            Width::Small(dim) => dim.into(),
-            Width::Any(dim) => dim as usize,
-        };
+    fn embeddings(&self, dim: usize) -> rushlight::Result<SparseEmbeddings> {
         let mut last = -1_i32;
         let mut indices: Vec<_> = self.indices.iter().map(|number| {
             last = match number {
@@ -86,8 +99,9 @@ fn sort_rows(indptr: &[i64], indices: &mut [i32]) {
 pub fn check(data: &[u8]) {
     /// Numbers of dense rows that are compared.
     const DENSE: usize = 1 << 20;
-    let Ok((a, b)) = <(Arrays, Arrays)>::arbitrary_take_rest(Unstructured::new(data)) else { return };
-    let (a, b) = match (a.embeddings(), b.embeddings()) {
+    let Ok(call) = Call::arbitrary_take_rest(Unstructured::new(data)) else { return };
+    let other = call.other.as_ref().unwrap_or(&call.dim);
+    let (a, b) = match (call.a.embeddings(call.dim.dim()), call.b.embeddings(other.dim())) {
         (Ok(a), Ok(b)) => (a, b),
         (a, b) => {
             for error in [a.err(), b.err()].iter().flatten() {
