@@ -112,7 +112,7 @@ MEMCHECK := valgrind --quiet --error-exitcode=1 --fair-sched=yes --partial-loads
 
 .PHONY: memcheck
 memcheck: ## Run the tests of the kernels and of what parses files under valgrind's memcheck: on x86-64 Linux
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(MEMCHECK)" \
+	PROPTEST_CASES=16 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(MEMCHECK)" \
 		cargo test --locked --features server --lib -- --test-threads 1 $(MEMCHECKED)
 
 .PHONY: families
