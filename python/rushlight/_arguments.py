@@ -202,6 +202,12 @@ def adapters(adapters: Any) -> dict[str, str | os.PathLike[str]]:
     return {text("adapters", name): adapter for name, adapter in adapters.items()}
 
 
+def inputs(inputs: Any, null_value: str | None = None, *, images: bool = False) -> tuple[_columns.Texts, bool]:
+    """Return inputs as a list, or as a column that stays in Arrow's memory; see `texts`."""
+    column = _columns.strings(inputs, _null_value(null_value))
+    return texts(inputs, null_value=null_value, images=images) if column is None else (column, False)
+
+
 def texts(
     inputs: Any, name: str = "inputs", null_value: str | None = None, *, images: bool = False
 ) -> tuple[list[Any], bool]:
@@ -221,8 +227,11 @@ def texts(
     return list(_filled(name, inputs, some, null_value)), False
 
 
-def stream(name: str, inputs: Any, null_value: str | None) -> Iterable[Any]:
-    """Return a batch of texts as an iterable that holds few of an Arrow column; see `texts`."""
+def stream(name: str, inputs: Any, null_value: str | None) -> Iterable[Any] | _columns.Strings:
+    """Return a batch of texts as an iterable that holds few of an Arrow column, or as a column; see `texts`."""
+    strings = _columns.strings(inputs, _null_value(null_value))
+    if strings is not None:
+        return strings
     column = _columns.as_stream(inputs)
     some = batch(name, inputs) if column is None else column
     return _filled(name, inputs, some, null_value)
@@ -232,8 +241,11 @@ def _filled(name: str, inputs: Any, values: Iterable[Any], null_value: str | Non
     """Return the values of inputs without nulls. Only columns have nulls, unless the caller speaks of them."""
     if null_value is None and not _columns.is_column(inputs):
         return values
-    null_value = None if null_value is None else text("null_value", null_value)
-    return _columns.without_nulls(name, values, null_value)
+    return _columns.without_nulls(name, values, _null_value(null_value))
+
+
+def _null_value(null_value: Any) -> str | None:
+    return None if null_value is None else text("null_value", null_value)
 
 
 def batch(name: str, inputs: Any) -> Iterable[Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rushlight._columns import Texts
     from rushlight._loaded import Role
     from rushlight._model import Model
     from rushlight._pool import Pool
@@ -195,7 +196,7 @@ def _result(
 ) -> Any:
     """Embed inputs, and return the result in the form of `output`; `warn` logs how many texts were truncated."""
     torch = _arguments.torch() if output.tensors else None
-    texts, single = _arguments.texts(inputs, null_value=null_value, images=engine.embeds_images)
+    texts, single = _arguments.inputs(inputs, null_value=null_value, images=engine.embeds_images)
     if len(texts) == 1 and output.precision in _RANGED:
         raise InvalidArgumentError(f"precision: {output.precision!r} needs several texts, to take their ranges from")
     rows = output.rows(engine, None if single else len(texts), request["truncate_dim"])
@@ -226,7 +227,7 @@ def _result(
 
 def _sentences(
     engine: _core.Model,
-    texts: list[str | tuple[str, str]],
+    texts: Texts,
     request: _core._Request,
     *,
     precision: str,
@@ -236,7 +237,7 @@ def _sentences(
     """Return embeddings, the number of truncated texts, and the token count of the longest one."""
     if workers is not None:
         embeddings, truncated, longest = engine.encode_sharded(texts, request, *workers)
-    elif out is None and engine.embeds_images and _images.are_among(texts):
+    elif out is None and engine.embeds_images and isinstance(texts, list) and _images.are_among(texts):
         columns = engine.embedding_dimension
         shape = (len(texts), min(request["truncate_dim"] or columns, columns))
         embeddings, truncated, longest = _sentences_into(
@@ -255,7 +256,7 @@ def _sentences(
 def _sentences_into(
     out: NDArray[Any],
     engine: _core.Model,
-    texts: list[str | tuple[str, str]],
+    texts: Texts,
     request: _core._Request,
     precision: str,
     *,
@@ -273,7 +274,7 @@ def _sentences_into(
 
 
 def _tokens(
-    engine: _core.Model, texts: list[str | tuple[str, str]], request: _core._Request
+    engine: _core.Model, texts: Texts, request: _core._Request
 ) -> tuple[list[dict[str, NDArray[Any]]], int, int]:
     """Return the arrays of each text, the number of truncated texts, and the token count of the longest one."""
     encodings, lengths = engine.encode_tokens(texts, request)

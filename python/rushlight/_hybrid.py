@@ -121,7 +121,7 @@ def encode_all(
         truncate_dim,
         truncation=truncation,
     )
-    texts, single = _arguments.texts(inputs)
+    texts, single = _arguments.inputs(inputs)
     with progress(show_progress_bar, len(texts)) as told:
         request: _core._HybridRequest = {
             "kinds": chosen,

@@ -211,7 +211,7 @@ class Loaded(Generic[Core]):
         int or list of int
             An int for a single text, a list otherwise.
         """
-        texts, single = _arguments.texts(inputs)
+        texts, single = _arguments.inputs(inputs)
         counts = self._engine.tokenizer(None).count(texts)
         return counts[0] if single else counts
 

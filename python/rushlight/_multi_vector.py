@@ -223,7 +223,7 @@ class MultiVectorModel(Comparing[_core.MultiVectorModel]):
         _arguments.positive("batch_size", batch_size)
         check_truncation(truncation)
         self._check_device(device)
-        texts, single = _arguments.texts(inputs)
+        texts, single = _arguments.inputs(inputs)
         with progress(show_progress_bar, len(texts)) as told:
             request: _core._MultiVectorRequest = {
                 "prompt": prompt,

@@ -257,7 +257,7 @@ class SparseModel(Comparing[_core.SparseModel]):
             max_active_dims = self._max_active_dims
         else:
             max_active_dims = _arguments.positive("max_active_dims", max_active_dims)
-        texts, _ = _arguments.texts(inputs)
+        texts, _ = _arguments.inputs(inputs)
         with progress(show_progress_bar, len(texts)) as told:
             request: _core._SparseRequest = {
                 "prompt": prompt,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import itertools
 from typing import TYPE_CHECKING, Any, Literal
 
-from rushlight import _arguments
+from rushlight import _arguments, _columns
 from rushlight._loaded import check_truncation, warn_of_truncation
 from rushlight._quantized import quantized
 from rushlight.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -97,22 +97,31 @@ def encode_iter(
 
 
 def chunks(
-    stream: _core.Stream, texts: Iterable[str | tuple[str, str]], chunk_size: int
+    stream: _core.Stream, texts: Iterable[Any] | _columns.Strings, chunk_size: int
 ) -> Iterator[tuple[NDArray[np.float32], int, int]]:
     """Yield the embeddings of each chunk, the number of truncated texts, and the token count of the longest one."""
-    iterator, first, error = iter(texts), 0, None
+    take, first, error = _taking(texts, chunk_size), 0, None
     more = True
     while more:
         try:
-            chunk = list(islice(iterator, chunk_size))
+            chunk = take()
             embedded = stream.step(chunk, first)
         except Exception as raised:  # noqa: BLE001 -- the caller's iterator may raise anything
             # The chunk before it is valid, and is yielded first.
             chunk, error = [], raised
             embedded = stream.step(chunk, first)
         first += len(chunk)
-        more = bool(chunk)
+        more = len(chunk) > 0
         if len(embedded[0]):
             yield embedded
     if error is not None:
         raise error
+
+
+def _taking(texts: Iterable[Any] | _columns.Strings, count: int) -> Callable[[], _columns.Texts]:
+    """Return a function that takes the next texts, at most `count`."""
+    if isinstance(texts, _columns.Strings):
+        starts = itertools.count(step=count)
+        return lambda: texts.slice(next(starts), count)
+    iterator = iter(texts)
+    return lambda: list(itertools.islice(iterator, count))

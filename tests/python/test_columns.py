@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import tracemalloc
 
 import numpy as np
 import pytest
 from cases import DATA
 
-from rushlight import Model, SparseModel
+from rushlight import Model, SparseModel, _arguments, _columns
 from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 
 TEXTS = ["A small lamp.", "", "ünï ☃ 文字", *(f"text {i}" for i in range(2500))]
@@ -47,6 +48,60 @@ def test_columns_are_embedded_as_lists_are(model: Model) -> None:
     assert model.encode(arrow().array([], arrow().string())).shape == (0, 32)
     sparse = SparseModel(DATA / "sparse/splade-bert-max/model")
     assert sparse.encode_query(arrow().array(TEXTS[:5])) == sparse.encode_query(TEXTS[:5])
+
+
+def test_columns_stay_in_arrows_memory(model: Model) -> None:
+    # A list of Python strings of as many takes 9 MB.
+    texts = [f"{'a long text ' * 5}{i}" for i in range(70_000)]
+    made = columns(texts)
+    del made["object"]
+    for kind, column in made.items():
+        tracemalloc.start()
+        rows, single = _arguments.inputs(column)
+        chunks = rows.chunks
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (type(rows), len(rows), single) == (_columns.Strings, len(column), False), kind
+        assert peak < 200_000, (kind, peak)
+        assert all(data.base is not None for _, data in chunks), kind
+    for kind in ("array", "large", "sliced"):
+        data = made[kind].buffers()[2]
+        assert _arguments.inputs(made[kind])[0].chunks[0][1].ctypes.data == data.address, kind
+    last = made["chunked"][-5:]
+    assert np.array_equal(model.encode(last), model.encode(texts[-5:]))
+    assert model.count_tokens(last) == model.count_tokens(texts[-5:])
+    out = np.empty((5, 32), np.float32)
+    assert np.array_equal(model.encode(last, out=out), model.encode(texts[-5:]))
+    with pytest.raises(InvalidArgumentError, match=r"inputs\[2\]"):
+        model.encode(arrow().array(["a", "b", "c " * 600]), truncation="error")
+
+
+def test_slices_of_columns(model: Model) -> None:
+    pa = arrow()
+    values = ["red", None, "a text of more than twelve bytes", "", "ünï ☃"]
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        column = pa.chunked_array([pa.array(["before", *values], kind)[1:], pa.array(values[2:] * 3, kind)])
+        plain = ["" if text is None else text for text in column.to_pylist()]
+        rows = _columns.strings(column, "")
+        assert len(rows) == len(plain) == 14
+        count = model._engine.tokenizer(None).count
+        for start, length in ((0, 14), (3, 5), (4, 2), (13, 9), (14, 3), (99, 1)):
+            part = rows.slice(start, length)
+            expected = plain[start : start + length]
+            assert (len(part), count(part)) == (len(expected), count(expected)), (kind, start)
+        assert len(rows.slice(2, 9).slice(1, 3)) == 3
+        assert _columns.strings(column, None) is None
+    for other in ([], ["a"], pa.array([1]), pa.array([None]), pa.table({"a": ["a"]}), np.zeros(3)):
+        assert _columns.strings(other, None) is None
+
+
+def test_strings_of_invalid_unicode_are_named(model: Model) -> None:
+    pa = arrow()
+    wrong = pa.chunked_array([pa.array(["good"]), pa.array([b"good", b"\xff\xfe"], pa.binary()).view(pa.string())])
+    with pytest.raises(InvalidInputError, match=r"inputs\[2\]: must be a string of valid UTF-8"):
+        model.encode(wrong)
+    with pytest.raises(InvalidInputError, match=r"inputs\[2\]"):
+        list(model.encode_iter(wrong, chunk_size=2))
 
 
 def test_nulls_are_named_or_replaced(model: Model) -> None:

@@ -37,7 +37,7 @@ pub(crate) type Embedded<'py> =
 pub(crate) fn encode_all<'py>(
     py: Python<'py>,
     model: &rushlight::Model,
-    texts: &[Text],
+    texts: &[Text<'_>],
     request: Request,
 ) -> PyResult<Embedded<'py>> {
     let embeddings = compute(py, request.progress, |observer| {

@@ -9,13 +9,23 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rushlight::{Device, Dtype, Error, HubToken, Image, Input, LoadOptions, Pixels, Result, Role, Truncation};
 
+use crate::columns::{Chunk, strings};
 use crate::errors::{IntoPython, exception};
 
 /// Text, pair or image, borrowed from Python's objects.
-pub(crate) enum Text {
+pub(crate) enum Text<'a> {
     One(PyBackedStr),
     Pair(PyBackedStr, PyBackedStr),
     Image(Source),
+    /// Text of a column.
+    Row(&'a str),
+}
+
+/// Inputs of a call: a list of texts, pairs and images, or a `rushlight._columns.Strings`.
+#[derive(FromPyObject)]
+pub(crate) enum Texts<'py> {
+    List(Bound<'py, PyList>),
+    Column { chunks: Vec<Chunk<'py>> },
 }
 
 /// Image, or the text in a dict, as `rushlight._images.source` returns it.
@@ -28,10 +38,11 @@ pub(crate) enum Source {
     File(PathBuf),
 }
 
-impl Text {
+impl Text<'_> {
     fn as_input(&self) -> Result<Input<'_>> {
         Ok(match self {
             Self::One(text) | Self::Image(Source::Text(text)) => Input::Text(text),
+            Self::Row(text) => Input::Text(text),
             Self::Pair(first, second) => Input::Pair(first, second),
             Self::Image(Source::Bytes(bytes)) => Input::Image(Image::Bytes(bytes)),
             Self::Image(Source::File(path)) => Input::Image(Image::File(path)),
@@ -43,44 +54,47 @@ impl Text {
 }
 
 /// Converts texts to the crate's inputs.
-pub(crate) fn inputs(texts: &[Text]) -> Result<Vec<Input<'_>>> {
-    let mut inputs = with_capacity(texts.len())?;
+pub(crate) fn inputs<'a>(texts: &'a [Text<'_>]) -> Result<Vec<Input<'a>>> {
+    let mut inputs = Vec::new();
+    reserve(&mut inputs, texts.len())?;
     for text in texts {
         inputs.push(text.as_input()?);
     }
     Ok(inputs)
 }
 
-/// Returns an empty vector with capacity for `count` texts. It can fail, because the caller chooses the count.
-fn with_capacity<T>(count: usize) -> Result<Vec<T>> {
-    let mut vec = Vec::new();
+/// Reserves capacity for `count` more texts. It can fail, because the caller chooses the count.
+pub(crate) fn reserve<T>(vec: &mut Vec<T>, count: usize) -> Result<()> {
     let bytes = count.saturating_mul(size_of::<T>());
-    let lacks = |_| Error::Memory { what: "the texts".to_owned(), bytes };
-    vec.try_reserve_exact(count).map_err(lacks)?;
-    Ok(vec)
+    vec.try_reserve(count).map_err(|_| Error::Memory { what: "the texts".to_owned(), bytes })
 }
 
-/// Converts the items of a list to texts and pairs. The error names the first invalid item by argument and index;
-/// `first` is the index of the list's first item.
-pub(crate) fn texts(argument: &str, first: usize, inputs: &Bound<'_, PyList>) -> PyResult<Vec<Text>> {
+/// Converts the items of a list or a column to texts and pairs. The error names the first invalid item by argument and
+/// index; `first` is the index of the first item.
+pub(crate) fn texts<'a>(argument: &str, first: usize, inputs: &'a Texts<'_>) -> PyResult<Vec<Text<'a>>> {
     texts_or_images(argument, first, inputs, false)
 }
 
 /// Converts items like [`texts`], and images if the model takes them.
-pub(crate) fn texts_or_images(
+pub(crate) fn texts_or_images<'a>(
     argument: &str,
     first: usize,
-    inputs: &Bound<'_, PyList>,
+    inputs: &'a Texts<'_>,
     takes_images: bool,
-) -> PyResult<Vec<Text>> {
-    let mut texts = with_capacity(inputs.len()).into_python(inputs.py())?;
-    for (i, item) in inputs.iter().enumerate() {
+) -> PyResult<Vec<Text<'a>>> {
+    let list = match inputs {
+        Texts::Column { chunks } => return strings(argument, first, chunks),
+        Texts::List(list) => list,
+    };
+    let mut texts = Vec::new();
+    reserve(&mut texts, list.len()).into_python(list.py())?;
+    for (i, item) in list.iter().enumerate() {
         texts.push(text(|| format!("{argument}[{}]", first + i), &item, takes_images)?);
     }
     Ok(texts)
 }
 
-fn text(label: impl Fn() -> String, item: &Bound<'_, PyAny>, takes_images: bool) -> PyResult<Text> {
+fn text(label: impl Fn() -> String, item: &Bound<'_, PyAny>, takes_images: bool) -> PyResult<Text<'static>> {
     if let Ok(string) = item.cast::<PyString>() {
         return Ok(Text::One(utf8(&label, string)?));
     }

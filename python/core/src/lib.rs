@@ -1,6 +1,7 @@
 //! Extension module `rushlight._core`, which only converts between Python and the crate.
 
 mod arrays;
+mod columns;
 mod errors;
 mod hybrid;
 mod inputs;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 use rushlight::{
     BackboneOptions, CallOptions, ChunkOptions, Device, DevicePool, EncodeOptions, Lookahead, Role, StaticRule,
 };
@@ -15,7 +15,7 @@ use rushlight::{
 use crate::arrays::array;
 use crate::errors::IntoPython;
 use crate::hybrid;
-use crate::inputs::{Loading, inputs, role, texts, texts_or_images, truncation};
+use crate::inputs::{Loading, Texts, inputs, role, texts, texts_or_images, truncation};
 use crate::observer::{Watchers, compute, compute_watched, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -96,10 +96,10 @@ impl Stream {
     fn step<'py>(
         &self,
         py: Python<'py>,
-        texts_or_pairs: &Bound<'py, PyList>,
+        texts_or_pairs: Texts<'py>,
         first: usize,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let texts = texts_or_images("inputs", first, texts_or_pairs, self.model.embeds_images())?;
+        let texts = texts_or_images("inputs", first, &texts_or_pairs, self.model.embeds_images())?;
         let embeddings = compute_watched(py, self.request.watchers(py), |observer| {
             let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
             let options = self.request.options()?.with_observer(observer);
@@ -172,11 +172,11 @@ impl Model {
     fn encode<'py>(
         &self,
         py: Python<'py>,
-        texts_or_pairs: &Bound<'py, PyList>,
+        texts_or_pairs: Texts<'py>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let model = self.model.get();
-        let texts = texts_or_images("inputs", 0, texts_or_pairs, model.embeds_images())?;
+        let texts = texts_or_images("inputs", 0, &texts_or_pairs, model.embeds_images())?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_inputs(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
@@ -193,14 +193,14 @@ impl Model {
     fn encode_sharded<'py>(
         &self,
         py: Python<'py>,
-        texts_or_pairs: &Bound<'py, PyList>,
+        texts_or_pairs: Texts<'py>,
         request: Request,
         devices: Vec<String>,
         chunk_size: Option<usize>,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
         let devices = parsed(&devices).into_python(py)?;
         let pool = self.pool(py, &devices)?;
-        let texts = texts_or_images("inputs", 0, texts_or_pairs, self.model.get().embeds_images())?;
+        let texts = texts_or_images("inputs", 0, &texts_or_pairs, self.model.get().embeds_images())?;
         let embeddings = compute_watched(py, request.watchers(py), |observer| {
             let options = request.options()?.with_observer(observer);
             pool.encode_inputs(&inputs(&texts)?, &options, chunk_size)
@@ -217,11 +217,11 @@ impl Model {
     fn encode_tokens<'py>(
         &self,
         py: Python<'py>,
-        texts_or_pairs: &Bound<'py, PyList>,
+        texts_or_pairs: Texts<'py>,
         request: Request,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>)> {
         let model = self.model.get();
-        let texts = texts_or_images("inputs", 0, texts_or_pairs, model.embeds_images())?;
+        let texts = texts_or_images("inputs", 0, &texts_or_pairs, model.embeds_images())?;
         let encodings = compute_watched(py, request.watchers(py), |observer| {
             model.encode_tokens(&inputs(&texts)?, &request.options()?.with_observer(observer))
         })?;
@@ -244,10 +244,10 @@ impl Model {
     fn encode_all<'py>(
         &self,
         py: Python<'py>,
-        texts_or_pairs: &Bound<'py, PyList>,
+        texts_or_pairs: Texts<'py>,
         request: hybrid::Request,
     ) -> PyResult<hybrid::Embedded<'py>> {
-        hybrid::encode_all(py, &self.model.get(), &texts("inputs", 0, texts_or_pairs)?, request)
+        hybrid::encode_all(py, &self.model.get(), &texts("inputs", 0, &texts_or_pairs)?, request)
     }
 
     /// Returns true if the model embeds images, too.

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use numpy::{PyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use rushlight::{CallOptions, MultiVectorOptions, MultiVectorSimilarity, vectors};
 
 use crate::arrays::{array, view};
 use crate::errors::IntoPython;
-use crate::inputs::{Loading, inputs, role, texts, truncation};
+use crate::inputs::{Loading, Texts, inputs, role, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -63,13 +62,8 @@ impl MultiVectorModel {
 
     /// Embeds queries or documents: one float32 array `(tokens, embedding_dimension)` per text, the number of truncated
     /// texts, and the longest one's number of tokens.
-    fn encode<'py>(
-        &self,
-        py: Python<'py>,
-        texts_or_pairs: &Bound<'py, PyList>,
-        request: Request,
-    ) -> PyResult<Embedded<'py>> {
-        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
+    fn encode<'py>(&self, py: Python<'py>, texts_or_pairs: Texts<'py>, request: Request) -> PyResult<Embedded<'py>> {
+        let (model, texts) = (self.model.get(), texts("inputs", 0, &texts_or_pairs)?);
         let (embeddings, truncated) = compute(py, request.progress, |observer| {
             let options = MultiVectorOptions::default()
                 .with_prompt(&request.prompt)

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use rushlight::{CallOptions, PredictOptions, ScoreActivation};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
-use crate::inputs::{Loading, inputs, texts, truncation};
+use crate::inputs::{Loading, Texts, inputs, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -67,10 +66,10 @@ impl Reranker {
     fn predict<'py>(
         &self,
         py: Python<'py>,
-        pairs: &Bound<'py, PyList>,
+        pairs: Texts<'py>,
         request: Request,
     ) -> PyResult<(Bound<'py, PyAny>, usize, usize)> {
-        let (model, pairs) = (self.model.get(), texts("inputs", 0, pairs)?);
+        let (model, pairs) = (self.model.get(), texts("inputs", 0, &pairs)?);
         let activation: ScoreActivation = request.activation_fn.parse().into_python(py)?;
         let (scores, truncated) = compute(py, request.progress, |observer| {
             let options = PredictOptions::default()

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use rushlight::{CallOptions, Similarity, SparseEmbeddings, SparseOptions, vectors};
 
 use crate::arrays::array;
 use crate::errors::IntoPython;
-use crate::inputs::{Loading, inputs, role, texts, truncation};
+use crate::inputs::{Loading, Texts, inputs, role, texts, truncation};
 use crate::observer::{compute, load};
 use crate::paths::Folder;
 use crate::shared::Shared;
@@ -64,10 +63,10 @@ impl SparseModel {
     fn encode<'py>(
         &self,
         py: Python<'py>,
-        texts_or_pairs: &Bound<'py, PyList>,
+        texts_or_pairs: Texts<'py>,
         request: Request,
     ) -> PyResult<(Csr<'py>, usize, usize)> {
-        let (model, texts) = (self.model.get(), texts("inputs", 0, texts_or_pairs)?);
+        let (model, texts) = (self.model.get(), texts("inputs", 0, &texts_or_pairs)?);
         let embeddings = compute(py, request.progress, |observer| {
             let options = SparseOptions::default()
                 .with_prompt(&request.prompt)

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyList;
 use rushlight::{CallOptions, Tokens};
 
-use crate::inputs::{inputs, texts};
+use crate::inputs::{Texts, inputs, texts};
 use crate::observer::compute;
 
 /// Tokenizer of a model of any kind, which truncates texts as the model does.
@@ -33,8 +32,8 @@ fn row(tokens: Tokens) -> Row {
 #[pymethods]
 impl Tokenizer {
     /// Tokenizes each text or pair and truncates it.
-    fn tokenize(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<Row>> {
-        let texts = texts("texts", 0, texts_or_pairs)?;
+    fn tokenize(&self, py: Python<'_>, texts_or_pairs: Texts<'_>) -> PyResult<Vec<Row>> {
+        let texts = texts("texts", 0, &texts_or_pairs)?;
         let tokens = compute(py, None, |observer| {
             self.reader.tokenize(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
         })?;
@@ -42,13 +41,8 @@ impl Tokenizer {
     }
 
     /// Tokenizes each text or pair and truncates it to `max_length` tokens, or not at all.
-    fn encode(
-        &self,
-        py: Python<'_>,
-        texts_or_pairs: &Bound<'_, PyList>,
-        max_length: Option<usize>,
-    ) -> PyResult<Vec<Row>> {
-        let texts = texts("texts", 0, texts_or_pairs)?;
+    fn encode(&self, py: Python<'_>, texts_or_pairs: Texts<'_>, max_length: Option<usize>) -> PyResult<Vec<Row>> {
+        let texts = texts("texts", 0, &texts_or_pairs)?;
         let reader = self.reader.clone().with_max_length(max_length);
         let tokens = compute(py, None, |observer| {
             reader.tokenize(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
@@ -82,8 +76,8 @@ impl Tokenizer {
     }
 
     /// Counts the tokens of each text or pair before truncation.
-    fn count(&self, py: Python<'_>, texts_or_pairs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
-        let texts = texts("inputs", 0, texts_or_pairs)?;
+    fn count(&self, py: Python<'_>, texts_or_pairs: Texts<'_>) -> PyResult<Vec<usize>> {
+        let texts = texts("inputs", 0, &texts_or_pairs)?;
         compute(py, None, |observer| {
             self.reader.count_tokens(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
         })

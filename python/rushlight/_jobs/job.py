@@ -11,7 +11,7 @@ from rushlight.exceptions import InvalidArgumentError, InvalidInputError
 from rushlight.integrations._handle import Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rushlight._loaded import Role
 
@@ -79,16 +79,16 @@ class Job:
             set_num_threads(self.num_threads)
         _ = self.handle.model
 
-    def embed(self, inputs: Sequence[Any]) -> Any:
-        """Embed texts, or score pairs."""
+    def embed(self, inputs: Any) -> Any:
+        """Embed a list or column of texts, or score pairs."""
         handle = self.handle
         if self.kind is Reranker:
-            return handle.model.predict(list(inputs), **handle.call_options)
+            return handle.model.predict(inputs, **handle.call_options)
         embeddings = handle.encode(inputs, self.role)
         return embeddings if self.precision == "float32" else util.quantize_embeddings(embeddings, self.precision)
 
-    def inputs(self, table: Any) -> list[Any]:
-        """Return the texts of a table, or its pairs.
+    def inputs(self, table: Any) -> Any:
+        """Return the texts of a table as a column, or as a list if some are null; or a list of its pairs.
 
         Raises
         ------
@@ -101,8 +101,11 @@ class Job:
                 raise InvalidInputError(f"column {name!r}: not in the table; there are {', '.join(map(repr, names))}")
         if self.output in names:
             raise InvalidInputError(f"column {self.output!r}: is in the table already; choose another output")
-        texts = [table.column(name).to_pylist() for name in self.columns]
-        return texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
+        texts = [table.column(name) for name in self.columns]
+        if len(texts) > 1:
+            return list(zip(*map(listed, texts), strict=True))
+        # The error of a column with nulls names null_value, which a job has not.
+        return listed(texts[0]) if texts[0].null_count else texts[0]
 
     def kept(self, inputs: list[Any]) -> tuple[list[int], Any, dict[int, str]]:
         """Embed the inputs that can be, and return their indices, their embeddings, and the errors of the others."""
@@ -148,14 +151,20 @@ class Job:
             try:
                 embeddings = self.embed(inputs)
             except InvalidArgumentError as error:
-                raise _with_text(error, self.columns, inputs) from error
+                raise _with_text(error, self.columns, listed(inputs)) from error
             return table.append_column(self.output, self.column(embeddings, fixed_size=fixed_size))
+        inputs = listed(inputs)
         good, embeddings, errors = self.kept(inputs)
         places = {row: position for position, row in enumerate(good)}
         rows = self.column(embeddings, fixed_size=fixed_size)
         column = rows.take(pa.array([places.get(i) for i in range(len(inputs))], pa.int32()))
         messages = pa.array([errors.get(i) for i in range(len(inputs))], pa.string())
         return table.append_column(self.output, column).append_column(self.error, messages)
+
+
+def listed(inputs: Any) -> list[Any]:
+    """Return a column of Arrow as a list, and a list unchanged."""
+    return inputs if isinstance(inputs, list) else inputs.to_pylist()
 
 
 def index_of(error: Exception) -> int | None:

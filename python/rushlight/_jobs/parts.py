@@ -119,6 +119,8 @@ class FolderJob:
 
     def _table(self, places: list[str], table: Any, rejected: list[dict[str, Any]]) -> Any:
         """Return a table with its embeddings; rejected rows go to the list."""
+        from rushlight._jobs.job import listed
+
         pa = _arguments.pyarrow()
         job = self.job
         inputs = job.inputs(table)
@@ -128,6 +130,7 @@ class FolderJob:
             except InvalidArgumentError as error:
                 raise _placed(error, places) from error
         else:
+            inputs = listed(inputs)
             kept, embeddings, errors = job.kept(inputs)
             rejected += [{"place": places[i], "error": errors[i], "text": inputs[i]} for i in sorted(errors)]
             table = table.take(pa.array(kept, pa.int64()))
