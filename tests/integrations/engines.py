@@ -54,6 +54,11 @@ def same(table, **options) -> None:
 RUN = os.environ.setdefault("RUSHLIGHT_TEST_RUN", uuid.uuid4().hex)
 
 
+def begun(folder: Path) -> bool:
+    """Return True if some of the files that make up an output are finished, and others are not begun."""
+    return sum(1 for _ in folder.rglob("*.parquet")) > 2
+
+
 def workers(words: tuple[str, ...]) -> list[int]:
     """Return the processes of these tests of which all these words stand in the command line."""
     found = []
@@ -82,7 +87,7 @@ class Killer:
             time.sleep(0.05)
             mine = [pid for pid in workers(self._words) if pid != os.getpid()]
             if mine and self._ready():
-                time.sleep(0.5)  # it is at work now
+                time.sleep(0.1)  # it is at work now
                 os.kill(mine[-1], signal.SIGKILL)
                 self.killed = mine[-1]
                 return
