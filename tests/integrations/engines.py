@@ -74,10 +74,10 @@ def workers(words: tuple[str, ...]) -> list[int]:
 
 
 class Killer:
-    """Thread that kills one worker once `ready` is true."""
+    """Thread that kills one worker, `wait` seconds after `ready` is true."""
 
-    def __init__(self, words: tuple[str, ...], ready) -> None:
-        self._words, self._ready = words, ready
+    def __init__(self, words: tuple[str, ...], ready, wait: float = 0.5) -> None:
+        self._words, self._ready, self._wait = words, ready, wait
         self.killed: int | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -87,7 +87,7 @@ class Killer:
             time.sleep(0.05)
             mine = [pid for pid in workers(self._words) if pid != os.getpid()]
             if mine and self._ready():
-                time.sleep(0.1)  # it is at work now
+                time.sleep(self._wait)  # it is at work now
                 os.kill(mine[-1], signal.SIGKILL)
                 self.killed = mine[-1]
                 return

@@ -40,7 +40,7 @@ def test_every_row_is_there_once_when_a_worker_is_killed(session, tmp_path) -> N
     written(tmp_path / "in")
     out = tmp_path / "out"
     frame = session.read.parquet(str(tmp_path / "in")).repartition(8)
-    with Killer(WORKER, lambda: begun(out)) as killer:
+    with Killer(WORKER, lambda: begun(out), wait=0.1) as killer:
         embed(frame, FOLDER).write.parquet(str(out))
     assert killer.killed is not None
     same(read(out))
