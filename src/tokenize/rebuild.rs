@@ -209,8 +209,8 @@ pub(super) fn t5(mut source: Source<'_>) -> Result<Steps> {
 
 /// Builds SigLIP's tokenizer: lowercased words without ASCII's punctuation, in the likeliest pieces of SentencePiece itself.
 pub(super) fn siglip(mut source: Source<'_>) -> Result<Steps> {
-    /// White space of Python.
-    const SPACES: &str = r"[\s\x1c-\x1f]+";
+    /// White space of Python, and the word boundary, which is a space in a text.
+    const SPACES: &str = r"[\s\x1c-\x1f▁]+";
     const PUNCTUATION: &str = r"[!-/:-@\[-`{-~]+";
     let Some(SentencePieceModel { pieces, controls, unk_id, charsmap }) = source.file.sentence_piece.take() else {
         return Err(source.error("pieces", "must be there"));

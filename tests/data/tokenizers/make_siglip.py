@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import sentencepiece
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from transformers import SiglipTokenizer
 
 HERE = Path(__file__).parent
@@ -23,8 +24,10 @@ RULES = {
     "\u1100\u1161": "\uac00", "\u1100\u1161\u11a8": "\uac01", "¨": " \u0308",
 }  # fmt: skip
 MORE = [
-    "! hello", "hello  world ", "</s>", "a </s> b", "a </s>", "x</s>Hello", "</s>b", "a</s></s>", "＜pad＞ x", "＜/s＞", "<unk>a",
-    "e\u0301\u0302 \u1100\u1161\u11a8 \u1100\u1161 \u1100", "ΟΔΟΣ ΣΑΣ Σ", "▁▁a ▁b", "\x1c a \x1f b", "¨ a¨", "\u200b a \u200b", "a\u200b b", "x" * 200, "ﬁ\u0301ﬁ",
+    "! hello", "hello  world ", "</s>", "a </s> b", "a </s>", "x</s>Hello", "</s>b",
+    "a</s></s>", "＜pad＞ x", "＜/s＞", "<unk>a",
+    "e\u0301\u0302 \u1100\u1161\u11a8 \u1100\u1161 \u1100", "ΟΔΟΣ ΣΑΣ Σ", "▁▁a ▁b",
+    "\u001c a \u001f b", "¨ a¨", "\u200b a \u200b", "a\u200b b", "x" * 200, "ﬁ\u0301ﬁ",
 ]  # fmt: skip
 
 
@@ -40,7 +43,9 @@ def train():
             model_writer=model, vocab_size=170, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>",
             normalization_rule_tsv=rules.name, character_coverage=0.98, num_threads=1,
         )  # fmt: skip
-    return model.getvalue()
+    made = ModelProto.FromString(model.getvalue())
+    made.normalizer_spec.ClearField("normalization_rule_tsv")  # the name of the file
+    return made.SerializeToString()
 
 
 def made():
@@ -53,12 +58,15 @@ def main():
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "spiece.model").write_bytes(train())
     config = {
-        "clean_up_tokenization_spaces": True, "do_lower_case": True, "eos_token": "</s>", "model_input_names": ["input_ids"],
-        "model_max_length": 64, "pad_token": "</s>", "tokenizer_class": "SiglipTokenizer", "unk_token": "<unk>",
+        "clean_up_tokenization_spaces": True, "do_lower_case": True, "eos_token": "</s>",
+        "model_input_names": ["input_ids"], "model_max_length": 64, "pad_token": "</s>",
+        "tokenizer_class": "SiglipTokenizer", "unk_token": "<unk>",
     }  # fmt: skip
     (FOLDER / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
     tokenizer = SiglipTokenizer.from_pretrained(FOLDER)
-    texts = json.loads((HERE / "texts.json").read_text())["texts"] + MORE + made()
+    texts = json.loads((HERE / "texts.json").read_text())["texts"]
+    # Several ways to split a run of one letter have the same score.
+    texts = [text for text in texts if text != "a" * 130] + MORE + made()
     ids = [tokenizer(text)["input_ids"] for text in texts]
     pairs = [tokenizer(texts[0], texts[i])["input_ids"] for i in range(0, len(texts), 20)]
     short = [tokenizer(text, truncation=True, max_length=4)["input_ids"] for text in texts[:40]]
