@@ -2,8 +2,9 @@
 
     .venv/bin/python benches/python/images.py [--threads 2] [--rounds 7]
 
-Needs onnx, onnxruntime, safetensors and Pillow, and the rushlight that is measured. The contenders take turns on the same
-files; the ratio is that of each round. ONNX Runtime gets fused attention, a batch of 32, and Pillow on as many threads.
+Needs onnx, onnxruntime, safetensors and Pillow, and the rushlight that is measured. The contenders take turns on the
+same files; the ratio is that of each round. ONNX Runtime gets fused attention, a batch of 32, and Pillow on as many
+threads.
 """
 
 from __future__ import annotations
@@ -164,8 +165,8 @@ def make_model(folder: Path, weights: dict[str, NDArray[np.float32]]) -> None:
         "projection_dim": PROJECTED,
         "text_config": {**TEXT, "vocab_size": words, "eos_token_id": 2},
         "vision_config": {
-            "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": MIDDLE,
-            "patch_size": PATCH, "image_size": SIDE,
+            "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
+            "intermediate_size": MIDDLE, "patch_size": PATCH, "image_size": SIDE,
         },
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
