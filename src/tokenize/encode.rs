@@ -48,7 +48,10 @@ impl Tokenizer {
         let (kept_first, kept_second) = longest_first(first.len(), second.as_ref().map(Vec::len), limit);
         let second = second.unwrap_or_default();
         let full_length = layout.length(first_length, second_length.unwrap_or_default());
-        let (ids, type_ids) = layout.join(cut(&first, kept_first, cut_left), cut(&second, kept_second, cut_left));
+        let (ids, type_ids) = layout.join(
+            self.before_end(cut(&first, kept_first, cut_left)),
+            self.before_end(cut(&second, kept_second, cut_left)),
+        );
         Ok(Tokens::new(ids, self.token_type_ids.then_some(type_ids), full_length))
     }
 
@@ -65,13 +68,20 @@ impl Tokenizer {
         Ok(Tokens::new(ids, type_ids, all.len()))
     }
 
+    /// Returns the ids before an end token that isn't repeated.
+    fn before_end<'a>(&self, ids: &'a [u32]) -> &'a [u32] {
+        match ids {
+            [before @ .., last] if Some(*last) == self.ends_once => before,
+            all => all,
+        }
+    }
+
     /// Returns the ids of a text without special tokens, and their number before model2vec's cut by characters.
     fn encode_text(&self, text: &str) -> Result<(Vec<u32>, usize)> {
         let text = self.stripped(text);
         let Some(rule) = self.model2vec else {
-            let mut ids = self.encode_plain(text)?;
-            ids.pop_if(|last| Some(*last) == self.ends_once);
-            let length = ids.len();
+            let ids = self.encode_plain(text)?;
+            let length = self.before_end(&ids).len();
             return Ok((ids, length));
         };
         let beginning = rule.cut(text);
