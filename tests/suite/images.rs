@@ -73,7 +73,7 @@ fn embeddings_of_pixels_are_those_of_sentence_transformers() {
     }
 }
 
-/// The bounds are those of texts: loading quantizes by drawn images, too.
+/// The bounds are those of texts.
 #[test]
 fn lower_precision_is_within_its_bound() {
     for (dtype, mean, worst) in [(Dtype::BFloat16, 0.9999, 0.9995), (Dtype::Int8, 0.998, 0.98)] {
