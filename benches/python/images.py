@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from harness import paths
+from harness.contenders import Peak
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--size", type=int, nargs=2, default=[640, 480], metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--no-peak", action="store_true", help="don't build and run the program that measures the peak")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -74,11 +74,11 @@ def measure(sides: dict[str, Callable[[Any], Any]], files: list[Path], arguments
     for what, inputs in (("files", files), ("pixels of the model's size", pixels)):
         times: dict[str, list[float]] = {name: [] for name in sides}
         peaks = []
-        with contextual_peak(arguments) as peak:
+        with Peak(arguments.threads) as peak:
             for work in sides.values():
                 work(inputs)
             for _ in range(arguments.rounds):
-                peaks.append(peak())
+                peaks.append(peak.gflops())
                 for name, work in sides.items():
                     start = time.perf_counter()
                     work(inputs)
@@ -87,25 +87,9 @@ def measure(sides: dict[str, Callable[[Any], Any]], files: list[Path], arguments
         for name, seconds in times.items():
             ratios = [a / b for a, b in zip(seconds, times["rushlight"], strict=True)]
             rate = len(inputs) / statistics.median(seconds)
-            share = f", {rate * FLOPS / 1e9 / flops:.1%} of the peak" if flops else ""
+            share = f"{rate * FLOPS / 1e9 / flops:.1%} of the peak"
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            print(f"{what}, {name}: {rate:.1f} images/s{share}, {spread} times as long as rushlight")
-
-
-class contextual_peak:  # noqa: N801
-    """The program that measures the peak, or a stand-in."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        from harness.contenders import Peak
-
-        self.peak = None if arguments.no_peak else Peak(arguments.threads)
-
-    def __enter__(self) -> Callable[[], float]:
-        return (lambda: 0.0) if self.peak is None else self.peak.__enter__().gflops
-
-    def __exit__(self, *error: object) -> None:
-        if self.peak is not None:
-            self.peak.__exit__(*error)
+            print(f"{what}, {name}: {rate:.1f} images/s, {share}, {spread} times as long as rushlight")
 
 
 def random_weights() -> dict[str, NDArray[np.float32]]:

@@ -147,8 +147,9 @@ class Model(_comparing.Comparing[_core.Model]):
             local_files_only=local_files_only,
             token=token,
         )
-        if not self._engine.has_modules:
-            logger.warning("%s has no modules.json: mean pooling is used, without normalization", folder)
+        if not self._engine.has_modules and self.modalities == ["text"]:
+            # Causal models take the last token, others the mean.
+            logger.warning("%s has no modules.json: its architecture's pooling is used, without normalization", folder)
         if similarity_fn_name is not None:
             self.similarity_fn_name = similarity_fn_name
         if truncate_dim is not None:

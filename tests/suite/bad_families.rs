@@ -362,6 +362,7 @@ fn configs_of_towers_are_checked() {
         (CLIP, VISION, json!({ "image_size": 64 }), "64 x 64"),
         (CLIP, VISION, json!({ "num_attention_heads": 5 }), "vision_config.num_attention_heads"),
         (CLIP, TEXT, json!({ "num_attention_heads": 5 }), "text_config.num_attention_heads"),
+        (CLIP, TEXT, json!({ "eos_token_id": -1 }), "text_config.eos_token_id"),
         (SIGLIP, VISION, json!({ "layer_norm_eps": -1.0 }), "vision_config.layer_norm_eps"),
         (SIGLIP, TEXT, json!({ "projection_size": 0 }), "text_config.projection_size"),
     ] {
