@@ -168,7 +168,7 @@ fn a_call_selects_an_adapter_by_name() {
         assert_eq!(model.tasks(), ["default", "other"]);
         let own = encode(&model, &dora.texts, None);
         assert!(dora.largest_difference(&own) < 1e-5);
-        assert_eq!(encode(&model, &dora.texts, Some("default")), own);
+        assert!(dora.largest_difference(&encode(&model, &dora.texts, Some("default"))) < 1e-5);
         assert_ne!(encode(&model, &dora.texts, Some("other")), own);
         let error = model.encode(&["x"], &EncodeOptions::default().with_task("third")).unwrap_err().to_string();
         assert!(error.contains("third") && error.contains("other"), "{error}");
