@@ -36,6 +36,14 @@ pub(crate) fn copied<T: Copy>(items: &[T], what: &str) -> Result<Vec<T>> {
     collected(items.iter().copied(), what)
 }
 
+/// Copies a text.
+pub(crate) fn owned(text: &str, what: &str) -> Result<String> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len()).map_err(|_| out_of_memory::<u8>(text.len(), what))?;
+    copy.push_str(text);
+    Ok(copy)
+}
+
 /// Returns `count` zeros, in pages that the system zeroes when they are first touched.
 pub(crate) fn zeros(count: usize, what: &str) -> Result<Vec<f32>> {
     check::<f32>(count, what)?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::chat::Prompt;
+use crate::alloc;
 use crate::engine::loaded::Loaded;
 use crate::error::{Error, Result};
 use crate::observer::{NoObserver, Observer};
@@ -212,7 +213,8 @@ impl Reader {
             Input::Pair(first, second) if input.bytes() >= LONG => (first, Some(second)),
             _ => return work(&self.loaded, input),
         };
-        let (loaded, first, second) = (Arc::clone(&self.loaded), first.to_owned(), second.map(str::to_owned));
+        let owned = |text| alloc::owned(text, "a copy of a long text");
+        let (loaded, first, second) = (Arc::clone(&self.loaded), owned(first)?, second.map(owned).transpose()?);
         let (sender, receiver) = mpsc::channel();
         let job = Arc::new(move || {
             let input = second.as_deref().map_or(Input::Text(&first), |second| Input::Pair(&first, second));

@@ -89,7 +89,7 @@ class _OlderLoader(importlib.abc.Loader):
         module.__spec__ = self._spec  # importing has replaced it
 
 
-class OlderFinder(importlib.abc.MetaPathFinder):
+class OlderFinder:
     """Finder that gives the modules of 6.2 by older paths of sentence-transformers, with its warning."""
 
     @classmethod
