@@ -47,6 +47,16 @@ def test_it_answers_every_path_of_inference():
     assert run(code, older=True) == "(32,)\n"
 
 
+def test_caches_of_imports_can_be_cleared():
+    code = """if True:
+        import importlib
+        import rushlight.compat
+        rushlight.compat.install()
+        importlib.invalidate_caches()
+    """
+    run(code)
+
+
 def test_older_paths_give_the_modules_of_today_with_a_warning():
     code = """if True:
         import importlib, sys, warnings
