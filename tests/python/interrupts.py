@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import rushlight
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 def check_interrupt(call: Callable[[], object]) -> None:
     """Check that a call of many seconds ends within one after Ctrl-C.
 
-    Counted are the seconds that this process computes, since others may share its processor.
+    Counted are the seconds that the threads of this process compute, since others may share its processor. They may
+    also slow it down, by three times at most.
     """
     assert threading.current_thread() is threading.main_thread()
     sent = []
@@ -40,4 +43,4 @@ def check_interrupt(call: Callable[[], object]) -> None:
     finally:
         signal.signal(signal.SIGINT, handler)
         gc.enable()
-    assert stopped - sent[0] < 1
+    assert stopped - sent[0] < 3 * rushlight.get_num_threads()

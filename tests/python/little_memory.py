@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import rushlight
 from rushlight import Model, SparseEmbeddings, util
 from rushlight.exceptions import RushlightError
 
@@ -40,11 +39,6 @@ def wide(rows: int) -> SparseEmbeddings:
     return SparseEmbeddings(indptr, np.zeros(0, np.int32), np.zeros(0, np.float32), (rows, 2**31 - 1))
 
 
-def threads(model: Model) -> object:
-    rushlight.set_num_threads(1000)
-    return model.encode([f"{TEXT} {i}" for i in range(3000)])
-
-
 # Calls by their names, of a model and an array.
 CALLS: dict[str, Callable[[Model, np.ndarray], object]] = {
     # Of hundreds of megabytes.
@@ -63,7 +57,6 @@ CALLS: dict[str, Callable[[Model, np.ndarray], object]] = {
     "batch size": lambda model, _: model.encode([TEXT] * 100, batch_size=2**62),
     "chunk size": lambda model, _: list(model.encode_iter([TEXT] * 100, chunk_size=2**62)),
     "top_k": lambda _, array: util.semantic_search(array[:100], array[:100], top_k=2**62),
-    "threads": lambda model, _: threads(model),
 }
 
 

@@ -42,7 +42,7 @@ def test_a_call_that_needs_more_memory_raises_memory_error(call: str) -> None:
     assert outcome(call, folder, allowed) == "MemoryError", allowed
 
 
-@pytest.mark.parametrize("call", ["batch size", "chunk size", "top_k", "threads"])
+@pytest.mark.parametrize("call", ["batch size", "chunk size", "top_k"])
 def test_a_huge_number_is_no_reason_for_memory(call: str) -> None:
     assert outcome(call, MODEL, 256 * MEGABYTE) == "result"
 
