@@ -41,7 +41,7 @@ def wide(rows: int) -> SparseEmbeddings:
 
 # Calls by their names, of a model and an array.
 CALLS: dict[str, Callable[[Model, np.ndarray], object]] = {
-    # Of hundreds of megabytes.
+    # These need hundreds of megabytes.
     "a long text": lambda model, _: model.encode(TEXT * 1_000_000),
     "chunks": lambda model, _: model.chunk(TEXT * 1_000_000),
     "count": lambda model, _: model.count_tokens(TEXT * 1_000_000),
@@ -53,7 +53,7 @@ CALLS: dict[str, Callable[[Model, np.ndarray], object]] = {
     "mining": lambda _, array: util.paraphrase_mining_embeddings(array, top_k=10_000, max_pairs=10**9),
     "dense": lambda *_: wide(1000).to_dense(),
     "an image": lambda model, _: model.encode([png(13_000)]),
-    # Of sizes that mean nothing.
+    # Sizes here mean nothing.
     "batch size": lambda model, _: model.encode([TEXT] * 100, batch_size=2**62),
     "chunk size": lambda model, _: list(model.encode_iter([TEXT] * 100, chunk_size=2**62)),
     "top_k": lambda _, array: util.semantic_search(array[:100], array[:100], top_k=2**62),
@@ -63,12 +63,10 @@ CALLS: dict[str, Callable[[Model, np.ndarray], object]] = {
 def main() -> None:
     faulthandler.enable()
     name, folder, allowed = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    call: Callable[[], object] = partial(Model, folder, device="cpu")
-    if name != "load":
-        # A call before has made the workers, and whatever else a process makes once.
-        model = Model(folder, device="cpu")
-        model.encode([TEXT])
-        call = partial(CALLS[name], model, np.zeros((20_000, 32), np.float32))
+    # A call before has made the workers, and whatever else a process makes once.
+    model = Model(folder, device="cpu")
+    model.encode([TEXT])
+    call = partial(CALLS[name], model, np.zeros((20_000, 32), np.float32))
     used = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))[0]) << 10
     resource.setrlimit(resource.RLIMIT_AS, (used + allowed, used + allowed))
     try:
