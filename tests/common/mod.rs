@@ -163,6 +163,17 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Returns a copy of a model's folder with a changed JSON file.
+pub fn changed(model: &Path, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(model, folder.path());
+    let path = folder.path().join(file);
+    let mut value: Value = json(&path);
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+    folder
+}
+
 /// A text has the same bits alone, among others, reversed, twice, and with other numbers of threads.
 pub fn check_bits(case: &Case, way: &LoadOptions, texts: &[String]) {
     let model = Model::from_dir_with(&case.model, way).unwrap();

@@ -134,13 +134,7 @@ fn lengths_and_prompts_are_settings() {
 
 /// Returns a changed copy of a case's model.
 fn changed(name: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&case(name).join("model"), folder.path());
-    let path = folder.path().join(file);
-    let mut value: Value = json(&path);
-    change(&mut value);
-    fs::write(path, value.to_string()).unwrap();
-    folder
+    crate::common::changed(&case(name).join("model"), file, change)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{copy, folders, json, largest_difference, named, native, npy, tiny, ways};
+use crate::common::{folders, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{
     CallOptions, Error, Input, LoadOptions, Model, Observer, PredictOptions, Reranker, ScoreActivation, Truncation,
     process,
@@ -59,13 +59,10 @@ fn scores_are_the_references() {
 #[test]
 fn logits_stay_below_their_cap() {
     const CAP: f32 = 0.25;
-    let case = rerank("rerank-gemma-causal-true-only");
+    const CASE: &str = "rerank-gemma-causal-true-only";
+    let case = rerank(CASE);
     let pairs: Pairs = json(&case.join("texts.json"));
-    let folder = tempfile::tempdir().unwrap();
-    copy(&case.join("model"), folder.path());
-    let mut config: Value = json(&folder.path().join("config.json"));
-    config["final_logit_softcapping"] = json!(CAP);
-    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let folder = changed(CASE, "config.json", |config| config["final_logit_softcapping"] = json!(CAP));
     let capped = Reranker::from_dir(folder.path()).unwrap();
     let logits = |model: &Reranker| {
         model.predict(&pairs, &plain().with_activation(ScoreActivation::Identity)).unwrap().into_vec()
@@ -141,13 +138,7 @@ fn long_pairs_are_refused_with_truncation_error() {
 
 /// Returns a changed copy of a case's model.
 fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&rerank(case).join("model"), folder.path());
-    let path = folder.path().join(file);
-    let mut value: Value = json(&path);
-    change(&mut value);
-    fs::write(path, value.to_string()).unwrap();
-    folder
+    crate::common::changed(&rerank(case).join("model"), file, change)
 }
 
 /// A folder with only transformers' files, as on the hub; its config.json names the activation.

@@ -129,13 +129,7 @@ fn queries_and_documents_take_their_routes() {
 
 /// Returns a changed copy of a case's model.
 fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&sparse(case).join("model"), folder.path());
-    let path = folder.path().join(file);
-    let mut value: Value = json(&path);
-    change(&mut value);
-    fs::write(path, value.to_string()).unwrap();
-    folder
+    crate::common::changed(&sparse(case).join("model"), file, change)
 }
 
 #[test]
@@ -352,33 +346,24 @@ fn an_auto_encoder_keeps_k_weights_and_is_saved() {
     assert_eq!(saved.encode(&texts, &plain().with_max_active_dims(5)).unwrap(), all);
 }
 
-/// Loads a case with a changed JSON file.
-fn with_changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> Result<SparseModel, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&sparse(case).join("model"), folder.path());
-    let path = folder.path().join(file);
-    let mut value: Value = json(&path);
-    change(&mut value);
-    fs::write(&path, value.to_string()).unwrap();
-    SparseModel::from_dir(folder.path())
-}
-
 /// Returns the message of loading a case with a changed JSON file.
 fn refused(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> String {
-    with_changed(case, file, change).unwrap_err().to_string()
+    SparseModel::from_dir(changed(case, file, change).path()).unwrap_err().to_string()
 }
 
 #[test]
 fn an_auto_encoder_without_settings_keeps_its_own_number_of_weights() {
     let absent = |file: &mut Value| drop(file.as_object_mut().unwrap().remove("max_active_dims"));
-    let model = with_changed("csr-bert-normalize", "config_sentence_transformers.json", absent).unwrap();
+    let folder = changed("csr-bert-normalize", "config_sentence_transformers.json", absent);
+    let model = SparseModel::from_dir(folder.path()).unwrap();
     assert_eq!(model.max_active_dims(), Some(5));
 }
 
 #[test]
 fn the_weight_of_a_token_that_the_vocabulary_lacks_is_the_unknown_tokens() {
     let idf = "query_0_SparseStaticEmbedding/idf.json";
-    let model = with_changed("sparse-static-idf-json", idf, |file| file["no such token"] = json!(7.5)).unwrap();
+    let folder = changed("sparse-static-idf-json", idf, |file| file["no such token"] = json!(7.5));
+    let model = SparseModel::from_dir(folder.path()).unwrap();
     let query = model.encode_query(&["\u{2603}"], &plain()).unwrap();
     assert!(model.decode(&query, 0, None).contains(&("[UNK]".to_owned(), 7.5)), "{query:?}");
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use crate::common::{copy, folders, json, native, npy, tiny, ways};
+use crate::common::{folders, json, native, npy, tiny, ways};
 use rushlight::{EncodeOptions, Error, Input, Model, StaticRule, Truncation};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -15,13 +15,7 @@ fn plain() -> EncodeOptions<'static> {
 }
 
 fn changed(case: &str, file: &str, change: impl FnOnce(&mut Value)) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&tiny(case).model, folder.path());
-    let path = folder.path().join(file);
-    let mut value: Value = json(&path);
-    change(&mut value);
-    fs::write(path, value.to_string()).unwrap();
-    folder
+    crate::common::changed(&tiny(case).model, file, change)
 }
 
 /// Returns a model2vec folder with other tensors: `(name, dtype, shape, bytes)`.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::{copy, json, tiny};
+use crate::common::tiny;
 use rushlight::{EncodeOptions, Error, LoadOptions, Model};
 use serde_json::{Value, json};
 
@@ -12,13 +12,9 @@ fn encode(model: &Model, texts: &[&str]) -> rushlight::Result<Vec<f32>> {
 
 /// Copies a case's model and changes keys of one of its JSON files.
 fn changed(case: &str, file: &str, changes: &Value) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&tiny(case).model, folder.path());
-    let path = folder.path().join(file);
-    let mut config: Value = json(&path);
-    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    std::fs::write(&path, config.to_string()).unwrap();
-    folder
+    crate::common::changed(&tiny(case).model, file, |config| {
+        config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    })
 }
 
 fn load(folder: &Path, as_filed: bool) -> Model {
