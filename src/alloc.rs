@@ -56,6 +56,17 @@ pub(crate) fn check<T>(count: usize, what: &str) -> Result<()> {
     with_capacity::<T>(count, what).map(|trial| drop(std::hint::black_box(trial)))
 }
 
+/// Returns memory that was allocated for a while to the system. glibc keeps up to 64 MB of it otherwise, and more in the
+/// arenas of other threads.
+pub(crate) fn return_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "a function of C")]
+    // SAFETY: the function takes no pointer, and locks the arenas whose free pages it returns.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Returns the error for `count` items without memory.
 pub(crate) fn out_of_memory<T>(count: usize, what: &str) -> Error {
     Error::Memory { what: what.to_owned(), bytes: count.saturating_mul(size_of::<T>()) }

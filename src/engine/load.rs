@@ -8,6 +8,7 @@ use super::compute::ComputeOps;
 use super::folders::ModelFolders;
 use super::loaded::{Loaded, Variant};
 use super::source_files::SourceFiles;
+use crate::alloc;
 use crate::config::{
     Adapters, JsonFile, Kind, LateInteraction, ModuleKind, TaskRoutes, TransformerSettings, TransformerTask,
     keep_layers, model2vec_length, transformer_settings,
@@ -44,6 +45,8 @@ impl Loaded {
         let mmap = folders.choices.mmap;
         let (loaded, mapped_files) = MappedFiles::of_load(mmap, || Self::read(kind, folders, variant))?;
         loaded.source_files.check()?;
+        mapped_files.forget_pages();
+        alloc::return_free_memory();
         Ok(Self { mapped_files, ..loaded })
     }
 

@@ -34,16 +34,17 @@ impl Bf16Panels {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn transposed(isa: Isa, rows: &[Rows<'_>]) -> Result<Self> {
-        let exact = Panels::transposed(isa, rows)?;
-        let shape = exact.shape();
+        let outputs = rows.iter().map(|rows| rows.count()).sum();
+        let shape = PanelShape::new(isa, rows.first().map_or(0, |rows| rows.width()), outputs);
         let mut packed = Self { pairs: Buffer::default(), shape };
         let columns = (0..shape.count()).map(|panel| shape.whole_columns(panel).len()).sum::<usize>();
         packed.pairs.try_resize(columns * packed.depth(), "a weight matrix")?;
         for panel in 0..shape.count() {
+            let exact = Panels::transposed(isa, &some(rows, shape.columns_of(panel..panel + 1)))?;
             let width = shape.whole_columns(panel).len();
             let numbers = packed.numbers_of(panel);
             let pairs = bytemuck::cast_slice_mut::<f32, u32>(&mut packed.pairs[numbers]);
-            for (pair, steps) in pairs.chunks_exact_mut(width).zip(exact.panel(panel).chunks(2 * width)) {
+            for (pair, steps) in pairs.chunks_exact_mut(width).zip(exact.panel(0).chunks(2 * width)) {
                 let (first, second) = steps.split_at(width);
                 for (column, pair) in pair.iter_mut().enumerate() {
                     *pair = rounded(first[column]) | rounded(second.get(column).copied().unwrap_or(0.0)) << 16;
@@ -85,6 +86,18 @@ impl Bf16Panels {
     ) {
         isa.run(Product { a, b: self, panels, epilogue, scratch, out });
     }
+}
+
+/// Returns some rows of stacked matrices.
+fn some<'a>(matrices: &[Rows<'a>], rows: Range<usize>) -> Vec<Rows<'a>> {
+    let mut next = 0;
+    let part = |matrix: &Rows<'a>| {
+        let first = next;
+        next += matrix.count();
+        let inside = |row: usize| row.clamp(first, next) - first;
+        matrix.range(inside(rows.start)..inside(rows.end))
+    };
+    matrices.iter().map(part).collect()
 }
 
 /// Rounds to the nearest bfloat16, ties to even. NaN stays NaN.

@@ -25,6 +25,10 @@ pub(super) struct PanelShape {
 }
 
 impl PanelShape {
+    pub(super) fn new(isa: Isa, depth: usize, columns: usize) -> Self {
+        Self { depth, columns, isa }
+    }
+
     #[inline(always)]
     fn layout(self) -> PanelLayout {
         let lanes = self.isa.lanes();
@@ -109,10 +113,6 @@ impl Panels {
     #[cfg(test)]
     pub(crate) fn columns(&self) -> usize {
         self.shape.columns
-    }
-
-    pub(super) fn shape(&self) -> PanelShape {
-        self.shape
     }
 
     /// Number of panels.

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from cases import tiny
+from cases import real, tiny
 
 PEAK = """
 import re, sys
@@ -37,3 +37,28 @@ def test_a_call_holds_no_more_than_is_said(batch_size: int) -> None:
     said = 200 * texts + threads * 4 * tokens * (8 * hidden + 2 * intermediate)
     # What the allocator rounds up and keeps. All texts at once would be gigabytes.
     assert held < said + (16 << 20)
+
+
+LOADED = """
+import re, sys
+from pathlib import Path
+import rushlight
+
+def resident():
+    return int(re.findall(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[0])
+
+before = resident()
+model = rushlight.Model(sys.argv[1], device="cpu", dtype=sys.argv[2])
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_lower_precisions_take_less_memory() -> None:
+    def held(dtype: str) -> int:
+        command = [sys.executable, "-c", LOADED, str(real("all-mpnet-base-v2").model), dtype]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    whole = held("float32")
+    assert held("bfloat16") < 0.55 * whole
+    assert held("int8") < 0.35 * whole
