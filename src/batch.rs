@@ -1,6 +1,7 @@
 //! Micro-batches: equal texts are computed once, the rest in groups of similar lengths.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use crate::alloc;
@@ -8,13 +9,15 @@ use crate::error::Result;
 use crate::images::Prepared;
 use crate::tokenize::{Input, Tokens};
 
-/// Token budget of micro-batches.
+/// Bounds of micro-batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TokenBudget {
     /// Maximum tokens per micro-batch, unless a single text has more.
     pub(crate) max: usize,
     /// Minimum tokens per micro-batch; smaller ones aren't worth splitting.
     min: usize,
+    /// Maximum texts per micro-batch.
+    pub(crate) texts: usize,
     /// True if threads compute micro-batches concurrently; false if one thread computes all in sequence.
     pub(crate) concurrent: bool,
 }
@@ -22,10 +25,15 @@ pub(crate) struct TokenBudget {
 impl TokenBudget {
     /// Budget for a CPU: large enough for efficient products, small enough that activations stay in a core's cache and
     /// threads finish at about the same time.
-    pub(crate) const FOR_CACHE: Self = Self { max: 512, min: 64, concurrent: true };
+    pub(crate) const FOR_CACHE: Self = Self { max: 512, min: 64, texts: usize::MAX, concurrent: true };
     /// Budget for a GPU: large enough to hide kernel launches, small enough that activations fit in memory.
     #[cfg(feature = "portable")]
-    pub(crate) const FOR_GPU: Self = Self { max: 16_384, min: 16_384, concurrent: false };
+    pub(crate) const FOR_GPU: Self = Self { max: 16_384, min: 16_384, texts: usize::MAX, concurrent: false };
+
+    /// Bounds the texts of a micro-batch, too.
+    pub(crate) fn with_texts(self, texts: NonZeroUsize) -> Self {
+        Self { texts: texts.get(), ..self }
+    }
 }
 
 /// Micro-batch: the packed tokens of several texts.
@@ -187,7 +195,7 @@ pub(crate) fn plan(texts: &[Tokens], threads: usize, budget: TokenBudget) -> Vec
     for i in order {
         // A text that belongs more to the next even share than to this one starts a micro-batch.
         let full = (done + length(i) / 2) * count > batches.len() * total;
-        match batches.last_mut().filter(|_| length(i) <= remaining && !full) {
+        match batches.last_mut().filter(|batch| length(i) <= remaining && batch.len() < budget.texts && !full) {
             Some(batch) => {
                 batch.push(i);
                 remaining -= length(i);
@@ -217,7 +225,9 @@ mod tests {
         fn a_plan_holds_every_text_once_within_the_budget(
             lengths in prop::collection::vec(1usize..700, 0..80), threads in 1usize..9,
             budget in prop::sample::select(vec![TokenBudget::FOR_CACHE, TokenBudget::FOR_GPU]),
+            most in prop::sample::select(vec![1, 3, usize::MAX]),
         ) {
+            let budget = TokenBudget { texts: most, ..budget };
             let texts: Vec<_> = lengths.iter().map(|n| tokens(*n)).collect();
             let batches = plan(&texts, threads, budget);
             let mut seen: Vec<usize> = batches.concat();
@@ -226,6 +236,7 @@ mod tests {
             for batch in &batches {
                 let total: usize = batch.iter().map(|i| lengths[*i]).sum();
                 prop_assert!(total <= budget.max || batch.len() == 1);
+                prop_assert!(batch.len() <= most);
                 prop_assert!(batch.windows(2).all(|pair| lengths[pair[0]] >= lengths[pair[1]]));
             }
         }

@@ -1,5 +1,6 @@
 //! Folders that a model is loaded from.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::adapter_folders::AdapterFolders;
@@ -26,6 +27,8 @@ pub(crate) struct Choices {
     pub(crate) static_rule: Option<StaticRule>,
     /// Maps weights into memory.
     pub(crate) mmap: bool,
+    /// Maximum number of texts in a micro-batch.
+    pub(crate) max_batch_texts: Option<NonZeroUsize>,
 }
 
 impl ModelFolders {
@@ -40,7 +43,8 @@ impl ModelFolders {
         options: &LoadOptions,
     ) -> Result<Self> {
         let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
-        let choices = Choices { layers, static_rule: options.static_rule, mmap: options.mmap };
+        let LoadOptions { static_rule, mmap, max_batch_texts, .. } = *options;
+        let choices = Choices { layers, static_rule, mmap, max_batch_texts };
         Ok(Self { folder, entries, choices, adapter_folders })
     }
 

@@ -7,6 +7,7 @@ use super::folders::ModelFolders;
 use super::sharing::Waiting;
 use super::source_files::SourceFiles;
 use super::twins::Twins;
+use crate::batch::TokenBudget;
 use crate::config::{Adapters, JsonFile, Kind, LateInteraction, TaskIndex, TaskRoutes, TransformerSettings};
 use crate::error::{Error, Result};
 use crate::images::ImageProcessor;
@@ -65,6 +66,15 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Bounds of micro-batches: those that suit the device, and the caller's.
+    pub(crate) fn token_budget(&self) -> TokenBudget {
+        let budget = self.network.token_budget();
+        match self.folders.choices.max_batch_texts {
+            Some(texts) => budget.with_texts(texts),
+            None => budget,
+        }
+    }
+
     /// Makes a model without what only transformers have.
     pub(super) fn new(
         kind: Kind,

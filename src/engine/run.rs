@@ -184,7 +184,7 @@ impl<'a> Call<'a> {
             let ask = || observer::ask(self.observer);
             return next.iter().map(|input| ask().and_then(|()| self.reader.read(*input, &ask))).collect();
         }
-        let budget = self.loaded.network.token_budget();
+        let budget = self.loaded.token_budget();
         let batches = plan(&window.sequences, process::num_threads()?, budget);
         let not_finite = AtomicUsize::new(usize::MAX);
         let keep = |sequences: &[Sequence<'_>], mut output: Output| {
@@ -201,7 +201,7 @@ impl<'a> Call<'a> {
             let sequences = window.some(texts);
             let tokens: Vec<_> = sequences.iter().map(|sequence| sequence.tokens).collect();
             let Loaded { waiting, network, .. } = self.loaded;
-            keep(&sequences, waiting.compute(&**network, &tokens, request, budget.max, self.observer)?)?;
+            keep(&sequences, waiting.compute(&**network, &tokens, request, budget, self.observer)?)?;
             return all_finite().map(|()| Vec::new());
         }
         let began = OnceLock::new();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::Instant;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, TokenBudget};
 use crate::error::Result;
 use crate::heads::{HeadRequest, Output};
 use crate::network::Network;
@@ -61,7 +61,7 @@ impl Entry {
 }
 
 impl Waiting {
-    /// Computes the forward pass of a micro-batch of at most `budget` tokens. If a permit is free, all free threads
+    /// Computes the forward pass of a micro-batch within the budget. If a permit is free, all free threads
     /// compute it at once. Else the call waits for a permit, and shares the forward pass with other waiting calls.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Waiting {
         network: &dyn Network,
         texts: &[&Tokens],
         request: HeadRequest,
-        budget: usize,
+        budget: TokenBudget,
         observer: &dyn Observer,
     ) -> Result<Output> {
         let executor = Executor::get();
@@ -138,17 +138,19 @@ impl Waiting {
     /// Takes an entry from the queue, and later entries with the same request, up to the budget. Of a long queue it takes a
     /// share, since `threads` forward passes at once need not wait for each other at each op. Returns nothing if another
     /// call has taken the entry.
-    fn take(&self, own: &Arc<Entry>, budget: usize, threads: usize) -> Vec<Arc<Entry>> {
+    fn take(&self, own: &Arc<Entry>, budget: TokenBudget, threads: usize) -> Vec<Arc<Entry>> {
         let mut queue = lock(&self.queue);
         let all: usize = queue.iter().map(|entry| entry.tokens()).sum();
-        let budget = budget.min(all.div_ceil(threads).max(TOKENS_OF_A_THREAD));
+        let most = budget.max.min(all.div_ceil(threads).max(TOKENS_OF_A_THREAD));
         let Some(index) = queue.iter().position(|entry| Arc::ptr_eq(entry, own)) else { return Vec::new() };
         let mut taken: Vec<_> = queue.remove(index).into_iter().collect();
-        let mut tokens = own.tokens();
+        let (mut tokens, mut texts) = (own.tokens(), own.texts.len());
         queue.retain(|entry| {
-            let fits = entry.request == own.request && tokens + entry.tokens() <= budget;
+            let within = tokens + entry.tokens() <= most && texts + entry.texts.len() <= budget.texts;
+            let fits = entry.request == own.request && within;
             if fits {
                 tokens += entry.tokens();
+                texts += entry.texts.len();
                 taken.push(Arc::clone(entry));
             }
             !fits

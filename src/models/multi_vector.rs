@@ -39,7 +39,7 @@ use crate::vectors::similarity::Matrix;
 /// ```
 #[derive(Clone, Debug)]
 pub struct MultiVectorModel {
-    engine: Engine,
+    pub(crate) engine: Engine,
     queries: Side,
     documents: Side,
     similarity: MultiVectorSimilarity,

@@ -39,7 +39,7 @@ use crate::vectors::similarity::Matrix;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Reranker {
-    engine: Engine,
+    pub(crate) engine: Engine,
     activation: ScoreActivation,
 }
 

@@ -38,7 +38,7 @@ use crate::vectors::sparse::{SparseEmbeddings, sparse_similarity};
 /// ```
 #[derive(Clone, Debug)]
 pub struct SparseModel {
-    engine: Engine,
+    pub(crate) engine: Engine,
     similarity: Similarity,
     max_active_dims: Option<usize>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -102,6 +103,8 @@ options! {
         /// Maps safetensors into memory, the default. Without it, loading reads them as a whole, and the files may change
         /// while the model is used.
         mmap: bool => with_mmap(bool),
+        /// Maximum number of texts that one forward pass computes. `None` lets their tokens decide, which is fastest.
+        max_batch_texts: Option<NonZeroUsize> => with_max_batch_texts(impl Into<Option<NonZeroUsize>>),
         /// Rule by which a static model reads texts. `None` is that of sentence-transformers where it loads the folder,
         /// else model2vec's own: for int8 rows without `weights`.
         static_rule: Option<StaticRule> => with_static_rule(impl Into<Option<StaticRule>>),
@@ -133,6 +136,7 @@ impl Default for LoadOptions {
             adapters: BTreeMap::new(),
             tokenizer_as_filed: false,
             mmap: true,
+            max_batch_texts: None,
             static_rule: None,
             cache_folder: None,
             revision: None,

@@ -1,6 +1,7 @@
 //! The command `rushlight serve`: flags, environment variables, signals, logs.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -58,6 +59,9 @@ pub struct ServeCommand {
     /// Tokens of a text and of a micro-batch; longer texts are truncated.
     #[arg(long, env = "MAX_BATCH_TOKENS", value_name = "N", default_value_t = 16_384)]
     max_batch_tokens: usize,
+    /// Texts of a micro-batch [default: as many as are fastest].
+    #[arg(long, env = "MAX_BATCH_REQUESTS", value_name = "N")]
+    max_batch_requests: Option<NonZeroUsize>,
     /// Inputs of a request; more get status 413.
     #[arg(long, env = "MAX_CLIENT_BATCH_SIZE", value_name = "N", default_value_t = 32)]
     max_client_batch_size: usize,
@@ -243,6 +247,7 @@ impl ServeCommand {
         let mut options = LoadOptions::default()
             .with_device(self.device)
             .with_dtype(self.dtype)
+            .with_max_batch_texts(self.max_batch_requests)
             .with_local_files_only(self.local_files_only);
         options.revision.clone_from(&self.revision);
         options.cache_folder.clone_from(&self.cache_folder);

@@ -1,5 +1,6 @@
 //! Models that a server serves: of any kind, by name.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -180,6 +181,7 @@ pub(super) struct Facts {
     pub(super) folder: PathBuf,
     pub(super) dtype: Dtype,
     pub(super) max_length: Option<usize>,
+    pub(super) max_batch_texts: Option<NonZeroUsize>,
     pub(super) dimension: Option<usize>,
     pub(super) labels: Vec<String>,
 }
@@ -229,6 +231,7 @@ impl Facts {
             folder: model.folder().to_path_buf(),
             dtype: model.dtype(),
             max_length: model.max_length(),
+            max_batch_texts: with_model!(model, model => model.engine.loaded.folders.choices.max_batch_texts),
             dimension,
             labels: match model {
                 AnyModel::Reranker(model) => model.labels()?,

@@ -1,10 +1,11 @@
 //! Limits, keys, origins, sockets, metrics, pages.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use rushlight::LoadOptions;
-use rushlight::server::{ApiKeys, Models, Server};
+use rushlight::server::{AnyModel, ApiKeys, Models, Server};
 use serde_json::json;
 
 use crate::http::{JSON, connect, get, metric, post, read, request, send};
@@ -164,6 +165,18 @@ fn metrics_have_the_names_of_tei() {
     if cfg!(target_os = "linux") {
         assert!(metric(server.url(), "process_resident_memory_bytes") > 1e6);
     }
+}
+
+#[test]
+fn micro_batches_have_no_more_texts_than_asked_for() {
+    let one = LoadOptions::default().with_max_batch_texts(NonZeroUsize::MIN);
+    let mut models = Models::default();
+    models.add("model", AnyModel::from_dir_with(folder("tiny/bert-mean-normalize"), &one).unwrap()).unwrap();
+    let server = Server::start(models, options()).unwrap();
+    let texts: Vec<_> = (0..8).map(|i| format!("number {i}")).collect();
+    post(server.url(), "/embed", &json!({ "inputs": texts })).ok();
+    assert_eq!(metric(server.url(), "te_batch_next_size_count"), 8.0);
+    assert_eq!(get(server.url(), "/info").json()["max_batch_requests"], 1);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) async fn info(State(app): State<Arc<App>>, path: ModelInPath) -> Resu
         "max_concurrent_requests": options.max_concurrent_requests,
         "max_input_length": facts.max_length.unwrap_or(options.max_batch_tokens),
         "max_batch_tokens": options.max_batch_tokens,
-        "max_batch_requests": Value::Null,
+        "max_batch_requests": facts.max_batch_texts,
         "max_client_batch_size": options.max_client_batch_size,
         "auto_truncate": options.auto_truncate,
         "tokenization_workers": process::num_threads()?,
