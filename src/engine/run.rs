@@ -222,7 +222,15 @@ impl<'a> Call<'a> {
                     checkpoint()?;
                     let sequences = window.some(texts);
                     let batch = Batch::new(sequences.iter().map(|sequence| sequence.tokens));
-                    keep(&sequences, self.loaded.network.forward(&batch, request, threads, checkpoint)?)?;
+                    let Loaded { waiting, network, .. } = self.loaded;
+                    let between_layers = || {
+                        checkpoint()?;
+                        if budget.concurrent {
+                            waiting.compute_short(&**network, budget);
+                        }
+                        Ok(())
+                    };
+                    keep(&sequences, network.forward(&batch, request, threads, &between_layers)?)?;
                 }
                 Ok(())
             }

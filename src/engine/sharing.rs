@@ -2,6 +2,9 @@
 //!
 //! A forward pass of one short text takes nearly as long as one of several texts, because it mostly reads weights. A
 //! text's numbers don't depend on the rest of the micro-batch, so sharing doesn't change results.
+//!
+//! Long calls compute the short micro-batches that wait between two of their layers, so that a query beside a corpus waits
+//! for a layer, not for a whole micro-batch.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -39,10 +42,23 @@ enum State {
     Queued,
     /// A call computes it.
     Taken,
-    /// The result is ready, computed since this time.
-    Done(Output, Instant),
+    Done(Done),
     /// The call that computed it failed, so its own caller computes it.
     Failed,
+}
+
+/// Result of an entry, and what its caller tells its observer.
+struct Done {
+    output: Output,
+    steps: Vec<Step>,
+}
+
+impl Done {
+    /// Tells the observer of the steps, and returns the result.
+    fn told(self, observer: &dyn Observer) -> Output {
+        self.steps.into_iter().for_each(|step| observer.step(step));
+        self.output
+    }
 }
 
 impl Entry {
@@ -84,8 +100,7 @@ impl Waiting {
             let batch = Batch::new(texts.iter().copied());
             let began = Instant::now();
             let output = network.forward(&batch, request, threads, &checkpoint)?;
-            tell(observer, began, &batch);
-            Ok(output)
+            Ok(Done { output, steps: steps(began, &batch) }.told(observer))
         };
         if caller.take_free()? {
             return alone();
@@ -114,7 +129,7 @@ impl Waiting {
                 // An observer may be slow, and must not delay the other calls.
                 let alone = taken.len() == 1;
                 let checkpoint = || if alone { checkpoint() } else { Ok(()) };
-                return Self::lead(network, &taken, threads, observer, &checkpoint);
+                return Ok(Self::lead(network, &taken, threads, &checkpoint)?.told(observer));
             }
             // Another call computes it already.
             caller.give_back();
@@ -124,15 +139,25 @@ impl Waiting {
             }
         }
         match std::mem::replace(&mut *lock(&entry.state), State::Taken) {
-            State::Done(output, began) => {
-                observer.step(Step::Began(began));
-                Ok(output)
-            }
+            State::Done(done) => Ok(done.told(observer)),
             _ => {
                 caller.next_turn(&ask)?;
                 alone()
             }
         }
+    }
+
+    /// Computes short micro-batches that wait, on this thread alone. Long calls do so between two layers.
+    pub(crate) fn compute_short(&self, network: &dyn Network, budget: TokenBudget) {
+        let taken = self.take_short(budget);
+        let executor = Executor::get();
+        if taken.is_empty() || !executor.is_here() {
+            return;
+        }
+        executor.release(&taken.iter().map(|entry| &entry.caller).collect::<Vec<_>>());
+        // A failure is that of the entries, whose callers then compute them alone.
+        let done = Self::together(network, &taken, 1, &|| Ok(()));
+        Self::end(&taken, done.ok().and_then(Result::ok).unwrap_or_default());
     }
 
     /// Takes an entry from the queue, and later entries with the same request, up to the budget. Of a long queue it takes a
@@ -141,57 +166,94 @@ impl Waiting {
     fn take(&self, own: &Arc<Entry>, budget: TokenBudget, threads: usize) -> Vec<Arc<Entry>> {
         let mut queue = lock(&self.queue);
         let all: usize = queue.iter().map(|entry| entry.tokens()).sum();
-        let most = budget.max.min(all.div_ceil(threads).max(TOKENS_OF_A_THREAD));
-        let Some(index) = queue.iter().position(|entry| Arc::ptr_eq(entry, own)) else { return Vec::new() };
-        let mut taken: Vec<_> = queue.remove(index).into_iter().collect();
-        let (mut tokens, mut texts) = (own.tokens(), own.texts.len());
-        queue.retain(|entry| {
-            let within = tokens + entry.tokens() <= most && texts + entry.texts.len() <= budget.texts;
-            let fits = entry.request == own.request && within;
-            if fits {
-                tokens += entry.tokens();
-                texts += entry.texts.len();
-                taken.push(Arc::clone(entry));
-            }
-            !fits
-        });
-        taken.iter().for_each(|entry| *lock(&entry.state) = State::Taken);
-        taken
+        let share = all.div_ceil(threads).max(TOKENS_OF_A_THREAD);
+        match queue.iter().position(|entry| Arc::ptr_eq(entry, own)) {
+            Some(index) => take_from(&mut queue, index, budget.max.min(share), budget.texts),
+            None => Vec::new(),
+        }
     }
 
-    /// Computes entries together. The first is the caller's own, and its output is returned.
+    /// Takes the first short entry from the queue, and others that are computed with it in little more time.
+    fn take_short(&self, budget: TokenBudget) -> Vec<Arc<Entry>> {
+        // Other calls hold this lock for moments. After a fork, its holder may exist only in the parent process.
+        let Ok(mut queue) = self.queue.try_lock() else { return Vec::new() };
+        match queue.iter().position(|entry| entry.tokens() <= TOKENS_OF_A_THREAD) {
+            Some(index) => take_from(&mut queue, index, TOKENS_OF_A_THREAD, budget.texts),
+            None => Vec::new(),
+        }
+    }
+
+    /// Computes entries. The first is the caller's own, and its result is returned.
     fn lead(
         network: &dyn Network,
         taken: &[Arc<Entry>],
         threads: usize,
-        observer: &dyn Observer,
         checkpoint: &dyn Fn() -> Result<()>,
-    ) -> Result<Output> {
-        let began = Instant::now();
-        let others = &taken[1..];
-        let batch = Batch::new(taken.iter().flat_map(|entry| &entry.texts));
-        let forward = || network.forward(&batch, taken[0].request, threads, checkpoint);
-        match catch_unwind(AssertUnwindSafe(forward)) {
-            Ok(Ok(output)) => {
-                let counts: Vec<_> = taken.iter().map(|entry| entry.texts.len()).collect();
-                let mut parts = output.split(&counts).into_iter();
-                let own = parts.next().unwrap_or_default();
-                others.iter().zip(parts).for_each(|(entry, part)| entry.end(State::Done(part, began)));
-                tell(observer, began, &batch);
-                Ok(own)
+    ) -> Result<Done> {
+        match Self::together(network, taken, threads, checkpoint) {
+            Ok(Ok(mut done)) => {
+                let others = done.split_off(1);
+                Self::end(&taken[1..], others);
+                Ok(done.remove(0))
             }
             failed => {
-                others.iter().for_each(|entry| entry.end(State::Failed));
-                failed.unwrap_or_else(|panic| resume_unwind(panic))
+                Self::end(&taken[1..], Vec::new());
+                failed.unwrap_or_else(|panic| resume_unwind(panic)).map(|mut done| done.remove(0))
             }
         }
     }
+
+    /// Computes entries in one forward pass, and returns a result for each. The first one's caller tells of the forward pass.
+    /// The outer error is a panic.
+    fn together(
+        network: &dyn Network,
+        entries: &[Arc<Entry>],
+        threads: usize,
+        checkpoint: &dyn Fn() -> Result<()>,
+    ) -> std::thread::Result<Result<Vec<Done>>> {
+        let began = Instant::now();
+        let batch = Batch::new(entries.iter().flat_map(|entry| &entry.texts));
+        let forward = || network.forward(&batch, entries[0].request, threads, checkpoint);
+        let output = catch_unwind(AssertUnwindSafe(forward))?;
+        Ok(output.map(|output| {
+            let counts: Vec<_> = entries.iter().map(|entry| entry.texts.len()).collect();
+            let outputs = output.split(&counts).into_iter();
+            let mut done: Vec<_> = outputs.map(|output| Done { output, steps: vec![Step::Began(began)] }).collect();
+            done[0].steps = steps(began, &batch);
+            done
+        }))
+    }
+
+    /// Hands entries their results. Those without one have failed.
+    fn end(entries: &[Arc<Entry>], done: Vec<Done>) {
+        let states = done.into_iter().map(State::Done).chain(std::iter::repeat_with(|| State::Failed));
+        entries.iter().zip(states).for_each(|(entry, state)| entry.end(state));
+    }
 }
 
-/// Tells an observer of a micro-batch that its call computed.
-fn tell(observer: &dyn Observer, began: Instant, batch: &Batch) {
-    observer.step(Step::Began(began));
-    observer.step(Step::Computed { texts: batch.len(), tokens: batch.input_ids.len() });
+/// Takes an entry from the queue, and later and earlier ones with the same request, up to numbers of tokens and texts.
+fn take_from(queue: &mut VecDeque<Arc<Entry>>, index: usize, max_tokens: usize, max_texts: usize) -> Vec<Arc<Entry>> {
+    let Some(first) = queue.remove(index) else { return Vec::new() };
+    let (mut tokens, mut texts) = (first.tokens(), first.texts.len());
+    let mut taken = vec![first];
+    queue.retain(|entry| {
+        let fits = entry.request == taken[0].request
+            && tokens + entry.tokens() <= max_tokens
+            && texts + entry.texts.len() <= max_texts;
+        if fits {
+            tokens += entry.tokens();
+            texts += entry.texts.len();
+            taken.push(Arc::clone(entry));
+        }
+        !fits
+    });
+    taken.iter().for_each(|entry| *lock(&entry.state) = State::Taken);
+    taken
+}
+
+/// Returns the steps of a micro-batch that was computed.
+fn steps(began: Instant, batch: &Batch) -> Vec<Step> {
+    vec![Step::Began(began), Step::Computed { texts: batch.len(), tokens: batch.input_ids.len() }]
 }
 
 /// Guard that removes an entry from the queue when its caller leaves.
@@ -206,5 +268,96 @@ impl Drop for Leave<'_> {
         if self.executor.is_here() {
             lock(&self.waiting.queue).retain(|other| !Arc::ptr_eq(other, self.entry));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::layers::{Checkpoint, Limits};
+
+    /// Network whose row of a text is the text's first token. It fails for a token 1, and panics for a token 2.
+    struct FirstTokens;
+
+    impl Network for FirstTokens {
+        fn forward(&self, batch: &Batch, _: HeadRequest, _: usize, checkpoint: &Checkpoint<'_>) -> Result<Output> {
+            checkpoint()?;
+            let pooled: Vec<_> = batch.texts().map(|text| batch.input_ids[text.start] as f32).collect();
+            assert!(!pooled.contains(&2.0), "a panic of a test");
+            if pooled.contains(&1.0) {
+                return Err(Error::Interrupted);
+            }
+            let mut output = Output::of(batch);
+            output.pooled = pooled;
+            Ok(output)
+        }
+
+        fn limits(&self) -> Limits {
+            unreachable!("nothing is loaded")
+        }
+
+        fn width(&self) -> usize {
+            1
+        }
+    }
+
+    /// Queues texts of `tokens` equal tokens, each by itself.
+    fn queue(waiting: &Waiting, texts: &[(u32, usize)], request: HeadRequest) -> Vec<Arc<Entry>> {
+        let entry = |(id, tokens): &(u32, usize)| {
+            Arc::new(Entry {
+                texts: vec![Tokens::new(vec![*id; *tokens], None, *tokens)],
+                request,
+                caller: std::thread::current(),
+                state: Mutex::new(State::Queued),
+            })
+        };
+        let entries: Vec<_> = texts.iter().map(entry).collect();
+        lock(&waiting.queue).extend(entries.iter().cloned());
+        entries
+    }
+
+    /// Returns the row of an entry that is done, and the number of its steps.
+    fn row(entry: &Entry) -> Option<(f32, usize)> {
+        match &*lock(&entry.state) {
+            State::Done(done) => Some((done.output.pooled[0], done.steps.len())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_long_call_computes_short_entries_of_one_request() {
+        let waiting = Waiting::default();
+        let long = queue(&waiting, &[(9, TOKENS_OF_A_THREAD + 1)], HeadRequest::POOLED);
+        let short = queue(&waiting, &[(3, 4), (4, TOKENS_OF_A_THREAD - 4), (5, 1)], HeadRequest::POOLED);
+        let other = queue(&waiting, &[(6, 2)], HeadRequest::ALL);
+        let rows = || [&long, &short, &other].into_iter().flatten().map(|entry| row(entry)).collect::<Vec<_>>();
+        waiting.compute_short(&FirstTokens, TokenBudget::FOR_CACHE);
+        assert_eq!(rows(), [None, Some((3.0, 2)), Some((4.0, 1)), None, None]);
+        waiting.compute_short(&FirstTokens, TokenBudget::FOR_CACHE);
+        waiting.compute_short(&FirstTokens, TokenBudget::FOR_CACHE);
+        assert_eq!(rows(), [None, Some((3.0, 2)), Some((4.0, 1)), Some((5.0, 2)), Some((6.0, 2))]);
+        waiting.compute_short(&FirstTokens, TokenBudget::FOR_CACHE);
+        assert_eq!(lock(&waiting.queue).len(), 1);
+    }
+
+    #[test]
+    fn failures_of_short_entries_are_left_to_their_callers() {
+        let waiting = Waiting::default();
+        for id in [1, 2] {
+            let entries = queue(&waiting, &[(7, 1), (id, 1)], HeadRequest::POOLED);
+            waiting.compute_short(&FirstTokens, TokenBudget::FOR_CACHE);
+            assert!(entries.iter().all(|entry| matches!(*lock(&entry.state), State::Failed)), "{id}");
+        }
+    }
+
+    #[test]
+    fn no_more_texts_are_taken_than_the_budget_has() {
+        let waiting = Waiting::default();
+        let entries = queue(&waiting, &[(3, 1), (4, 1), (5, 1)], HeadRequest::POOLED);
+        let two = TokenBudget::FOR_CACHE.with_texts(std::num::NonZeroUsize::new(2).unwrap());
+        waiting.compute_short(&FirstTokens, two);
+        assert_eq!(entries.iter().filter(|entry| row(entry).is_some()).count(), 2);
+        assert_eq!(waiting.take(&entries[2], two, 1).len(), 1);
     }
 }
