@@ -25,6 +25,9 @@ BROADCAST = re.compile(
 )
 SPILL = re.compile(r"\(%rsp[,)].*%[xyz]mm|%[xyz]mm.*\(%rsp[,)]")
 UNFUSED = re.compile(r"vmulps\s.*%[yz]mm")
+# SSE multiplies and adds apart, and spreads a number over the lanes of its register.
+SSE_MULTIPLY = re.compile(r"mulps\s.*%xmm")
+SSE_BROADCAST = re.compile(r"(shufps|pshufd)\s+\$0x0,")
 JUMP = re.compile(r"j[a-z]+\s+([0-9a-f]+)")
 FEWEST = 4
 # Loops that there must be, so that the check can't pass for want of loops.
@@ -33,7 +36,8 @@ EXPECTED = {
     ("vfmadd", "zmm"): 15,
     ("vpdpbusd", "ymm"): 4,
     ("vpdpbusd", "zmm"): 4,
-    ("vpmaddubsw", "ymm"): 4,
+    ("vpmaddubsw", "ymm"): 3,
+    ("mulps", "xmm"): 15,
 }
 
 Instruction = tuple[int, str]
@@ -88,6 +92,8 @@ def loops(body: list[Instruction]) -> Iterator[list[Instruction]]:
 
 def kind_of(loop: list[Instruction]) -> tuple[str, str] | None:
     """Return the multiply-add and the register of a tile's loop, or none for other loops."""
+    if any(SSE_BROADCAST.match(text) for _, text in loop):
+        return ("mulps", "xmm") if sum(1 for _, text in loop if SSE_MULTIPLY.match(text)) >= FEWEST else None
     found = Counter((match["kind"], match["register"]) for _, text in loop if (match := MULTIPLY_ADD.search(text)))
     unfused = sum(1 for _, text in loop if UNFUSED.search(text))
     if not any(BROADCAST.search(text) for _, text in loop) or sum(found.values()) + unfused < FEWEST:

@@ -89,8 +89,5 @@ fn a_query_waits_for_a_layer_of_a_long_call_and_not_for_a_micro_batch() {
         queries
     });
     let micro_batches = counts.micro_batches.load(Ordering::Relaxed);
-    assert!(
-        micro_batches > 4 && queries > 3 * micro_batches,
-        "{queries} queries beside {micro_batches} micro-batches"
-    );
+    assert!(micro_batches > 4 && queries > 3 * micro_batches, "{queries} queries beside {micro_batches} micro-batches");
 }

@@ -68,6 +68,13 @@ ALL = (
         (_GRAPH + "model.onnx", "hint=latency", "precision=bf16"),
         exact=False,
     ),
+    Contender(
+        "openvino-int8",
+        "openvino",
+        "peers",
+        ("graph={cache}/st/openvino/openvino_model_int8.xml", "hint=latency"),
+        exact=False,
+    ),
     Contender(f"{_ST}-torch", "sentence_transformers", "st", ("backend=torch",), "{cache}/st"),
     Contender(
         f"{_ST}-onnx", "sentence_transformers", "st", ("backend=onnx", "file_name=onnx/model.onnx"), "{cache}/st"
