@@ -88,19 +88,18 @@ def quantize_with_inputs(st: Path, out: Path) -> None:
     """Quantize weights and activations of OpenVINO's graph to int8, by the ranges that 300 texts of *mixed* show."""
     import nncf
     import openvino
+    from tokenizers import Tokenizer
+
     from harness.peers._by_hand import Tokens
     from harness.workloads import Writer
-    from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(st / "tokenizer.json"))
     writer = Writer(st, lambda texts: [len(row.ids) for row in tokenizer.encode_batch_fast(texts)], seed=2)
     texts = writer.workloads()["mixed"][:300]
-    batches = [inputs for _, inputs in Tokens(str(st)).batches(texts)]
+    inputs = [inputs for _, inputs in Tokens(str(st)).batches(texts)]
     graph = openvino.Core().read_model(st / "openvino/openvino_model.xml")
-    dataset = nncf.Dataset(batches)
-    quantized = nncf.quantize(
-        graph, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches)
-    )
+    settings = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": len(inputs)}
+    quantized = nncf.quantize(graph, nncf.Dataset(inputs), **settings)
     openvino.save_model(quantized, out, compress_to_fp16=False)
 
 
