@@ -54,6 +54,8 @@ class Loaded(Generic[Core]):
     _tokenizer_as_filed: bool = False
     # Maps safetensors into memory.
     _mmap: bool = True
+    # Loads folders of another kind, as sentence-transformers converts them.
+    _converts: ClassVar[bool] = False
 
     def _load(
         self,
@@ -105,6 +107,7 @@ class Loaded(Generic[Core]):
             "adapters": self._adapters,
             "tokenizer_as_filed": self._tokenizer_as_filed,
             "mmap": self._mmap,
+            "convert": self._converts,
             "cache_folder": self._cache_folder,
             "local_files_only": self._local_files_only,
             "token": token,

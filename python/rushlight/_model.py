@@ -147,7 +147,8 @@ class Model(_comparing.Comparing[_core.Model]):
             local_files_only=local_files_only,
             token=token,
         )
-        if not self._engine.has_modules and self.modalities == ["text"]:
+        listed = self._engine.has_modules or self._engine.converted_from is not None
+        if not listed and self.modalities == ["text"]:
             # Causal models take the last token, others the mean.
             logger.warning("%s has no modules.json: its architecture's pooling is used, without normalization", folder)
         if similarity_fn_name is not None:

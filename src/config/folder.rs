@@ -131,11 +131,19 @@ pub(crate) struct ModuleEntry {
     pub(crate) folder: PathBuf,
     /// Settings of a Pooling module without a file.
     pub(crate) pooling: Option<PoolingConfig>,
+    /// True for a Dense module on each token, whatever input its file names.
+    pub(crate) on_tokens: bool,
 }
 
 impl ModuleEntry {
     pub(crate) fn new(kind: ModuleKind, folder: PathBuf) -> Self {
-        Self { kind, folder, pooling: None }
+        Self { kind, folder, pooling: None, on_tokens: false }
+    }
+
+    /// Returns the module as one on token embeddings; `None` for those that only sentence embeddings have.
+    pub(crate) fn on_tokens(self) -> Option<Self> {
+        let on_tokens = self.kind == ModuleKind::Dense;
+        (self.kind != ModuleKind::Pooling).then_some(Self { on_tokens, ..self })
     }
 
     /// Makes the entry of a listed module, given its class's dotted name, which stands under `key`, and its folder. Returns
@@ -191,18 +199,12 @@ pub(crate) struct ModelSettings {
 }
 
 impl ModelSettings {
-    /// Reads a folder's settings, and returns the file's path; an absent file means defaults. The model must be of `kind`.
-    pub(crate) fn read(folder: &Path, kind: Kind) -> Result<(Self, PathBuf)> {
+    /// Reads a folder's settings, and returns the file's path; an absent file means defaults.
+    pub(crate) fn read(folder: &Path) -> Result<(Self, PathBuf)> {
         let path = folder.join("config_sentence_transformers.json");
         let Some(file) = JsonFile::read_if_there(path.clone())? else { return Ok((Self::default(), path)) };
         let file = file.or_default(&["prompts", "similarity_fn_name"]);
         let settings: Self = file.parse()?;
-        if let Some(other) = settings.model_type.as_deref().filter(|name| Kind::named(name) != Some(kind)) {
-            let what = format!("{}: for {}, model_type", path.display(), kind.class());
-            let hint = Kind::named(other).map(|kind| format!(" (this folder is for {})", kind.class()));
-            let supported = format!("{}{}", kind.model_type(), hint.unwrap_or_default());
-            return Err(Error::unsupported(what, other, supported));
-        }
         for (key, value) in [("truncate_dim", settings.truncate_dim), ("max_active_dims", settings.max_active_dims)] {
             file.positive(key, value.unwrap_or(1))?;
         }

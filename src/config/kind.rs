@@ -24,7 +24,7 @@ impl Kind {
     const ALL: [Self; 4] = [Self::Sentence, Self::Reranker, Self::Sparse, Self::MultiVector];
 
     /// Finds a kind by the `model_type` of `config_sentence_transformers.json`; PyLate's is `ColBERT`.
-    pub(super) fn named(model_type: &str) -> Option<Self> {
+    pub(crate) fn named(model_type: &str) -> Option<Self> {
         if model_type == "ColBERT" {
             return Some(Self::MultiVector);
         }

@@ -80,17 +80,17 @@ const IMPLIED: [ModuleKind; 2] = [ModuleKind::MultiVectorMask, ModuleKind::Norma
 enum Origin {
     Native,
     PyLate,
-    /// No `model_type`: a sentence embedding model whose projection is applied to each token.
-    Untyped,
+    /// A sentence embedding model whose projection is applied to each token. Its `model_type` may be absent.
+    Sentences,
 }
 
 impl Origin {
     fn read(folder: &Path) -> Result<Self> {
-        let (settings, _) = ModelSettings::read(folder, Kind::MultiVector)?;
+        let (settings, _) = ModelSettings::read(folder)?;
         Ok(match settings.model_type.as_deref() {
             Some("ColBERT") => Self::PyLate,
-            Some(_) => Self::Native,
-            None => Self::Untyped,
+            Some(name) if Kind::named(name) != Some(Kind::Sentence) => Self::Native,
+            _ => Self::Sentences,
         })
     }
 }
@@ -109,7 +109,7 @@ pub(crate) fn with_implied(folder: &Path, modules: Vec<ModuleEntry>) -> Result<V
     }
     let origin = Origin::read(folder)?;
     let lists = |kind| listed.iter().any(|entry| entry.kind == kind);
-    if origin == Origin::Untyped && (lists(ModuleKind::Pooling) || !lists(ModuleKind::Dense)) {
+    if origin == Origin::Sentences && (lists(ModuleKind::Pooling) || !lists(ModuleKind::Dense)) {
         let what = format!("{}: for MultiVectorModel, modules", folder.join("modules.json").display());
         let got: Vec<_> = listed.iter().map(|entry| entry.kind.name()).collect();
         let supported =
@@ -118,7 +118,8 @@ pub(crate) fn with_implied(folder: &Path, modules: Vec<ModuleEntry>) -> Result<V
     }
     if origin != Origin::Native {
         for kind in IMPLIED {
-            listed.push(ModuleEntry::new(kind, folder.join(format!("{}_{}", listed.len(), kind.name()))));
+            // No folder has this name, so the settings are the defaults.
+            listed.push(ModuleEntry::new(kind, folder.join("implied").join(kind.name())));
         }
     }
     Ok(listed)
@@ -232,8 +233,8 @@ impl LateInteraction {
         }
         let words = match origin {
             Origin::Native => Vec::new(),
-            Origin::Untyped if !marked => raw.skiplist_words.unwrap_or_default(),
-            Origin::Untyped | Origin::PyLate => raw.skiplist_words.unwrap_or_else(punctuation),
+            Origin::Sentences if !marked => raw.skiplist_words.unwrap_or_default(),
+            Origin::Sentences | Origin::PyLate => raw.skiplist_words.unwrap_or_else(punctuation),
         };
         self.skips_in_documents |= !words.is_empty();
         self.skiplist.extend(words);

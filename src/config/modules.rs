@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Activation, JsonFile, TransformerTask, is_truthy, object, truthy};
+use super::{Activation, JsonFile, ModuleEntry, TransformerTask, is_truthy, object, truthy};
 use crate::error::{Error, Result};
 
 /// Reduction of a text's token embeddings to one vector.
@@ -271,8 +271,8 @@ pub(crate) struct DenseConfig {
 }
 
 impl DenseConfig {
-    /// Reads `config.json` in the module's folder; `width` is the width of the module's input.
-    pub(crate) fn read(folder: &Path, on: ModuleInput, width: usize) -> Result<Self> {
+    /// Reads the module's `config.json`; `width` is the width of the module's input.
+    pub(crate) fn read(entry: &ModuleEntry, on: ModuleInput, width: usize) -> Result<Self> {
         #[derive(Deserialize)]
         struct Raw {
             in_features: usize,
@@ -291,9 +291,11 @@ impl DenseConfig {
         fn tanh() -> String {
             "torch.nn.modules.activation.Tanh".to_owned()
         }
-        let file = JsonFile::read(folder.join("config.json"), "a Dense module needs it")?;
+        let file = JsonFile::read(entry.folder.join("config.json"), "a Dense module needs it")?;
         let raw: Raw = file.parse()?;
-        on.check(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())?;
+        if !entry.on_tokens {
+            on.check(&file, raw.module_input_name.as_deref(), raw.module_output_name.as_deref())?;
+        }
         if raw.in_features != width {
             let problem = format!("must equal the width of the module's input ({width}), got {}", raw.in_features);
             return Err(file.error("in_features", problem));

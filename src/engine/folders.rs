@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::adapter_folders::AdapterFolders;
+use super::conversion::Conversion;
 use crate::config::{ModuleEntry, ModuleKind, model2vec_modules, modules};
 use crate::error::{Error, Result};
 use crate::options::{LoadOptions, StaticRule};
@@ -14,6 +15,8 @@ pub(crate) struct ModelFolders {
     pub(crate) folder: PathBuf,
     /// Modules that `modules.json` lists, if there is one.
     pub(crate) entries: Option<Vec<ModuleEntry>>,
+    /// Conversion that these modules come from.
+    pub(crate) conversion: Option<Conversion>,
     pub(crate) choices: Choices,
     pub(crate) adapter_folders: AdapterFolders,
 }
@@ -45,7 +48,7 @@ impl ModelFolders {
         let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
         let LoadOptions { static_rule, mmap, max_batch_texts, .. } = *options;
         let choices = Choices { layers, static_rule, mmap, max_batch_texts };
-        Ok(Self { folder, entries, choices, adapter_folders })
+        Ok(Self { folder, entries, conversion: None, choices, adapter_folders })
     }
 
     /// Returns the folder of the first module.

@@ -7,6 +7,7 @@ mod adapter_folders;
 mod calibration;
 mod collect;
 pub(crate) mod compute;
+pub(crate) mod conversion;
 pub(crate) mod folders;
 mod hybrid;
 mod load;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compute::Compute;
-use super::folders::{ModelFolders, opened, transformer_folder};
+use super::conversion::Opened;
+use super::folders::ModelFolders;
 use super::loaded::{Loaded, Variant};
 use super::{Engine, Prompts};
-use crate::config::{Kind, ModelSettings, ModuleEntry, Role, RouterEntries};
+use crate::config::{Kind, ModelSettings, Role, RouterEntries};
 use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::options::LoadOptions;
@@ -35,15 +36,17 @@ impl Engine {
     /// With two routes, `max_seq_length` limits the documents of sparse models, because their queries rarely need a
     /// transformer. In other kinds it limits the default route.
     pub(crate) fn load(kind: Kind, folder: PathBuf, options: &LoadOptions) -> Result<(Self, ModelSettings)> {
-        let (folder, entries) = opened(folder)?;
-        let (routes, file) = match RouterEntries::resolve(entries)? {
-            RouterEntries::Single(entries) => return Self::of_modules(kind, folder, entries, options),
+        let opened = Opened::read(kind, folder, options)?;
+        let (routes, file) = match RouterEntries::resolve(opened.entries)? {
+            RouterEntries::Single(entries) => return Self::of_modules(kind, Opened { entries, ..opened }, options),
             RouterEntries::ByRoute(routes, file) => (routes, file),
         };
         let role = if routes.query_by_default { Role::Document } else { Role::Query };
         let (default, other) = routes.default_and_other();
         let without_limit = LoadOptions { max_seq_length: None, ..options.clone() };
-        let (mut engine, settings) = Self::of_modules(kind, folder.clone(), Some(default), &without_limit)?;
+        let folder = opened.folder.clone();
+        let (mut engine, settings) =
+            Self::of_modules(kind, Opened { entries: Some(default), ..opened }, &without_limit)?;
         if !options.adapters.is_empty() {
             return Err(Error::argument("adapters", "must be empty for a model with a Router"));
         }
@@ -65,29 +68,24 @@ impl Engine {
     }
 
     /// Loads a model of a kind from these modules. `None` means a folder with only a transformer.
-    pub(crate) fn of_modules(
-        kind: Kind,
-        folder: PathBuf,
-        entries: Option<Vec<ModuleEntry>>,
-        options: &LoadOptions,
-    ) -> Result<(Self, ModelSettings)> {
+    pub(crate) fn of_modules(kind: Kind, opened: Opened, options: &LoadOptions) -> Result<(Self, ModelSettings)> {
         if options.activation.is_some() && kind != Kind::Reranker {
             return Err(Error::argument("activation", "applies to rerankers, whose logits it turns into scores"));
         }
         if !options.adapters.is_empty() && kind != Kind::Sentence {
             return Err(Error::argument("adapters", "applies to embedding models, whose calls select one by its task"));
         }
+        let Opened { folder, entries, conversion } = opened;
         // An adapter that can't be merged is refused before any other complaint.
-        let folders = ModelFolders::find(folder.clone(), entries.clone(), None, options)?;
+        let folders = ModelFolders::find(folder.clone(), entries, None, options)?;
         // sentence-transformers ignores its own settings file in a folder without modules.json.
-        let (settings, file) = match &entries {
-            Some(entries) => {
-                let transformer = transformer_folder(Some(entries), &folder);
-                ModelSettings::read(&folder, kind.of_folder(transformer))?
-            }
+        let (settings, file) = match folders.entries {
+            Some(_) => ModelSettings::read(&folder)?,
             None => Default::default(),
         };
-        let loaded = Loaded::load(kind, folders, Variant::of(options))?;
+        let folders = ModelFolders { conversion: conversion.clone(), ..folders };
+        let loaded = Loaded::load(kind, folders, Variant::of(options))
+            .map_err(|error| conversion.iter().fold(error, |error, conversion| conversion.error(error)))?;
         let prompts = Prompts::of(kind, &settings, &file, options)?;
         Ok((Self::new(loaded, prompts, options)?, settings))
     }

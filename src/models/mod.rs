@@ -23,6 +23,12 @@ macro_rules! shared_settings {
                 self.engine.folder()
             }
 
+            /// `model_type` that the folder was saved with, if the model was converted from another kind
+            /// ([`LoadOptions::convert`](crate::LoadOptions::convert)).
+            pub fn converted_from(&self) -> Option<&str> {
+                self.engine.loaded.folders.conversion.as_ref().map(|conversion| &*conversion.from)
+            }
+
             /// Device that computes.
             pub fn device(&self) -> crate::device::Device {
                 self.engine.device()

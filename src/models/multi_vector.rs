@@ -7,7 +7,8 @@ use super::loading::{LoadFolder, loading};
 use super::reranker::{Ranked, ranked};
 use super::shared_settings;
 use crate::config::{Expansion, Kind, Role, Strategy, object, with_implied};
-use crate::engine::folders::{opened, transformer_folder};
+use crate::engine::conversion::Opened;
+use crate::engine::folders::transformer_folder;
 use crate::engine::{Engine, KeptTokens, Request, TokenRows};
 use crate::error::{Error, Result};
 use crate::inputs::Reader;
@@ -73,13 +74,12 @@ impl LoadFolder for MultiVectorModel {
             let argument = if options.similarity.is_some() { "similarity" } else { "truncate_dim" };
             return Err(Error::argument(argument, "applies to models with one vector per text"));
         }
-        let (folder, listed) = opened(folder)?;
-        let folder_kind = Kind::MultiVector.of_folder(transformer_folder(listed.as_deref(), &folder));
-        let entries = match folder_kind {
-            Kind::MultiVector => listed.map(|listed| with_implied(&folder, listed)).transpose()?,
-            _ => listed,
-        };
-        let (mut engine, settings) = Engine::of_modules(Kind::MultiVector, folder, entries, options)?;
+        let mut opened = Opened::read(Kind::MultiVector, folder, options)?;
+        let transformer = transformer_folder(opened.entries.as_deref(), &opened.folder);
+        if Kind::MultiVector.of_folder(transformer) == Kind::MultiVector {
+            opened.entries = opened.entries.map(|listed| with_implied(&opened.folder, listed)).transpose()?;
+        }
+        let (mut engine, settings) = Engine::of_modules(Kind::MultiVector, opened, options)?;
         let late = &engine.loaded.late_interaction;
         let default = engine.loaded.default_max_seq_length();
         let within = |length: usize| engine.loaded.max_tokens().map_or(length, |max| length.min(max));
@@ -117,7 +117,7 @@ impl LoadFolder for MultiVectorModel {
         } else {
             MultiVectorSimilarity::MeanMaxSim
         };
-        Ok(Self { engine, queries, documents, similarity, truncate_dim: settings.truncate_dim })
+        Ok(Self { engine, queries, documents, similarity, truncate_dim: settings.truncate_dim.filter(|_| !own_layout) })
     }
 }
 

@@ -54,7 +54,7 @@ impl<O: Ops> Module<O> {
         };
         match entry.kind {
             ModuleKind::Dense => {
-                let config = DenseConfig::read(&entry.folder, on, width)?;
+                let config = DenseConfig::read(entry, on, width)?;
                 Ok((Self::Dense(Dense::load(&entry.folder, &config, ops)?), config.out_features))
             }
             ModuleKind::LayerNorm => {

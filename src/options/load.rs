@@ -105,6 +105,10 @@ options! {
         mmap: bool => with_mmap(bool),
         /// Maximum number of texts that one forward pass computes. `None` lets their tokens decide, which is fastest.
         max_batch_texts: Option<NonZeroUsize> => with_max_batch_texts(impl Into<Option<NonZeroUsize>>),
+        /// Loads a folder that was saved as another kind of model, as sentence-transformers converts it: the transformer with
+        /// the kind's default modules, or the Dense modules of a sentence embedding model on each token. Without it, and
+        /// where the conversion would need random weights, such a folder is an error.
+        convert: bool => with_convert(bool),
         /// Rule by which a static model reads texts. `None` is that of sentence-transformers where it loads the folder,
         /// else model2vec's own: for int8 rows without `weights`.
         static_rule: Option<StaticRule> => with_static_rule(impl Into<Option<StaticRule>>),
@@ -137,6 +141,7 @@ impl Default for LoadOptions {
             tokenizer_as_filed: false,
             mmap: true,
             max_batch_texts: None,
+            convert: false,
             static_rule: None,
             cache_folder: None,
             revision: None,

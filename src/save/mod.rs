@@ -56,7 +56,7 @@ impl KindSettings {
             return Ok(None);
         }
         const MAX_ACTIVE_DIMS: &str = "max_active_dims";
-        let (stored, _) = ModelSettings::read(&parts.folders.folder, parts.folder_kind)?;
+        let (stored, _) = ModelSettings::read(&parts.folders.folder)?;
         let mut settings = object([
             ("similarity_fn_name", stored.similarity_fn_name.into()),
             ("truncate_dim", stored.truncate_dim.into()),

@@ -177,8 +177,8 @@ def test_tokens(any_model):
         _ = tokens.pixel_values
     assert tokens["input_ids"].shape == tokens["attention_mask"].shape
     assert any_model.tokenizer.encode("a longer text") == tokens["input_ids"][1].tolist()
-    with pytest.raises(InvalidInputError, match="must be a list of texts"):
-        any_model.preprocess("text")
+    single = any_model.preprocess("a longer text")
+    assert {name: rows[0].tolist() for name, rows in single.items()} == {k: v[1].tolist() for k, v in tokens.items()}
     with pytest.raises(InvalidArgumentError, match="got 'images'"):
         any_model.preprocess(["text"], images=True)
 
@@ -189,6 +189,8 @@ def test_saving(any_model, tmp_path):
     again = type(any_model)(tmp_path / "saved")
     assert again.prompts["new"] == "a prompt: "
     any_model.save(str(tmp_path / "named"), "a name")
+    any_model.save(None)
+    any_model.save_pretrained(None)
     for argument, value in (("create_model_card", True), ("train_datasets", ["a"])):
         with pytest.raises(InvalidArgumentError, match=f"^{argument}: rushlight writes no model cards"):
             any_model.save_pretrained(tmp_path, **{argument: value})
@@ -243,7 +245,7 @@ def test_copies(any_model):
         ({"pool": 3}, InvalidArgumentError, "start_multi_process_pool"),
         ({"chunk_size": 0}, InvalidArgumentError, "chunk_size"),
         ({"batch_size": 0}, InvalidArgumentError, "batch_size"),
-        ({"processing_kwargs": {"text": {}}}, InvalidArgumentError, "processing_kwargs"),
+        ({"processing_kwargs": {"text": {"stride": 1}}}, InvalidArgumentError, "processing_kwargs"),
     ],
 )
 def test_options_that_make_no_sense(any_model, options, error, said):
@@ -276,6 +278,28 @@ def test_pairs_may_be_lists_and_rows_of_an_array(any_model):
             any_model.preprocess(wrong)
 
 
+def test_texts_may_be_dicts(any_model):
+    if isinstance(any_model, CrossEncoder):
+        assert any_model.preprocess({"text": "a"})["input_ids"].shape[0] == 1
+        return
+    plain = [dense(row) for row in any_model.encode(TEXTS)]
+    for inputs in ([{"text": text} for text in TEXTS], (TEXTS[0], {"text": TEXTS[1]}, TEXTS[2])):
+        assert all(map(np.array_equal, map(dense, any_model.encode(inputs)), plain))
+    single = any_model.encode({"text": TEXTS[0]})
+    assert any_model.is_singular_input({"text": TEXTS[0]})
+    assert np.array_equal(dense(single), dense(any_model.encode(TEXTS[0])))
+    for wrong in ({"text": 1}, {"audio": "a"}, {"text": "a", "image": "b"}, [{"texts": "a"}]):
+        with pytest.raises(InvalidInputError, match=r"inputs.*: must be a str"):
+            any_model.encode(wrong)
+
+
+def test_prompts_that_are_none_are_empty(any_model):
+    any_model.prompts = {"query": None, "other": "a: "}
+    assert any_model.prompts == {"query": "", "other": "a: "}
+    with pytest.raises(InvalidArgumentError, match="prompts"):
+        any_model.prompts = None
+
+
 def test_pools(any_model):
     pool = any_model.start_multi_process_pool()
     call = any_model.predict if isinstance(any_model, CrossEncoder) else any_model.encode
@@ -295,13 +319,40 @@ def test_positions_and_names_do_not_give_the_same_twice():
         CrossEncoder(FOLDERS[CrossEncoder], 1, 20, max_length=30)
 
 
-@pytest.mark.parametrize("kind", [SparseEncoder, MultiVectorEncoder])
+LONG = "a text of some more words than that, which is cut"
+
+
+def dense(embeddings):
+    return embeddings.to_dense() if isinstance(embeddings, SparseEmbeddings) else embeddings
+
+
+@pytest.mark.parametrize("kind", [SentenceTransformer, SparseEncoder])
 @pytest.mark.parametrize("method", ["encode", "encode_query", "encode_document"])
-def test_processing_kwargs_are_taken_or_refused_by_all(kind, method):
-    call = getattr(kind(FOLDERS[kind]), method)
-    assert len(call(TEXTS, processing_kwargs=None)) == len(TEXTS)
-    with pytest.raises(InvalidArgumentError, match="processing_kwargs: rushlight tokenizes"):
-        call(TEXTS, processing_kwargs={"text": {"max_length": 3}})
+def test_processing_kwargs_limit_the_tokens_of_a_call(kind, method):
+    model, short = kind(FOLDERS[kind]), kind(FOLDERS[kind])
+    short.max_seq_length = 4
+    for options in ({"max_length": 4}, {"max_length": 4, "truncation": True, "padding": "longest"}):
+        cut = getattr(model, method)([LONG], processing_kwargs={"text": options, "image": {}})
+        assert np.array_equal(dense(cut), dense(getattr(short, method)([LONG])))
+    whole = getattr(model, method)([LONG], processing_kwargs={"text": {"padding": True}})
+    assert np.array_equal(dense(whole), dense(getattr(model, method)([LONG])))
+    assert not np.array_equal(dense(whole), dense(cut))
+    with pytest.raises(InvalidArgumentError, match=r"rushlight tokenizes .* got {'text': {'stride': 2}}"):
+        getattr(model, method)([LONG], processing_kwargs={"text": {"max_length": 4, "stride": 2}})
+    with pytest.raises(InvalidArgumentError, match="max_length: must be"):
+        getattr(model, method)([LONG], processing_kwargs={"text": {"max_length": 0}})
+
+
+def test_processing_kwargs_of_other_calls():
+    limit = {"text": {"max_length": 6}}
+    model, short = CrossEncoder(FOLDERS[CrossEncoder]), CrossEncoder(FOLDERS[CrossEncoder], max_length=6)
+    assert model.predict((LONG, LONG), processing_kwargs=limit) == short.predict((LONG, LONG))
+    assert model.predict((LONG, LONG)) != short.predict((LONG, LONG))
+    assert model.preprocess([LONG], processing_kwargs=limit)["input_ids"].shape == (1, 6)
+    model = MultiVectorEncoder(FOLDERS[MultiVectorEncoder])
+    assert len(model.encode(TEXTS, processing_kwargs=None)) == len(TEXTS)
+    with pytest.raises(InvalidArgumentError, match="processing_kwargs: set document_length"):
+        model.encode(TEXTS, processing_kwargs=limit)
 
 
 def test_a_list_of_sparse_embeddings_is_as_good_as_one_of_many():

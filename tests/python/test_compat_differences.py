@@ -122,6 +122,8 @@ def test_the_transformer_of_a_reranker_tells_its_name_and_settings():
     assert model.model.name_or_path == model.config.name_or_path == str(RERANKER)
     assert model.config.to_dict() == settings
     assert model.config.hidden_size == settings["hidden_size"]
+    assert (model.config.num_labels, model.config.id2label) == (model.num_labels, {0: "LABEL_0"})
+    assert model.config.label2id == {"LABEL_0": 0}
     assert getattr(model.config, "_commit_hash", None) is None
     assert not hasattr(model.model, "get_input_embeddings")
     with pytest.raises(AttributeError, match=r"CrossEncoder\.model\.forward: a rushlight model is not a torch module"):

@@ -426,18 +426,6 @@ def test_vectors_of_documents_are_pooled_by_clusters():
             HierarchicalTokenPooling(2).pool(wrong)
 
 
-@pytest.mark.parametrize("saved", FOLDERS)
-@pytest.mark.parametrize("kind", FOLDERS)
-def test_models_of_another_kind_are_refused_with_the_reason(saved, kind, tmp_path):
-    saved(FOLDERS[saved]).save_pretrained(tmp_path)
-    if kind is saved:
-        kind(tmp_path)
-        return
-    reason = f"would convert the {saved.__name__}, .*: train it there as a {kind.__name__}"
-    with pytest.raises(UnsupportedModelError, match=reason):
-        kind(tmp_path)
-
-
 def test_messages_go_to_rushlights_logger(model, caplog):
     with caplog.at_level(logging.WARNING, logger="rushlight"):
         model.encode(sentences=["a"])

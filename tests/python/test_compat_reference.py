@@ -50,6 +50,24 @@ def dense(request):
     return compat.SentenceTransformer(folder, device="cpu"), theirs.SentenceTransformer(folder, device="cpu")
 
 
+def loaded_by_theirs(kind):
+    """Folders of a kind without published code, which sentence-transformers would run."""
+    for case in other(kind):
+        config = case / "model" / "config.json"
+        code = config.exists() and "auto_map" in config.read_text(encoding="utf-8")
+        # It looks for the file of weights in the working directory.
+        if not code and case.name != "sparse-static-idf-json":
+            yield case
+
+
+def converted_by_theirs():
+    """Folders of other kinds that sentence-transformers opens as a sentence model, and embeds texts with."""
+    templates = {"rerank-gemma-causal-true-only", "rerank-qwen2-causal-untied"}  # of pairs alone
+    for case in (case for kind in ("rerank", "sparse", "multi_vector") for case in loaded_by_theirs(kind)):
+        if case.name not in templates and (case / "model" / "config.json").exists():
+            yield case
+
+
 LISTED = [["a", "pair"], ["b", "pair"]]
 
 
@@ -136,7 +154,7 @@ def test_tokens(dense):
     same(*({**model.tokenize(TEXTS), "modality": ""} for model in dense))
 
 
-@pytest.mark.parametrize("case", other("rerank"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", loaded_by_theirs("rerank"), ids=lambda case: case.name)
 def test_tokens_of_pairs(case):
     folder = str(case / "model")
     models = compat.CrossEncoder(folder, device="cpu"), theirs.CrossEncoder(folder, device="cpu")
@@ -147,7 +165,7 @@ def test_tokens_of_pairs(case):
 
 @pytest.mark.parametrize(
     ("kind", "case"),
-    [("SparseEncoder", case) for case in other("sparse")]
+    [("SparseEncoder", case) for case in loaded_by_theirs("sparse")]
     + [("MultiVectorEncoder", case) for case in other("multi_vector")],
     ids=lambda case: getattr(case, "name", None),
 )
@@ -156,6 +174,29 @@ def test_tokens_of_queries_and_documents(kind, case):
     for task in (None, "query", "document"):
         ours, others = (model.preprocess(TEXTS, task=task) for model in models)
         same({**ours}, {name: others[name] for name in ours})
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [
+        *(("SentenceTransformer", case) for case in converted_by_theirs()),
+        ("CrossEncoder", tiny("qwen2-causal-no-modules").model.parent),
+        *(("MultiVectorEncoder", tiny(name).model.parent) for name in ("bert-cls-dense-normalize", "bert-dense-tanh")),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_models_of_another_kind(kind, folder):
+    ours, model = (getattr(module, kind)(str(folder / "model"), device="cpu") for module in (compat, theirs))
+    same(_result(ours), _result(model))
+    for name in ("prompts", "default_prompt_name", "similarity_fn_name"):
+        assert getattr(ours, name, None) == getattr(model, name, None)
+    assert [type(module).__name__ for module in ours] == [type(module).__name__ for module in model]
+
+
+def _result(model):
+    if hasattr(model, "predict"):
+        return model.predict(PAIRS)
+    return model.encode(TEXTS[:2], batch_size=1)  # causal models have no tokens for an empty text
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -17,6 +17,7 @@ mod bad_families;
 mod bad_models;
 mod chat_templates;
 mod config_variants;
+mod conversion;
 mod families;
 #[cfg(feature = "server")]
 mod fuzz;

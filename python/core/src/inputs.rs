@@ -152,7 +152,7 @@ pub(crate) fn role(as_queries: bool) -> Role {
     if as_queries { Role::Query } else { Role::Document }
 }
 
-/// Device, dtype, adapters, way of tokenizing and use of memory maps of a model, and the search for another model that its folder
+/// Device, dtype, adapters, way of tokenizing, use of memory maps and conversion of a model, and the search for another model that its folder
 /// names. Without a device, the best one is used.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
@@ -162,6 +162,7 @@ pub(crate) struct Loading {
     adapters: BTreeMap<String, String>,
     tokenizer_as_filed: bool,
     mmap: bool,
+    convert: bool,
     cache_folder: Option<PathBuf>,
     local_files_only: bool,
     token: Option<Token>,
@@ -183,6 +184,7 @@ impl Loading {
             .with_adapters(self.adapters)
             .with_tokenizer_as_filed(self.tokenizer_as_filed)
             .with_mmap(self.mmap)
+            .with_convert(self.convert)
             .with_local_files_only(self.local_files_only)
             .with_token(Token::typed(self.token));
         options.cache_folder = self.cache_folder;

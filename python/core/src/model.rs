@@ -355,6 +355,12 @@ impl Model {
         Ok(self.model.get().task_of(role.parse().into_python(py)?))
     }
 
+    /// Kind that the folder was saved as, if the model was converted.
+    #[getter]
+    fn converted_from(&self) -> Option<String> {
+        self.model.get().converted_from().map(str::to_owned)
+    }
+
     #[getter]
     fn device(&self) -> String {
         self.model.get().device().to_string()

@@ -106,6 +106,12 @@ impl MultiVectorModel {
         self.model.get().is_of_sentence_model()
     }
 
+    /// Kind that the folder was saved as, if the model was converted.
+    #[getter]
+    fn converted_from(&self) -> Option<String> {
+        self.model.get().converted_from().map(str::to_owned)
+    }
+
     #[getter]
     fn device(&self) -> String {
         self.model.get().device().to_string()

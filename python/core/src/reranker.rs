@@ -111,6 +111,12 @@ impl Reranker {
         Folder(self.model.get().folder().to_path_buf())
     }
 
+    /// Kind that the folder was saved as, if the model was converted.
+    #[getter]
+    fn converted_from(&self) -> Option<String> {
+        self.model.get().converted_from().map(str::to_owned)
+    }
+
     #[getter]
     fn device(&self) -> String {
         self.model.get().device().to_string()

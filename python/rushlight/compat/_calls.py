@@ -7,6 +7,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from rushlight import _arguments
 from rushlight.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -54,6 +55,46 @@ def renamed(*positions: str, **names: str | None) -> Callable[[F], F]:
         return cast("F", wrapper)
 
     return decorate
+
+
+# Keywords of a text for transformers' tokenizers that change no embedding, with their allowed values.
+_OF_TEXTS: dict[str, tuple[Any, ...]] = {
+    "padding": (True, "longest", "max_length"),
+    "truncation": (True, "longest_first"),
+}
+
+
+def processing(method: F) -> F:
+    """Let a method take `processing_kwargs`, whose `max_length` of texts is their limit in this call."""
+
+    @functools.wraps(method)
+    def wrapper(self: Any, *args: Any, processing_kwargs: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+        limit = _limit_of(processing_kwargs or {})
+        return method(self if limit is None else self._limited(limit), *args, **kwargs)
+
+    return cast("F", wrapper)
+
+
+def _limit_of(processing_kwargs: Mapping[str, Any]) -> int | None:
+    """Return the number of tokens to keep of a text, or None for the model's own.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A keyword would change an embedding in another way.
+    """
+    given = {kind: dict(options) for kind, options in processing_kwargs.items() if options}
+    texts = given.pop("text", {})
+    limit = _arguments.optional_positive("max_length", texts.pop("max_length", None))
+    for name, value in texts.items():
+        if value not in _OF_TEXTS.get(name, ()):
+            given["text"] = {name: value}
+    if given:
+        raise InvalidArgumentError(
+            "processing_kwargs: rushlight tokenizes as the model's folder says; known are max_length, padding and "
+            f"truncation of 'text', got {given}"
+        )
+    return limit
 
 
 def check_names(model: object, method: Any, options: Mapping[str, Any]) -> None:

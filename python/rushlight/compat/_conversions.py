@@ -10,18 +10,21 @@ from rushlight.exceptions import UnsupportedModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_KINDS = ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
+# Older folders name no kind.
+_DEFAULT_KIND = "SentenceTransformer"
 
 
 def refuse_conversion(folder: Path, kind: str, error: UnsupportedModelError) -> None:
-    """Raise the reason why a folder is not loaded, if it was saved as another kind.
+    """Raise the reason why a folder that was saved as another kind is not converted.
 
-    sentence-transformers converts such a model: it puts modules of `kind` on the transformer that were not trained for
-    it, mostly with random weights.
+    sentence-transformers would make the weights that the folder lacks at random.
     """
+    if not (folder / "modules.json").is_file():
+        return
     path = folder / "config_sentence_transformers.json"
-    saved = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
-    if saved in _KINDS and saved != kind:
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    saved = settings.get("model_type") or _DEFAULT_KIND
+    if saved != kind:
         raise UnsupportedModelError(
             f"{error}; sentence-transformers would convert the {saved}, with modules that are not trained: train it "
             f"there as a {kind}, and load the saved model"

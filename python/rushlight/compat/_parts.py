@@ -244,6 +244,7 @@ CNN = _named("CNN")
 LSTM = _named("LSTM")
 Dropout = _named("Dropout")
 LayerNorm = _named("LayerNorm")
+LogitScore = _named("LogitScore")
 MultiVectorMask = _named("MultiVectorMask")
 SparseAutoEncoder = _named("SparseAutoEncoder")
 SpladePooling = _named("SpladePooling")
@@ -252,21 +253,47 @@ WordWeights = _named("WordWeights")
 MLMTransformer = _named("MLMTransformer", Transformer)
 
 
-def modules_of(model: Any, folder: Path, assembly: Mapping[str, Any] | None, pooled: bool) -> dict[str, Module]:
-    """Return the modules of a model by name, as its folder lists them, or as it was put together.
+# Modules after a transformer that no list names, by the `model_type` of the class.
+_DEFAULTS: dict[str, tuple[type[Module], ...]] = {
+    "SentenceTransformer": (Pooling,),
+    "SparseEncoder": (SpladePooling,),
+    "MultiVectorEncoder": (Dense, MultiVectorMask, Normalize),
+}
 
-    `pooled` models without a list have a mean pooling after their transformer.
+
+def modules_of(model: Any, folder: Path, *, converted: bool) -> dict[str, Module]:
+    """Return the modules of a model by name, as its folder lists them, or those of its kind without a list.
+
+    A `converted` model has its kind's default modules, with the Dense ones that its folder lists.
     """
-    if assembly is not None:
-        parts: list[Module] = [Transformer._of(model, {}), Pooling(pooling_mode=assembly["pooling"])]
-        parts += [Dense.load(each) for each in assembly["dense"]]
-        parts += [Normalize()] if assembly["normalize"] else []
-        return {str(i): part for i, part in enumerate(parts)}
-    if not (folder / "modules.json").is_file():
-        first = Transformer._of(model, {})
-        return {"0": first, "1": Pooling(pooling_mode="mean")} if pooled else {"0": first}
-    listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    return {each["name"]: _module(model, folder / each["path"], each["type"]) for each in listed}
+    path = folder / "modules.json"
+    listed = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if listed is not None and not converted:
+        return {each["name"]: _module(model, folder / each["path"], each["type"]) for each in listed}
+    dense = [each for each in listed or [] if each["type"].endswith(".Dense")]
+    parts: list[Module] = [Transformer._of(model, {})]
+    for cls in _defaults(model, folder):
+        if cls is Dense and dense:
+            parts += [_module(model, folder / each["path"], each["type"]) for each in dense]
+        else:
+            parts.append(cls._of(model, {}))
+    return {str(i): part for i, part in enumerate(parts)}
+
+
+def _defaults(model: Any, folder: Path) -> tuple[type[Module], ...]:
+    if model.model_type != "CrossEncoder":
+        return _DEFAULTS.get(model.model_type, ())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    named = config.get("architectures") or [""]
+    return (LogitScore,) if named[0].endswith("ForCausalLM") else ()
+
+
+def modules_of_assembly(model: Any, assembly: Mapping[str, Any]) -> dict[str, Module]:
+    """Return the modules of a model that was put together, by name."""
+    parts: list[Module] = [Transformer._of(model, {}), Pooling(pooling_mode=assembly["pooling"])]
+    parts += [Dense.load(each) for each in assembly["dense"]]
+    parts += [Normalize()] if assembly["normalize"] else []
+    return {str(i): part for i, part in enumerate(parts)}
 
 
 def _module(model: Any, folder: Path, kind: str) -> Module:

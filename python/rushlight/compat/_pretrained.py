@@ -24,6 +24,23 @@ class _Described:
 class Config(_Described):
     """Settings of the transformer."""
 
+    @property
+    def num_labels(self) -> int:
+        """Number of labels; 2 if `config.json` names none, as in transformers."""
+        return len(self.id2label)
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Names of the labels by number."""
+        count = int(self._settings.get("num_labels", 2))
+        named = self._settings.get("id2label") or {i: f"LABEL_{i}" for i in range(count)}
+        return {int(i): name for i, name in named.items()}
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Numbers of the labels by name."""
+        return {name: i for i, name in self.id2label.items()}
+
     def __getattr__(self, name: str) -> Any:
         """Return a setting of `config.json`."""
         settings: Mapping[str, Any] = vars(self).get("_settings", {})

@@ -71,7 +71,8 @@ REFUSALS = (
     ),
     Refusal(
         "the model's folder defines its modules; rushlight.Model.from_backbone builds a model from parts",
-        names="PhraseTokenizer WhitespaceTokenizer WordTokenizer modules tokenizer",
+        names="ModalityParams PhraseTokenizer ProcessingKwargs QueryExpansionConfig WhitespaceTokenizer WordTokenizer"
+        " modules tokenizer",
     ),
     Refusal(
         "it evaluates a classifier in training, by its batches; CrossEncoderClassificationEvaluator evaluates a saved"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 from rushlight import SparseEmbeddings, _arguments, _images, _source
 from rushlight._loaded import Core, Loaded
 from rushlight._pool import Pool, workers
-from rushlight.compat._calls import called_like
+from rushlight.compat._calls import called_like, processing
 from rushlight.compat._conversions import refuse_conversion
 from rushlight.compat._loading import check, device_and_dtype
-from rushlight.compat._parts import assembled, modules_of
+from rushlight.compat._parts import assembled, modules_of, modules_of_assembly
 from rushlight.compat._refusals import NO_MODULE
 from rushlight.compat._refused import refuse_member
 from rushlight.compat._sparse import as_tensor
@@ -25,7 +26,6 @@ from rushlight.compat._tokens import Tokens
 from rushlight.exceptions import (
     DeviceError,
     InvalidArgumentError,
-    InvalidInputError,
     UnsupportedFeatureError,
     UnsupportedModelError,
 )
@@ -62,7 +62,9 @@ class Upstream(Loaded[Core]):
     """
 
     model_type: ClassVar[str]
+    default_huggingface_organization: ClassVar[str | None]
     training = False
+    _converts = True
     _padding_side: str | None = None
     model_card_data = NoCard()
 
@@ -129,11 +131,14 @@ class Upstream(Loaded[Core]):
 
     def _load(self, name: str | os.PathLike[str], **options: Any) -> Path:
         try:
-            return super()._load(name, **options)
+            folder = super()._load(name, **options)
         except UnsupportedModelError as error:
             where = {key: options[key] for key in ("cache_folder", "revision", "local_files_only", "token")}
             refuse_conversion(_source.find(name, self._organization, **where), self.model_type, error)
             raise
+        if self._engine.converted_from is not None:
+            logger.warning("Converting %s model %s to %s", self._engine.converted_from, folder, self.model_type)
+        return folder
 
     def _assemble(self, modules: Any, prompts: Mapping[str, str | None] | None, default_name: str | None) -> None:
         """Put a model together of modules, which only SentenceTransformer can."""
@@ -142,7 +147,7 @@ class Upstream(Loaded[Core]):
             raise UnsupportedFeatureError(f"{type(self).__name__}: modules make a SentenceTransformer alone")
         self.__dict__.update(make(**assembled(modules)).__dict__)
         if prompts is not None:
-            self.prompts = {name: prompt or "" for name, prompt in prompts.items()}
+            self.prompts = prompts
         if default_name is not None:
             self.default_prompt_name = default_name
 
@@ -158,6 +163,23 @@ class Upstream(Loaded[Core]):
                 refused = tried
             tried = (taken + refused) // 2
         self._engine.max_seq_length = min(taken, tokens)
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Prompts by name; the dict can be changed in place. None is set as an empty prompt."""
+        return self._prompts
+
+    @prompts.setter
+    def prompts(self, prompts: Mapping[str, str | None]) -> None:
+        given = isinstance(prompts, Mapping)
+        cleared = {name: "" if text is None else text for name, text in prompts.items()} if given else prompts
+        Loaded.prompts.fset(self, cleared)  # type: ignore[attr-defined]  # a property
+
+    def _limited(self, tokens: int) -> Self:
+        """Return a copy for one call with this limit of tokens."""
+        copied = copy.copy(self)
+        copied._set_limit(tokens)
+        return copied
 
     def _with_modality(self, result: Any, prompt: str) -> Any:
         """Add `modality` and, with a prompt, `prompt_length`: its tokens without the last special one."""
@@ -268,7 +290,7 @@ class Upstream(Loaded[Core]):
 
     def is_singular_input(self, inputs: Any) -> bool:
         """Return True for a single text, or a single image if the model embeds images."""
-        return isinstance(inputs, str) or ("image" in self.modalities and _images.is_single(inputs))
+        return isinstance(inputs, (str, dict)) or ("image" in self.modalities and _images.is_single(inputs))
 
     def evaluate(self, evaluator: Callable[[Any, str | None], Any], output_path: str | None = None) -> Any:
         """Call an evaluator with the model and the folder `output_path`, which is created, and return its result."""
@@ -281,8 +303,11 @@ class Upstream(Loaded[Core]):
         """Tokenizer, called like that of transformers; the one of documents if queries have another."""
         return Tokenizer(self)
 
-    def preprocess(self, inputs: Iterable[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any) -> Tokens:
-        """Tokenize texts or pairs after a prompt, truncated and padded to the longest.
+    @processing
+    def preprocess(
+        self, inputs: str | Iterable[str | tuple[str, str]], prompt: str | None = None, **kwargs: Any
+    ) -> Tokens:
+        """Tokenize texts or pairs after a prompt, truncated and padded to the longest. A single text is one row.
 
         `**kwargs` is `task`, "query" or "document", for models that tokenize them differently.
         """
@@ -291,7 +316,7 @@ class Upstream(Loaded[Core]):
             raise InvalidArgumentError(f"kwargs: known are 'prompt' and 'task', got {', '.join(map(repr, kwargs))}")
         texts = with_pairs(inputs)
         if isinstance(texts, str):
-            raise InvalidInputError("inputs: must be a list of texts, got a str")
+            texts = [texts]
         if prompt:
             texts = [after(prompt, text) for text in texts]
         tokens = self._tokens(texts, None if task is None else task == "query")
@@ -308,7 +333,7 @@ class Upstream(Loaded[Core]):
 
     def save_pretrained(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | None,
         model_name: str | None = None,
         create_model_card: bool = False,
         train_datasets: list[str] | None = None,
@@ -316,7 +341,7 @@ class Upstream(Loaded[Core]):
     ) -> None:
         """Save the model as a folder that rushlight and sentence-transformers load, without a model card.
 
-        `model_name`, the name on a card, has no effect.
+        `model_name`, the name on a card, has no effect. With `path=None` nothing is saved.
 
         Raises
         ------
@@ -324,6 +349,8 @@ class Upstream(Loaded[Core]):
             The arguments ask for a model card, or for weights other than safetensors.
         """
         _ = model_name
+        if path is None:
+            return
         for argument, value in (("create_model_card", create_model_card), ("train_datasets", train_datasets)):
             if value:
                 raise InvalidArgumentError(f"{argument}: rushlight writes no model cards")
@@ -361,7 +388,10 @@ class Upstream(Loaded[Core]):
 
     def _parts(self) -> dict[str, Module]:
         """Return the modules by name, as the model's folder lists them."""
-        return modules_of(self, self._engine.folder, getattr(self, "_assembly", None), pooled=hasattr(self, "encode"))
+        assembly = getattr(self, "_assembly", None)
+        if assembly is not None:
+            return modules_of_assembly(self, assembly)
+        return modules_of(self, self._engine.folder, converted=self._engine.converted_from is not None)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules with their names."""
@@ -401,8 +431,16 @@ class Upstream(Loaded[Core]):
 
 
 def with_pairs(inputs: Any) -> Any:
-    """Return the rows of an array `(n, 2)` as pairs, and other inputs unchanged."""
-    return inputs.tolist() if isinstance(inputs, np.ndarray) and inputs.ndim == 2 else inputs
+    """Return the rows of an array `(n, 2)` as pairs, `{"text": "a"}` as its text, and other inputs unchanged."""
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 2:
+        return inputs.tolist()
+    if isinstance(inputs, (list, tuple)) and any(isinstance(one, dict) for one in inputs):
+        return [_text_of(one) for one in inputs]
+    return _text_of(inputs)
+
+
+def _text_of(one: Any) -> Any:
+    return one["text"] if isinstance(one, dict) and list(one) == ["text"] else one
 
 
 def after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
@@ -411,7 +449,7 @@ def after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
 
 
 def task_of(options: dict[str, Any]) -> Role | None:
-    """Remove `task` from a call's further options and return it; remove an empty `processing_kwargs`, too."""
+    """Remove `task` from a call's further options and return it."""
     return role_and_task_of(options, [])[0]
 
 
@@ -420,6 +458,4 @@ def role_and_task_of(options: dict[str, Any], tasks: list[str]) -> tuple[Role | 
     roles: tuple[Role | None, ...] = (None, "query", "document")
     task: Any = options.pop("task", None)
     _arguments.one_of("task", task, (*roles, *tasks))
-    if options.pop("processing_kwargs", None):
-        raise InvalidArgumentError("processing_kwargs: rushlight tokenizes as the model's folder says")
     return (task, None) if task in roles else (None, task)

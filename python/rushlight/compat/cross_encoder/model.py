@@ -8,7 +8,7 @@ import numpy as np
 
 from rushlight import Reranker, _arguments, _core
 from rushlight.compat._activations import ActivationName
-from rushlight.compat._calls import check_names, extending, renamed
+from rushlight.compat._calls import check_names, extending, processing, renamed
 from rushlight.compat._pretrained import pretrained
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import Upstream, task_of
@@ -52,6 +52,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
 
     __module__ = "rushlight.compat._sentence_transformers"
     model_type = "CrossEncoder"
+    default_huggingface_organization = Reranker._organization
 
     @renamed(
         "num_labels",
@@ -87,6 +88,7 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
             raise InvalidArgumentError(f"num_labels: this model has {self.num_labels}, got {num_labels!r}")
 
     @renamed(sentences="inputs", activation_fct="activation_fn", num_workers=None)
+    @processing
     def predict(
         self,
         inputs: Any,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
 from rushlight import MultiVectorModel, _arguments, _core, util
-from rushlight.compat._calls import called_like, check_names, extending, renamed
+from rushlight.compat._calls import called_like, check_names, extending, processing, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import Upstream, after, task_of, with_pairs
@@ -47,6 +47,7 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
 
     __module__ = "rushlight.compat._sentence_transformers"
     model_type = "MultiVectorEncoder"
+    default_huggingface_organization = MultiVectorModel._organization
     SUPPORTED_SIMILARITY_FN_NAMES: ClassVar[tuple[str, ...]] = ("maxsim", "meanmaxsim")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
@@ -60,6 +61,7 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
     ) -> None:
         super().__init__(model_name_or_path, similarity_fn_name=similarity_fn_name, **loading)
 
+    @processing
     def encode(
         self,
         inputs: str | Iterable[str],
@@ -113,6 +115,10 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
         if output_value is None:
             return self._features(inputs, embeddings, self._prompt(prompt, prompt_name), task)
         return embeddings if convert_to_numpy else tensor(embeddings)
+
+    def _limited(self, tokens: int) -> NoReturn:
+        """Raise the error of a limit for one call: queries and documents have different ones."""
+        raise InvalidArgumentError(f"processing_kwargs: set document_length instead, got max_length {tokens}")
 
     def _features(self, inputs: Any, embeddings: Any, prompt: str, task: str | None) -> Any:
         """Return the vectors of each text with its mask, and with its tokens if each of them has a vector."""

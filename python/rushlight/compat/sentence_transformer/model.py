@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rushlight import Model, _core, _images
 from rushlight._quantized import PRECISIONS
-from rushlight.compat._calls import called_like, check_names, extending, renamed
+from rushlight.compat._calls import called_like, check_names, extending, processing, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._tensors import name_of, names_of, torch
 from rushlight.compat._upstream import Upstream, role_and_task_of, with_pairs
@@ -69,6 +69,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
 
     __module__ = "rushlight.compat._sentence_transformers"
     model_type = "SentenceTransformer"
+    default_huggingface_organization = Model._organization
     SUPPORTED_SIMILARITY_FN_NAMES: ClassVar[tuple[str, ...]] = ("cosine", "dot", "euclidean", "manhattan")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
@@ -94,6 +95,7 @@ class SentenceTransformer(Compared[_core.Model], Model):
     # Embedding
 
     @renamed(sentences="inputs")
+    @processing
     def encode(
         self,
         inputs: str | Image | Iterable[str | tuple[str, str] | Image],

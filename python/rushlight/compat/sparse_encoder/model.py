@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rushlight import SparseEmbeddings, SparseModel, _core
-from rushlight.compat._calls import called_like, check_names, extending, renamed
+from rushlight.compat._calls import called_like, check_names, extending, processing, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._sparse import as_embeddings, as_tensor, is_sparse
 from rushlight.compat._upstream import Upstream, task_of, with_pairs
@@ -45,6 +45,7 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
 
     __module__ = "rushlight.compat._sentence_transformers"
     model_type = "SparseEncoder"
+    default_huggingface_organization = SparseModel._organization
     SUPPORTED_SIMILARITY_FN_NAMES: ClassVar[tuple[str, ...]] = ("cosine", "dot", "euclidean", "manhattan")
 
     @renamed(tokenizer_kwargs="processor_kwargs")
@@ -62,6 +63,7 @@ class SparseEncoder(Compared[_core.SparseModel], SparseModel):
         )
 
     @renamed(sentences="inputs")
+    @processing
     def encode(
         self,
         inputs: str | Iterable[str],
