@@ -278,6 +278,15 @@ def test_pairs_may_be_lists_and_rows_of_an_array(any_model):
             any_model.preprocess(wrong)
 
 
+def test_causal_rerankers_pad_on_the_left():
+    folder = DATA / "rerank" / "rerank-qwen3-causal" / "model"
+    for model in (CrossEncoder(folder), CrossEncoder(folder, tokenizer_kwargs={"padding_side": "right"})):
+        mask = model.preprocess(PAIRS)["attention_mask"]
+        assert mask[:, -1].all()
+        assert not mask[:, 0].all()
+        assert model.tokenizer.padding_side == "left"
+
+
 def test_texts_may_be_dicts(any_model):
     if isinstance(any_model, CrossEncoder):
         assert any_model.preprocess({"text": "a"})["input_ids"].shape[0] == 1

@@ -9,6 +9,7 @@ import numpy as np
 from rushlight import Reranker, _arguments, _core
 from rushlight.compat._activations import ActivationName
 from rushlight.compat._calls import check_names, extending, processing, renamed
+from rushlight.compat._parts import LogitScore
 from rushlight.compat._pretrained import pretrained
 from rushlight.compat._tensors import tensor
 from rushlight.compat._upstream import Upstream, task_of
@@ -83,6 +84,8 @@ class CrossEncoder(Upstream[_core.Reranker], Reranker):
         super().__init__(model_name_or_path, activation_fn=activation_fn, **loading)
         if max_length is not None:
             self._set_limit(max_length)
+        if isinstance(self[-1], LogitScore):
+            self._padding_side = "left"  # the last token's logits are scored
         self.set_keep_in_fp32_modules(keep_in_fp32_modules or [])
         if num_labels not in (None, self.num_labels):
             raise InvalidArgumentError(f"num_labels: this model has {self.num_labels}, got {num_labels!r}")
