@@ -199,12 +199,12 @@ class Loaded(Generic[Core]):
         """
         return self._tokens(texts, None)
 
-    def _tokens(self, texts: Any, as_queries: bool | None) -> dict[str, NDArray[np.int64]]:
+    def _tokens(self, texts: Any, as_queries: bool | None, prompt: str = "") -> dict[str, NDArray[np.int64]]:
         batch, single = _arguments.texts(texts, "texts")
         if single:
             raise InvalidInputError("texts: must be a list of texts, got a str")
         tokenizer = self._engine.tokenizer(as_queries)
-        return padded(tokenizer, tokenizer.tokenize(batch))
+        return padded(tokenizer, tokenizer.tokenize(batch, prompt))
 
     def count_tokens(self, inputs: str | Iterable[str | tuple[str, str]]) -> Any:
         """Count the tokens of texts or pairs before truncation, with special tokens and without a prompt.

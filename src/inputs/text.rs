@@ -105,6 +105,12 @@ impl Reader {
         Ok(Self { prompt: Arc::new(prompt.into()), excluded, ..self })
     }
 
+    /// Prepends a prompt to each input, or gives it to the chat template, if the model has one.
+    #[must_use]
+    pub fn with_prompt(self, prompt: &str) -> Self {
+        Self { prompt: Arc::new(prompt.into()), ..self }
+    }
+
     /// Sets the maximum number of tokens per input, special tokens included, instead of the model's. `None` means no
     /// limit.
     #[must_use]

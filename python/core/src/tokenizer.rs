@@ -31,11 +31,13 @@ fn row(tokens: Tokens) -> Row {
 
 #[pymethods]
 impl Tokenizer {
-    /// Tokenizes each text or pair and truncates it.
-    fn tokenize(&self, py: Python<'_>, texts_or_pairs: Texts<'_>) -> PyResult<Vec<Row>> {
+    /// Tokenizes each text or pair after a prompt, and truncates it.
+    #[pyo3(signature = (texts_or_pairs, prompt=""))]
+    fn tokenize(&self, py: Python<'_>, texts_or_pairs: Texts<'_>, prompt: &str) -> PyResult<Vec<Row>> {
         let texts = texts("texts", 0, &texts_or_pairs)?;
+        let reader = self.reader.clone().with_prompt(prompt);
         let tokens = compute(py, None, |observer| {
-            self.reader.tokenize(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
+            reader.tokenize(&inputs(&texts)?, &CallOptions::default().with_observer(observer))
         })?;
         Ok(tokens.into_iter().map(row).collect())
     }

@@ -317,9 +317,7 @@ class Upstream(Loaded[Core]):
         texts = with_pairs(inputs)
         if isinstance(texts, str):
             texts = [texts]
-        if prompt:
-            texts = [after(prompt, text) for text in texts]
-        tokens = self._tokens(texts, None if task is None else task == "query")
+        tokens = self._tokens(texts, None if task is None else task == "query", prompt or "")
         if self._padding_side is not None:
             mask = tokens["attention_mask"]
             order = np.argsort(mask if self._padding_side == "left" else -mask, axis=1, kind="stable")
@@ -441,11 +439,6 @@ def with_pairs(inputs: Any) -> Any:
 
 def _text_of(one: Any) -> Any:
     return one["text"] if isinstance(one, dict) and list(one) == ["text"] else one
-
-
-def after(prompt: str, text: str | tuple[str, str]) -> str | tuple[str, str]:
-    """Put a prompt before a text, or before the first text of a pair."""
-    return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
 def task_of(options: dict[str, Any]) -> Role | None:

@@ -10,7 +10,7 @@ from rushlight import MultiVectorModel, _arguments, _core, util
 from rushlight.compat._calls import called_like, check_names, extending, processing, renamed
 from rushlight.compat._compared import Compared
 from rushlight.compat._tensors import tensor
-from rushlight.compat._upstream import Upstream, after, task_of, with_pairs
+from rushlight.compat._upstream import Upstream, task_of, with_pairs
 from rushlight.compat.util.similarity import SimilarityFunction
 from rushlight.exceptions import InvalidArgumentError
 
@@ -127,7 +127,7 @@ class MultiVectorEncoder(Compared[_core.MultiVectorModel], MultiVectorModel):
         features = []
         for text, vectors in zip(with_pairs(inputs), embeddings, strict=True):
             one = {"token_embeddings": vectors, "attention_mask": np.ones(len(vectors), np.int64)}
-            ids = self._tokens([after(prompt, text)], task == "query")["input_ids"][0]
+            ids = self._tokens([text], task == "query", prompt)["input_ids"][0]
             features.append({**one, "input_ids": ids} if len(ids) == len(vectors) else one)
         named = self._with_modality(tensor(features), prompt)
         return named[0] if single else named
