@@ -140,10 +140,10 @@ impl Config {
         let weight = own.array("conv.weight", &[width, 1, self.taps])?;
         let taps = Array::new(vec![width, self.taps], weight.as_slice().to_vec()).transposed();
         let row = |bias: Array| Array::new(vec![1, width], bias.as_slice().to_vec());
-        let conv_bias = bias.then(|| own.ops.table(&row(own.array("conv.bias", &[width])?)));
+        let conv_bias = bias.then(|| own.ops.table(row(own.array("conv.bias", &[width])?).into()));
         Ok((
             own.stacked_linear(&[("in_proj", width.saturating_mul(3))], width, bias)?,
-            Mixing::Convolution(ShortConvolution { taps: own.ops.table(&taps)?, bias: conv_bias.transpose()? }),
+            Mixing::Convolution(ShortConvolution { taps: own.ops.table(taps.into())?, bias: conv_bias.transpose()? }),
             own.stacked_linear(&[("out_proj", width)], width, bias)?,
         ))
     }

@@ -98,7 +98,7 @@ impl ExpertLayers {
             router: exact.linear_layer(&[mlp.array("router.layer.weight", &[self.count, hidden])?], None)?,
             blocks,
             per_token: self.per_token,
-            bias: layer.ops.table(&bias)?,
+            bias: layer.ops.table(bias.into())?,
         })
     }
 }

@@ -30,7 +30,8 @@ impl<'a, O: Ops> Parameters<'a, O> {
 
     /// Loads an embedding table of `(entries, width)`.
     pub(crate) fn table(&self, name: &str, entries: usize, width: usize) -> Result<O::Table> {
-        self.ops.table(&self.array(&format!("{name}.weight"), &[entries, width])?)
+        ask_while_loading()?;
+        self.ops.table(self.weights.table(&format!("{}{name}.weight", self.prefix), [entries, width])?)
     }
 
     /// Loads a linear layer with a bias.

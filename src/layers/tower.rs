@@ -83,7 +83,7 @@ impl Tower {
         Ok(Embeddings {
             positions: Some((positions, PositionRule::FromZero)),
             patches: Some(Patches::load(&own, "patch_embedding", shape, hidden, biased)?),
-            ..Embeddings::of_words(own.ops.table(&Array::stack(&tokens))?)
+            ..Embeddings::of_words(own.ops.table(Array::stack(&tokens).into())?)
         })
     }
 

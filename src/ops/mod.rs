@@ -25,7 +25,7 @@ use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::threads::executor::lock;
 use crate::threads::intra_op::IntraOpThreads;
-use crate::weights::Array;
+use crate::weights::{Array, Table};
 
 /// Exclusive use of a device by one thread, until it is dropped.
 pub(crate) struct DeviceLock<'a>(&'a Mutex<Option<ThreadId>>);
@@ -88,7 +88,7 @@ pub(crate) trait Ops: Sized + Send + Sync + 'static {
     fn use_threads(&mut self, _: IntraOpThreads) {}
 
     /// Makes a table of `(entries, width)`.
-    fn table(&self, vectors: &Array) -> Result<Self::Table>;
+    fn table(&self, vectors: Table) -> Result<Self::Table>;
 
     /// Makes a linear layer of weights `(outputs, inputs)`, whose outputs stand side by side, and a bias for all outputs.
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Self::Linear>;

@@ -1,35 +1,80 @@
 //! Weights that torch computes of other tensors when they are read: an original, and an adapter's product of low rank.
 
-use super::{AdapterTensors, Array, Weights};
+use super::{AdapterTensors, Array, Table, Weights};
 use crate::error::Result;
+
+/// Product that an adapter adds to a tensor: `scale * left · right`.
+pub(super) struct LowRank {
+    /// `(rows, rank)`
+    pub(super) left: Array,
+    /// `(rank, columns)`
+    pub(super) right: Array,
+    pub(super) scale: f32,
+}
+
+impl LowRank {
+    /// Returns the sums of a row's products by column, without the scale, in the order of [`merged`].
+    pub(super) fn row(&self, row: usize) -> impl Fn(usize) -> f32 {
+        let (rank, columns) = (self.right.shape[0], self.right.shape[1]);
+        let (factors, right) = (&self.left.as_slice()[row * rank..][..rank], self.right.as_slice());
+        move |column| {
+            let products = factors.iter().zip(right.chunks_exact(columns)).map(|(factor, row)| factor * row[column]);
+            products.fold(0.0, |sum, product| sum + product)
+        }
+    }
+}
+
+/// Returns the name of a part of a tensor that is stored as an original and its adapters.
+fn part(owner: &str, part: &str) -> String {
+    format!("{owner}.parametrizations.weight.{part}")
+}
 
 impl Weights {
     /// Returns the tensor of that name from its original and the adapter, if it is stored so.
     pub(super) fn parametrized(&self, name: &str, shape: &[usize]) -> Result<Option<Array>> {
-        let Some(owner) = name.strip_suffix(".weight") else { return Ok(None) };
-        let part = |part: &str| format!("{owner}.parametrizations.weight.{part}");
-        if !self.entries.contains_key(&part("original")) {
-            return Ok(None);
+        let Some(owner) = self.parametrized_owner(name) else { return Ok(None) };
+        let original = self.stored(&part(owner, "original"), shape)?;
+        let &[rows, columns] = shape else { return Ok(Some(original)) };
+        let Some(adapter) = self.low_rank(owner, [rows, columns])? else { return Ok(Some(original)) };
+        let merged = merged(&original, &adapter);
+        original.forget_pages();
+        Ok(Some(merged))
+    }
+
+    /// Returns the table of that name and shape.
+    pub(crate) fn table(&self, name: &str, shape: [usize; 2]) -> Result<Table> {
+        let full = format!("{}{name}", self.prefix);
+        match self.parametrized_owner(&full) {
+            None => self.array(name, &shape).map(Table::from),
+            Some(owner) => {
+                let name = part(owner, "original");
+                let original = self.entry(&name, &shape)?.rows(&name)?;
+                Ok(Table { shape, original, adapter: self.low_rank(owner, shape)? })
+            }
         }
-        let original = self.stored(&part("original"), shape)?;
-        let (Some(AdapterTensors::Stacked(adapter)), &[rows, columns]) = (&self.adapter, shape) else {
-            return Ok(Some(original));
-        };
+    }
+
+    /// Returns the module of a weight that is stored as an original and its adapters.
+    fn parametrized_owner<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_suffix(".weight").filter(|owner| self.entries.contains_key(&part(owner, "original")))
+    }
+
+    /// Returns the product that the adapter, if any, adds to a module's weight.
+    fn low_rank(&self, owner: &str, [rows, columns]: [usize; 2]) -> Result<Option<LowRank>> {
+        let Some(AdapterTensors::Stacked(adapter)) = &self.adapter else { return Ok(None) };
         let (left, right) = ([adapter.count, rows, adapter.rank], [adapter.count, adapter.rank, columns]);
         // A linear layer multiplies B by A, an embedding A by B.
-        let (a, b) = (part("0.lora_A"), part("0.lora_B"));
+        let (a, b) = (part(owner, "0.lora_A"), part(owner, "0.lora_B"));
         let embedding = self.entries.get(&a).is_some_and(|entry| entry.shape == left);
         let [first, second] = if embedding { [&a, &b] } else { [&b, &a] };
         let of_task =
             |name: &str, shape: &[usize]| -> Result<Array> { Ok(self.stored(name, shape)?.item(adapter.index)) };
-        let merged = merged(&original, &of_task(first, &left)?, &of_task(second, &right)?, adapter.scale);
-        original.forget_pages();
-        Ok(Some(merged))
+        Ok(Some(LowRank { left: of_task(first, &left)?, right: of_task(second, &right)?, scale: adapter.scale }))
     }
 }
 
 /// Computes `original + scale * left · right`.
-pub(super) fn merged(original: &Array, left: &Array, right: &Array, scale: f32) -> Array {
+pub(super) fn merged(original: &Array, LowRank { left, right, scale }: &LowRank) -> Array {
     /// Rows of `right` that a pass over a sum takes, so that it reads and writes the sum less often.
     const TOGETHER: usize = 8;
     let (rank, columns) = (right.shape[0], right.shape[1]);
@@ -77,7 +122,9 @@ mod tests {
             let original = Array::new(vec![rows, columns], numbers(rows * columns, 3));
             let left = Array::new(vec![rows, rank], numbers(rows * rank, 5));
             let right = Array::new(vec![rank, columns], numbers(rank * columns, 7));
-            let got = merged(&original, &left, &right, scale);
+            let adapter = LowRank { left, right, scale };
+            let got = merged(&original, &adapter);
+            let LowRank { left, right, .. } = &adapter;
             for (i, got) in got.as_slice().iter().enumerate() {
                 let (row, column) = (i / columns, i % columns);
                 let products = (0..rank).map(|k| {

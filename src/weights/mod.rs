@@ -7,6 +7,7 @@ mod missing;
 mod peft;
 mod pickle;
 mod save;
+mod table;
 mod torch_file;
 
 use std::collections::HashMap;
@@ -21,9 +22,11 @@ use serde::Deserialize;
 pub(crate) use array::Array;
 pub(crate) use file::MappedFiles;
 pub(crate) use peft::{FILES as ADAPTER_FILES, PeftAdapter};
+pub(crate) use table::Table;
 
 use array::Data;
 use file::Contents;
+use table::Original;
 
 use crate::alloc;
 use crate::config::{Adapter, AdapterSource, JsonFile, inside, stand_in};
@@ -255,6 +258,11 @@ impl Weights {
 
     /// Returns a tensor of the files by its whole name.
     fn stored(&self, full: &str, shape: &[usize]) -> Result<Array> {
+        Ok(Array { shape: shape.to_vec(), data: self.entry(full, shape)?.float32(full)? })
+    }
+
+    /// Returns the location of a tensor of that whole name and shape.
+    fn entry(&self, full: &str, shape: &[usize]) -> Result<&Entry> {
         let old = full.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
         let Some(entry) = self.entries.get(full).or_else(|| self.entries.get(&old)) else {
             return Err(Error::MissingWeight { file: self.file.to_path_buf(), name: full.to_owned() });
@@ -267,11 +275,26 @@ impl Weights {
                 got: entry.shape.clone(),
             });
         }
-        Ok(Array { shape: shape.to_vec(), data: entry.float32(full)? })
+        Ok(entry)
     }
 }
 
 impl Entry {
+    /// Returns the numbers of a table. Those of 16 bits stay in a mapped file, too.
+    fn rows(&self, name: &str) -> Result<Original> {
+        let decode = match self.dtype {
+            Dtype::F16 => Some(f16 as fn([u8; 2]) -> f32),
+            Dtype::BF16 => Some(bf16 as fn([u8; 2]) -> f32),
+            _ => None,
+        };
+        match (decode, &self.data) {
+            (Some(decode), Bytes::InFile(file, range)) if file.is_mapped() => {
+                Ok(Original::Half(Arc::clone(file), range.clone(), decode))
+            }
+            _ => Ok(Original::Float32(Array { shape: self.shape.clone(), data: self.float32(name)? })),
+        }
+    }
+
     fn float32(&self, name: &str) -> Result<Data> {
         let bytes = self.data.as_slice();
         let aligned = bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok();
@@ -283,8 +306,8 @@ impl Entry {
         let numbers: Arc<[f32]> = match self.dtype {
             Dtype::F32 => each(name, bytes, f32::from_le_bytes)?,
             Dtype::F64 => each(name, bytes, |x| f64::from_le_bytes(x) as f32)?,
-            Dtype::F16 => each(name, bytes, |x| half::f16::from_le_bytes(x).to_f32())?,
-            Dtype::BF16 => each(name, bytes, |x| half::bf16::from_le_bytes(x).to_f32())?,
+            Dtype::F16 => each(name, bytes, f16)?,
+            Dtype::BF16 => each(name, bytes, bf16)?,
             other => {
                 let what = format!("{}: dtype of tensor {name:?}", self.file.display());
                 return Err(Error::unsupported(what, format!("{other:?}"), "F32, F16, BF16, F64"));
@@ -292,6 +315,14 @@ impl Entry {
         };
         Ok(Data::Owned(numbers))
     }
+}
+
+fn f16(x: [u8; 2]) -> f32 {
+    half::f16::from_le_bytes(x).to_f32()
+}
+
+fn bf16(x: [u8; 2]) -> f32 {
+    half::bf16::from_le_bytes(x).to_f32()
 }
 
 /// Converts the numbers of a tensor, whose size a file chooses.

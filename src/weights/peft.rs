@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::lora::merged;
+use super::lora::{LowRank, merged};
 use super::{Array, Weights};
 use crate::config::PeftConfig;
 use crate::error::{Error, Result};
@@ -169,18 +169,19 @@ impl PeftAdapter {
             };
             name.clone().ok_or_else(missing)
         };
-        let sum = match module.embedding {
+        let [left, right] = match module.embedding {
             true => {
                 let a = self.tensor(&required(&module.a, "lora_embedding_A")?, &[rank, rows])?;
                 let b = self.tensor(&required(&module.b, "lora_embedding_B")?, &[columns, rank])?;
-                merged(base, &a.transposed(), &b.transposed(), scale)
+                [a.transposed(), b.transposed()]
             }
             false => {
                 let a = self.tensor(&required(&module.a, "lora_A.weight")?, &[rank, columns])?;
                 let b = self.tensor(&required(&module.b, "lora_B.weight")?, &[rows, rank])?;
-                merged(base, &b, &a, scale)
+                [b, a]
             }
         };
+        let sum = merged(base, &LowRank { left, right, scale });
         base.forget_pages();
         match &module.magnitude {
             Some(magnitude) => Ok(with_norms(&sum, &self.tensor(magnitude, &[rows])?)),

@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use crate::common::{Case, copy, json, largest_difference, named, native, npy, tiny, ways};
 use rushlight::{EncodeOptions, Error, Model, Role};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
 use serde_json::{Value, json};
 
 const TASKS: [&str; 5] = ["retrieval.query", "retrieval.passage", "separation", "classification", "text-matching"];
@@ -83,6 +85,40 @@ fn a_text_has_the_same_bits_in_a_task_whatever_else_is_computed() {
     });
 }
 
+/// Rounds the weights in a file to bfloat16, as published ones are.
+fn in_bfloat16(file: &Path) {
+    let bytes = fs::read(file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors().into_iter();
+    let halves = tensors.map(|(name, view)| {
+        let halves: Vec<u8> = view.data().chunks_exact(4).flat_map(|x| [x[2], x[3]]).collect();
+        (name, view.shape().to_vec(), halves)
+    });
+    let halves: Vec<_> = halves.collect();
+    let views =
+        halves.iter().map(|(name, shape, data)| (name, TensorView::new(Dtype::BF16, shape.clone(), data).unwrap()));
+    fs::write(file, serialize(views, None).unwrap()).unwrap();
+}
+
+/// With a memory map, rows of the word table are converted and adapted when they are looked up.
+#[test]
+fn adapters_of_weights_in_16_bits_have_the_same_bits_without_a_memory_map() {
+    let (case, folder) = (case(), tempfile::tempdir().unwrap());
+    copy(&case.model, folder.path());
+    in_bfloat16(&folder.path().join("model.safetensors"));
+    for way in ways() {
+        let [mapped, read] =
+            [true, false].map(|mmap| Model::from_dir_with(folder.path(), &way.clone().with_mmap(mmap)).unwrap());
+        for task in [None, Some(TASKS[0]), Some(TASKS[3])] {
+            let options = EncodeOptions::default().with_task(task);
+            let embeddings = encode(&mapped, &case.texts, &options);
+            assert!(embeddings == encode(&read, &case.texts, &options), "{task:?} by {}", named(&way));
+            let exact = encode(&Model::from_dir_with(&case.model, &way).unwrap(), &case.texts, &options);
+            let error = embeddings.iter().zip(&exact).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
+            assert!(error > 1e-5 && error < 0.05, "{task:?} by {}: {error:e}", named(&way));
+        }
+    }
+}
+
 #[test]
 fn a_role_takes_its_task_and_the_prompt_of_the_task() {
     let case = case();
@@ -104,6 +140,20 @@ fn unknown_tasks_are_refused_with_the_known_ones() {
     assert!(TASKS.iter().all(|task| error.to_string().contains(task)), "{error}");
     let error = load(&tiny("bert-mean-normalize").model).encode(&["x"], &in_task("retrieval")).unwrap_err();
     assert!(error.to_string().ends_with("no task \"retrieval\"; the model has none"), "{error}");
+}
+
+/// The published code strips texts, of white space by Python's rule: the separators of ASCII are part of it.
+#[test]
+fn white_space_around_a_text_is_stripped() {
+    let (model, plain) = (load(&case().model), load(&tiny("gte-new-multilingual").model));
+    let ids = |model: &Model, text: &str| model.tokenize(&[text.into()]).unwrap().remove(0).ids;
+    let (text, spaced) = ("a lamp", "\u{1f} \u{a0}a lamp\n\u{1c}");
+    assert_eq!(ids(&model, spaced), ids(&model, text));
+    assert_ne!(ids(&plain, spaced), ids(&plain, text));
+    // The prompt is part of the text.
+    let options = in_task("separation").with_prompt("\u{1f} the ");
+    let stripped = in_task("separation").with_prompt("the ");
+    assert!(model.encode_one("a lamp \u{1f}", &options).unwrap() == model.encode_one(text, &stripped).unwrap());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernels::convolution::{Convolution, convolve};
 use crate::kernels::rows::Rows;
 use crate::ops::ShortConvolution;
-use crate::weights::Array;
+use crate::weights::{Array, Table};
 
 impl Cpu {
     pub(super) fn convolved(
@@ -16,7 +16,7 @@ impl Cpu {
         convolution: &ShortConvolution<Self>,
     ) -> Result<Activations> {
         let ShortConvolution { taps, bias } = convolution;
-        let width = taps.shape[1];
+        let (width, taps, bias) = (taps.width(), taps.to_array(), bias.as_ref().map(Table::to_array));
         let parameters =
             Convolution { taps: Rows::packed(taps.as_slice(), width), bias: bias.as_ref().map(Array::as_slice) };
         let mut out = self.alloc(bcx.rows, width)?;

@@ -25,7 +25,7 @@ use crate::kernels::weight::{ProductScratch, WeightForm};
 use crate::kernels::{self, Isa};
 use crate::threads::executor::lock;
 use crate::threads::intra_op::{IntraOpThreads, split_evenly};
-use crate::weights::Array;
+use crate::weights::{Array, Table};
 
 use activations::{Activations, LINE, Spares};
 use linear::Linear;
@@ -188,7 +188,7 @@ fn added(mut x: Activations, y: &Activations) -> Activations {
 
 impl Ops for Cpu {
     type Tensor = Activations;
-    type Table = Array;
+    type Table = Table;
     type Linear = Linear;
     type Norm = Norm;
     type Bias = DistanceBias;
@@ -215,8 +215,8 @@ impl Ops for Cpu {
         Ok(())
     }
 
-    fn table(&self, vectors: &Array) -> Result<Array> {
-        Ok(vectors.clone())
+    fn table(&self, vectors: Table) -> Result<Table> {
+        Ok(vectors)
     }
 
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
@@ -249,15 +249,14 @@ impl Ops for Cpu {
     }
 
     fn embed(&self, lookups: &[Lookup<'_, Self>], norm: Option<&Norm>) -> Result<Activations> {
-        let width = lookups.first().map_or(0, |lookup| lookup.table.shape[1]);
+        let width = lookups.first().map_or(0, |lookup| lookup.table.width());
         let mut out = self.alloc(lookups.first().map_or(0, |lookup| lookup.entries.len()), width)?;
         let mut rows = out.as_rows_mut();
         for i in 0..rows.count() {
             let row = rows.row(i);
             row.fill(0.0);
             for lookup in lookups {
-                let vector = &lookup.table.as_slice()[lookup.entries[i] as usize * width..][..width];
-                row.iter_mut().zip(vector).for_each(|(out, x)| *out += x);
+                lookup.table.add_row(lookup.entries[i] as usize, row);
             }
         }
         Ok(match norm {

@@ -21,7 +21,7 @@ use crate::config::{Activation, PoolingMode};
 use crate::error::Result;
 use crate::kernels::norm::Center;
 use crate::threads::executor::lock;
-use crate::weights::Array;
+use crate::weights::{Array, Table};
 
 use attention::Positions;
 use layout::Layout;
@@ -150,8 +150,8 @@ impl Ops for Portable {
         Layout::new(batch, &self.device, self.dtype)
     }
 
-    fn table(&self, vectors: &Array) -> Result<Tensor> {
-        self.parameter(vectors)
+    fn table(&self, vectors: Table) -> Result<Tensor> {
+        self.parameter(&vectors.to_array())
     }
 
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
