@@ -86,3 +86,17 @@ impl PositionRule {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenize::Tokens;
+
+    #[test]
+    fn literal_padding_is_not_counted() {
+        let tokens = |ids: &[u32]| Tokens::new(ids.to_vec(), None, ids.len());
+        let batch = Batch::new(&[tokens(&[0, 1, 7, 1, 2]), tokens(&[1, 9])]);
+        assert_eq!(PositionRule::AfterPadding { pad: 1 }.of(&batch), [2, 1, 3, 1, 4, 1, 2]);
+        assert_eq!(PositionRule::FromZero.of(&batch), [0, 1, 2, 3, 4, 0, 1]);
+    }
+}
