@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 WORKLOADS = ("short", "mixed", "long")
 
+# Median, spread of the logarithm, least and most tokens.
+_SHORT, _MIXED = (13.5, 0.38, 5, 40), (40, 0.85, 6, 256)
+
 
 class Writer:
     """Writes texts of a given number of tokens, the same ones in every run.
@@ -37,8 +40,8 @@ class Writer:
     def workloads(self) -> dict[str, list[str]]:
         """Return the texts of all workloads."""
         lengths = {
-            "short": [self._length(13.5, 0.38, 5, 40) for _ in range(2000)],  # queries, titles
-            "mixed": [self._length(40, 0.85, 6, 256) for _ in range(2000)],  # a corpus
+            "short": [_length(self._random, *_SHORT) for _ in range(2000)],  # queries, titles
+            "mixed": [_length(self._random, *_MIXED) for _ in range(2000)],  # a corpus
             "long": [256] * 300,  # chunks of documents
         }
         return {name: self.texts(lengths) for name, lengths in lengths.items()}
@@ -46,10 +49,6 @@ class Writer:
     def texts(self, lengths: Sequence[int]) -> list[str]:
         """Return a text of each length, in tokens."""
         return [self._text(tokens) for tokens in lengths]
-
-    def _length(self, median: float, spread: float, least: int, most: int) -> int:
-        length = round(median * math.exp(self._random.gauss(0, spread)))
-        return min(max(length, least), most)
 
     def _text(self, tokens: int) -> str:
         words = self._random.choices(self._words, self._weights, k=max(tokens - 3, 1))
@@ -73,6 +72,17 @@ class Writer:
         if chance < 0.13:
             return str(self._random.randrange(3000))
         return word.capitalize() if chance < 0.18 else word
+
+
+def lengths_of_mixed(count: int, seed: int = 1) -> list[int]:
+    """Return the lengths in tokens of texts that are distributed like those of *mixed*."""
+    numbers = random.Random(seed)
+    return [_length(numbers, *_MIXED) for _ in range(count)]
+
+
+def _length(numbers: random.Random, median: float, spread: float, least: int, most: int) -> int:
+    length = round(median * math.exp(numbers.gauss(0, spread)))
+    return min(max(length, least), most)
 
 
 def slices(lengths: Sequence[int], parts: int) -> list[list[int]]:
