@@ -239,6 +239,8 @@ class Loaded(Generic[Core]):
     def save_pretrained(self, path: str | os.PathLike[str]) -> None:
         """Save the model with its current settings, as a folder that rushlight and sentence-transformers load.
 
+        For a model of published code (`auto_map`), sentence-transformers needs that code, and rushlight does not.
+
         The folder is replaced in one step: it holds either the old model or the new one, and keeps its other files. A
         save waits for another save to the same folder. If a folder cannot be replaced (a mount point, the working
         directory, Windows), files are moved into it one by one, and rushlight loads it only when it is complete.

@@ -224,6 +224,7 @@ impl Reranker {
 /// Saving.
 impl Reranker {
     /// Saves the model with its current settings. rushlight and sentence-transformers load the folder.
+    /// For a model of published code (`auto_map`), sentence-transformers needs that code, and rushlight does not.
     ///
     /// # Errors
     /// The errors of [`Model::save`](crate::Model::save), which also describes how the folder changes.

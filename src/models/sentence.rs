@@ -271,6 +271,7 @@ pub(crate) fn check_truncate_dim(columns: Option<usize>) -> Result<Option<usize>
 /// Saving.
 impl Model {
     /// Saves the model with its current settings. rushlight and sentence-transformers load the folder.
+    /// For a model of published code (`auto_map`), sentence-transformers needs that code, and rushlight does not.
     ///
     /// The folder changes atomically, and its other files stay. A save waits for another save to the same folder. Some
     /// folders can't be exchanged: mount points, the working directory, and all folders on Windows. There rushlight

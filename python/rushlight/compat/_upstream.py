@@ -339,6 +339,7 @@ class Upstream(Loaded[Core]):
     ) -> None:
         """Save the model as a folder that rushlight and sentence-transformers load, without a model card.
 
+        For a model of published code (`auto_map`), sentence-transformers needs that code, and rushlight does not.
         `model_name`, the name on a card, has no effect. With `path=None` nothing is saved.
 
         Raises
