@@ -150,11 +150,10 @@ impl Waiting {
     /// Computes short micro-batches that wait, on this thread alone. Long calls do so between two layers.
     pub(crate) fn compute_short(&self, network: &dyn Network, budget: TokenBudget) {
         let taken = self.take_short(budget);
-        let executor = Executor::get();
-        if taken.is_empty() || !executor.is_here() {
+        if taken.is_empty() {
             return;
         }
-        executor.release(&taken.iter().map(|entry| &entry.caller).collect::<Vec<_>>());
+        Executor::get().release(&taken.iter().map(|entry| &entry.caller).collect::<Vec<_>>());
         // A failure is that of the entries, whose callers then compute them alone.
         let done = Self::together(network, &taken, 1, &|| Ok(()));
         Self::end(&taken, done.ok().and_then(Result::ok).unwrap_or_default());
