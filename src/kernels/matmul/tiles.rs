@@ -54,9 +54,10 @@ const fn widest<S: Simd>() -> usize {
 /// must be enough for multiply-adds to overlap.
 const fn tile_rows<S: Simd>(vectors: usize) -> usize {
     match (S::REGISTER_COUNT, S::F32_LANES, vectors) {
-        (32.., ..) | (_, _, 1) => 8,
+        (32.., ..) | (_, 8, 1) => 8,
         (_, 8, 2) => 6,
-        // Without a fused multiply-add, a product takes a register, too.
+        // Without a fused multiply-add, products take registers, too.
+        (_, _, 1) => 6,
         _ => 4,
     }
 }
