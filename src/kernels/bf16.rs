@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::buffer::Buffer;
 #[cfg(target_arch = "x86_64")]
 use super::matmul::sums_of_pairs;
-use super::matmul::{Accumulate, Epilogue, FloatPanel, PanelForm, apart, strip, strip_of_floats};
+use super::matmul::{Accumulate, Epilogue, FloatPanel, PanelForm, strip, strip_of_floats};
 use super::panels::{PanelShape, Panels};
 use super::prefetch::{Spread, Upcoming};
 use super::rows::{Rows, RowsMut};
@@ -198,7 +198,7 @@ impl<S: Simd> PanelForm<S> for Pairs<'_> {
             for j in 0..VECTORS {
                 numbers[j] = simd.transmute_f32s_u32s(simd.and_u32s(bits[j], upper));
             }
-            step!(apart(2 * pair + 1), numbers);
+            step!(2 * pair + 1, numbers);
         }
         if depth % 2 == 1 {
             for j in 0..VECTORS {

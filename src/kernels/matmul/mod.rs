@@ -23,7 +23,7 @@ use crate::config::Activation;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::sums_of_pairs;
-pub(super) use tiles::{FloatPanel, PanelForm, add, apart, load, store, strip};
+pub(super) use tiles::{FloatPanel, PanelForm, add, load, store, strip};
 
 /// Operations on a product's sums before they are stored.
 #[derive(Clone, Copy, Default)]

@@ -187,7 +187,7 @@ impl<S: Simd> PanelForm<S> for FloatPanel<'_> {
 
 /// Returns `k` unchanged, but hides its value from the compiler, so that loads that need it aren't moved up.
 #[inline(always)]
-pub(in crate::kernels) fn apart(mut k: usize) -> usize {
+fn apart(mut k: usize) -> usize {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[expect(unsafe_code, reason = "assembly")]
     // SAFETY: the assembly has no instructions.
