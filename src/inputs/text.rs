@@ -102,7 +102,7 @@ impl Reader {
             _ if pooled || self.loaded.chat.is_some() => 0,
             prompt => self.loaded.tokenizer.prompt_length(prompt, self.max_length)?,
         };
-        Ok(Self { prompt: Arc::new(prompt.into()), excluded, ..self })
+        Ok(Self { excluded, ..self.with_prompt(prompt) })
     }
 
     /// Prepends a prompt to each input, or gives it to the chat template, if the model has one.

@@ -134,11 +134,7 @@ impl MappedFiles {
 
     /// Releases the memory of all pages, which loading has read and calls may not need.
     pub(crate) fn forget_pages(&self) {
-        for file in self.0.iter().filter_map(Weak::upgrade) {
-            if let Contents::Mapped(Mapped { map, .. }) = &*file {
-                file.forget_pages(&(0..map.len()));
-            }
-        }
+        self.0.iter().filter_map(Weak::upgrade).for_each(|file| file.forget_pages(&(0..file.len())));
     }
 
     /// Checks that no mapped file was overwritten or truncated, which would change results or end the process.
