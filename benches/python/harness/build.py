@@ -13,7 +13,17 @@ from harness import paths
 @functools.cache
 def bench(name: str) -> Path:
     """Build a bench of Cargo.toml, and return its program."""
-    command = ["cargo", "bench", "--locked", "--no-run", "--quiet", "--message-format=json", "--bench", name]
+    return _program(name, "bench", "--no-run", "--bench", name)
+
+
+@functools.cache
+def peak() -> Path:
+    """Build the measurement of the processor's peak, and return its program."""
+    return _program("peak", "build", "--release", "--package", "rushlight-peak")
+
+
+def _program(name: str, *arguments: str) -> Path:
+    command = ["cargo", *arguments, "--locked", "--quiet", "--message-format=json"]
     output = subprocess.run(command, cwd=paths.ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     messages = map(json.loads, output.splitlines())
     programs = [m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == name]

@@ -144,7 +144,7 @@ class Peak:
     """Peak of the processor, measured by a program of its own."""
 
     def __init__(self, threads: int, environ: Mapping[str, str] = os.environ) -> None:
-        self._program = Program([str(build.bench("peak")), "--serve", "--threads", str(threads)], environ)
+        self._program = Program([str(build.peak()), "--serve", "--threads", str(threads)], environ)
 
     def gflops(self, seconds: float = 0.1) -> float:
         """Return 10⁹ floating-point operations a second."""

@@ -1,10 +1,11 @@
 //! Benchmark of the CPU's peak: rates of float32 fused multiply-adds and of reading memory.
 //!
-//! `cargo bench --bench peak` prints both. With `--serve` it answers each line of the standard input with one
+//! `cargo run --release -p rushlight-peak` prints both. With `--serve` it answers each line of the standard input with one
 //! measurement as a line of JSON: `flops SECONDS`, or `bandwidth SECONDS MIB` for reading that many MiB repeatedly.
 //! `--threads N` sets the number of threads. `RUSHLIGHT_CPU` names the instruction set, as in rushlight itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that prints")]
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::io::{BufRead, stdin};
@@ -36,7 +37,6 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         match argument.as_str() {
             "--serve" => serve = true,
             "--threads" => limits.threads = positive(arguments.next().as_deref())?,
-            "--bench" => {} // cargo says so
             _ => return Err(format!("unknown argument {argument:?}")),
         }
     }
