@@ -5,6 +5,7 @@ use pulp::{Simd, WithSimd};
 use super::Isa;
 use super::exp::{LOG2_E, at_least, at_most, exp2};
 use super::gelu::{GELU, GELU_FOR_INT8};
+use super::matmul::{load, store};
 use super::rows::RowsMut;
 use crate::config::Activation;
 
@@ -20,25 +21,33 @@ pub(crate) trait Elementwise: Copy {
 /// Number of vectors computed at once.
 const UNROLL: usize = 6;
 
-/// Applies a function to every number of a row.
+/// Applies a function to every number of some rows.
+///
+/// What is left of a row joins that of the next rows: the columns of a panel are too few by themselves.
 #[inline(always)]
-fn each<S: Simd>(simd: S, function: impl Elementwise, row: &mut [f32]) {
-    let (vectors, tail) = S::as_mut_simd_f32s(row);
-    let (unrolled, rest) = vectors.as_chunks_mut::<UNROLL>();
-    for x in unrolled {
-        function.apply(simd, x);
+fn each<S: Simd>(simd: S, function: impl Elementwise, mut x: RowsMut<'_>) {
+    let whole = x.width() - x.width() % (UNROLL * S::F32_LANES);
+    for i in 0..x.count() {
+        for vectors in S::as_mut_simd_f32s(&mut x.row(i)[..whole]).0.as_chunks_mut().0 {
+            function.apply::<S, UNROLL>(simd, vectors);
+        }
     }
-    let (unrolled, rest) = rest.as_chunks_mut::<{ UNROLL / 2 }>();
-    for x in unrolled {
-        function.apply(simd, x);
-    }
-    for x in rest {
-        function.apply(simd, std::array::from_mut(x));
-    }
-    if !tail.is_empty() {
-        let mut last = [simd.partial_load_f32s(tail)];
-        function.apply(simd, &mut last);
-        simd.partial_store_f32s(tail, last[0]);
+    let vectors = (x.width() - whole).div_ceil(S::F32_LANES);
+    let Some(rows) = UNROLL.checked_div(vectors) else { return };
+    for first in (0..x.count()).step_by(rows) {
+        let together = first..x.count().min(first + rows);
+        let mut rests = [simd.splat_f32s(0.0); UNROLL];
+        for (i, rest) in together.clone().zip(rests.chunks_mut(vectors)) {
+            for (vector, numbers) in rest.iter_mut().zip(x.row(i)[whole..].chunks(S::F32_LANES)) {
+                [*vector] = load(simd, numbers);
+            }
+        }
+        function.apply(simd, &mut rests);
+        for (i, rest) in together.zip(rests.chunks(vectors)) {
+            for (vector, numbers) in rest.iter().zip(x.row(i)[whole..].chunks_mut(S::F32_LANES)) {
+                store(simd, [*vector], numbers);
+            }
+        }
     }
 }
 
@@ -103,19 +112,16 @@ impl Elementwise for Logistic {
 /// Applies the activation to every number.
 #[inline(always)]
 pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, mut x: RowsMut<'_>) {
-    for i in 0..x.count() {
-        let row = x.row(i);
-        match activation {
-            Activation::Identity => return,
-            Activation::Gelu => each(simd, GELU, row),
-            Activation::Relu => each(simd, Relu, row),
-            Activation::GeluTanh => each(simd, Logistic::GeluTanh, row),
-            Activation::QuickGelu => each(simd, Logistic::QuickGelu, row),
-            Activation::Silu => each(simd, Logistic::Silu, row),
-            Activation::Tanh => each(simd, Logistic::Tanh, row),
-            Activation::Sigmoid => each(simd, Logistic::Sigmoid, row),
-            rare => one_by_one(rare, row),
-        }
+    match activation {
+        Activation::Identity => {}
+        Activation::Gelu => each(simd, GELU, x),
+        Activation::Relu => each(simd, Relu, x),
+        Activation::GeluTanh => each(simd, Logistic::GeluTanh, x),
+        Activation::QuickGelu => each(simd, Logistic::QuickGelu, x),
+        Activation::Silu => each(simd, Logistic::Silu, x),
+        Activation::Tanh => each(simd, Logistic::Tanh, x),
+        Activation::Sigmoid => each(simd, Logistic::Sigmoid, x),
+        rare => (0..x.count()).for_each(|i| one_by_one(rare, x.row(i))),
     }
 }
 
@@ -176,9 +182,9 @@ pub(crate) struct ApplyForInt8<'a>(pub(crate) Activation, pub(crate) RowsMut<'a>
 impl WithSimd for ApplyForInt8<'_> {
     type Output = ();
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         match self.0 {
-            Activation::Gelu => (0..self.1.count()).for_each(|i| each(simd, GELU_FOR_INT8, self.1.row(i))),
+            Activation::Gelu => each(simd, GELU_FOR_INT8, self.1),
             other => apply(simd, other, self.1),
         }
     }
@@ -192,6 +198,24 @@ mod tests {
     fn activate(isa: Isa, activation: Activation, x: &mut [f32]) {
         let width = x.len();
         isa.run(Apply(activation, RowsMut::packed(x, width)));
+    }
+
+    #[test]
+    fn numbers_have_the_same_bits_in_rows_of_any_number_and_width() {
+        for (isa, activation) in
+            Isa::available().into_iter().flat_map(|isa| [(isa, Activation::Gelu), (isa, Activation::Silu)])
+        {
+            for (width, count) in (1..=4 * isa.lanes()).flat_map(|width| (0..9).map(move |count| (width, count))) {
+                let stride = width + 5;
+                let x: Vec<f32> = noise(count * stride, 1).iter().map(|x| 3.0 * x).collect();
+                let (mut together, mut alone) = (x.clone(), x);
+                isa.run(Apply(activation, RowsMut::new(&mut together, count, width, stride)));
+                for row in alone.chunks_mut(stride) {
+                    activate(isa, activation, &mut row[..width]);
+                }
+                assert!(together == alone, "{} {activation:?} {count} x {width}", isa.name());
+            }
+        }
     }
 
     #[test]

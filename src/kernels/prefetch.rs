@@ -2,6 +2,8 @@
 //!
 //! The addresses may lie beyond the end of the slices.
 
+use super::rows::Rows;
+
 /// Size of a cache line in bytes.
 pub(crate) const LINE: usize = 64;
 
@@ -19,6 +21,16 @@ pub(crate) fn prefetch<T>(items: &[T], i: usize) {
 #[inline(always)]
 pub(crate) fn prefetch_behind<T>(items: &[T], bytes: usize) {
     fetch::<2>(items.as_ptr_range().end.cast::<u8>().wrapping_add(bytes));
+}
+
+/// Prefetches rows into the first-level cache.
+#[inline(always)]
+pub(crate) fn prefetch_rows(rows: Rows<'_>) {
+    for row in rows.iter() {
+        for line in row.chunks(LINE / size_of::<f32>()) {
+            fetch::<1>(line.as_ptr().cast());
+        }
+    }
 }
 
 /// Memory that is read soon.

@@ -22,6 +22,7 @@ use super::buffer::Buffer;
 use super::exp::LOG2_E;
 use super::matmul::{Accumulate, multiply};
 use super::panels::Panels;
+use super::prefetch::prefetch_rows;
 use super::rows::{Rows, RowsMut};
 use crate::alloc;
 use crate::error::Result;
@@ -35,6 +36,10 @@ use values::WeightedSums;
 const KEYS: usize = 512;
 /// The same with a sliding window: smaller blocks skip more of the keys outside it.
 const WINDOW_KEYS: usize = 64;
+
+/// Rows of the next head that are prefetched: a head's rows are too short, and too far apart, for the processor to see them
+/// coming. More would not stay in the first-level cache.
+const PREFETCHED: usize = 64;
 
 /// Sliding window: the number of keys that a query sees before and after its own position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,27 +180,44 @@ impl WithSimd for Attend<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { queries, keys, values, spans, heads, chosen, scratch, mut out } = self;
         let width = heads.width;
-        for span in spans {
-            let mut head = chosen.start;
-            while head < chosen.end {
-                let shared = head / heads.sharing;
-                let group = head..chosen.end.min((shared + 1) * heads.sharing);
-                let columns = shared * width..(shared + 1) * width;
-                let own_columns = (group.start - chosen.start) * width..(group.end - chosen.start) * width;
-                head = group.end;
-                Group {
-                    queries: queries.range(span.queries.clone()).columns(group.start * width..group.end * width),
-                    keys: keys.range(span.keys.clone()).columns(columns.clone()),
-                    values: values.range(span.keys.clone()).columns(columns),
-                    heads,
-                    group,
-                    position: span.position,
-                    scratch: &mut *scratch,
-                    out: out.range(span.queries.clone()).columns(own_columns),
-                }
-                .attend(simd);
+        let columns = |heads: &Range<usize>| heads.start * width..heads.end * width;
+        let operands = |span: &Span, group: &Range<usize>| {
+            let shared = group.start / heads.sharing;
+            let shared = columns(&(shared..shared + 1));
+            let queries = queries.range(span.queries.clone()).columns(columns(group));
+            [
+                queries,
+                keys.range(span.keys.clone()).columns(shared.clone()),
+                values.range(span.keys.clone()).columns(shared),
+            ]
+        };
+        let groups = spans.iter().flat_map(|span| heads.groups(chosen.clone()).map(move |group| (span, group)));
+        let mut groups = groups.peekable();
+        while let Some((span, group)) = groups.next() {
+            if let Some((span, group)) = groups.peek() {
+                operands(span, group)
+                    .into_iter()
+                    .for_each(|rows| prefetch_rows(rows.range(0..rows.count().min(PREFETCHED))));
             }
+            let [queries, keys, values] = operands(span, &group);
+            let mut out = out.range(span.queries.clone());
+            let out = out.columns(columns(&(group.start - chosen.start..group.end - chosen.start)));
+            let position = span.position;
+            Group { queries, keys, values, heads, group, position, scratch: &mut *scratch, out }.attend(simd);
         }
+    }
+}
+
+impl Heads<'_> {
+    /// Groups the chosen heads by the keys and values that they share.
+    #[inline(always)]
+    fn groups(self, chosen: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut head = chosen.start;
+        std::iter::from_fn(move || {
+            let end = chosen.end.min((head / self.sharing + 1) * self.sharing);
+            let group = std::mem::replace(&mut head, end)..end;
+            (!group.is_empty()).then_some(group)
+        })
     }
 }
 
