@@ -159,12 +159,14 @@ mod images;
 mod inputs;
 mod kernels;
 mod layers;
+mod mapped;
 mod models;
 mod modules;
 mod network;
 mod observer;
 mod ops;
 mod options;
+mod packed;
 pub mod process;
 mod save;
 #[cfg(feature = "server")]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 /// State of a file, which changes if the file does or another takes its name.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     size: u64,
     modified: Option<SystemTime>,

@@ -80,6 +80,7 @@ class _Loading(TypedDict):
     adapters: dict[str, str]
     tokenizer_as_filed: bool
     mmap: bool
+    packed_folder: str | PathLike[str] | None
     convert: bool
     cache_folder: str | PathLike[str] | None
     local_files_only: bool

@@ -54,6 +54,8 @@ class Loaded(Generic[Core]):
     _tokenizer_as_filed: bool = False
     # Maps safetensors into memory.
     _mmap: bool = True
+    # Folder of packed weights that processes share.
+    _packed_folder: Path | None = None
     # Loads folders of another kind, as sentence-transformers converts them.
     _converts: ClassVar[bool] = False
 
@@ -68,6 +70,7 @@ class Loaded(Generic[Core]):
         dtype: str | None,
         tokenizer_as_filed: bool,
         mmap: bool,
+        packed_folder: str | os.PathLike[str] | None,
         cache_folder: str | os.PathLike[str] | None,
         revision: str | None,
         local_files_only: bool,
@@ -87,6 +90,9 @@ class Loaded(Generic[Core]):
         self._adapters = {name: str(path.absolute()) for name, path in found.items()}
         self._device_and_dtype, self._tokenizer_as_filed = (device, dtype), bool(tokenizer_as_filed)
         self._mmap = bool(mmap)
+        # Models that are unpickled elsewhere share the folder.
+        packed = None if packed_folder is None else _arguments.path("packed_folder", packed_folder).absolute()
+        self._packed_folder = packed
         self._cache_folder = None if cache_folder is None else _arguments.path("cache_folder", cache_folder)
         self._local_files_only = bool(local_files_only)
         loading = self._loading(token)
@@ -107,6 +113,7 @@ class Loaded(Generic[Core]):
             "adapters": self._adapters,
             "tokenizer_as_filed": self._tokenizer_as_filed,
             "mmap": self._mmap,
+            "packed_folder": self._packed_folder,
             "convert": self._converts,
             "cache_folder": self._cache_folder,
             "local_files_only": self._local_files_only,

@@ -53,6 +53,10 @@ class Reranker(Loaded[_core.Reranker]):
     mmap
         Map safetensors into memory. False reads them as a whole while loading, so that the files may be overwritten
         while the model is used.
+    packed_folder
+        Folder of packed weights, which processes on a machine share: the first one that loads the model on a CPU writes
+        a file, and all map it, so that the layers' weights are in memory once. It is made if absent, and must be
+        writable by its owner alone. None packs the weights in each process. The guide *Memory* has the details.
     cache_folder
         Hugging Face cache to use instead of the environment's.
     revision
@@ -103,6 +107,7 @@ class Reranker(Loaded[_core.Reranker]):
         dtype: str | None = None,
         tokenizer_as_filed: bool = False,
         mmap: bool = True,
+        packed_folder: str | os.PathLike[str] | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
@@ -118,6 +123,7 @@ class Reranker(Loaded[_core.Reranker]):
             dtype=dtype,
             tokenizer_as_filed=tokenizer_as_filed,
             mmap=mmap,
+            packed_folder=packed_folder,
             cache_folder=cache_folder,
             revision=revision,
             local_files_only=local_files_only,

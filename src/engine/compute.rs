@@ -5,9 +5,9 @@ use crate::device::first_line;
 use crate::device::{Device, Dtype};
 use crate::error::{Error, Result};
 use crate::kernels::weight::WeightForm;
-use crate::ops::Cpu;
 #[cfg(feature = "portable")]
 use crate::ops::Portable;
+use crate::ops::{Cpu, Packing};
 use crate::options::{Kernels, LoadOptions};
 use crate::process;
 
@@ -42,14 +42,19 @@ impl Compute {
         Self { device, ..self }
     }
 
+    /// Returns true if layers pack their weights, for this crate's kernels.
+    pub(crate) fn packs(self) -> bool {
+        self.device == Device::Cpu && self.kernels == Kernels::Native
+    }
+
     /// # Errors
     /// [`Error::Device`] if this build or machine lacks the device, or the device doesn't support the dtype.
-    pub(crate) fn ops(self) -> Result<ComputeOps> {
-        if self.device == Device::Cpu && self.kernels == Kernels::Native {
+    pub(crate) fn ops(self, packing: Packing) -> Result<ComputeOps> {
+        if self.packs() {
             let Some(form) = WeightForm::of(self.dtype) else {
                 return Err(self.unable(format!("computes in dtype float32, bfloat16 or int8, got {}", self.dtype)));
             };
-            return Ok(ComputeOps::Cpu(Cpu::new(process::isa()?, form)));
+            return Ok(ComputeOps::Cpu(Cpu::new(process::isa()?, form, packing)));
         }
         self.by_candle()
     }

@@ -19,6 +19,8 @@ pub(crate) struct ModelFolders {
     pub(crate) conversion: Option<Conversion>,
     pub(crate) choices: Choices,
     pub(crate) adapter_folders: AdapterFolders,
+    /// Folder of packed weights that processes share, an absolute path.
+    pub(crate) packed_folder: Option<PathBuf>,
 }
 
 /// Choices of the caller that a folder's files don't make.
@@ -38,7 +40,7 @@ impl ModelFolders {
     /// Finds the folders that a model of these modules is loaded from, with its first `layers` layers.
     ///
     /// # Errors
-    /// The errors of [`AdapterFolders::find`].
+    /// The errors of [`AdapterFolders::find`]; [`Error::InvalidArgument`] for a folder of packed weights without memory maps.
     pub(crate) fn find(
         folder: PathBuf,
         entries: Option<Vec<ModuleEntry>>,
@@ -48,7 +50,8 @@ impl ModelFolders {
         let adapter_folders = AdapterFolders::find(transformer_folder(entries.as_deref(), &folder), options)?;
         let LoadOptions { static_rule, mmap, max_batch_texts, .. } = *options;
         let choices = Choices { layers, static_rule, mmap, max_batch_texts };
-        Ok(Self { folder, entries, conversion: None, choices, adapter_folders })
+        let packed_folder = options.packed_folder.as_deref().map(|folder| packed_folder(folder, mmap)).transpose()?;
+        Ok(Self { folder, entries, conversion: None, choices, adapter_folders, packed_folder })
     }
 
     /// Returns the folder of the first module.
@@ -63,6 +66,15 @@ impl ModelFolders {
             None => Some(ModuleKind::Transformer),
         }
     }
+}
+
+/// Makes the path of a folder of packed weights independent of the working directory.
+fn packed_folder(folder: &Path, mmap: bool) -> Result<PathBuf> {
+    const ARGUMENT: &str = "packed_folder";
+    if !mmap {
+        return Err(Error::argument(ARGUMENT, "maps its files, so it can't go with a load without memory maps (mmap)"));
+    }
+    std::path::absolute(folder).map_err(|_| Error::argument(ARGUMENT, format!("must be a folder, got {folder:?}")))
 }
 
 /// Returns the folder of the first module.

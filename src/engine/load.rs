@@ -7,6 +7,7 @@ use super::calibration::calibrate;
 use super::compute::ComputeOps;
 use super::folders::ModelFolders;
 use super::loaded::{Loaded, Variant};
+use super::packing::PackedWeights;
 use super::source_files::SourceFiles;
 use crate::alloc;
 use crate::config::{
@@ -19,7 +20,8 @@ use crate::families::Family;
 use crate::heads::{Files, yes_and_no};
 use crate::images::ImageProcessor;
 use crate::inputs::ChatTemplate;
-use crate::network::{self, static_embedding, token_weights};
+use crate::network::{self, Network, static_embedding, token_weights};
+use crate::ops::Packing;
 use crate::options::StaticRule;
 use crate::threads::schedule;
 use crate::tokenize::class::{self, DefaultClass};
@@ -28,8 +30,8 @@ use crate::weights::MappedFiles;
 
 /// Loads a network with the ops of a variant's device.
 macro_rules! with_ops {
-    ($variant:expr, |$ops:ident| $load:expr) => {
-        match $variant.compute.ops()? {
+    ($variant:expr, $packing:expr, |$ops:ident| $load:expr) => {
+        match $variant.compute.ops($packing)? {
             ComputeOps::Cpu($ops) => $load,
             #[cfg(feature = "portable")]
             ComputeOps::Portable($ops) => $load,
@@ -107,7 +109,9 @@ impl Loaded {
         let of_task = task_routes.as_ref().zip(task).zip(entries);
         let of_task = of_task.map(|((routes, task), listed)| routes.entries(listed, task));
         let adapter = task.filter(|_| task_routes.is_none()).map(|task| adapters.adapter(task));
-        let network = |answers| {
+        let variant = Variant { task, ..variant };
+        let packed = PackedWeights::find(kind, &folders, variant, &source_files)?;
+        let network = |answers, packing| {
             let files = Files {
                 folder: &folders.folder,
                 entries: of_task.as_deref().or(entries),
@@ -118,22 +122,27 @@ impl Loaded {
                 answers,
                 adapter: adapter.clone(),
             };
-            with_ops!(variant, |ops| network::load(kind, &files, ops))
+            with_ops!(variant, packing, |ops| network::load(kind, &files, ops))
         };
-        let (tokenizer, network) = match (transformer_task, entries) {
+        let (tokenizer, answers, first) = match (transformer_task, entries) {
             (TransformerTask::TextGeneration, None) => {
                 let tokenizer = tokenizer()?;
-                let answers = yes_and_no(&tokenizer, files_from.tokenizer)?;
-                (tokenizer, network(Some(answers))?)
+                let answers = Some(yes_and_no(&tokenizer, files_from.tokenizer)?);
+                (tokenizer, answers, network(answers, packed.packing())?)
             }
-            _ => schedule::both(tokenizer, || network(None))?,
+            _ => {
+                let (tokenizer, first) = schedule::both(tokenizer, || network(None, packed.packing()))?;
+                (tokenizer, None, first)
+            }
         };
         let chat = ChatTemplate::load(kind, &settings, files_from.tokenizer, &tokenizer)?;
-        check_room(&config, tokenizer.special_tokens(), network.limits().max_tokens)?;
-        if variant.compute.dtype == Dtype::Int8 {
-            calibrate(kind, &tokenizer, images.as_ref(), &*network)?;
-        }
-        let variant = Variant { task, ..variant };
+        check_room(&config, tokenizer.special_tokens(), first.limits().max_tokens)?;
+        let calibrate = |network: &dyn Network| match variant.compute.dtype {
+            Dtype::Int8 => calibrate(kind, &tokenizer, images.as_ref(), network),
+            _ => Ok(()),
+        };
+        let (network, packed) =
+            packed.complete(first, &source_files, calibrate, |packing| network(answers, packing))?;
         Ok(Self {
             folder_kind,
             settings,
@@ -142,6 +151,7 @@ impl Loaded {
             adapters,
             task_routes,
             late_interaction: Arc::new(late_interaction),
+            packed,
             ..Self::new(kind, folders, variant, source_files, tokenizer, network)
         })
     }
@@ -157,7 +167,7 @@ impl Loaded {
             StaticRule::SentenceTransformers if folders.folder.join("modules.json").exists() => {}
             StaticRule::SentenceTransformers => tokenizer = tokenizer.cut_to(model2vec_length(&folders.folder)?),
         }
-        let network = with_ops!(variant, |ops| static_embedding::load(entries.unwrap_or_default(), ops)?);
+        let network = with_ops!(variant, Packing::Private, |ops| static_embedding::load(entries.unwrap_or_default(), ops)?);
         let variant = Variant { task: None, tokenizer_as_filed: false, ..variant };
         Ok(Self::new(Kind::Sentence, folders, variant, source_files, tokenizer, network))
     }
@@ -171,7 +181,7 @@ impl Loaded {
         }
         let source_files = SourceFiles::of(&folders.folder, entries, None, std::iter::empty());
         // The CPU looks up the weights, but a missing device is still an error.
-        variant.compute.ops()?;
+        variant.compute.ops(Packing::Private)?;
         let module = folders.transformer();
         // tokenizer_config.json names the class of the tokenizer; there is no model type that implies one.
         let settings = TokenizerSettings { as_filed: variant.tokenizer_as_filed, ..TokenizerSettings::default() };

@@ -14,6 +14,7 @@ use crate::images::ImageProcessor;
 use crate::inputs::ChatTemplate;
 use crate::network::Network;
 use crate::observer::{Observer, while_loading};
+use crate::ops::MappedWeights;
 use crate::options::LoadOptions;
 use crate::tokenize::Tokenizer;
 use crate::weights::MappedFiles;
@@ -58,7 +59,9 @@ pub(crate) struct Loaded {
     pub(crate) late_interaction: Arc<LateInteraction>,
     pub(crate) source_files: SourceFiles,
     /// Files of weights that are read while the model computes.
-    pub(crate) mapped_files: MappedFiles,
+    pub(super) mapped_files: MappedFiles,
+    /// File of packed weights, if processes share it.
+    pub(super) packed: Option<Arc<MappedWeights>>,
     /// Copies of this model on other devices, with other dtypes or for other tasks, made on demand.
     pub(super) twins: Twins,
     /// The model this copy was made from, if any.
@@ -73,6 +76,18 @@ impl Loaded {
             Some(texts) => budget.with_texts(texts),
             None => budget,
         }
+    }
+
+    /// Checks that no mapped file was overwritten or truncated, which would change results or end the process.
+    ///
+    /// # Errors
+    /// [`Error::InvalidWeights`] for a file whose size or time of modification differs.
+    pub(super) fn check_mapped(&self) -> Result<()> {
+        if let Some(file) = self.packed.as_ref().map(|packed| packed.file().mapped()).filter(|file| file.is_changed()) {
+            let problem = "was overwritten or truncated while a model used it; load the model again";
+            return Err(Error::weights(file.path(), problem));
+        }
+        self.mapped_files.check()
     }
 
     /// Makes a model without what only transformers have.
@@ -100,6 +115,7 @@ impl Loaded {
             late_interaction: Arc::default(),
             source_files,
             mapped_files: MappedFiles::default(),
+            packed: None,
             twins: Twins::default(),
             first: Weak::new(),
         }

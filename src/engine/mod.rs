@@ -12,6 +12,7 @@ pub(crate) mod folders;
 mod hybrid;
 mod load;
 pub(crate) mod loaded;
+mod packing;
 mod prompts;
 pub(crate) mod routes;
 mod run;

@@ -163,9 +163,9 @@ impl<'a> Call<'a> {
     where
         S: Fn(&[Sequence<'_>], &mut Output) -> Result<()> + Sync,
     {
-        self.loaded.mapped_files.check()?;
+        self.loaded.check_mapped()?;
         let read = self.compute(window, next, request, finished, store);
-        self.loaded.mapped_files.check()?;
+        self.loaded.check_mapped()?;
         read
     }
 

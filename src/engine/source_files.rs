@@ -71,6 +71,11 @@ impl SourceFiles {
         Self { files: Mutex::new(files) }
     }
 
+    /// Describes the files and their state.
+    pub(crate) fn describe(&self) -> String {
+        format!("{:?}", *self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Checks that all files are unchanged.
     ///
     /// # Errors

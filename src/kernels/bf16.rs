@@ -8,6 +8,7 @@ use super::buffer::Buffer;
 #[cfg(target_arch = "x86_64")]
 use super::matmul::sums_of_pairs;
 use super::matmul::{Accumulate, Epilogue, FloatPanel, PanelForm, strip, strip_of_floats};
+use super::numbers::{MappedNumbers, Numbers};
 use super::panels::{PanelShape, Panels};
 use super::prefetch::{Spread, Upcoming};
 use super::rows::{Rows, RowsMut};
@@ -24,7 +25,7 @@ pub(super) const UPPER: u32 = 0xFFFF_0000;
 /// A matrix of bfloat16 in panels, like [`Panels`]. A `u32` holds the numbers of a column in two steps of the inner
 /// dimension, the first one in the lower half.
 pub(crate) struct Bf16Panels {
-    pairs: Buffer,
+    pairs: Numbers,
     shape: PanelShape,
 }
 
@@ -36,14 +37,14 @@ impl Bf16Panels {
     pub(crate) fn transposed(isa: Isa, rows: &[Rows<'_>]) -> Result<Self> {
         let outputs = rows.iter().map(|rows| rows.count()).sum();
         let shape = PanelShape::new(isa, rows.first().map_or(0, |rows| rows.width()), outputs);
-        let mut packed = Self { pairs: Buffer::default(), shape };
-        let columns = (0..shape.count()).map(|panel| shape.whole_columns(panel).len()).sum::<usize>();
-        packed.pairs.try_resize(columns * packed.depth(), "a weight matrix")?;
+        let mut packed = Self { pairs: Numbers::default(), shape };
+        let len = shape.all_columns() * packed.depth();
+        packed.pairs.own().try_resize(len, "a weight matrix")?;
         for panel in 0..shape.count() {
             let exact = Panels::transposed(isa, &some(rows, shape.columns_of(panel..panel + 1)))?;
             let width = shape.whole_columns(panel).len();
             let numbers = packed.numbers_of(panel);
-            let pairs = bytemuck::cast_slice_mut::<f32, u32>(&mut packed.pairs[numbers]);
+            let pairs = bytemuck::cast_slice_mut::<f32, u32>(&mut packed.pairs.own()[numbers]);
             for (pair, steps) in pairs.chunks_exact_mut(width).zip(exact.panel(0).chunks(2 * width)) {
                 let (first, second) = steps.split_at(width);
                 for (column, pair) in pair.iter_mut().enumerate() {
@@ -52,6 +53,17 @@ impl Bf16Panels {
             }
         }
         Ok(packed)
+    }
+
+    /// Returns panels whose pairs are in a file; `None` if it holds another count.
+    pub(super) fn mapped(shape: PanelShape, pairs: MappedNumbers) -> Option<Self> {
+        let panels = Self { pairs: pairs.into(), shape };
+        (panels.pairs.len() == shape.all_columns() * panels.depth()).then_some(panels)
+    }
+
+    /// All pairs, panel after panel.
+    pub(super) fn pairs(&self) -> &[f32] {
+        &self.pairs
     }
 
     /// Number of pairs of steps of the inner dimension.

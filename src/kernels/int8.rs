@@ -17,8 +17,8 @@ use tiles::Strip;
 
 use super::Isa;
 use super::activation::ApplyForInt8;
-use super::buffer::Buffer;
 use super::matmul::Epilogue;
+use super::numbers::{MappedNumbers, Numbers};
 use super::panels::PanelLayout;
 use super::rows::{Rows, RowsMut};
 use crate::error::Result;
@@ -63,7 +63,7 @@ impl InputStatistics {
 /// Quantized weights of a linear layer, in panels of columns: for each group of inputs four weights of each column.
 pub(crate) struct Int8Weight {
     /// Four weights in each number.
-    codes: Buffer,
+    codes: Numbers,
     /// Factors of the columns of the input.
     factors: Vec<f32>,
     /// Scale and sum of the weights of each output, and what rounding them took from it for the mean input; completed by
@@ -114,6 +114,13 @@ impl DotInstructions {
     }
 }
 
+/// Describes the layout of an instruction set's weights.
+pub(super) fn layout(isa: Isa) -> String {
+    let dot = DotInstructions::of(isa);
+    let (lanes, vectors) = dot.panel();
+    format!("{dot:?}, panels of {vectors} vectors of {lanes} numbers")
+}
+
 /// Greatest code of a weight.
 const LIMIT: f32 = 127.0;
 
@@ -139,7 +146,7 @@ impl Int8Weight {
         let zeros = vec![0.0; inputs];
         let means = seen.map_or(&zeros, |seen| &seen.means);
         let mut weight = Self {
-            codes: Buffer::default(),
+            codes: Numbers::default(),
             factors: smoothing.iter().map(|factor| 1.0 / factor).collect(),
             steps: Vec::new(),
             totals: Vec::new(),
@@ -148,7 +155,8 @@ impl Int8Weight {
             dot,
         };
         let layout = weight.layout();
-        weight.codes.try_resize(layout.columns() * weight.groups(), "a weight matrix")?;
+        let len = layout.columns() * weight.groups();
+        weight.codes.own().try_resize(len, "a weight matrix")?;
         weight.steps.resize(layout.columns(), 0.0);
         weight.totals.resize(layout.columns(), 0);
         weight.offsets.resize(layout.columns(), 0.0);
@@ -167,10 +175,33 @@ impl Int8Weight {
         Ok(weight)
     }
 
+    /// Returns a weight whose parts, like [`Int8Weight::parts`], are in a file; `None` if they have other sizes. The codes
+    /// stay there, and the rest, which is small, is copied.
+    pub(super) fn mapped(isa: Isa, [inputs, outputs]: [usize; 2], parts: &[MappedNumbers]) -> Option<Self> {
+        let [codes, factors, steps, totals, offsets] = parts else { return None };
+        let weight = Self {
+            codes: codes.clone().into(),
+            factors: factors.to_vec(),
+            steps: steps.to_vec(),
+            totals: bytemuck::cast_slice(totals).to_vec(),
+            offsets: offsets.to_vec(),
+            outputs,
+            dot: DotInstructions::of(isa),
+        };
+        let columns = weight.layout().columns();
+        let lens = [weight.codes.len(), weight.factors.len(), steps.len(), totals.len(), offsets.len()];
+        (lens == [columns * weight.groups(), inputs, columns, columns, columns]).then_some(weight)
+    }
+
+    /// Codes, factors, steps, totals and offsets.
+    pub(super) fn parts(&self) -> [&[f32]; 5] {
+        [&self.codes, &self.factors, &self.steps, bytemuck::cast_slice(&self.totals), &self.offsets]
+    }
+
     /// Stores the codes of a panel's column.
     fn put(&mut self, panel: usize, column: usize, codes: &[i8]) {
         let (columns, groups) = (self.layout().whole_columns(panel), self.groups());
-        let numbers: &mut [u32] = bytemuck::cast_slice_mut(&mut self.codes);
+        let numbers: &mut [u32] = bytemuck::cast_slice_mut(self.codes.own());
         let panel = &mut numbers[columns.start * groups..columns.end * groups];
         for (group, codes) in panel.chunks_exact_mut(columns.len()).zip(codes.as_chunks::<GROUP>().0) {
             group[column] = u32::from_le_bytes(codes.map(i8::cast_unsigned));

@@ -21,6 +21,7 @@ pub(crate) mod int8_codes;
 pub(crate) mod matmul;
 pub(crate) mod nan;
 pub(crate) mod norm;
+pub(crate) mod numbers;
 pub(crate) mod panels;
 pub(crate) mod pool;
 pub(crate) mod prefetch;
@@ -90,6 +91,13 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
         }
+    }
+
+    /// Describes the layout of packed weights of every form. Two sets of one layout pack the same bits of float32 and bfloat16;
+    /// int8's also depend on the inputs that a calibration computes, so the set's name is part of it.
+    pub(crate) fn layout(self) -> String {
+        let (name, lanes, vectors) = (self.name(), self.lanes(), self.panel_vectors());
+        format!("{name}: panels of {vectors} vectors of {lanes} numbers; int8: {}", int8::layout(self))
     }
 
     /// Runs a kernel with this instruction set.

@@ -5,14 +5,14 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::Isa;
-use super::buffer::Buffer;
+use super::numbers::{MappedNumbers, Numbers};
 use super::rows::Rows;
 use crate::error::Result;
 
 /// Matrix `(depth, columns)` in panels. A panel holds several vectors of columns, row after row; zero columns complete
 /// the last one.
 pub(crate) struct Panels {
-    numbers: Buffer,
+    numbers: Numbers,
     shape: PanelShape,
 }
 
@@ -37,6 +37,12 @@ impl PanelShape {
 
     pub(super) fn depth(self) -> usize {
         self.depth
+    }
+
+    /// Number of columns, zero columns included.
+    #[inline(always)]
+    pub(super) fn all_columns(self) -> usize {
+        self.layout().columns()
     }
 
     /// Number of panels.
@@ -66,14 +72,25 @@ impl Panels {
         let depth = rows.first().map_or(0, |rows| rows.width());
         let columns = rows.iter().map(|rows| rows.count()).sum();
         panels.set_shape(depth, columns);
-        panels.numbers.try_resize(panels.layout().columns() * depth, "a weight matrix")?;
+        let len = panels.shape.all_columns() * depth;
+        panels.numbers.own().try_resize(len, "a weight matrix")?;
         isa.run(PackTransposed { panels: &mut panels, rows, columns });
         Ok(panels)
     }
 
     /// Returns panels that hold nothing yet.
     pub(crate) fn empty(isa: Isa) -> Self {
-        Self { numbers: Buffer::default(), shape: PanelShape { depth: 0, columns: 0, isa } }
+        Self { numbers: Numbers::default(), shape: PanelShape { depth: 0, columns: 0, isa } }
+    }
+
+    /// Returns panels whose numbers are in a file; `None` if it holds another count.
+    pub(super) fn mapped(shape: PanelShape, numbers: MappedNumbers) -> Option<Self> {
+        (numbers.len() == shape.all_columns() * shape.depth).then(|| Self { numbers: numbers.into(), shape })
+    }
+
+    /// All numbers, panel after panel.
+    pub(super) fn numbers(&self) -> &[f32] {
+        &self.numbers
     }
 
     /// Packs the transpose of rows, completed by zero columns, for kernels that have chosen their instruction set.
@@ -90,7 +107,7 @@ impl Panels {
         for panel in 0..layout.panels() {
             let (first, next) = (layout.first_column(panel), layout.first_column(panel + 1));
             let used = first..next.min(rows.width());
-            let target = &mut self.numbers[first * depth..next * depth];
+            let target = &mut self.numbers.own()[first * depth..next * depth];
             for (target, row) in target.chunks_exact_mut(next - first).zip(rows.iter()) {
                 let (to, rest) = target.split_at_mut(used.len());
                 to.copy_from_slice(&row[used.clone()]);
@@ -146,7 +163,8 @@ impl Panels {
     #[inline(always)]
     fn reshape(&mut self, depth: usize, columns: usize) {
         self.set_shape(depth, columns);
-        self.numbers.resize(self.layout().columns() * depth);
+        let len = self.shape.all_columns() * depth;
+        self.numbers.own().resize(len);
     }
 }
 
@@ -205,7 +223,7 @@ impl WithSimd for PackTransposed<'_> {
         panels.reshape(depth, columns);
         let layout = panels.layout();
         let mut sources = rows.iter().flat_map(|rows| rows.iter());
-        let mut numbers = &mut panels.numbers[..];
+        let mut numbers = &mut panels.numbers.own()[..];
         for panel in 0..layout.panels() {
             let width = layout.first_column(panel + 1) - layout.first_column(panel);
             let (target, rest) = std::mem::take(&mut numbers).split_at_mut(width * depth);

@@ -5,18 +5,21 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::Isa;
 use super::bf16::Bf16Panels;
 use super::buffer::Buffer;
 use super::int8::{InputStatistics, Int8Weight, QuantizedRows};
 use super::matmul::{self, Epilogue};
-use super::panels::Panels;
+use super::numbers::MappedNumbers;
+use super::panels::{PanelShape, Panels};
 use super::rows::{Rows, RowsMut};
 use crate::device::Dtype;
 use crate::error::Result;
 
 /// Form of the weights of a model, chosen once by its dtype.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum WeightForm {
     F32,
     BFloat16,
@@ -75,6 +78,36 @@ impl PackedWeight {
             WeightForm::F32 => Panels::transposed(isa, weights).map(Self::F32),
             WeightForm::BFloat16 => Bf16Panels::transposed(isa, weights).map(Self::BFloat16),
             WeightForm::Int8 => Int8Weight::quantize(isa, weights, seen).map(Self::Int8),
+        }
+    }
+
+    /// Form of the weight.
+    pub(crate) fn form(&self) -> WeightForm {
+        match self {
+            Self::F32(_) => WeightForm::F32,
+            Self::BFloat16(_) => WeightForm::BFloat16,
+            Self::Int8(_) => WeightForm::Int8,
+        }
+    }
+
+    /// Returns the arrays of numbers that a weight consists of, for [`PackedWeight::mapped`].
+    pub(crate) fn parts(&self) -> Vec<&[f32]> {
+        match self {
+            Self::F32(panels) => vec![panels.numbers()],
+            Self::BFloat16(panels) => vec![panels.pairs()],
+            Self::Int8(weight) => weight.parts().to_vec(),
+        }
+    }
+
+    /// Returns the weight of `[inputs, outputs]` whose [`PackedWeight::parts`] are in a file. `None` if there are other
+    /// numbers of them.
+    pub(crate) fn mapped(isa: Isa, form: WeightForm, size: [usize; 2], parts: &[MappedNumbers]) -> Option<Self> {
+        let shape = PanelShape::new(isa, size[0], size[1]);
+        match (form, parts) {
+            (WeightForm::F32, [numbers]) => Panels::mapped(shape, numbers.clone()).map(Self::F32),
+            (WeightForm::BFloat16, [pairs]) => Bf16Panels::mapped(shape, pairs.clone()).map(Self::BFloat16),
+            (WeightForm::Int8, parts) => Int8Weight::mapped(isa, size, parts).map(Self::Int8),
+            _ => None,
         }
     }
 

@@ -13,7 +13,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
-pub(crate) use cpu::Cpu;
+pub(crate) use cpu::{Cpu, MappedWeights, Noted, Packing};
 #[cfg(feature = "portable")]
 pub(crate) use portable::Portable;
 pub(crate) use rotary::Rotary;

@@ -103,6 +103,12 @@ options! {
         /// Maps safetensors into memory, the default. Without it, loading reads them as a whole, and the files may change
         /// while the model is used.
         mmap: bool => with_mmap(bool),
+        /// Folder of packed weights, which processes on a machine share. The first process that loads a model on a CPU writes its
+        /// packed weights into a file there; all map the file, so that they have one copy in memory, and load more
+        /// quickly. `None` packs the weights in memory of the process. The folder is made if absent. It must be this user's
+        /// or root's, and writable by its owner alone. Each model with its options has one file, which a changed model
+        /// replaces; the folder may be deleted at any time.
+        packed_folder: Option<PathBuf>,
         /// Maximum number of texts that one forward pass computes. `None` lets their tokens decide, which is fastest.
         max_batch_texts: Option<NonZeroUsize> => with_max_batch_texts(impl Into<Option<NonZeroUsize>>),
         /// Loads a folder that was saved as another kind of model, as sentence-transformers converts it: the transformer with
@@ -140,6 +146,7 @@ impl Default for LoadOptions {
             adapters: BTreeMap::new(),
             tokenizer_as_filed: false,
             mmap: true,
+            packed_folder: None,
             max_batch_texts: None,
             convert: false,
             static_rule: None,
@@ -193,6 +200,13 @@ impl LoadOptions {
     #[must_use]
     pub fn with_cache_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache_folder = Some(folder.into());
+        self
+    }
+
+    /// Sets [`Self::packed_folder`].
+    #[must_use]
+    pub fn with_packed_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.packed_folder = Some(folder.into());
         self
     }
 

@@ -47,6 +47,9 @@ pub struct ServeCommand {
     /// Hugging Face cache to use instead of the default one.
     #[arg(long, env = "HUGGINGFACE_HUB_CACHE", value_name = "FOLDER")]
     cache_folder: Option<PathBuf>,
+    /// Folder of packed weights, which servers on a machine share.
+    #[arg(long, env = "PACKED_FOLDER", value_name = "FOLDER")]
+    packed_folder: Option<PathBuf>,
     /// Never use the network to find models.
     #[arg(long)]
     local_files_only: bool,
@@ -251,6 +254,7 @@ impl ServeCommand {
             .with_local_files_only(self.local_files_only);
         options.revision.clone_from(&self.revision);
         options.cache_folder.clone_from(&self.cache_folder);
+        options.packed_folder.clone_from(&self.packed_folder);
         options.default_prompt_name.clone_from(&self.default_prompt_name);
         if let Some(prompt) = &self.default_prompt {
             options = options.with_prompt(GIVEN, prompt).with_default_prompt_name(GIVEN);

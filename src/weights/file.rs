@@ -2,18 +2,16 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io;
 use std::ops::{Deref, Range};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use memmap2::Mmap;
 use scoped_tls_hkt::scoped_thread_local;
 
 use crate::alloc;
 use crate::config::plain_file_size;
 use crate::error::{Error, Result};
-use crate::stamp::Stamp;
+use crate::mapped::Mapped;
 
 /// Contents of a file.
 pub(super) enum Contents {
@@ -21,19 +19,12 @@ pub(super) enum Contents {
     Read(Vec<u8>),
 }
 
-/// A file's memory map, with the file's state when it was mapped.
-pub(super) struct Mapped {
-    map: Mmap,
-    path: PathBuf,
-    stamp: Stamp,
-}
-
 impl Deref for Contents {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Mapped(mapped) => &mapped.map,
+            Self::Mapped(mapped) => mapped,
             Self::Read(bytes) => bytes,
         }
     }
@@ -52,20 +43,10 @@ impl Contents {
         }
     }
 
-    #[expect(unsafe_code, reason = "a memory map")]
     fn map(path: &Path) -> Result<Self> {
-        let size = plain_file_size(path)?;
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::OutOfMemory => alloc::out_of_memory::<u8>(size as usize, &path.display().to_string()),
-            _ => Error::io(path, error),
-        };
-        let file = File::open(path).map_err(failed)?;
-        let stamp = Stamp::from(&file.metadata().map_err(failed)?);
-        // SAFETY: the map is only read. Reads would fault or change if another process truncated or rewrote the file. Like
-        // every loader of mapped weights, this one relies on model files being replaced, not overwritten. Our own saves
-        // write a new file and rename it. Calls check the file before and after they read it, which finds most mistakes.
-        let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Ok(Self::Mapped(Mapped { map, path: path.to_path_buf(), stamp }))
+        plain_file_size(path)?;
+        let file = File::open(path).map_err(|error| Error::io(path, error))?;
+        Mapped::of(&file, path).map(Self::Mapped)
     }
 
     fn read(path: &Path) -> Result<Self> {
@@ -81,26 +62,18 @@ impl Contents {
 
     /// Releases the memory of a mapped file's pages in this range. Another access reads them from the file again.
     pub(super) fn forget_pages(&self, range: &Range<usize>) {
-        #[cfg(unix)]
-        if let Self::Mapped(Mapped { map, .. }) = self {
-            #[expect(unsafe_code, reason = "advice on a memory map")]
-            // SAFETY: the map is of a file and read only, so dropped pages come back unchanged.
-            let advice =
-                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
-            // The system may ignore the advice, which only costs memory.
-            let _ = advice;
+        if let Self::Mapped(mapped) = self {
+            mapped.forget_pages(range);
         }
     }
-}
 
-impl Mapped {
-    /// Checks that the mapped file is as it was. Another file that took its name leaves the map as it is.
+    /// Checks that a mapped file is as it was.
     fn check(&self) -> Result<()> {
-        match Stamp::of(&self.path) {
-            Some(now) if self.stamp.is_changed(&now) => {
+        match self {
+            Self::Mapped(mapped) if mapped.is_changed() => {
                 let problem = "was overwritten or truncated while a model used it; replace files by renaming, or load with \
                                mmap=False; load the model again";
-                Err(Error::weights(&self.path, problem.to_owned()))
+                Err(Error::weights(mapped.path(), problem))
             }
             _ => Ok(()),
         }
@@ -142,9 +115,6 @@ impl MappedFiles {
     /// # Errors
     /// [`Error::InvalidWeights`] for a file whose size or time of modification differs.
     pub(crate) fn check(&self) -> Result<()> {
-        self.0.iter().try_for_each(|file| match file.upgrade().as_deref() {
-            Some(Contents::Mapped(mapped)) => mapped.check(),
-            _ => Ok(()),
-        })
+        self.0.iter().filter_map(Weak::upgrade).try_for_each(|file| file.check())
     }
 }

@@ -30,6 +30,7 @@ mod loading;
 mod model;
 mod multi_vector;
 mod oracle;
+mod packed;
 mod precision;
 mod published_code;
 mod reranker;

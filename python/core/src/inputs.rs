@@ -152,7 +152,7 @@ pub(crate) fn role(as_queries: bool) -> Role {
     if as_queries { Role::Query } else { Role::Document }
 }
 
-/// Device, dtype, adapters, way of tokenizing, use of memory maps and conversion of a model, and the search for another model that its folder
+/// Device, dtype, adapters, way of tokenizing, use of memory maps, folder of packed weights and conversion of a model, and the search for another model that its folder
 /// names. Without a device, the best one is used.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
@@ -162,6 +162,7 @@ pub(crate) struct Loading {
     adapters: BTreeMap<String, String>,
     tokenizer_as_filed: bool,
     mmap: bool,
+    packed_folder: Option<PathBuf>,
     convert: bool,
     cache_folder: Option<PathBuf>,
     local_files_only: bool,
@@ -187,6 +188,7 @@ impl Loading {
             .with_convert(self.convert)
             .with_local_files_only(self.local_files_only)
             .with_token(Token::typed(self.token));
+        options.packed_folder = self.packed_folder;
         options.cache_folder = self.cache_folder;
         options.default_prompt_name = default_prompt_name;
         Ok(options)

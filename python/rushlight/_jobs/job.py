@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rushlight import Model, Reranker, _arguments, set_num_threads, util
-from rushlight.exceptions import InvalidArgumentError, InvalidInputError
+from rushlight._jobs import packed
+from rushlight.exceptions import InferenceError, InvalidArgumentError, InvalidInputError
 from rushlight.integrations._handle import Handle
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Job:
         Number of threads of a worker; None leaves the process's limit.
     skip
         Keep rows that can't be embedded, with a null, and an error in the column `{output}_error`.
+    shared
+        Share packed weights with the other workers of the machine; see `rushlight._jobs.packed`.
     """
 
     model: str
@@ -51,6 +54,7 @@ class Job:
     precision: str = "float32"
     num_threads: int | None = None
     skip: bool = False
+    shared: bool = False
 
     def __post_init__(self) -> None:
         count = 2 if self.kind is Reranker else 1
@@ -66,7 +70,10 @@ class Job:
     @property
     def handle(self) -> Handle[Any]:
         """Model, which the process loads once."""
-        return Handle(self.kind, self.model, self.options)
+        options = self.options
+        if self.shared and "packed_folder" not in options and options.get("mmap", True):
+            options = {"packed_folder": packed.folder(), **options}
+        return Handle(self.kind, self.model, options)
 
     @property
     def error(self) -> str:
@@ -77,7 +84,13 @@ class Job:
         """Prepare a worker: limit its threads, and load the model."""
         if self.num_threads is not None:
             set_num_threads(self.num_threads)
-        _ = self.handle.model
+        handle = self.handle
+        try:
+            _ = handle.model
+        except (InferenceError, InvalidArgumentError) as error:
+            if not packed.give_up(handle.load_options.get("packed_folder"), error):
+                raise
+            _ = self.handle.model
 
     def embed(self, inputs: Any) -> Any:
         """Embed a list or column of texts, or score pairs."""

@@ -54,9 +54,10 @@ def embed(
 ) -> ray.data.Dataset:
     """Add a column of embeddings to a dataset of Ray Data.
 
-    Each worker is an actor that loads the model once and computes with `num_cpus` threads. Ray restarts an actor that
-    dies and repeats its batches, so every row is in the result once. Batches are Arrow tables without copies beyond
-    Ray's own, and other libraries read the columns that are written.
+    Each worker is an actor that loads the model once and computes with `num_cpus` threads. Workers of a machine share
+    the packed weights through a folder in its temporary folder; `packed_folder=` names another, and None turns it off.
+    Ray restarts an actor that dies and repeats its batches, so every row is in the result once. Batches are Arrow
+    tables without copies beyond Ray's own, and other libraries read the columns that are written.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def embed(
         An option is unknown, or the actors would take all CPUs, so that Ray waits forever for one to read with.
     """
     columns = (column,) if isinstance(column, str) else tuple(column)
-    job = Job(model, kind, columns, output, role, options, precision, num_cpus, errors == "keep")
+    job = Job(model, kind, columns, output, role, options, precision, num_cpus, errors == "keep", shared=True)
     return dataset.map_batches(
         _Embedder,
         fn_constructor_args=(job,),
@@ -123,7 +124,7 @@ def embed_parts(
         ray.init(address=address, include_dashboard=False, log_to_driver=False)
     try:
         num_cpus = task.job.num_threads or 1
-        task = replace(task, job=replace(task.job, num_threads=num_cpus))
+        task = replace(task, job=replace(task.job, num_threads=num_cpus, shared=True))
         count = min(_workers(workers, num_cpus, spare=0), len(parts))
         remote = ray.remote(num_cpus=num_cpus, max_restarts=-1, max_task_retries=-1)(_PartEmbedder)
         pool = ActorPool([remote.remote(task) for _ in range(count)])

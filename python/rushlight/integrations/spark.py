@@ -46,8 +46,9 @@ def embed(
 ) -> DataFrame:
     """Add a column of embeddings to a data frame of Spark, by `mapInArrow`.
 
-    Each Python worker loads the model once, for all its tasks, and computes with `spark.task.cpus` threads. Spark
-    repeats the task of a worker that dies, so every row is in the result once.
+    Each Python worker loads the model once, for all its tasks, and computes with `spark.task.cpus` threads. Workers of
+    a machine share the packed weights through a folder in its temporary folder; `packed_folder=` names another, and
+    None turns it off. Spark repeats the task of a worker that dies, so every row is in the result once.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def embed(
         raise InvalidArgumentError("precision: Spark has no unsigned bytes; 'binary' has the same bits in signed ones")
     columns = (column,) if isinstance(column, str) else tuple(column)
     threads = int(df.sparkSession.conf.get("spark.task.cpus", "1"))
-    job = Job(model, kind, columns, output, role, options, precision, threads, errors == "keep")
+    job = Job(model, kind, columns, output, role, options, precision, threads, errors == "keep", shared=True)
     fields = [*df.schema.fields, t.StructField(output, _type(job))]
     if job.skip:
         fields.append(t.StructField(job.error, t.StringType()))
@@ -120,8 +121,8 @@ def embed_parts(
     # Four attempts for each task, as in clusters.
     session = builder.master(address or f"local[{workers or '*'},4]").getOrCreate()
     threads = task.job.num_threads or int(session.conf.get("spark.task.cpus", "1"))
-    task = replace(task, job=replace(task.job, num_threads=threads))
-    rows = session.sparkContext.parallelize(parts, len(parts)).map(task.embed)
+    task = replace(task, job=replace(task.job, num_threads=threads, shared=True))
+    rows = session.sparkContext.parallelize(parts, len(parts)).map(_embedded(task))
     try:
         with _causes(), ThreadPoolExecutor(1) as pool:
             future = pool.submit(rows.collect)
@@ -134,6 +135,16 @@ def embed_parts(
             yield Done(0, sum(done.rejected for done in future.result()))
     finally:
         session.stop()
+
+
+def _embedded(task: FolderJob) -> Callable[[Part], Done]:
+    """Return the function that a Python worker runs for a part."""
+
+    def embedded(part: Part) -> Done:
+        task.job.start()
+        return task.embed(part)
+
+    return embedded
 
 
 @contextmanager

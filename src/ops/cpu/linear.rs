@@ -1,8 +1,9 @@
 //! Linear layers: weights in the form of the model's dtype, and their products on all threads.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::Cpu;
+use super::packing::Packing;
 use crate::error::Result;
 use crate::kernels::Isa;
 use crate::kernels::int8::{InputStatistics, Int8Weight, QuantizedRows};
@@ -18,31 +19,52 @@ const LARGE: usize = 1 << 15;
 
 /// Weight and bias of a linear layer.
 pub(crate) struct Linear {
-    /// The packed weight. An int8 weight is packed when the layer is first used: it may have to see an input before.
-    packed: OnceLock<PackedWeight>,
-    /// Weights `(outputs, inputs)` until they are packed.
-    given: Mutex<Vec<Array>>,
+    weight: Arc<Weight>,
     outputs: usize,
     bias: Option<Array>,
 }
 
+/// Weight of a linear layer.
+pub(super) struct Weight {
+    /// The packed weight. An int8 weight is packed when the layer is first used: it may have to see an input before.
+    packed: OnceLock<PackedWeight>,
+    /// Weights `(outputs, inputs)` until they are packed.
+    given: Mutex<Vec<Array>>,
+}
+
 impl Linear {
-    pub(super) fn new(isa: Isa, form: WeightForm, weights: &[Array], bias: Option<&Array>) -> Result<Self> {
+    pub(super) fn new(
+        isa: Isa,
+        form: WeightForm,
+        packing: &Packing,
+        weights: &[Array],
+        bias: Option<&Array>,
+    ) -> Result<Self> {
         let outputs = weights.iter().map(|weight| weight.shape[0]).sum();
-        let layer = Self { packed: OnceLock::new(), given: Mutex::new(weights.to_vec()), outputs, bias: bias.cloned() };
+        let weight = match packing.mapped(isa, form, weights) {
+            Some(packed) => Weight { packed: packed.into(), given: Mutex::default() },
+            None => Weight { packed: OnceLock::new(), given: Mutex::new(weights.to_vec()) },
+        };
+        let weight = Arc::new(weight);
+        packing.note(isa, form, weights, &weight);
         if form != WeightForm::Int8 {
-            layer.pack(isa, form, None)?;
+            weight.packed(isa, form, None)?;
         }
-        Ok(layer)
+        Ok(Self { weight, outputs, bias: bias.cloned() })
     }
 
     /// Number of outputs.
     pub(super) fn outputs(&self) -> usize {
         self.outputs
     }
+}
 
+impl Weight {
     /// Packs the weight, unless it is packed already, and returns it.
-    fn pack(&self, isa: Isa, form: WeightForm, input: Option<Rows<'_>>) -> Result<&PackedWeight> {
+    pub(super) fn packed(&self, isa: Isa, form: WeightForm, input: Option<Rows<'_>>) -> Result<&PackedWeight> {
+        if let Some(packed) = self.packed.get() {
+            return Ok(packed);
+        }
         let mut given = lock(&self.given);
         if let Some(packed) = self.packed.get() {
             return Ok(packed);
@@ -59,10 +81,7 @@ impl Linear {
 impl Cpu {
     /// Computes `x · weightᵀ` with the layer's bias and the rest of the epilogue.
     pub(super) fn product(&self, x: Rows<'_>, layer: &Linear, epilogue: Epilogue<'_>, out: RowsMut<'_>) -> Result<()> {
-        let weight = match layer.packed.get() {
-            Some(weight) => weight,
-            None => layer.pack(self.isa, self.form, Some(x).filter(|_| self.calibrating))?,
-        };
+        let weight = layer.weight.packed(self.isa, self.form, Some(x).filter(|_| self.calibrating))?;
         // One product at a time uses a worker, so nobody waits here.
         let mut codes = lock(&self.codes);
         let input = match weight {

@@ -4,6 +4,7 @@ mod activations;
 mod attention;
 mod convolution;
 mod linear;
+mod packing;
 
 use std::sync::{Arc, Mutex};
 
@@ -29,6 +30,7 @@ use crate::weights::{Array, Table};
 
 use activations::{Activations, LINE, Spares};
 use linear::Linear;
+pub(crate) use packing::{MappedWeights, Noted, Packing};
 
 /// Rows of a feed-forward block that are computed at once, so that its wide middle stays in the cache.
 const FEED_FORWARD_ROWS: usize = 256;
@@ -37,6 +39,7 @@ const FEED_FORWARD_ROWS: usize = 256;
 pub(crate) struct Cpu {
     isa: Isa,
     form: WeightForm,
+    packing: Packing,
     /// True while linear layers that are not packed yet are packed by the inputs that they see.
     calibrating: bool,
     threads: IntraOpThreads,
@@ -53,10 +56,11 @@ struct KernelScratch {
 }
 
 impl Cpu {
-    pub(crate) fn new(isa: Isa, form: WeightForm) -> Self {
+    pub(crate) fn new(isa: Isa, form: WeightForm, packing: Packing) -> Self {
         Self {
             isa,
             form,
+            packing,
             calibrating: false,
             threads: IntraOpThreads::default(),
             scratch: Mutex::default(),
@@ -196,7 +200,7 @@ impl Ops for Cpu {
     type Layout = ();
 
     fn worker(&self) -> Self {
-        Self::new(self.isa, self.form)
+        Self::new(self.isa, self.form, self.packing.clone())
     }
 
     fn calibrating(&self) -> Option<Self> {
@@ -204,7 +208,7 @@ impl Ops for Cpu {
     }
 
     fn in_full_precision(&self) -> Self {
-        Self::new(self.isa, WeightForm::F32)
+        Self::new(self.isa, WeightForm::F32, self.packing.clone())
     }
 
     fn use_threads(&mut self, threads: IntraOpThreads) {
@@ -220,7 +224,7 @@ impl Ops for Cpu {
     }
 
     fn linear_layer(&self, weights: &[Array], bias: Option<&Array>) -> Result<Linear> {
-        Linear::new(self.isa, self.form, weights, bias)
+        Linear::new(self.isa, self.form, &self.packing, weights, bias)
     }
 
     fn layer_norm(&self, weight: &Array, bias: Option<&Array>, eps: f32) -> Result<Norm> {
