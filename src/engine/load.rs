@@ -167,7 +167,8 @@ impl Loaded {
             StaticRule::SentenceTransformers if folders.folder.join("modules.json").exists() => {}
             StaticRule::SentenceTransformers => tokenizer = tokenizer.cut_to(model2vec_length(&folders.folder)?),
         }
-        let network = with_ops!(variant, Packing::Private, |ops| static_embedding::load(entries.unwrap_or_default(), ops)?);
+        let network =
+            with_ops!(variant, Packing::Private, |ops| static_embedding::load(entries.unwrap_or_default(), ops)?);
         let variant = Variant { task: None, tokenizer_as_filed: false, ..variant };
         Ok(Self::new(Kind::Sentence, folders, variant, source_files, tokenizer, network))
     }

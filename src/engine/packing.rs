@@ -37,7 +37,8 @@ impl PackedWeights {
         let ModelFolders { folder: own, entries, choices, adapter_folders, .. } = folders;
         let layout = process::isa()?.layout();
         // All that makes weights, or the inputs by which they are quantized.
-        let model = format!("{kind:?} {own:?} {entries:?} {:?} {adapter_folders:?} {variant:?} {layout}", choices.layers);
+        let model =
+            format!("{kind:?} {own:?} {entries:?} {:?} {adapter_folders:?} {variant:?} {layout}", choices.layers);
         let state = format!("rushlight {}, format {FORMAT}, {}", env!("CARGO_PKG_VERSION"), files.describe());
         let slot = Slot::new(folder, &model, &state)?;
         if let Some(file) = slot.open()? {

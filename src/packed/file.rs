@@ -118,7 +118,8 @@ impl PackedFile {
 /// Returns the bytes of the numbers and of the index; `None` if they don't make up the file.
 fn split<'a>(file: &'a [u8], head: &Head) -> Option<(&'a [u8], &'a [u8])> {
     let index = usize::try_from(head.index).ok()?;
-    let whole = index >= LINE && index.is_multiple_of(LINE) && head.index.checked_add(head.index_len)? == file.len() as u64;
+    let whole =
+        index >= LINE && index.is_multiple_of(LINE) && head.index.checked_add(head.index_len)? == file.len() as u64;
     whole.then(|| (&file[LINE..index], &file[index..]))
 }
 

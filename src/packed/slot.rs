@@ -135,7 +135,8 @@ impl Slot {
         let _ = std::fs::remove_file(&staged);
         published?;
         self.remove(|name| name.ends_with(PACKED) && name != self.name);
-        self.open()?.ok_or_else(|| Error::weights(self.path(), "was replaced while it was written; load the model again"))
+        self.open()?
+            .ok_or_else(|| Error::weights(self.path(), "was replaced while it was written; load the model again"))
     }
 
     /// Makes a file beside the place that no other process writes.

@@ -22,7 +22,7 @@ from cases import DATA, tiny
 from rushlight import Model, MultiVectorModel, Reranker, SparseModel
 from rushlight._jobs import packed
 from rushlight._jobs.job import Job
-from rushlight.exceptions import InferenceError, InvalidArgumentError
+from rushlight.exceptions import InferenceError, InvalidArgumentError, ModelNotFoundError
 
 DTYPES = ["float32", "bfloat16", "int8"]
 TEXTS = ["A small lamp.", "Bread needs yeast."]
@@ -248,7 +248,7 @@ def test_copies_and_pickles_share_the_folder(tmp_path: Path, monkeypatch: pytest
 
 def test_workers_share_a_folder_of_their_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(packed, "_usable", True)
+    monkeypatch.setattr(packed, "_unusable", set())
     folder = str(tiny("bert-mean-normalize").model)
     for options in ({"packed_folder": None}, {"mmap": False}):
         Job(folder, options={"device": "cpu", **options}, shared=True).start()
@@ -268,7 +268,7 @@ def test_a_worker_does_without_a_folder_that_others_may_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(packed, "_usable", True)
+    monkeypatch.setattr(packed, "_unusable", set())
     folder = str(tiny("bert-mean-normalize").model)
     shared = Path(packed.folder())
     shared.mkdir()
@@ -282,6 +282,6 @@ def test_a_worker_does_without_a_folder_that_others_may_write(
     with pytest.raises(InvalidArgumentError, match="packed_folder"):
         Job(folder, options={"device": "cpu", "packed_folder": shared}, shared=True).start()
     # So is a wrong model, with its own error.
-    monkeypatch.setattr(packed, "_usable", True)
-    with pytest.raises(Exception, match="nowhere"):
+    packed._unusable.clear()
+    with pytest.raises(ModelNotFoundError, match="nowhere"):
         Job(str(tmp_path / "nowhere"), options={"device": "cpu"}, shared=True).start()

@@ -160,8 +160,9 @@ fn a_changed_model_replaces_its_file() {
         for source in [&one, &other, &one] {
             fs::remove_dir_all(model.path()).unwrap();
             copy(source, model.path());
-            let [own, first, second] = [native().with_dtype(dtype), shared(dtype, folder.path()), shared(dtype, folder.path())]
-                .map(|options| encoded(&Model::from_dir_with(model.path(), &options).unwrap()));
+            let [own, first, second] =
+                [native().with_dtype(dtype), shared(dtype, folder.path()), shared(dtype, folder.path())]
+                    .map(|options| encoded(&Model::from_dir_with(model.path(), &options).unwrap()));
             assert!(own == first && own == second, "{dtype}");
         }
     }
@@ -192,9 +193,12 @@ fn weights_that_were_exchanged_unnoticed_are_packed_again() {
 #[test]
 fn a_file_that_changes_under_a_model_is_noticed() {
     let case = tiny("bert-mean-normalize");
-    for change in [|file: &fs::File| file.set_len(100).unwrap(), |file: &fs::File| {
-        file.set_modified(SystemTime::now() + std::time::Duration::from_secs(5)).unwrap();
-    }] {
+    for change in [
+        |file: &fs::File| file.set_len(100).unwrap(),
+        |file: &fs::File| {
+            file.set_modified(SystemTime::now() + std::time::Duration::from_secs(5)).unwrap();
+        },
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let model = Model::from_dir_with(&case.model, &shared(Dtype::Float32, folder.path())).unwrap();
         let before = encoded(&model);
