@@ -23,7 +23,7 @@ use crate::inputs::ChatTemplate;
 use crate::network::{self, Network, static_embedding, token_weights};
 use crate::ops::Packing;
 use crate::options::StaticRule;
-use crate::threads::schedule;
+use crate::threads::{place, schedule};
 use crate::tokenize::class::{self, DefaultClass};
 use crate::tokenize::{Tokenizer, TokenizerSettings};
 use crate::weights::MappedFiles;
@@ -122,7 +122,7 @@ impl Loaded {
                 answers,
                 adapter: adapter.clone(),
             };
-            with_ops!(variant, packing, |ops| network::load(kind, &files, ops))
+            place::within(Vec::new(), || with_ops!(variant, packing, |ops| network::load(kind, &files, ops)))
         };
         let (tokenizer, answers, first) = match (transformer_task, entries) {
             (TransformerTask::TextGeneration, None) => {

@@ -13,7 +13,7 @@ use crate::layers::encoder::Encoder;
 use crate::layers::post_norm::{CheckpointNames, EncoderShape, Factorized, LayerNames, PostNorm, Projections, Up};
 use crate::layers::{Backbone, Parameters};
 use crate::ops::Ops;
-use crate::threads::intra_op::parallel_map;
+use crate::threads::place::load_parts;
 use crate::tokenize::class::{self, DefaultClass};
 use crate::weights::Weights;
 
@@ -87,7 +87,7 @@ fn load<O: Ops>(file: &JsonFile, weights: Weights, ops: &O) -> Result<Backbone<O
     let parameters = Parameters::new(&weights, ops);
     let embeddings = transformer.embeddings(&parameters)?;
     let groups = parameters.at(NAMES.layers);
-    let distinct = parallel_map(order.iter().max().map_or(0, |last| last + 1), |i| {
+    let distinct = load_parts(order.iter().max().map_or(0, |last| last + 1), |i| {
         let layers = groups.at(&(i / inner).to_string()).at("albert_layers");
         Ok(Arc::new(transformer.layer(&layers.at(&(i % inner).to_string()), shape.heads.attention())?))
     })?;

@@ -9,7 +9,7 @@ use super::per_layer_input::PerLayerInput;
 use crate::config::Activation;
 use crate::error::Result;
 use crate::ops::{Attention, DeviceBatch, FeedForward, Ops, Residual, ShortConvolution, TokenSelection};
-use crate::threads::intra_op::parallel_map;
+use crate::threads::place::load_parts;
 
 /// Layer of attention and feed-forward blocks, configured by its parts.
 pub(crate) struct Layer<O: Ops> {
@@ -104,7 +104,7 @@ pub(crate) struct Encoder<O: Ops> {
 impl<O: Ops> Encoder<O> {
     /// Loads layers by their numbers.
     pub(crate) fn load(layers: usize, load: impl Fn(usize) -> Result<Layer<O>> + Sync) -> Result<Self> {
-        Ok(Self::new(parallel_map(layers, |i| Ok(Arc::new(load(i)?)))?))
+        Ok(Self::new(load_parts(layers, |i| Ok(Arc::new(load(i)?)))?))
     }
 
     /// Adds a norm of the last layer's output.

@@ -3,6 +3,7 @@
 //! The first line says where the index is, and has checksums of it and of the numbers, which lie between. The index is JSON:
 //! what the weights were packed from, and for each layer the place of its numbers, in whole lines.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -18,6 +19,7 @@ use crate::kernels::Isa;
 use crate::kernels::numbers::MappedNumbers;
 use crate::kernels::weight::{PackedWeight, WeightForm};
 use crate::mapped::Mapped;
+use crate::threads::place::Place;
 
 const MAGIC: [u8; 8] = *b"rushpack";
 
@@ -46,6 +48,7 @@ struct Index {
 /// Weights of a linear layer.
 #[derive(Serialize, Deserialize)]
 struct Layer {
+    place: Place,
     /// Fingerprint of the weights that were packed.
     source: u64,
     form: WeightForm,
@@ -58,7 +61,7 @@ struct Layer {
 /// A mapped file of packed weights.
 pub(crate) struct PackedFile {
     map: Arc<Mapped>,
-    layers: Vec<Layer>,
+    layers: HashMap<Place, Layer>,
 }
 
 impl PackedFile {
@@ -85,7 +88,8 @@ impl PackedFile {
         if index.key != key {
             return Err(wrong("was packed from another model"));
         }
-        Ok(Self { map: Arc::new(map), layers: index.layers })
+        let layers = index.layers.into_iter().map(|layer| (layer.place.clone(), layer)).collect();
+        Ok(Self { map: Arc::new(map), layers })
     }
 
     /// Number of layers.
@@ -96,13 +100,13 @@ impl PackedFile {
     /// Returns the weights of a layer; `None` if they were packed from others than those of this fingerprint and size.
     pub(crate) fn weight(
         &self,
-        layer: usize,
+        place: &[usize],
         isa: Isa,
         form: WeightForm,
         source: u64,
         size: [usize; 2],
     ) -> Option<PackedWeight> {
-        let layer = self.layers.get(layer)?;
+        let layer = self.layers.get(place)?;
         let same = (layer.form, layer.source, layer.size) == (form, source, size);
         let part = |bytes: &Range<usize>| MappedNumbers::new(Arc::clone(&self.map), bytes.clone());
         let parts = layer.parts.iter().map(part).collect::<Option<Vec<_>>>()?;
@@ -140,7 +144,13 @@ impl PackedWriter {
     }
 
     /// Appends the weights of a layer.
-    pub(crate) fn push(&mut self, weight: &PackedWeight, source: u64, size: [usize; 2]) -> io::Result<()> {
+    pub(crate) fn push(
+        &mut self,
+        place: Place,
+        weight: &PackedWeight,
+        source: u64,
+        size: [usize; 2],
+    ) -> io::Result<()> {
         let mut parts = Vec::new();
         for part in weight.parts() {
             let bytes = bytemuck::cast_slice(part);
@@ -151,7 +161,7 @@ impl PackedWriter {
             self.file.write_all(&[0; LINE][..zeros])?;
             self.written += bytes.len() + zeros;
         }
-        self.layers.push(Layer { source, form: weight.form(), size, parts });
+        self.layers.push(Layer { place, source, form: weight.form(), size, parts });
         Ok(())
     }
 

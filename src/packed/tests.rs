@@ -28,7 +28,7 @@ fn write(slot: &Slot, weights: &[(PackedWeight, [usize; 2])]) -> PackedFile {
     let lock = slot.lock().unwrap();
     slot.write(&lock, |writer| {
         for (i, (weight, size)) in weights.iter().enumerate() {
-            writer.push(weight, i as u64, *size).unwrap();
+            writer.push(vec![i], weight, i as u64, *size).unwrap();
         }
         Ok(())
     })
@@ -43,16 +43,16 @@ fn files_give_back_what_was_packed_and_nothing_else() {
         let file = write(&slot(folder.path(), "model", "state"), &weights);
         assert_eq!(file.len(), FORMS.len());
         for (i, (form, (weight, size))) in FORMS.into_iter().zip(&weights).enumerate() {
-            let mapped = file.weight(i, isa, form, i as u64, *size).unwrap();
+            let mapped = file.weight(&[i], isa, form, i as u64, *size).unwrap();
             assert_eq!(mapped.form(), form);
             let bytes = |weight: &PackedWeight| weight.parts().concat().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             assert!(bytes(&mapped) == bytes(weight), "{} {form:?}", isa.name());
             assert!(mapped.parts()[0].as_ptr().addr().is_multiple_of(LINE));
-            assert!(file.weight(i, isa, form, 9, *size).is_none(), "another source");
-            assert!(file.weight(i, isa, form, i as u64, [size[1], size[0]]).is_none(), "another size");
-            assert!(file.weight(i, isa, FORMS[(i + 1) % 3], i as u64, *size).is_none(), "another form");
+            assert!(file.weight(&[i], isa, form, 9, *size).is_none(), "another source");
+            assert!(file.weight(&[i], isa, form, i as u64, [size[1], size[0]]).is_none(), "another size");
+            assert!(file.weight(&[i], isa, FORMS[(i + 1) % 3], i as u64, *size).is_none(), "another form");
         }
-        assert!(file.weight(3, isa, FORMS[0], 0, weights[0].1).is_none());
+        assert!(file.weight(&[3], isa, FORMS[0], 0, weights[0].1).is_none());
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod executor;
 pub(crate) mod intra_op;
+pub(crate) mod place;
 pub(crate) mod schedule;
 mod sync;

@@ -9,6 +9,7 @@ use crate::kernels::Isa;
 use crate::kernels::weight::{PackedWeight, WeightForm};
 use crate::packed::{Checksum, PackedFile, PackedWriter};
 use crate::threads::executor::lock;
+use crate::threads::place::{self, Place};
 use crate::weights::Array;
 
 /// Way in which the linear layers of a model get their packed weights.
@@ -19,15 +20,16 @@ pub(crate) enum Packing {
     Private,
     /// Each packs its own, and is noted for a file.
     Noted(Arc<Noted>),
-    /// A file has them, in the order in which layers are loaded.
+    /// A file has them, by the places of the layers.
     Mapped(Arc<MappedWeights>),
 }
 
-/// Layers in the order in which they are loaded.
+/// Layers that were loaded, in any order.
 #[derive(Default)]
 pub(crate) struct Noted(Mutex<Vec<NotedLayer>>);
 
 struct NotedLayer {
+    place: Place,
     weight: Arc<Weight>,
     isa: Isa,
     form: WeightForm,
@@ -35,30 +37,31 @@ struct NotedLayer {
     size: [usize; 2],
 }
 
-/// File whose weights layers take one after the other.
+/// File whose weights layers take.
 pub(crate) struct MappedWeights {
     file: PackedFile,
-    next: AtomicUsize,
+    taken: AtomicUsize,
     differs: AtomicBool,
 }
 
 impl Packing {
-    /// Returns the packed weight of the next layer, if a file has it.
+    /// Returns the packed weight of this thread's next layer, if a file has it.
     pub(super) fn mapped(&self, isa: Isa, form: WeightForm, weights: &[Array]) -> Option<PackedWeight> {
         let Self::Mapped(mapped) = self else { return None };
-        let layer = mapped.next.fetch_add(1, Ordering::Relaxed);
-        let weight = mapped.file.weight(layer, isa, form, fingerprint(weights), size(weights));
+        mapped.taken.fetch_add(1, Ordering::Relaxed);
+        let weight = mapped.file.weight(&place::next(), isa, form, fingerprint(weights), size(weights));
         if weight.is_none() {
             mapped.differs.store(true, Ordering::Relaxed);
         }
         weight
     }
 
-    /// Notes a layer that packs its own weight.
+    /// Notes this thread's next layer, which packs its own weight.
     pub(super) fn note(&self, isa: Isa, form: WeightForm, weights: &[Array], weight: &Arc<Weight>) {
         if let Self::Noted(noted) = self {
             let (source, size) = (fingerprint(weights), size(weights));
-            lock(&noted.0).push(NotedLayer { weight: Arc::clone(weight), isa, form, source, size });
+            let layer = NotedLayer { place: place::next(), weight: Arc::clone(weight), isa, form, source, size };
+            lock(&noted.0).push(layer);
         }
     }
 }
@@ -69,9 +72,11 @@ impl Noted {
     /// # Errors
     /// [`Error::Memory`]; [`Error::Io`] with the path `named`.
     pub(crate) fn write(&self, writer: &mut PackedWriter, named: &std::path::Path) -> Result<()> {
-        for NotedLayer { weight, isa, form, source, size } in &*lock(&self.0) {
+        let mut layers = lock(&self.0);
+        layers.sort_by(|a, b| a.place.cmp(&b.place));
+        for NotedLayer { place, weight, isa, form, source, size } in &*layers {
             let packed = weight.packed(*isa, *form, None)?;
-            writer.push(packed, *source, *size).map_err(|error| Error::io(named, error))?;
+            writer.push(place.clone(), packed, *source, *size).map_err(|error| Error::io(named, error))?;
         }
         Ok(())
     }
@@ -79,12 +84,12 @@ impl Noted {
 
 impl MappedWeights {
     pub(crate) fn new(file: PackedFile) -> Self {
-        Self { file, next: AtomicUsize::default(), differs: AtomicBool::default() }
+        Self { file, taken: AtomicUsize::default(), differs: AtomicBool::default() }
     }
 
     /// Returns true if the layers that were loaded took all weights of the file, and each was packed from its own.
     pub(crate) fn fits(&self) -> bool {
-        self.next.load(Ordering::Relaxed) == self.file.len() && !self.differs.load(Ordering::Relaxed)
+        self.taken.load(Ordering::Relaxed) == self.file.len() && !self.differs.load(Ordering::Relaxed)
     }
 
     pub(crate) fn file(&self) -> &PackedFile {
