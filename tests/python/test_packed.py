@@ -27,7 +27,7 @@ from rushlight.exceptions import InferenceError, InvalidArgumentError, ModelNotF
 DTYPES = ["float32", "bfloat16", "int8"]
 TEXTS = ["A small lamp.", "Bread needs yeast."]
 
-# Prints a model's embeddings, after another line the private memory that it takes, and lives until its standard input ends.
+# Prints a model's embeddings, after a line of input the private memory that it takes, and lives until its input ends.
 PROCESS = """
 import re, sys
 from pathlib import Path
