@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rushlight import Model, Reranker, _arguments, set_num_threads, util
 from rushlight._jobs import packed
-from rushlight.exceptions import InferenceError, InvalidArgumentError, InvalidInputError
+from rushlight.exceptions import InferenceError, InvalidArgumentError, InvalidInputError, ModelFormatError
 from rushlight.integrations._handle import Handle
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Job:
         handle = self.handle
         try:
             _ = handle.model
-        except (InferenceError, InvalidArgumentError) as error:
+        except (InferenceError, InvalidArgumentError, ModelFormatError) as error:
             if not packed.give_up(handle.load_options.get("packed_folder"), error):
                 raise
             _ = self.handle.model
