@@ -33,7 +33,7 @@ impl From<&Metadata> for Stamp {
 }
 
 /// Identity of a file: device and inode number. Equal for all files outside Unix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct FileId(u64, u64);
 
 impl FileId {

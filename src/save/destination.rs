@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::working_folder::WorkingFolder;
-use super::{exchange, in_place};
+use super::{exchange, in_place, sync};
 use crate::error::{Error, Result};
 use crate::observer::Observer;
 
@@ -44,6 +44,12 @@ impl Destination {
         std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
         destination.folder = parent.canonicalize().map_err(|error| Error::io(parent, error))?.join(name);
         Ok(destination)
+    }
+
+    /// Flushes the entry of the folder, and those of the parents that were made for it.
+    pub(crate) fn sync_entry(&self) -> std::io::Result<()> {
+        let made = self.made.iter().filter_map(|folder| folder.parent());
+        self.folder.parent().into_iter().chain(made).try_for_each(sync::folder)
     }
 
     /// Enters the folder beside the destination in which a save writes a whole new one, and completes or removes what a

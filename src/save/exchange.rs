@@ -67,7 +67,7 @@ pub(crate) fn publish(staged: &Staged<'_>, destination: &Destination, work: &Wor
         log::debug!("{}: can't exchange the folder, moving files instead: {error}", old.display());
         return Ok(false);
     }
-    old.parent().map_or(Ok(()), sync::folder).map_err(failed)?;
+    destination.sync_entry().map_err(failed)?;
     recover(destination, work)?;
     Ok(true)
 }
@@ -93,7 +93,10 @@ fn prepare(staged: &Staged<'_>, old: &Path, work: &WorkingFolder) -> io::Result<
     // JSON can't hold other paths. Files under such paths are kept, but never replace others.
     known.retain(|path, _| path.to_str().is_some());
     let folder = file_id(&new).ok_or(ErrorKind::NotFound)?;
-    std::fs::write(work.path(RECORD), serde_json::to_vec(&ExchangeRecord { folder, known })?)
+    let record = work.path(RECORD);
+    std::fs::write(&record, serde_json::to_vec(&ExchangeRecord { folder, known })?)?;
+    sync::file(&record)?;
+    sync::folder(work.folder())
 }
 
 /// Completes or removes what this save, or a killed one, began in `work`. Files that other programs put into the old folder

@@ -22,7 +22,9 @@ struct Journal {
 
 /// Moves the new files, which are complete, into `folder`.
 pub(crate) fn publish(staged: &Staged<'_>, folder: &Path, work: &WorkingFolder) -> Result<()> {
-    if let Err(error) = write_journal(&Journal { removed: staged.removed().collect() }, work) {
+    let journal = Journal { removed: staged.removed().collect() };
+    // Files are moved only once the journal is found after a crash.
+    if let Err(error) = write_journal(&journal, work).and_then(|()| sync::folder(folder)) {
         let _ = work.clear();
         return Err(Error::io(folder, error));
     }
@@ -65,7 +67,8 @@ pub(crate) fn recover(folder: &Path, work: &WorkingFolder) -> Result<()> {
         if work.staging().exists() {
             move_files(&work.staging(), folder).map_err(failed)?;
         }
-        remove_file(&journal.path).map_err(failed)?;
+        // Later changes of the folder must not meet this journal again.
+        remove_file(&journal.path).and_then(|()| sync::folder(work.folder())).map_err(failed)?;
     }
     work.clear().map_err(failed)
 }

@@ -5,6 +5,9 @@
 //! versions know.
 
 mod consistent;
+#[cfg(test)]
+#[cfg(unix)]
+mod crashes;
 mod destination;
 mod exchange;
 mod in_place;

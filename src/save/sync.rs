@@ -9,8 +9,13 @@ const UNSUPPORTED: [ErrorKind; 3] = [ErrorKind::InvalidInput, ErrorKind::Unsuppo
 
 /// Flushes a file.
 pub(crate) fn file(path: &Path) -> io::Result<()> {
+    #[cfg(all(test, unix))]
+    super::crashes::may_happen();
     // Windows requires a writable handle.
-    OpenOptions::new().read(true).write(cfg!(windows)).open(path)?.sync_all()
+    OpenOptions::new().read(true).write(cfg!(windows)).open(path)?.sync_all()?;
+    #[cfg(all(test, unix))]
+    super::crashes::flushed(path);
+    Ok(())
 }
 
 /// Flushes a folder's entries, if the file system supports it and the folder is readable.
