@@ -16,15 +16,20 @@ from http.client import parse_headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+# Bytes that a dripping answer sends one by one, for longer than a client should wait; then come the others.
+DRIPS = 300
 
 
 @dataclass
 class Fault:
-    """Fault that replaces an answer, once: a status, or a body that ends or stalls too early, or never ends."""
+    """Fault of an answer, once: a status, or a body that ends or stalls too early, or never ends, or drips."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -32,6 +37,10 @@ class Fault:
     stall: int | None = None
     replace: bytes | None = None
     endless: bool = False
+    # Bytes of the body before those that are sent one by one.
+    drip: int | None = None
+    # Headers of a refusal, sent one by one.
+    drip_headers: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     store: bool
     more: dict[str, str]
+    # Bytes of a dripping body that are sent at once.
+    at_once: int | None
 
     def log_message(self, *args: object) -> None:
         pass
@@ -136,7 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
                 fault = faults.pop(0)
                 break
         self.more = fault.headers
-        if fault.status != 200:
+        self.at_once = fault.drip
+        if fault.drip_headers:
+            self.drip(b"HTTP/1.1 404 Not Found\r\nX-Slow: " + b"." * DRIPS + b"\r\nContent-Length: 0\r\n\r\n", 30, self.wfile.write)
+        elif fault.status != 200:
             self.answer(fault.status, b"no")
         elif path.startswith("/api/models/"):
             self.listing(*path.removeprefix("/api/models/").split("/revision/"))
@@ -204,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         end = fault.truncate if fault.truncate is not None else fault.stall
-        self.send(part[:end])
+        self.drip(part[:end], fault.drip, self.send)
         if fault.endless:
             for _ in range(200):
                 self.send(bytes(1 << 20))
@@ -214,6 +228,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         if end is not None or self.hub.framing == "close":
             self.close_connection = True
+
+    def drip(self, data: bytes, start: int | None, send: Callable[[bytes], object]) -> None:
+        """Send data, those from a byte on slowly."""
+        if start is None:
+            send(data)
+            return
+        pieces = [data[:start], *(data[i : i + 1] for i in range(start, start + DRIPS)), data[start + DRIPS :]]
+        for piece in filter(None, pieces):
+            send(piece)
+            time.sleep(0.1)
 
     def send(self, data: bytes) -> None:
         if self.hub.framing == "chunked" and data:
@@ -227,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.drip(body, self.at_once, self.wfile.write)
 
 
 class Proxy:

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import trustme
 from cases import DATA, tiny
-from hub import COMMIT, Fault, Hub, Proxy
+from hub import COMMIT, DRIPS, Fault, Hub, Proxy
 from interrupts import check_interrupt
 
 from rushlight import Model, Reranker, SparseModel
@@ -571,6 +572,42 @@ def test_a_stalled_body_is_given_up_and_tried_again(hub: Hub, cache: Path, monke
     monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "soon")
     with pytest.raises(InvalidArgumentError, match="HF_HUB_DOWNLOAD_TIMEOUT"):
         Model("org/other")
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_dripping_body_is_given_up_and_resumed(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, framing: Literal["length", "chunked"]
+) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+    hub.framing = framing
+    hub.faults["STORE model.safetensors"] = [Fault(drip=1000)]
+    check(Model(NAME))
+    (resumed,) = [request.range for request in hub.log if request.range]
+    assert 1000 < int(resumed.removeprefix("bytes=").removesuffix("-")) < 1000 + DRIPS
+    assert is_clean(cache)
+
+
+def test_a_file_that_only_drips_is_an_error(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+    hub.faults["STORE model.safetensors"] = [Fault(drip=0)] * 5
+    with pytest.raises(DownloadError, match=r"less than 1024 bytes a second after \d+ bytes; tried 5 times"):
+        Model(NAME)
+    check(Model(NAME))
+
+
+def test_dripping_headers_are_given_up_and_asked_for_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+    for request in ["/main", "HEAD config.json", "HUB model.safetensors", "STORE model.safetensors"]:
+        hub.faults[request] = [Fault(drip_headers=True)]
+    check(Model(NAME))
+
+
+def test_a_dripping_list_of_files_is_an_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+    hub.faults["/main"] = [Fault(drip=5)]
+    with pytest.raises(DownloadError, match="less than 1024 bytes a second"):
+        Model(NAME)
+    check(Model(NAME))
 
 
 def test_an_interrupted_download_goes_on_later(hub: Hub, cache: Path) -> None:

@@ -190,7 +190,7 @@ impl RemoteFile {
         }
         let end = if self.size.is_some() || answer.is_framed() { BodyEnd::Known } else { BodyEnd::Unknown };
         let max_size = self.size.or(announced).unwrap_or(MAX_UNKNOWN_SIZE);
-        let mut body = answer.response.into_body().into_reader();
+        let mut body = client.body(answer);
         let mut buffer = vec![0; BUFFER_SIZE];
         loop {
             client.stop.check()?;

@@ -9,6 +9,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::address::{escape, origin, shown, target};
+use super::body::PacedBody;
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::options::HubToken;
@@ -19,6 +20,8 @@ pub(super) const ATTEMPTS: u32 = 5;
 /// Longest `retry-after` that is honoured.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 const MAX_REDIRECTS: usize = 10;
+/// Longest time that a body may take. It ends what [`PacedBody`] doesn't see: a server that drips no bytes, but trailers.
+const MAX_BODY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Connection to the hub with one access token.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub(super) struct Client {
     agent: Agent,
     endpoint: Arc<str>,
     token: Option<Arc<str>>,
+    /// Longest time for which a connection may be silent.
+    timeout: Duration,
     pub(super) stop: Stop,
 }
 
@@ -103,16 +108,17 @@ struct Transient {
 
 impl Client {
     pub(super) fn new(token: &HubToken, stop: Stop) -> Result<Self> {
-        let timeout = Some(environment::timeout()?);
+        let timeout = environment::timeout()?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("rushlight/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity") // sizes are those of the files
             .tls_config(TlsConfig::builder().root_certs(root_certificates()?).build())
-            .timeout_connect(timeout)
-            .timeout_recv_response(timeout)
-            .timeout_per_read(timeout)
+            .timeout_connect(Some(timeout))
+            .timeout_recv_response(Some(timeout))
+            .timeout_recv_body(Some(MAX_BODY_TIME))
+            .timeout_per_read(Some(timeout))
             .build();
         let endpoint = environment::endpoint();
         if origin(&endpoint).is_none() {
@@ -120,7 +126,7 @@ impl Client {
             return Err(Error::argument("HF_ENDPOINT", problem));
         }
         let token = environment::token(token)?.map(Arc::from);
-        Ok(Self { agent: config.into(), endpoint: endpoint.into(), token, stop })
+        Ok(Self { agent: config.into(), endpoint: endpoint.into(), token, timeout, stop })
     }
 
     /// Returns the hub's address without secrets.
@@ -135,6 +141,11 @@ impl Client {
     /// Returns the address of a path on the hub, given its segments.
     pub(super) fn address<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> String {
         path.into_iter().fold(self.endpoint.to_string(), |address, segment| format!("{address}/{}", escape(segment)))
+    }
+
+    /// Returns the body of an answer, which fails to be read where the server is too slow.
+    pub(super) fn body(&self, answer: Answer) -> PacedBody {
+        PacedBody::new(answer.response.into_body().into_reader(), self.timeout)
     }
 
     /// Requests `url`, from the byte `from` on; retries transient failures.

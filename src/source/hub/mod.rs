@@ -2,10 +2,12 @@
 
 mod address;
 mod blob;
+mod body;
 mod client;
 mod format;
 mod stop;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -26,6 +28,8 @@ use stop::Stop;
 
 /// Number of concurrent downloads.
 const CONNECTIONS: usize = 8;
+/// Size limit in bytes of the hub's list of a repository's files; a longer one is cut off.
+const MAX_LISTING: u64 = 1 << 26;
 /// Interval between two calls of the observer.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -158,8 +162,9 @@ impl Job {
         if !answer.status().is_success() {
             return Err(answer.refusal(&self.client));
         }
-        let body = answer.response.into_body().into_with_config().limit(1 << 26).read_to_vec();
-        let body = body.map_err(|error| failure(&url, error.to_string()))?;
+        let mut body = Vec::new();
+        let read = self.client.body(answer).take(MAX_LISTING).read_to_end(&mut body);
+        read.map_err(|error| failure(&url, error.to_string()))?;
         let listing: Listing = serde_json::from_slice(&body)
             .map_err(|error| failure(&url, format!("must be the JSON list of files that a hub sends: {error}")))?;
         let files: Vec<_> = listing.siblings.into_iter().map(|file| file.rfilename).collect();
