@@ -91,8 +91,8 @@ SANITIZER ?= address
 
 .PHONY: fuzz
 fuzz: ## Fuzz all targets under AddressSanitizer for MINUTES=10 in all, or TARGETS="texts"; on Linux
-	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	$(UNSTABLE) cargo fuzz build --sanitizer $(SANITIZER) any
+	$(UNSTABLE) RUSTFLAGS="--cfg fuzzing$(if $(filter-out none,$(SANITIZER)), -Zsanitizer=$(SANITIZER))" \
+		cargo build --locked --release --manifest-path fuzz/Cargo.toml --target $(HOST)
 	$(PYTHON) scripts/fuzz.py --minutes $(or $(MINUTES),10) $(TARGETS)
 
 .PHONY: interleavings

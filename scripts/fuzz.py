@@ -25,7 +25,8 @@ SANITIZER = "allocator_may_return_null=1:detect_leaks=0:max_allocation_size_mb=6
 
 def program() -> Path:
     """Return the built program."""
-    (path,) = (FUZZ / "target").glob("*/release/any")
+    folder = Path(os.environ.get("CARGO_TARGET_DIR", FUZZ / "target"))
+    (path,) = folder.glob("*/release/any")
     return path
 
 

@@ -207,6 +207,15 @@ pub use vectors::sparse::SparseEmbeddings;
 #[doc(hidden)]
 pub use kernels::bench;
 
+/// Readers of files as functions of bytes. Through a folder each call would load a model.
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz {
+    pub use crate::inputs::render_chat_template;
+    pub use crate::tokenize::normalize_by_sentence_piece;
+    pub use crate::weights::torch_tensors;
+}
+
 /// Compiles the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -218,6 +218,22 @@ impl ChatTemplate {
     }
 }
 
+/// Renders a message of the user by a template.
+///
+/// # Errors
+/// The problem with the template, or the system's.
+#[cfg(feature = "fuzz")]
+pub fn render_chat_template(template: &str, content: &str) -> std::result::Result<String, String> {
+    let render = || {
+        let mut environment = environment::new();
+        environment.add_template_owned(NAME, environment::without_generation(template))?;
+        let message = context! { role => "user", content => content };
+        environment.get_template(NAME)?.render(context! { messages => [message], tools => None::<()> })
+    };
+    let rendered = environment::on_deep_stack(render).map_err(|error| error.to_string())?;
+    rendered.map_err(|error| environment::message(&error))
+}
+
 /// Returns the variables of every render. The settings' variables win.
 fn variables(settings: &ChatSettings, tokenizer: &Tokenizer) -> Value {
     let mut variables = serde_json::Map::new();

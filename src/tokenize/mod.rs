@@ -46,6 +46,8 @@ pub(crate) use self::encode::{NO_TEXT, no_text};
 pub use self::input::Input;
 pub(crate) use self::load::TokenizerSettings;
 pub(crate) use self::pad_to::PadTo;
+#[cfg(feature = "fuzz")]
+pub use self::sentence_piece::normalize_by_sentence_piece;
 pub use self::tokens::Tokens;
 
 /// A tokenizer: text to ids and back. It is immutable after loading, so threads share it.

@@ -26,8 +26,12 @@ const UNIGRAM: u64 = 1;
 impl SentencePieceModel {
     /// Reads `path`; `None` if it is absent.
     pub(super) fn read(path: &Path) -> Result<Option<Self>> {
-        let Some(bytes) = read_if_there(path)? else { return Ok(None) };
-        let fields = Message(&bytes).fields().ok_or_else(|| damaged(path))?;
+        read_if_there(path)?.map(|bytes| Self::parse(&bytes, path)).transpose()
+    }
+
+    /// Reads the bytes of the file `path`.
+    pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let fields = Message(bytes).fields().ok_or_else(|| damaged(path))?;
         let mut model = Self { pieces: Vec::new(), controls: Vec::new(), unk_id: 0, charsmap: Charsmap::default() };
         let mut unknown = Vec::new();
         for (number, value) in fields {
@@ -51,13 +55,24 @@ impl SentencePieceModel {
             }
         }
         match unknown[..] {
-            [unk_id] => Ok(Some(Self { unk_id, ..model })),
+            [unk_id] => Ok(Self { unk_id, ..model }),
             _ => {
                 let problem = format!("must have one piece for unknown letters, got {}", unknown.len());
                 Err(Error::config(path, "pieces", problem))
             }
         }
     }
+}
+
+/// Normalizes a text by the rules of a model.
+///
+/// # Errors
+/// The model's, or the number of bytes of a result that exceeds `max`.
+#[cfg(feature = "fuzz")]
+pub fn normalize_by_sentence_piece(model: &[u8], text: &str, max: usize) -> Result<std::result::Result<String, usize>> {
+    let model = SentencePieceModel::parse(model, Path::new("spiece.model"))?;
+    let mut text = tokenizers::NormalizedString::from(text);
+    Ok(model.charsmap.normalize(&mut text, max).map(|()| text.get().to_owned()))
 }
 
 struct Piece {

@@ -23,7 +23,7 @@ const WORDS: [&str; 64] = [
 
 /// A template.
 #[derive(Debug)]
-struct Template(String);
+pub(super) struct Template(pub(super) String);
 
 impl<'a> Arbitrary<'a> for Template {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {

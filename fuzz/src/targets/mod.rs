@@ -27,8 +27,14 @@ targets! {
     #[cfg(feature = "server")]
     requests,
     safetensors,
+    #[cfg(feature = "fuzz")]
+    sentence_piece,
     sparse_embeddings,
     static_models,
+    #[cfg(feature = "fuzz")]
+    templates,
     texts,
     tokenizers,
+    #[cfg(feature = "fuzz")]
+    torch_tensors,
 }

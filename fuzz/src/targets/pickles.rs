@@ -13,7 +13,7 @@ use super::super::oracle::{TEXTS, check_folder};
 const CASE: &str = "static/model2vec-vocabulary";
 
 #[derive(Arbitrary, Debug)]
-enum File {
+pub(super) enum File {
     /// The file as it is.
     Raw(Vec<u8>),
     Zip { pickle: Program, storages: Vec<Storage>, order: Option<Vec<u8>> },
@@ -21,7 +21,7 @@ enum File {
 }
 
 #[derive(Arbitrary, Debug)]
-struct Storage {
+pub(super) struct Storage {
     key: u8,
     size: u16,
     /// Added to the number of elements that the older format records.
@@ -31,7 +31,7 @@ struct Storage {
 
 /// A pickle.
 #[derive(Debug)]
-struct Program(Vec<u8>);
+pub(super) struct Program(Vec<u8>);
 
 const GLOBALS: [&[u8]; 10] = [
     b"ctorch._utils\n_rebuild_tensor_v2\n",
@@ -112,7 +112,7 @@ impl Storage {
 }
 
 impl File {
-    fn bytes(self) -> Vec<u8> {
+    pub(super) fn bytes(self) -> Vec<u8> {
         match self {
             Self::Raw(bytes) => bytes,
             Self::Zip { pickle, storages, order } => zipped(&pickle, &storages, order.as_deref()),
