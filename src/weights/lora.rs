@@ -1,6 +1,7 @@
 //! Weights that torch computes of other tensors when they are read: an original, and an adapter's product of low rank.
 
 use super::{AdapterTensors, Array, Table, Weights};
+use crate::alloc;
 use crate::error::Result;
 
 /// Product that an adapter adds to a tensor: `scale * left · right`.
@@ -36,6 +37,7 @@ impl Weights {
         let original = self.stored(&part(owner, "original"), shape)?;
         let &[rows, columns] = shape else { return Ok(Some(original)) };
         let Some(adapter) = self.low_rank(owner, [rows, columns])? else { return Ok(Some(original)) };
+        check_memory(name, &original)?;
         let merged = merged(&original, &adapter);
         original.forget_pages();
         Ok(Some(merged))
@@ -71,6 +73,11 @@ impl Weights {
             |name: &str, shape: &[usize]| -> Result<Array> { Ok(self.stored(name, shape)?.item(adapter.index)) };
         Ok(Some(LowRank { left: of_task(first, &left)?, right: of_task(second, &right)?, scale: adapter.scale }))
     }
+}
+
+/// Checks that memory suffices to merge an adapter into a tensor, to scale the sum, and to share it.
+pub(super) fn check_memory(name: &str, original: &Array) -> Result<()> {
+    alloc::check::<[f32; 3]>(original.as_slice().len(), name)
 }
 
 /// Computes `original + scale * left · right`.

@@ -15,7 +15,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -23,6 +22,8 @@ pub(crate) use array::Array;
 pub(crate) use file::MappedFiles;
 pub(crate) use peft::{FILES as ADAPTER_FILES, PeftAdapter};
 pub(crate) use table::Table;
+#[cfg(feature = "fuzz")]
+pub use torch_file::torch_tensors;
 
 use array::Data;
 use file::Contents;
@@ -141,18 +142,6 @@ impl Weights {
         files.iter().all(|name| is_safetensors(name) || name.ends_with(INDEX))
     }
 
-    /// Writes one array into a safetensors file.
-    pub(crate) fn save_array(path: &Path, name: &str, array: &Array) -> Result<()> {
-        let bytes = bytemuck::cast_slice(array.as_slice());
-        let failed = |error: safetensors::SafeTensorError| Error::weights(path, error.to_string());
-        let tensor = TensorView::new(Dtype::F32, array.shape.clone(), bytes).map_err(failed)?;
-        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file([(name, tensor)], Some(format), path).map_err(|error| match error {
-            safetensors::SafeTensorError::IoError(error) => Error::io(path, error),
-            other => failed(other),
-        })
-    }
-
     /// Drops `prefix` from names where it precedes `anchor`, as in checkpoints of a backbone with a head.
     pub(crate) fn behind(mut self, prefix: &str, anchor: &str) -> Self {
         if !self.entries.contains_key(anchor) && self.entries.contains_key(&format!("{prefix}.{anchor}")) {
@@ -226,6 +215,8 @@ impl Weights {
             return Err(Error::MissingWeight { file: self.file.to_path_buf(), name: name.to_owned() });
         };
         let bytes = entry.data.as_slice();
+        // For the numbers, and for the indices.
+        alloc::check::<(i64, u32)>(bytes.len() / size_of::<u32>(), name)?;
         let numbers: Vec<i64> = match entry.dtype {
             Dtype::I64 => bytes.as_chunks().0.iter().map(|x| i64::from_le_bytes(*x)).collect(),
             Dtype::I32 => bytes.as_chunks().0.iter().map(|x| i64::from(i32::from_le_bytes(*x))).collect(),
@@ -405,6 +396,8 @@ fn shards(folder: &Path, index: &JsonFile) -> Result<Vec<String>> {
 fn read_torch(path: &Path, entries: &mut HashMap<String, Entry>) -> Result<()> {
     let file: Arc<Path> = path.into();
     for (name, tensor) in torch_file::read(path)? {
+        // For the copy that is shared.
+        alloc::check::<u8>(tensor.data.len(), &name)?;
         let data = Bytes::Owned(tensor.data.into());
         entries.insert(name, Entry { dtype: tensor.dtype, shape: tensor.shape, data, file: Arc::clone(&file) });
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::lora::{LowRank, merged};
+use super::lora::{LowRank, check_memory, merged};
 use super::{Array, Weights};
 use crate::config::PeftConfig;
 use crate::error::{Error, Result};
@@ -181,6 +181,7 @@ impl PeftAdapter {
                 [b, a]
             }
         };
+        check_memory(path, base)?;
         let sum = merged(base, &LowRank { left, right, scale });
         base.forget_pages();
         match &module.magnitude {

@@ -49,6 +49,19 @@ pub(crate) fn read(path: &Path) -> crate::error::Result<BTreeMap<String, TorchTe
     tensors.collect()
 }
 
+/// Returns the size of an element in bits, the shape and the bytes of each tensor in a file's content.
+///
+/// # Errors
+/// The problem with the file.
+#[cfg(feature = "fuzz")]
+pub fn torch_tensors(file: &[u8]) -> Result<Vec<(usize, Vec<usize>, Vec<u8>)>> {
+    let tensors = parse(file)?.into_values().map(|view| {
+        let TorchTensor { dtype, shape, data } = view.into_tensor()?;
+        Ok((dtype.bitsize(), shape, data))
+    });
+    tensors.collect()
+}
+
 fn parse(file: &[u8]) -> Result<Views<'_>> {
     if file.starts_with(b"PK\x03\x04") {
         parse_zip(file)

@@ -1,4 +1,7 @@
-"""A call within little memory, for test_little_memory.py: python little_memory.py CALL FOLDER BYTES."""
+"""A call within little memory, for test_little_memory.py: python little_memory.py CALL FOLDER BYTES.
+
+The call "use" has the folder of another model as a fourth argument.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import resource
 import struct
 import sys
+import tempfile
 import zlib
 from functools import partial
 from pathlib import Path
@@ -14,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rushlight import Model, SparseEmbeddings, util
+from rushlight import Model, MultiVectorModel, Reranker, SparseEmbeddings, SparseModel, util
 from rushlight.exceptions import RushlightError
 
 if TYPE_CHECKING:
@@ -37,6 +41,23 @@ def png(side: int) -> bytes:
 def wide(rows: int) -> SparseEmbeddings:
     indptr = np.zeros(rows + 1, np.int64)
     return SparseEmbeddings(indptr, np.zeros(0, np.int32), np.zeros(0, np.float32), (rows, 2**31 - 1))
+
+
+KINDS = {"rerank": Reranker, "sparse": SparseModel, "multi_vector": MultiVectorModel}
+
+
+def use(folder: Path) -> None:
+    """Load a model, embed texts, and save it."""
+    model = KINDS.get(folder.parents[1].name, Model)(folder, device="cpu")
+    texts = [TEXT, TEXT * 50]
+    if isinstance(model, Reranker):
+        model.predict(list(zip(texts, texts, strict=True)))
+    elif isinstance(model, Model):
+        model.encode(texts)
+    else:
+        model.encode_document(texts)
+    with tempfile.TemporaryDirectory() as saved:
+        model.save_pretrained(saved)
 
 
 # Calls by their names, of a model and an array.
@@ -62,11 +83,13 @@ CALLS: dict[str, Callable[[Model, np.ndarray], object]] = {
 
 def main() -> None:
     faulthandler.enable()
-    name, folder, allowed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    name, folder, allowed, used_folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     # A call before has made the workers, and whatever else a process makes once.
     model = Model(folder, device="cpu")
     model.encode([TEXT])
-    call = partial(CALLS[name], model, np.zeros((20_000, 32), np.float32))
+    use(Path(folder))
+    array = np.zeros((20_000, 32), np.float32)
+    call = partial(use, Path(*used_folder)) if used_folder else partial(CALLS[name], model, array)
     used = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))[0]) << 10
     resource.setrlimit(resource.RLIMIT_AS, (used + allowed, used + allowed))
     try:
