@@ -85,3 +85,21 @@ fn a_write_that_fails_leaves_nothing() {
     let names = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
     assert!(names.into_iter().all(|path| path.extension().is_some_and(|extension| extension == "lock")));
 }
+
+/// Checksums of what [`FORMAT`] packs, by instruction set and form.
+const PACKED: [(&str, [u64; 3]); 3] = [("scalar", [0; 3]), ("sse4.2", [0; 3]), ("avx2", [0; 3])];
+
+#[test]
+fn what_is_packed_is_that_of_the_format() {
+    let sums = |isa| {
+        FORMS.map(|form| {
+            let mut checksum = Checksum::default();
+            packed(isa, form, false).0.parts().iter().for_each(|part| checksum.add(bytemuck::cast_slice(part)));
+            checksum.value()
+        })
+    };
+    let pinned = |isa: &Isa| PACKED.iter().find(|(name, _)| *name == isa.name()).map(|(name, sums)| (*name, *sums));
+    let (now, then): (Vec<_>, Vec<_>) =
+        Isa::available().iter().filter_map(|isa| Some(((isa.name(), sums(*isa)), pinned(isa)?))).unzip();
+    assert_eq!(now, then, "files of format {FORMAT} hold other numbers: raise it");
+}

@@ -149,7 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.more = fault.headers
         self.at_once = fault.drip
         if fault.drip_headers:
-            self.drip(b"HTTP/1.1 404 Not Found\r\nX-Slow: " + b"." * DRIPS + b"\r\nContent-Length: 0\r\n\r\n", 30, self.wfile.write)
+            self.drip(
+                b"HTTP/1.1 404 Not Found\r\nX-Slow: " + b"." * DRIPS + b"\r\nContent-Length: 0\r\n\r\n",
+                30,
+                self.wfile.write,
+            )
         elif fault.status != 200:
             self.answer(fault.status, b"no")
         elif path.startswith("/api/models/"):

@@ -45,10 +45,22 @@ def test_a_huge_number_is_no_reason_for_memory(call: str) -> None:
 
 
 # A folder of each kind of model, of weights, and of tokenizers.
-USED = ["tiny/xlm-roberta-cls-normalize", "tiny/qwen3-chat-template-lasttoken", "tiny/clip-transformer", "tiny/t5-gated-mean"]
-USED += ["tiny/jina-v3-lora", "tiny/peft-bert-lora", "tiny/deberta-v2-mean", "tiny/modernbert-mean", "tiny/nomic-v2-moe"]
-USED += ["static/model2vec-vocabulary-int8", "rerank/rerank-qwen3-causal", "sparse/splade-bert-max", "sparse/csr-bert"]
-USED += ["multi_vector/multivector-stanford-bert"]
+USED = [
+    "multi_vector/multivector-stanford-bert",
+    "rerank/rerank-qwen3-causal",
+    "sparse/csr-bert",
+    "sparse/splade-bert-max",
+    "static/model2vec-vocabulary-int8",
+    "tiny/clip-transformer",
+    "tiny/deberta-v2-mean",
+    "tiny/jina-v3-lora",
+    "tiny/modernbert-mean",
+    "tiny/nomic-v2-moe",
+    "tiny/peft-bert-lora",
+    "tiny/qwen3-chat-template-lasttoken",
+    "tiny/t5-gated-mean",
+    "tiny/xlm-roberta-cls-normalize",
+]
 
 # The compilers of regular expressions and other libraries allocate these sizes, whatever the file or the text is.
 FIXED_SIZE = MEGABYTE
