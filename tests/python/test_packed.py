@@ -29,9 +29,11 @@ TEXTS = ["A small lamp.", "Bread needs yeast."]
 
 # Prints a model's embeddings, after a line of input the private memory that it takes, and lives until its input ends.
 PROCESS = """
-import re, sys
+import re, signal, sys
 from pathlib import Path
 import rushlight
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's job in the background ignores
 
 def private():
     rollup = Path("/proc/self/smaps_rollup")
