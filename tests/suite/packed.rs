@@ -252,7 +252,7 @@ fn folders_that_cannot_be_used_are_errors() {
             mode(path, expected);
         }
         Model::from_dir_with(&case, &options).unwrap();
-        assert_eq!(files(&folder), [written.clone()]);
+        assert_eq!(files(&folder), std::slice::from_ref(&written));
     }
 }
 
