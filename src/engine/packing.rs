@@ -14,7 +14,7 @@ use crate::process;
 
 /// Packed weights of a model that is being loaded.
 pub(super) enum PackedWeights {
-    /// Of this process alone: the caller names no folder, or the device has memory of its own.
+    /// Weights of this process alone: the caller names no folder, or the device has memory of its own.
     Private,
     /// In a file.
     Found(Slot, Arc<MappedWeights>),

@@ -23,7 +23,7 @@ const UNROLL: usize = 6;
 
 /// Applies a function to every number of some rows.
 ///
-/// What is left of a row joins that of the next rows: the columns of a panel are too few by themselves.
+/// The rest of a row joins that of the next rows: the columns of a panel are too few by themselves.
 #[inline(always)]
 fn each<S: Simd>(simd: S, function: impl Elementwise, mut x: RowsMut<'_>) {
     let whole = x.width() - x.width() % (UNROLL * S::F32_LANES);

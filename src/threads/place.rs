@@ -9,7 +9,7 @@ use crate::error::Result;
 pub(crate) type Place = Vec<usize>;
 
 thread_local! {
-    /// What this thread loads, and the number of its next layer.
+    /// Place of what this thread loads, and the number of its next layer.
     static CURRENT: RefCell<(Place, usize)> = RefCell::default();
 }
 
@@ -42,7 +42,7 @@ fn part(place: &[usize], number: usize) -> Place {
     place.iter().copied().chain([number]).collect()
 }
 
-/// What the thread loaded before, which it goes on with even after a panic.
+/// Place to which the thread returns, even after a panic.
 struct Restored((Place, usize));
 
 impl Drop for Restored {

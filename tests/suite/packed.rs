@@ -271,7 +271,7 @@ fn many_at_once_share_one_file() {
     }
 }
 
-/// What has no packed weights ignores the folder, and makes none.
+/// Models without packed weights ignore the folder, and make none.
 #[test]
 fn other_devices_and_static_models_have_no_packed_weights() {
     let parent = tempfile::tempdir().unwrap();
