@@ -4,6 +4,7 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::buffer::Buffer;
+use super::prefetch::LINE;
 use crate::mapped::Mapped;
 
 /// Numbers of a packed weight, the first at the beginning of a cache line.
@@ -22,12 +23,9 @@ pub(crate) struct MappedNumbers {
 }
 
 impl MappedNumbers {
-    /// Bytes of a cache line, at multiples of which numbers begin in a file.
-    pub(crate) const LINE: usize = 64;
-
     /// Returns part of a file; `None` if the file lacks the bytes, or they don't hold whole numbers from a cache line on.
     pub(crate) fn new(file: Arc<Mapped>, bytes: Range<usize>) -> Option<Self> {
-        let whole = bytes.start.is_multiple_of(Self::LINE) && bytes.len().is_multiple_of(size_of::<f32>());
+        let whole = bytes.start.is_multiple_of(LINE) && bytes.len().is_multiple_of(size_of::<f32>());
         let inside = bytes.start <= bytes.end && bytes.end <= file.len();
         (whole && inside).then_some(Self { file, bytes })
     }

@@ -36,7 +36,7 @@ struct Head {
     zeros: [u64; 3],
 }
 
-const _: () = assert!(size_of::<Head>() == LINE && MappedNumbers::LINE == LINE);
+const _: () = assert!(size_of::<Head>() == LINE);
 
 #[derive(Serialize, Deserialize)]
 struct Index {

@@ -16,12 +16,12 @@ mod file;
 mod slot;
 mod trust;
 
+// Numbers begin at multiples of a cache line.
+use crate::kernels::prefetch::LINE;
+
 pub(crate) use checksum::Checksum;
 pub(crate) use file::{PackedFile, PackedWriter};
 pub(crate) use slot::{Lock, Slot};
-
-/// Bytes of a cache line, at multiples of which numbers begin.
-const LINE: usize = 64;
 
 /// Version of the format and of what is in it. Raise it when layouts, quantization or calibration change.
 pub(crate) const FORMAT: u32 = 1;
